@@ -1,0 +1,4 @@
+//! Migrations are compiled in: a new one means a new build.
+fn main() {
+    println!("cargo:rerun-if-changed=../migrations");
+}

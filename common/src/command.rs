@@ -1,0 +1,174 @@
+//! Commands: what ingresses ask for and workers apply.
+//!
+//! A command is one wish, valid in form, about one product's slot. It is written to the log as it is here, so variants
+//! and fields are only ever added at the end. Next: [`crate::envelope`] for the way into the log,
+//! [`crate::domain`] for what becomes of it.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::id::{HoldId, ProductId, RequestId, Slot};
+use crate::money::Currency;
+use crate::time::Timestamp;
+
+/// The most units one hold can ask for.
+pub const QUANTITY_MAX: u32 = 10_000;
+/// The most units a product can have.
+pub const STOCK_MAX: i64 = 1_000_000_000;
+/// The longest product name, in characters.
+pub const NAME_CHARS_MAX: usize = 200;
+/// The longest customer id, in characters.
+pub const CUSTOMER_CHARS_MAX: usize = 255;
+
+/// One command of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// Names the command: it has one effect and one outcome, however often it is read.
+    pub request_id: RequestId,
+    /// The client's idempotency key, when one was sent.
+    pub key: Option<IdempotencyKey>,
+    /// What is wished for.
+    pub action: Action,
+}
+
+impl Command {
+    /// The slot whose partition applies this command.
+    #[must_use]
+    pub fn slot(&self) -> Slot {
+        self.request_id.slot()
+    }
+}
+
+/// What a command wishes for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Action {
+    /// Put a new product on sale.
+    CreateProduct(NewProduct),
+    /// Add units to a product, or take back unsold ones when negative.
+    Restock {
+        /// The product.
+        product_id: ProductId,
+        /// Units to add, never 0.
+        quantity: i64,
+    },
+    /// Set units aside for a buyer for a limited time.
+    CreateHold {
+        /// The product.
+        product_id: ProductId,
+        /// Units, `1..=10_000`.
+        quantity: u32,
+        /// Who buys, when the shop says so.
+        customer_id: Option<String>,
+    },
+    /// Put a hold's units back on sale.
+    ReleaseHold {
+        /// The hold.
+        hold_id: HoldId,
+    },
+    /// Change what a product is sold as; stock aside. `None` leaves a field as it is.
+    ChangeProduct {
+        /// The product.
+        product_id: ProductId,
+        /// The new values.
+        change: ProductChange,
+    },
+}
+
+/// A product as it is created.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewProduct {
+    /// The product's number, given out by the ingress.
+    pub product_id: ProductId,
+    /// Its name.
+    pub name: String,
+    /// The price of one unit, in minor units of the currency.
+    pub price_minor: i64,
+    /// The price's currency.
+    pub currency: Currency,
+    /// Units on sale at first.
+    pub total_stock: i64,
+    /// The most units that one customer may have held or ordered.
+    pub max_per_customer: Option<u32>,
+    /// Holds are refused before this.
+    pub sale_starts_at: Option<Timestamp>,
+    /// Holds are refused from this on.
+    pub sale_ends_at: Option<Timestamp>,
+}
+
+/// What of a product is to change. For what can also be removed, the outer option says whether it is touched.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProductChange {
+    /// A new name.
+    pub name: Option<String>,
+    /// A new price, in minor units; holds made before keep theirs.
+    pub price_minor: Option<i64>,
+    /// A new currency.
+    pub currency: Option<Currency>,
+    /// A new limit for each customer, or none.
+    pub max_per_customer: Option<Option<u32>>,
+    /// A new start of the sale, or none.
+    pub sale_starts_at: Option<Option<Timestamp>>,
+    /// A new end of the sale, or none.
+    pub sale_ends_at: Option<Option<Timestamp>>,
+}
+
+/// Where an idempotency key was sent to: keys of different endpoints have nothing to do with each other. Stored by
+/// number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(i16)]
+pub enum Endpoint {
+    /// `POST /api/holds`
+    CreateHold = 1,
+    /// `DELETE /api/holds/{id}`
+    ReleaseHold = 2,
+    /// `POST /api/admin/products/{id}/restock`
+    Restock = 3,
+}
+
+impl Action {
+    /// The endpoint that accepts this action with an idempotency key, if one does.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<Endpoint> {
+        match self {
+            Self::CreateHold { .. } => Some(Endpoint::CreateHold),
+            Self::ReleaseHold { .. } => Some(Endpoint::ReleaseHold),
+            Self::Restock { .. } => Some(Endpoint::Restock),
+            Self::CreateProduct(_) | Self::ChangeProduct { .. } => None,
+        }
+    }
+
+    /// The product this action is about, given how to find that of a hold.
+    pub fn product_id(&self, of_hold: impl FnOnce(HoldId) -> Option<ProductId>) -> Option<ProductId> {
+        match self {
+            Self::CreateProduct(new) => Some(new.product_id),
+            Self::Restock { product_id, .. }
+            | Self::CreateHold { product_id, .. }
+            | Self::ChangeProduct { product_id, .. } => Some(*product_id),
+            Self::ReleaseHold { hold_id } => of_hold(*hold_id),
+        }
+    }
+}
+
+/// A client's idempotency key, as a hash: what the client wrote in it is nobody's business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdempotencyKey {
+    /// The first half of the SHA-256 of the key's text.
+    pub hash: [u8; 16],
+    /// The first half of the SHA-256 of the parsed request: two requests with one key must have the same.
+    pub fingerprint: [u8; 16],
+}
+
+impl IdempotencyKey {
+    /// Takes the text of an `Idempotency-Key` header and the action it came with.
+    #[must_use]
+    pub fn new(text: &str, action: &Action) -> Self {
+        // Serialising an action to JSON fails for no value that it can have: all keys are strings.
+        let body = serde_json::to_vec(action).unwrap_or_default();
+        Self { hash: half_sha256(text.as_bytes()), fingerprint: half_sha256(&body) }
+    }
+}
+
+fn half_sha256(bytes: &[u8]) -> [u8; 16] {
+    let digest = Sha256::digest(bytes);
+    std::array::from_fn(|i| digest[i])
+}

@@ -1,0 +1,45 @@
+//! What a batch changed: the rows to write, and nothing that the tables have already.
+
+use super::hold::Hold;
+use super::product::Product;
+use super::state::{KeyScope, KeyUse, Row, State};
+use crate::id::RequestId;
+use crate::outcome::Outcome;
+
+/// The rows to write after a batch.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Products to insert.
+    pub new_products: Vec<Product>,
+    /// Products to update.
+    pub changed_products: Vec<Product>,
+    /// Holds to insert.
+    pub new_holds: Vec<Hold>,
+    /// Holds to update.
+    pub changed_holds: Vec<Hold>,
+    /// Outcomes to insert. That of a hold which was made is the hold itself.
+    pub outcomes: Vec<(RequestId, Outcome)>,
+    /// First uses of idempotency keys to insert.
+    pub keys: Vec<(KeyScope, KeyUse)>,
+}
+
+impl From<State> for Changes {
+    fn from(mut state: State) -> Self {
+        let new_outcomes = std::mem::take(&mut state.new_outcomes);
+        let outcomes = new_outcomes.into_iter().filter_map(|id| Some((id, state.take_outcome(id)?))).collect();
+        let keys = state.new_keys.iter().map(|scope| (*scope, state.keys[scope])).collect();
+        let (new_products, mut changed_products) = split(state.products.into_values());
+        let (mut new_holds, changed_holds) = split(state.holds.into_values());
+        // Rows that are locked in the same order by everyone can't deadlock; rows that are inserted in the order of
+        // their keys stay together.
+        changed_products.sort_unstable_by_key(|product| product.id);
+        new_holds.sort_unstable_by_key(|hold| hold.id);
+        Self { new_products, changed_products, new_holds, changed_holds, outcomes, keys }
+    }
+}
+
+fn split<T>(rows: impl Iterator<Item = Row<T>>) -> (Vec<T>, Vec<T>) {
+    let (new, changed): (Vec<_>, Vec<_>) = rows.filter(|row| row.is_changed).partition(|row| row.is_new);
+    let values = |rows: Vec<Row<T>>| rows.into_iter().map(|row| row.value).collect();
+    (values(new), values(changed))
+}

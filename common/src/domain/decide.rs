@@ -1,0 +1,181 @@
+//! The decision: state, one command and the time in; an outcome and a changed state out.
+//!
+//! A command that was applied before gets its outcome again and changes nothing (I4). An unknown product, a sale that
+//! is closed, too little stock: refusals are outcomes too, kept like the others.
+
+use super::hold::{Hold, HoldState};
+use super::product::Product;
+use super::state::{KeyScope, KeyUse, State};
+use crate::command::{Action, Command, NewProduct, ProductChange, STOCK_MAX};
+use crate::id::{HoldId, ProductId};
+use crate::outcome::{Outcome, ProductAsOf, Refusal};
+use crate::time::Timestamp;
+
+/// What an operator has chosen.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// How long a hold lasts, in seconds (`HOLD_EXPIRY_SECONDS`).
+    pub hold_expiry_seconds: u32,
+    /// How long an idempotency key is remembered, in seconds (`IDEMPOTENCY_KEY_TTL`).
+    pub idempotency_key_ttl_seconds: u32,
+}
+
+/// What became of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Whether the outcome is that of an earlier command with the same idempotency key.
+    pub replayed: bool,
+    /// The outcome.
+    pub outcome: Outcome,
+}
+
+/// Applies one command.
+pub fn decide(state: &mut State, command: &Command, now: Timestamp, policy: &Policy) -> Decision {
+    if let Some(outcome) = state.outcome(command.request_id) {
+        return Decision { replayed: false, outcome };
+    }
+    let scope = state.key_scope(command);
+    let first = scope.and_then(|scope| first_use(state, &scope, now, policy));
+    let decision = match (&first, command.key) {
+        (Some((first, outcome)), Some(key)) if first.fingerprint == key.fingerprint => {
+            Decision { replayed: true, outcome: outcome.clone() }
+        }
+        (Some(_), _) => Decision { replayed: false, outcome: Outcome::Refused(Refusal::IdempotencyKeyReused) },
+        (None, _) => Decision { replayed: false, outcome: act(state, command, now, policy) },
+    };
+    // Every accepted request has an outcome of its own, so that whoever polls for it finds one.
+    state.record_outcome(command.request_id, &decision.outcome);
+    if let (None, Some(scope), Some(key)) = (first, scope, command.key) {
+        let first = KeyUse { request_id: command.request_id, fingerprint: key.fingerprint, used_at: now };
+        state.record_key(scope, first);
+    }
+    decision
+}
+
+/// The first use of a key that is still remembered, and its outcome.
+fn first_use(state: &State, scope: &KeyScope, now: Timestamp, policy: &Policy) -> Option<(KeyUse, Outcome)> {
+    let first = *state.keys.get(scope)?;
+    let is_remembered = now < first.used_at.plus_seconds(policy.idempotency_key_ttl_seconds);
+    is_remembered.then(|| state.outcome(first.request_id)).flatten().map(|outcome| (first, outcome))
+}
+
+fn act(state: &mut State, command: &Command, now: Timestamp, policy: &Policy) -> Outcome {
+    let done = match &command.action {
+        Action::CreateProduct(new) => create_product(state, new, now),
+        Action::ChangeProduct { product_id, change } => change_product(state, *product_id, change, now),
+        Action::Restock { product_id, quantity } => restock(state, *product_id, *quantity, now),
+        Action::CreateHold { product_id, quantity, customer_id } => {
+            let hold_id = HoldId::of_request(command.request_id);
+            create_hold(state, hold_id, *product_id, *quantity, customer_id.as_ref(), now, policy)
+        }
+        Action::ReleaseHold { hold_id } => release_hold(state, *hold_id, now),
+    };
+    done.unwrap_or_else(Outcome::Refused)
+}
+
+fn find_product(state: &State, id: ProductId) -> Result<&Product, Refusal> {
+    state.product(id).ok_or(Refusal::ProductNotFound)
+}
+
+fn create_product(state: &mut State, new: &NewProduct, now: Timestamp) -> Result<Outcome, Refusal> {
+    if state.product(new.product_id).is_some() {
+        return Err(Refusal::ProductExists);
+    }
+    let product = Product::new(new);
+    state.insert_product(product.clone());
+    Ok(Outcome::ProductCreated(Box::new(ProductAsOf { product, as_of: now })))
+}
+
+fn change_product(
+    state: &mut State,
+    id: ProductId,
+    change: &ProductChange,
+    now: Timestamp,
+) -> Result<Outcome, Refusal> {
+    let changed = find_product(state, id)?.changed(change).ok_or(Refusal::SaleWindowInvalid)?;
+    state.change_product(id, |product| *product = changed);
+    product_changed(state, id, now)
+}
+
+fn restock(state: &mut State, id: ProductId, quantity: i64, now: Timestamp) -> Result<Outcome, Refusal> {
+    let stock = find_product(state, id)?.stock;
+    if stock.total() + quantity > STOCK_MAX {
+        return Err(Refusal::StockLimitExceeded);
+    }
+    let available_stock = stock.available();
+    let restocked = stock.restock(quantity).ok_or(Refusal::InsufficientStock { available_stock })?;
+    state.change_product(id, |product| product.stock = restocked);
+    product_changed(state, id, now)
+}
+
+fn product_changed(state: &State, id: ProductId, now: Timestamp) -> Result<Outcome, Refusal> {
+    let product = find_product(state, id)?.clone();
+    Ok(Outcome::ProductChanged(Box::new(ProductAsOf { product, as_of: now })))
+}
+
+fn create_hold(
+    state: &mut State,
+    id: HoldId,
+    product_id: ProductId,
+    quantity: u32,
+    customer_id: Option<&String>,
+    now: Timestamp,
+    policy: &Policy,
+) -> Result<Outcome, Refusal> {
+    let product = find_product(state, product_id)?;
+    if !product.is_open(now) {
+        let (starts_at, ends_at) = (product.sale_starts_at, product.sale_ends_at);
+        return Err(Refusal::SaleNotOpen { starts_at, ends_at });
+    }
+    let available_stock = product.stock.available();
+    let stock = product.stock.hold(quantity).ok_or(Refusal::InsufficientStock { available_stock })?;
+    let hold = Hold {
+        id,
+        product_id,
+        quantity,
+        customer_id: customer_id.cloned(),
+        price_minor: product.price_minor,
+        currency: product.currency,
+        state: HoldState::Active,
+        created_at: now,
+        expires_at: now.plus_seconds(policy.hold_expiry_seconds),
+        sequence: product.hold_sequence + 1,
+    };
+    state.change_product(product_id, |product| {
+        product.stock = stock;
+        product.holds_count += 1;
+        product.hold_sequence = hold.sequence;
+    });
+    state.insert_hold(hold.clone());
+    Ok(Outcome::HoldCreated(hold))
+}
+
+fn release_hold(state: &mut State, id: HoldId, now: Timestamp) -> Result<Outcome, Refusal> {
+    let hold = state.hold(id).ok_or(Refusal::HoldNotFound)?;
+    let is_expired = hold.is_expired(now);
+    match hold.state {
+        HoldState::Released { .. } => return Ok(Outcome::HoldReleased(hold.clone())),
+        HoldState::Consumed { .. } => return Err(Refusal::HoldConsumed),
+        HoldState::Expired { .. } => return Err(Refusal::HoldExpired),
+        HoldState::Active if is_expired => {
+            end_hold(state, id, HoldState::Expired { at: now });
+            return Err(Refusal::HoldExpired);
+        }
+        HoldState::Active => end_hold(state, id, HoldState::Released { at: now }),
+    }
+    state.hold(id).cloned().map(Outcome::HoldReleased).ok_or(Refusal::HoldNotFound)
+}
+
+/// Ends an active hold without an order: its units go back on sale.
+fn end_hold(state: &mut State, id: HoldId, ended: HoldState) {
+    let Some(hold) = state.hold(id).filter(|hold| hold.state == HoldState::Active) else { return };
+    let (product_id, quantity) = (hold.product_id, hold.quantity);
+    state.change_hold(id, |hold| hold.state = ended);
+    state.change_product(product_id, |product| {
+        product.stock = product.stock.release(quantity);
+        product.holds_count -= 1;
+    });
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+use super::*;
+use crate::command::IdempotencyKey;
+use crate::domain::Changes;
+use crate::id::RequestId;
+
+const NOW: Timestamp = Timestamp(1_000_000_000);
+const POLICY: Policy = Policy { hold_expiry_seconds: 120, idempotency_key_ttl_seconds: 600 };
+const PRODUCT: ProductId = ProductId(1);
+
+fn request(number: u64) -> RequestId {
+    RequestId::new(PRODUCT.slot(), 0, number)
+}
+
+fn hold_id(number: u64) -> HoldId {
+    HoldId::of_request(request(number))
+}
+
+fn keyed(number: u64, key: &str, action: Action) -> Command {
+    Command { request_id: request(number), key: Some(IdempotencyKey::new(key, &action)), action }
+}
+
+fn plain(number: u64, action: Action) -> Command {
+    Command { request_id: request(number), key: None, action }
+}
+
+fn hold_of(quantity: u32) -> Action {
+    Action::CreateHold { product_id: PRODUCT, quantity, customer_id: None }
+}
+
+fn with_stock(total_stock: i64) -> State {
+    let mut state = State::default();
+    let new = NewProduct {
+        product_id: PRODUCT,
+        name: "Lamp".to_owned(),
+        price_minor: 100,
+        currency: "USD".parse().unwrap(),
+        total_stock,
+        max_per_customer: None,
+        sale_starts_at: None,
+        sale_ends_at: None,
+    };
+    state.load_product(Product::new(&new));
+    state
+}
+
+fn apply(state: &mut State, command: &Command) -> Outcome {
+    decide(state, command, NOW, &POLICY).outcome
+}
+
+fn available(state: &State) -> i64 {
+    state.product(PRODUCT).unwrap().stock.available()
+}
+
+#[test]
+fn holds_are_granted_in_order_until_the_stock_is_gone() {
+    let mut state = with_stock(3);
+    let sequences: Vec<_> = (1..=4)
+        .map(|number| match apply(&mut state, &plain(number, hold_of(1))) {
+            Outcome::HoldCreated(hold) => Ok(hold.sequence),
+            other => Err(other),
+        })
+        .collect();
+    let sold_out = Outcome::Refused(Refusal::InsufficientStock { available_stock: 0 });
+    assert_eq!(sequences, [Ok(1), Ok(2), Ok(3), Err(sold_out)]);
+}
+
+#[test]
+fn a_smaller_wish_gets_what_a_larger_one_could_not() {
+    let mut state = with_stock(5);
+    let too_much = Outcome::Refused(Refusal::InsufficientStock { available_stock: 5 });
+    assert_eq!(apply(&mut state, &plain(1, hold_of(6))), too_much);
+    assert!(matches!(apply(&mut state, &plain(2, hold_of(5))), Outcome::HoldCreated(_)));
+}
+
+#[test]
+fn a_command_that_is_read_twice_has_one_effect_and_one_outcome() {
+    let mut state = with_stock(1);
+    let command = plain(1, hold_of(1));
+    let first = apply(&mut state, &command);
+    assert_eq!(apply(&mut state, &command), first);
+    let refused = plain(2, hold_of(1));
+    let first = apply(&mut state, &refused);
+    apply(&mut state, &plain(3, Action::Restock { product_id: PRODUCT, quantity: 5 }));
+    assert_eq!(apply(&mut state, &refused), first, "a refusal stays, though there is stock again");
+    assert_eq!(available(&state), 5);
+}
+
+#[test]
+fn a_key_replays_its_first_outcome_and_every_request_can_be_polled() {
+    let mut state = with_stock(10);
+    let first = decide(&mut state, &keyed(1, "k", hold_of(2)), NOW, &POLICY);
+    let second = decide(&mut state, &keyed(2, "k", hold_of(2)), NOW, &POLICY);
+    assert!(!first.replayed && second.replayed);
+    assert_eq!(first.outcome, second.outcome);
+    assert_eq!(available(&state), 8);
+    assert_eq!(state.outcome(request(2)), Some(first.outcome), "polled by its own id");
+    let changes = Changes::from(state);
+    assert_eq!((changes.new_holds.len(), changes.outcomes.len(), changes.keys.len()), (1, 1, 1));
+}
+
+#[test]
+fn a_replayed_hold_is_shown_as_it_was_made() {
+    let mut state = with_stock(10);
+    let first = apply(&mut state, &keyed(1, "k", hold_of(2)));
+    apply(&mut state, &plain(2, Action::ReleaseHold { hold_id: hold_id(1) }));
+    assert_eq!(apply(&mut state, &keyed(3, "k", hold_of(2))), first);
+}
+
+#[test]
+fn a_key_with_another_body_is_refused() {
+    let mut state = with_stock(10);
+    apply(&mut state, &keyed(1, "k", hold_of(2)));
+    let reused = Outcome::Refused(Refusal::IdempotencyKeyReused);
+    assert_eq!(apply(&mut state, &keyed(2, "k", hold_of(3))), reused);
+    assert_eq!(available(&state), 8);
+}
+
+#[test]
+fn a_key_is_its_endpoints_and_products_own() {
+    let mut state = with_stock(10);
+    apply(&mut state, &keyed(1, "k", hold_of(2)));
+    let release = keyed(2, "k", Action::ReleaseHold { hold_id: hold_id(1) });
+    assert!(matches!(apply(&mut state, &release), Outcome::HoldReleased(_)));
+    let elsewhere = Action::CreateHold { product_id: ProductId(99), quantity: 2, customer_id: None };
+    assert_eq!(apply(&mut state, &keyed(3, "k", elsewhere)), Outcome::Refused(Refusal::ProductNotFound));
+}
+
+#[test]
+fn a_key_is_forgotten_after_its_time() {
+    let mut state = with_stock(10);
+    apply(&mut state, &keyed(1, "k", hold_of(2)));
+    let later = NOW.plus_seconds(POLICY.idempotency_key_ttl_seconds);
+    let decision = decide(&mut state, &keyed(2, "k", hold_of(3)), later, &POLICY);
+    assert!(matches!(decision.outcome, Outcome::HoldCreated(hold) if hold.quantity == 3));
+}
+
+#[test]
+fn a_release_puts_units_back_once() {
+    let mut state = with_stock(10);
+    apply(&mut state, &plain(1, hold_of(4)));
+    for number in [2, 3] {
+        let outcome = apply(&mut state, &plain(number, Action::ReleaseHold { hold_id: hold_id(1) }));
+        assert!(matches!(outcome, Outcome::HoldReleased(_)), "{outcome:?}");
+        assert_eq!(available(&state), 10);
+    }
+    assert_eq!(state.product(PRODUCT).unwrap().holds_count, 0);
+}
+
+#[test]
+fn a_release_from_the_first_instant_of_expiry_on_is_refused_and_returns_the_units() {
+    let mut state = with_stock(10);
+    apply(&mut state, &plain(1, hold_of(4)));
+    let due = NOW.plus_seconds(POLICY.hold_expiry_seconds);
+    let release = plain(2, Action::ReleaseHold { hold_id: hold_id(1) });
+    let just_before = decide(&mut state.clone(), &release, Timestamp(due.0 - 1), &POLICY);
+    assert!(matches!(just_before.outcome, Outcome::HoldReleased(_)));
+    let at_due = decide(&mut state, &release, due, &POLICY);
+    assert_eq!(at_due.outcome, Outcome::Refused(Refusal::HoldExpired));
+    assert_eq!(available(&state), 10);
+}
+
+#[test]
+fn nothing_is_held_outside_the_sale() {
+    let mut state = with_stock(10);
+    let window = (Some(NOW.plus_seconds(10)), Some(NOW.plus_seconds(20)));
+    state.change_product(PRODUCT, |product| (product.sale_starts_at, product.sale_ends_at) = window);
+    let granted = [9, 10, 19, 20].map(|seconds| {
+        let command = plain(u64::from(seconds), hold_of(1));
+        let decision = decide(&mut state, &command, NOW.plus_seconds(seconds), &POLICY);
+        matches!(decision.outcome, Outcome::HoldCreated(_))
+    });
+    assert_eq!(granted, [false, true, true, false]);
+}
+
+#[test]
+fn stock_that_is_promised_can_not_be_taken_back() {
+    let mut state = with_stock(10);
+    apply(&mut state, &plain(1, hold_of(4)));
+    let take = |quantity| Action::Restock { product_id: PRODUCT, quantity };
+    let refused = Outcome::Refused(Refusal::InsufficientStock { available_stock: 6 });
+    assert_eq!(apply(&mut state, &plain(2, take(-7))), refused);
+    assert!(matches!(apply(&mut state, &plain(3, take(-6))), Outcome::ProductChanged(_)));
+    assert_eq!(available(&state), 0);
+}
+
+#[test]
+fn a_batch_writes_only_what_it_changed() {
+    let mut state = with_stock(0);
+    apply(&mut state, &plain(1, hold_of(1)));
+    let changes = Changes::from(state);
+    assert!(changes.changed_products.is_empty() && changes.new_holds.is_empty());
+    assert_eq!(changes.outcomes.len(), 1, "the refusal is kept");
+}

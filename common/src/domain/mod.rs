@@ -1,0 +1,19 @@
+//! What Holdfast decides, and nothing else: no input or output, no clock, no randomness, no `async`.
+//!
+//! A worker loads the [`State`] that a batch of commands names, calls [`decide`] for each of them in the log's order,
+//! and writes the [`Changes`]. Whatever is true of stock, holds and idempotency is true because of the code in here;
+//! the tables' constraints say it once more.
+
+mod changes;
+mod decide;
+mod hold;
+mod product;
+mod state;
+mod stock;
+
+pub use changes::Changes;
+pub use decide::{Decision, Policy, decide};
+pub use hold::{Hold, HoldState};
+pub use product::Product;
+pub use state::{KeyScope, KeyUse, State};
+pub use stock::Stock;

@@ -1,0 +1,189 @@
+//! Ids that know where they belong.
+//!
+//! A request id and a hold id are UUIDs of version 8 (RFC 9562, section 5.8): 48 bits of Unix milliseconds, the 12-bit
+//! slot of their product, 62 random bits. Whoever reads one finds its partition without a look-up. The hash behind
+//! the slot must never change: rows are stored under it. Next: [`crate::partition`].
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// How many slots there are, for ever.
+pub const SLOTS: u16 = 4096;
+
+const RANDOM_BITS: u32 = 62;
+
+/// A product's number, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ProductId(pub i64);
+
+impl ProductId {
+    /// The slot under which everything about this product is stored: SplitMix64's finaliser (Steele, Lea and Flood,
+    /// 2014) over the number, modulo [`SLOTS`]. Pinned by golden tests.
+    #[must_use]
+    pub fn slot(self) -> Slot {
+        let mut hash = self.0.cast_unsigned().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        hash ^= hash >> 31;
+        Slot((hash % u64::from(SLOTS)) as u16)
+    }
+}
+
+impl fmt::Display for ProductId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One of [`SLOTS`] fixed shares of all products, `0..4096`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Slot(u16);
+
+impl Slot {
+    /// The slot as it is stored in Postgres (`smallint`).
+    #[must_use]
+    pub fn as_i16(self) -> i16 {
+        // Below 4096, so it fits.
+        self.0 as i16
+    }
+
+    /// The slot's number, `0..4096`.
+    #[must_use]
+    pub fn get(self) -> u16 {
+        self.0
+    }
+}
+
+/// Says why a text is not an id of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a UUID of version 8")]
+pub struct InvalidId;
+
+fn compose(slot: Slot, unix_millis: u64, random: u64) -> Uuid {
+    let millis = u128::from(unix_millis & 0xffff_ffff_ffff);
+    let random = u128::from(random & ((1 << RANDOM_BITS) - 1));
+    Uuid::from_u128(millis << 80 | 0x8 << 76 | u128::from(slot.0) << 64 | 0b10 << RANDOM_BITS | random)
+}
+
+fn check(uuid: Uuid) -> Result<Uuid, InvalidId> {
+    let is_version_8 = uuid.get_version_num() == 8 && uuid.get_variant() == uuid::Variant::RFC4122;
+    is_version_8.then_some(uuid).ok_or(InvalidId)
+}
+
+fn slot_in(uuid: Uuid) -> Slot {
+    Slot((uuid.as_u128() >> 64) as u16 & (SLOTS - 1))
+}
+
+macro_rules! slotted_id {
+    ($name:ident, $doc:literal) => {
+        #[doc = $doc]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// Makes an id in a slot from a Unix time in milliseconds and 62 random bits (higher bits are ignored).
+            #[must_use]
+            pub fn new(slot: Slot, unix_millis: u64, random: u64) -> Self {
+                Self(compose(slot, unix_millis, random))
+            }
+
+            /// Takes a UUID that was stored or sent as an id.
+            ///
+            /// # Errors
+            /// When it is not of version 8.
+            pub fn from_uuid(uuid: Uuid) -> Result<Self, InvalidId> {
+                check(uuid).map(Self)
+            }
+
+            /// The slot of the product that this id belongs to.
+            #[must_use]
+            pub fn slot(self) -> Slot {
+                slot_in(self.0)
+            }
+
+            /// The id as a plain UUID, as it is stored.
+            #[must_use]
+            pub fn uuid(self) -> Uuid {
+                self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                // Only the hyphenated form of RFC 9562: one id has one spelling (but for the case of its letters).
+                if text.len() != uuid::fmt::Hyphenated::LENGTH {
+                    return Err(InvalidId);
+                }
+                Uuid::try_parse(text).map_err(|_| InvalidId).and_then(Self::from_uuid)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+slotted_id!(RequestId, "Names one command and its outcome.");
+slotted_id!(HoldId, "Names a hold, and the order that consumes it.");
+
+impl HoldId {
+    /// A hold has the UUID of the command that made it.
+    #[must_use]
+    pub fn of_request(request: RequestId) -> Self {
+        Self(request.0)
+    }
+
+    /// The command that made this hold.
+    #[must_use]
+    pub fn request(self) -> RequestId {
+        RequestId(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_of_products_never_change() {
+        let golden = [(1, 3265), (2, 1742), (3, 4077), (42, 3733), (1_000_000, 1511), (i64::MAX, 3751)];
+        for (product, slot) in golden {
+            assert_eq!(ProductId(product).slot().get(), slot, "product {product}");
+        }
+    }
+
+    #[test]
+    fn the_layout_of_ids_never_changes() {
+        let id = RequestId::new(ProductId(1).slot(), 0x0123_4567_89ab, 0x3fed_cba9_8765_4321);
+        assert_eq!(id.to_string(), "01234567-89ab-8cc1-bfed-cba987654321");
+        assert_eq!(id.slot(), ProductId(1).slot());
+        assert_eq!(HoldId::of_request(id).slot(), id.slot());
+        assert_eq!(HoldId::of_request(id).request(), id);
+    }
+
+    #[test]
+    fn only_version_8_in_hyphenated_form_is_an_id() {
+        assert!("01234567-89ab-84c1-bfed-cba987654321".parse::<HoldId>().is_ok());
+        assert!("01234567-89AB-84C1-BFED-CBA987654321".parse::<HoldId>().is_ok());
+        for text in [
+            "",
+            "1",
+            "01234567-89ab-44c1-bfed-cba987654321",
+            "01234567-89ab-74c1-bfed-cba987654321",
+            "01234567-89ab-84c1-ffed-cba987654321",
+            "0123456789ab84c1bfedcba987654321",
+            "{01234567-89ab-84c1-bfed-cba987654321}",
+            "urn:uuid:01234567-89ab-84c1-bfed-cba987654321",
+        ] {
+            assert_eq!(text.parse::<HoldId>(), Err(InvalidId), "{text}");
+        }
+    }
+}

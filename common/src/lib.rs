@@ -1,0 +1,27 @@
+//! What every part of Holdfast shares.
+//!
+//! The folders follow the data: a request becomes a [`command`], which carries an [`id`] that knows its slot and
+//! so its [`partition`]; commands travel in an [`envelope`] through the [`log`]; [`domain::decide`] turns them into
+//! [`outcome`]s, which come back in a [`reply`]. [`settings`], [`telemetry`] and [`schema`] serve all programs.
+//!
+//! Nothing in here reads a clock or draws a random number: whoever calls passes them in.
+
+pub mod command;
+pub mod domain;
+pub mod envelope;
+pub mod id;
+pub mod log;
+pub mod money;
+pub mod news;
+pub mod outcome;
+pub mod partition;
+pub mod postgres;
+pub mod reply;
+pub mod rows;
+pub mod schema;
+pub mod settings;
+pub mod shutdown;
+pub mod subjects;
+pub mod telemetry;
+pub mod time;
+pub mod wire;

@@ -1,0 +1,66 @@
+//! Outcomes: what became of a command.
+//!
+//! A refusal by the business is an outcome like any other. Outcomes are stored as JSON and sent as bytes, so variants
+//! and fields are only ever added at the end. Next: [`crate::reply`] for the way back to the ingress that asked.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{Hold, Product};
+use crate::time::Timestamp;
+
+/// What became of a command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The product is on sale.
+    ProductCreated(Box<ProductAsOf>),
+    /// The product was restocked or changed.
+    ProductChanged(Box<ProductAsOf>),
+    /// The units are set aside.
+    HoldCreated(Hold),
+    /// The units are back on sale; also when they already were.
+    HoldReleased(Hold),
+    /// The business said no; nothing changed.
+    Refused(Refusal),
+}
+
+/// A product at a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProductAsOf {
+    /// The product.
+    pub product: Product,
+    /// When it was so, by Postgres's clock.
+    pub as_of: Timestamp,
+}
+
+/// Why the business said no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// There is no such product.
+    ProductNotFound,
+    /// Fewer units than asked for are on sale.
+    InsufficientStock {
+        /// Units on sale.
+        available_stock: i64,
+    },
+    /// The sale has not begun, or has ended.
+    SaleNotOpen {
+        /// When it begins.
+        starts_at: Option<Timestamp>,
+        /// When it ends.
+        ends_at: Option<Timestamp>,
+    },
+    /// There is no such hold.
+    HoldNotFound,
+    /// The hold became an order.
+    HoldConsumed,
+    /// The hold's time had run out.
+    HoldExpired,
+    /// The key was used before with another request.
+    IdempotencyKeyReused,
+    /// A product with this number exists already.
+    ProductExists,
+    /// The product would have more units than one can have.
+    StockLimitExceeded,
+    /// The sale would end before it begins.
+    SaleWindowInvalid,
+}

@@ -1,0 +1,105 @@
+//! Partitions: how slots are shared out among workers.
+//!
+//! Each partition is a run of neighbouring slots with one subject in the log and one worker at a time. How many there
+//! are is recorded with the log, and must not change under a running sale. Next: [`crate::subjects`].
+
+use std::fmt;
+
+use crate::id::{SLOTS, Slot};
+
+/// A partition's number, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Partition(pub u16);
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How many partitions a deployment has, `1..=4096`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Partitions(u16);
+
+/// Says why a number can't be a count of partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("PARTITIONS must be between 1 and {SLOTS}")]
+pub struct InvalidPartitions;
+
+impl Partitions {
+    /// Takes a count of partitions.
+    ///
+    /// # Errors
+    /// When it is 0 or above the number of slots.
+    pub fn new(count: u16) -> Result<Self, InvalidPartitions> {
+        (1..=SLOTS).contains(&count).then_some(Self(count)).ok_or(InvalidPartitions)
+    }
+
+    /// The count.
+    #[must_use]
+    pub fn count(self) -> u16 {
+        self.0
+    }
+
+    /// The partition of a slot: `slot * PARTITIONS / 4096`.
+    #[must_use]
+    pub fn of(self, slot: Slot) -> Partition {
+        // Both factors are at most 4096, and the quotient is below PARTITIONS.
+        Partition((u32::from(slot.get()) * u32::from(self.0) / u32::from(SLOTS)) as u16)
+    }
+
+    /// All partitions, in order.
+    pub fn all(self) -> impl ExactSizeIterator<Item = Partition> {
+        (0..self.0).map(Partition)
+    }
+}
+
+impl std::str::FromStr for Partitions {
+    type Err = InvalidPartitions;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPartitions> {
+        text.parse().map_err(|_| InvalidPartitions).and_then(Self::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::ProductId;
+
+    #[test]
+    fn partitions_of_products_never_change() {
+        let partitions = Partitions::new(16).unwrap();
+        let of = |product| partitions.of(ProductId(product).slot()).0;
+        assert_eq!([of(1), of(2), of(3), of(42)], [12, 6, 15, 14]);
+    }
+
+    #[test]
+    fn every_partition_gets_an_even_run_of_slots() {
+        for count in [1, 3, 16, 64, 4096] {
+            let partitions = Partitions::new(count).unwrap();
+            let mut sizes = vec![0_u32; usize::from(count)];
+            let mut last = 0;
+            for slot in (0..SLOTS).map(compose_slot) {
+                let partition = partitions.of(slot).0;
+                assert!(partition == last || partition == last + 1);
+                last = partition;
+                sizes[usize::from(partition)] += 1;
+            }
+            let (least, most) = (sizes.iter().min().unwrap(), sizes.iter().max().unwrap());
+            assert!(most - least <= 1, "{count} partitions: {least} to {most} slots");
+        }
+    }
+
+    #[test]
+    fn a_count_out_of_range_is_refused() {
+        assert!(Partitions::new(0).is_err());
+        assert!(Partitions::new(4097).is_err());
+        assert!("sixteen".parse::<Partitions>().is_err());
+    }
+
+    fn compose_slot(slot: u16) -> Slot {
+        let uuid = uuid::Uuid::from_u128(u128::from(slot) << 64 | 8 << 76 | 0b10 << 62);
+        crate::id::RequestId::from_uuid(uuid).unwrap().slot()
+    }
+}

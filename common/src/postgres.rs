@@ -1,0 +1,51 @@
+//! Connections to Postgres, and how Postgres says "later".
+
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+
+use crate::settings::PostgresSettings;
+
+/// How long a query waits for a connection.
+const ACQUIRE_WAIT: Duration = Duration::from_secs(3);
+/// How often the start tries to connect, with growing pauses of at most [`CONNECT_PAUSE_MAX`]: half a minute in all.
+const CONNECT_TRIES_MAX: usize = 16;
+const CONNECT_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// What can go wrong with Postgres at the start. All of it is for an operator to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum PostgresError {
+    /// The URL makes no sense.
+    #[error("DATABASE_URL is no postgres:// URL")]
+    InvalidUrl,
+    /// Nobody answers, or not us.
+    #[error("Postgres does not let us in at DATABASE_URL: {0}. Start it, or correct DATABASE_URL")]
+    Unreachable(#[source] sqlx::Error),
+}
+
+/// Opens a pool of at most so many connections and waits until Postgres answers. `session` are settings of each
+/// connection (`statement_timeout` and the like).
+///
+/// # Errors
+/// When the URL makes no sense, or Postgres does not let us in for about half a minute.
+pub async fn connect(
+    settings: &PostgresSettings,
+    name: &str,
+    connections_max: u32,
+    session: &[(&str, &str)],
+) -> Result<PgPool, PostgresError> {
+    // The error would repeat the URL, and with it the password.
+    let options: PgConnectOptions = settings.database_url.expose().parse().map_err(|_| PostgresError::InvalidUrl)?;
+    let options = options.application_name(name).options(session.iter().copied());
+    let open = || {
+        let pool =
+            PgPoolOptions::new().max_connections(connections_max).min_connections(1).acquire_timeout(ACQUIRE_WAIT);
+        pool.connect_with(options.clone())
+    };
+    let pauses = ExponentialBuilder::default().with_jitter().with_max_delay(CONNECT_PAUSE_MAX);
+    open.retry(pauses.with_max_times(CONNECT_TRIES_MAX))
+        .notify(|error, _| tracing::warn!(%error, "Postgres does not answer yet"))
+        .await
+        .map_err(PostgresError::Unreachable)
+}

@@ -1,0 +1,184 @@
+//! Settings, from the environment or the command line.
+//!
+//! Each program flattens the groups it needs. A value that may be a secret is a [`Secret`], which shows itself to
+//! nobody who does not ask for it by name.
+
+use std::fmt;
+use std::str::FromStr;
+
+use clap::{Args, ValueEnum};
+
+use crate::partition::Partitions;
+use crate::subjects::Subjects;
+
+/// The admin token of `holdfast dev`, which everybody knows.
+pub const DEV_ADMIN_TOKEN: &str = "dev-admin-token";
+/// The webhook secret of `holdfast dev`, which everybody knows.
+pub const DEV_WEBHOOK_SECRET: &str = "dev-webhook-secret";
+
+/// A value that must not reach a log or an error: URLs with passwords, tokens, keys.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The value itself, for its one use.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(value: String) -> Self {
+        Self(value)
+    }
+}
+
+impl FromStr for Secret {
+    type Err = std::convert::Infallible;
+
+    fn from_str(value: &str) -> Result<Self, Self::Err> {
+        Ok(Self(value.to_owned()))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Pretty,
+}
+
+/// How a program logs.
+#[derive(Args, Clone, Debug)]
+pub struct TelemetrySettings {
+    /// How logs are written
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value = "json")]
+    pub log_format: LogFormat,
+}
+
+/// Where Postgres is.
+#[derive(Args, Clone, Debug)]
+pub struct PostgresSettings {
+    /// The database, as a postgres:// URL
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: Secret,
+}
+
+/// Where NATS is, and how the log is laid out in it.
+#[derive(Args, Clone, Debug)]
+pub struct NatsSettings {
+    /// The server, or several with commas between them, as nats:// URLs
+    #[arg(long, env = "NATS_URL", hide_env_values = true)]
+    pub nats_url: Secret,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub layout: LogLayout,
+}
+
+/// How the log is laid out.
+#[derive(Args, Clone, Debug)]
+pub struct LogLayout {
+    /// The prefix of all subjects and streams
+    #[arg(long, env = "NATS_PREFIX", default_value = "holdfast", id = "NATS_PREFIX")]
+    pub subjects: Subjects,
+    /// How many shares products are split into; fixed once the log exists
+    #[arg(long, env = "PARTITIONS", default_value = "16")]
+    pub partitions: Partitions,
+    /// How many NATS servers keep each message
+    #[arg(long, env = "STREAM_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub stream_replicas: u8,
+    /// The most disk space that the log may take, in MiB; a full log answers 503
+    #[arg(long, env = "LOG_MAX_MB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(16..))]
+    pub log_max_mb: u32,
+}
+
+impl std::ops::Deref for NatsSettings {
+    type Target = LogLayout;
+
+    fn deref(&self) -> &LogLayout {
+        &self.layout
+    }
+}
+
+/// What the ingress needs besides.
+#[derive(Args, Clone, Debug)]
+pub struct IngressSettings {
+    /// The port to listen on; 0 takes a free one
+    #[arg(long, env = "PORT", default_value_t = 8080)]
+    pub port: u16,
+    /// The address to listen on
+    #[arg(long, env = "LISTEN_ADDRESS", default_value = "0.0.0.0")]
+    pub listen_address: std::net::IpAddr,
+    /// How long a request waits for its outcome, in milliseconds, before it is answered 202
+    #[arg(long, env = "REQUEST_WAIT_MS", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    pub request_wait_ms: u64,
+    /// How long a product's stock is served from memory without news of it, in seconds
+    #[arg(long, env = "STOCK_CACHE_TTL", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub stock_cache_ttl: u64,
+    /// The bearer token of the administration; without one its paths answer 404
+    #[arg(long, env = "ADMIN_TOKEN", hide_env_values = true)]
+    pub admin_token: Option<Secret>,
+    /// The secrets that payment webhooks may be signed with, with commas between them
+    #[arg(long, env = "WEBHOOK_SECRETS", hide_env_values = true)]
+    pub webhook_secrets: Option<Secret>,
+}
+
+/// What the workers need besides.
+#[derive(Args, Clone, Debug)]
+pub struct WorkerSettings {
+    /// How long a hold lasts, in seconds
+    #[arg(long, env = "HOLD_EXPIRY_SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub hold_expiry_seconds: u32,
+    /// How long an idempotency key is remembered, in seconds
+    #[arg(long, env = "IDEMPOTENCY_KEY_TTL", default_value_t = 604_800, value_parser = clap::value_parser!(u32).range(60..=31_536_000))]
+    pub idempotency_key_ttl: u32,
+    /// How long a partition stays its worker's without a sign of life, in milliseconds
+    #[arg(long, env = "PARTITION_LEASE_MS", default_value_t = 3000, value_parser = clap::value_parser!(u32).range(500..=60_000))]
+    pub partition_lease_ms: u32,
+}
+
+/// Says which setting is not safe outside `holdfast dev`.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{setting} is the value of `holdfast dev`, which everybody knows: set one of your own")]
+pub struct UnsafeSetting {
+    setting: &'static str,
+}
+
+impl IngressSettings {
+    /// Refuses the well-known secrets of `holdfast dev`.
+    ///
+    /// # Errors
+    /// When one of them is set.
+    pub fn refuse_dev_secrets(&self) -> Result<(), UnsafeSetting> {
+        let has = |secret: &Option<Secret>, known: &str| {
+            secret.as_ref().is_some_and(|secret| secret.expose().split(',').any(|one| one.trim() == known))
+        };
+        if has(&self.admin_token, DEV_ADMIN_TOKEN) {
+            return Err(UnsafeSetting { setting: "ADMIN_TOKEN" });
+        }
+        if has(&self.webhook_secrets, DEV_WEBHOOK_SECRET) {
+            return Err(UnsafeSetting { setting: "WEBHOOK_SECRETS" });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_does_not_show_itself() {
+        let secret = Secret::from("s3cret".to_owned());
+        assert!(!format!("{secret:?}").contains("s3cret"));
+    }
+}

@@ -1,0 +1,81 @@
+//! Names in NATS, all under one prefix, so that several deployments can share a server.
+
+use std::str::FromStr;
+
+use crate::partition::Partition;
+use crate::reply::IngressId;
+
+/// The longest prefix, in characters.
+const PREFIX_CHARS_MAX: usize = 64;
+
+/// The prefix of all subjects and streams of a deployment (`NATS_PREFIX`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subjects {
+    prefix: String,
+}
+
+/// Says why a text can't be the prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("NATS_PREFIX must be 1 to {PREFIX_CHARS_MAX} letters, digits, '-' or '_'")]
+pub struct InvalidPrefix;
+
+impl FromStr for Subjects {
+    type Err = InvalidPrefix;
+
+    fn from_str(prefix: &str) -> Result<Self, InvalidPrefix> {
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        let is_prefix = (1..=PREFIX_CHARS_MAX).contains(&prefix.len()) && prefix.chars().all(is_allowed);
+        is_prefix.then(|| Self { prefix: prefix.to_owned() }).ok_or(InvalidPrefix)
+    }
+}
+
+impl Subjects {
+    /// The stream that is the log.
+    #[must_use]
+    pub fn log_stream(&self) -> String {
+        format!("{}-commands", self.prefix)
+    }
+
+    /// Every partition's subject in the log.
+    #[must_use]
+    pub fn all_commands(&self) -> String {
+        format!("{}.cmd.*", self.prefix)
+    }
+
+    /// One partition's subject in the log.
+    #[must_use]
+    pub fn commands(&self, partition: Partition) -> String {
+        format!("{}.cmd.{partition}", self.prefix)
+    }
+
+    /// Where one ingress hears its replies.
+    #[must_use]
+    pub fn replies(&self, ingress: IngressId) -> String {
+        format!("{}.out.{:016x}", self.prefix, ingress.0)
+    }
+
+    /// Where every ingress hears the news.
+    #[must_use]
+    pub fn news(&self) -> String {
+        format!("{}.news", self.prefix)
+    }
+
+    /// The bucket that remembers which request a key that is still queued was first given.
+    #[must_use]
+    pub fn queued_keys_bucket(&self) -> String {
+        format!("{}-queued-keys", self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_can_not_reach_into_other_subjects() {
+        assert!("holdfast".parse::<Subjects>().is_ok());
+        for prefix in ["", "a.b", "a*", ">", "a b", "$SYS"] {
+            assert_eq!(prefix.parse::<Subjects>(), Err(InvalidPrefix), "{prefix}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The workers: apply each partition's commands, in the log's order, many in one Postgres transaction.
+//!
+//! [`ownership`] decides which partitions this process has; [`partition`] runs one of them; [`reader`] fetches from the
+//! log; [`batch`] is the cycle fetch, load, decide, write, commit, reply; [`store`] has its SQL; [`announce`] tells the
+//! ingresses afterwards; [`purge`] keeps the log short. No row of business state is written anywhere else.
+
+pub mod announce;
+pub mod batch;
+pub mod ownership;
+pub mod partition;
+pub mod purge;
+pub mod reader;
+pub mod store;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::{self, Context};
+use clap::Args;
+use holdfast_common::domain::Policy;
+use holdfast_common::settings::{NatsSettings, PostgresSettings, WorkerSettings};
+use holdfast_common::{log, postgres, schema};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+/// Connections to Postgres: as many batches can be on their way at once, the rest wait and grow.
+const CONNECTIONS_MAX: u32 = 6;
+
+/// Settings of each connection.
+const SESSION: &[(&str, &str)] = &[
+    // A worker that hangs in the middle of a batch must not keep its partition's row locked for its successor.
+    ("idle_in_transaction_session_timeout", "2000"),
+    ("statement_timeout", "10000"),
+    // Every statement of a batch looks up few rows by primary key. A plan made while a table was small, and kept, must
+    // not read all of it later.
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+];
+
+/// All that a worker process is told.
+#[derive(Args, Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Settings {
+    #[command(flatten)]
+    pub postgres: PostgresSettings,
+    #[command(flatten)]
+    pub nats: NatsSettings,
+    #[command(flatten)]
+    pub worker: WorkerSettings,
+}
+
+/// What every task of a worker process shares.
+pub struct Worker {
+    settings: Settings,
+    policy: Policy,
+    pool: PgPool,
+    nats: async_nats::Client,
+    jetstream: Context,
+}
+
+impl Worker {
+    fn lease(&self) -> Duration {
+        Duration::from_millis(self.settings.worker.partition_lease_ms.into())
+    }
+}
+
+/// Runs a worker process until it is told to stop: then every batch that was begun is ended, and the partitions are
+/// given back.
+///
+/// # Errors
+/// When Postgres or NATS can't be reached at the start, or are not what Holdfast needs.
+pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
+    let pool = postgres::connect(&settings.postgres, "holdfast-workers", CONNECTIONS_MAX, SESSION).await?;
+    schema::check(&pool).await?;
+    let nats = log::connect(&settings.nats, "holdfast-workers", |_| ()).await?;
+    let jetstream = jetstream::new(nats.clone());
+    log::stream::open(&jetstream, &settings.nats).await?;
+    let policy = Policy {
+        hold_expiry_seconds: settings.worker.hold_expiry_seconds,
+        idempotency_key_ttl_seconds: settings.worker.idempotency_key_ttl,
+    };
+    let worker = Arc::new(Worker { settings, policy, pool, nats, jetstream });
+    let purging = tokio::spawn(purge::run(Arc::clone(&worker), stop.clone()));
+    ownership::run(Arc::clone(&worker), stop).await?;
+    purging.await?;
+    worker.pool.close().await;
+    // What was announced last is still on its way out.
+    worker.nats.drain().await.unwrap_or_default();
+    Ok(())
+}

@@ -1,0 +1,28 @@
+//! The program `holdfast-workers`.
+
+use clap::Parser;
+use holdfast_common::settings::TelemetrySettings;
+use holdfast_common::{shutdown, telemetry};
+use tokio_util::sync::CancellationToken;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Applies Holdfast's commands, partition by partition.
+#[derive(Parser)]
+#[command(name = "holdfast-workers", version)]
+struct Program {
+    #[command(flatten)]
+    telemetry: TelemetrySettings,
+    #[command(flatten)]
+    settings: holdfast_workers::Settings,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let program = Program::parse();
+    telemetry::start(&program.telemetry);
+    let stop = CancellationToken::new();
+    let workers = tokio::spawn(holdfast_workers::run(program.settings, stop.clone()));
+    shutdown::signalled_or_ended(workers, stop).await
+}

@@ -1,0 +1,166 @@
+//! The partition rows: who applies a partition, and how far it has come.
+//!
+//! The epoch is the fence: a batch commits only if the row still has the epoch and the position that its worker knows.
+//! So two workers can never both apply, whatever their clocks, pauses and networks do; the lease only decides how soon
+//! a successor tries. All times are Postgres's.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use holdfast_common::partition::{Partition, Partitions};
+use holdfast_common::time::Timestamp;
+use sqlx::postgres::types::PgInterval;
+use sqlx::{PgConnection, PgPool};
+
+/// A partition that is ours for now, and how far it has come.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// The partition.
+    pub partition: Partition,
+    /// Which owner of it we are.
+    pub epoch: i64,
+    /// When the stream was made that the position counts in.
+    pub stream_created: DateTime<Utc>,
+    /// The last log sequence whose effects are committed.
+    pub applied_seq: u64,
+}
+
+type LeaseRow = (i16, i64, DateTime<Utc>, i64);
+
+impl From<LeaseRow> for Lease {
+    fn from((partition, epoch, stream_created, applied_seq): LeaseRow) -> Self {
+        // Stored from a u16, and from a u64 that counts messages.
+        let (partition, applied_seq) = (Partition(partition.cast_unsigned()), applied_seq.cast_unsigned());
+        Self { partition, epoch, stream_created, applied_seq }
+    }
+}
+
+fn interval(duration: Duration) -> PgInterval {
+    PgInterval { months: 0, days: 0, microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX) }
+}
+
+/// Makes the rows of partitions that have none yet.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn create_rows(pool: &PgPool, partitions: Partitions) -> sqlx::Result<()> {
+    let last = partitions.count().cast_signed() - 1;
+    sqlx::query(
+        "INSERT INTO partitions (partition) SELECT generate_series(0, $1::smallint) ON CONFLICT DO NOTHING",
+    )
+    .bind(last)
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Takes every partition that nobody has, or whose worker gave no sign of life.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn take_free(pool: &PgPool, owner: &str, lease: Duration) -> sqlx::Result<Vec<Lease>> {
+    // A row that is locked belongs to a batch or to another worker that is just taking it.
+    let rows: Vec<LeaseRow> = sqlx::query_as(
+        "UPDATE partitions SET owner = $1, epoch = epoch + 1, lease_until = now() + $2
+         WHERE partition IN (
+             SELECT partition FROM partitions WHERE lease_until <= now() ORDER BY partition FOR UPDATE SKIP LOCKED
+         )
+         RETURNING partition, epoch, stream_created, applied_seq",
+    )
+    .bind(owner)
+    .bind(interval(lease))
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(Lease::from).collect())
+}
+
+/// Renews the leases of partitions that are ours and had no batch for a while.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn renew(pool: &PgPool, owner: &str, lease: Duration) -> sqlx::Result<()> {
+    sqlx::query(
+        "UPDATE partitions SET lease_until = now() + $2
+         WHERE partition IN (
+             SELECT partition FROM partitions WHERE owner = $1 AND lease_until <= now() + $2 * 0.7
+             ORDER BY partition FOR UPDATE SKIP LOCKED
+         )",
+    )
+    .bind(owner)
+    .bind(interval(lease))
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Gives a partition back, so that another worker can have it at once.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn give_back(pool: &PgPool, lease: &Lease) -> sqlx::Result<()> {
+    sqlx::query(
+        "UPDATE partitions SET owner = NULL, lease_until = '-infinity' WHERE partition = $1 AND epoch = $2",
+    )
+    .bind(lease.partition.0.cast_signed())
+    .bind(lease.epoch)
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Reads a partition as it is now, if it is still ours.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn read_own(pool: &PgPool, lease: &Lease) -> sqlx::Result<Option<Lease>> {
+    let row: Option<LeaseRow> = sqlx::query_as(
+        "SELECT partition, epoch, stream_created, applied_seq FROM partitions WHERE partition = $1 AND epoch = $2",
+    )
+    .bind(lease.partition.0.cast_signed())
+    .bind(lease.epoch)
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.map(Lease::from))
+}
+
+/// Moves a partition from the position we know to another, renews the lease, and tells Postgres's time. `None` when
+/// the row is no longer as we know it: then nothing of ours may be committed.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn advance(
+    connection: &mut PgConnection,
+    known: &Lease,
+    to: &Lease,
+    lease: Duration,
+) -> sqlx::Result<Option<Timestamp>> {
+    let now: Option<DateTime<Utc>> = sqlx::query_scalar(
+        "UPDATE partitions SET applied_seq = $1, stream_created = $2, lease_until = now() + $3
+         WHERE partition = $4 AND epoch = $5 AND applied_seq = $6 AND stream_created = $7
+         RETURNING now()",
+    )
+    .bind(to.applied_seq.cast_signed())
+    .bind(to.stream_created)
+    .bind(interval(lease))
+    .bind(known.partition.0.cast_signed())
+    .bind(known.epoch)
+    .bind(known.applied_seq.cast_signed())
+    .bind(known.stream_created)
+    .fetch_optional(connection)
+    .await?;
+    Ok(now.map(Timestamp::from))
+}
+
+/// The position that every partition has passed in the stream that was made then; `None` while some count in another.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn passed_by_all(pool: &PgPool, stream_created: DateTime<Utc>) -> sqlx::Result<Option<u64>> {
+    let passed: Option<i64> = sqlx::query_scalar(
+        "SELECT CASE WHEN bool_and(stream_created = $1) THEN min(applied_seq) END FROM partitions",
+    )
+    .bind(stream_created)
+    .fetch_one(pool)
+    .await?;
+    Ok(passed.map(i64::cast_unsigned))
+}
