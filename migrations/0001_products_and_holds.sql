@@ -27,6 +27,7 @@ CREATE TABLE products (
     )
     -- A hot product's row is updated in place again and again: room on its page keeps that cheap (HOT updates).
 ) WITH (fillfactor = 25);
+CREATE INDEX products_by_id ON products (product_id);
 COMMENT ON TABLE products IS 'What is on sale, one row a product';
 COMMENT ON COLUMN products.slot IS 'Hash of product_id, 0 to 4095; never changes';
 COMMENT ON COLUMN products.price_minor IS 'Price of one unit in minor units of the currency';
@@ -71,11 +72,13 @@ COMMENT ON COLUMN holds.ended_at IS 'When the hold left active (I2); null while 
 CREATE TABLE outcomes (
     slot       smallint    NOT NULL,
     request_id uuid        NOT NULL,
+    replayed   boolean     NOT NULL,
     outcome    json        NOT NULL,
     created_at timestamptz NOT NULL,
     PRIMARY KEY (slot, request_id)
 );
 COMMENT ON TABLE outcomes IS 'What became of each command (I4), refusals included; a hold that was made is in holds instead';
+COMMENT ON COLUMN outcomes.replayed IS 'Whether the outcome is that of an earlier request with the same idempotency key';
 COMMENT ON COLUMN outcomes.outcome IS 'The outcome as clients are told it, before it is rendered as HTTP';
 
 CREATE TABLE idempotency_keys (
@@ -101,12 +104,12 @@ CREATE TABLE partitions (
     owner          text,
     epoch          bigint      NOT NULL DEFAULT 0,
     lease_until    timestamptz NOT NULL DEFAULT '-infinity',
-    stream_created timestamptz NOT NULL DEFAULT '-infinity',
+    stream_created timestamptz NOT NULL DEFAULT 'epoch',
     applied_seq    bigint      NOT NULL DEFAULT 0 CHECK (applied_seq >= 0)
 ) WITH (fillfactor = 25);
 COMMENT ON TABLE partitions IS 'Who applies each partition, and how far it has come';
 COMMENT ON COLUMN partitions.owner IS 'The worker that has it; null when it was given back';
 COMMENT ON COLUMN partitions.epoch IS 'Rises with every owner; a batch commits only under its own';
 COMMENT ON COLUMN partitions.lease_until IS 'From then on another worker may take it';
-COMMENT ON COLUMN partitions.stream_created IS 'When the stream was made that applied_seq counts in';
+COMMENT ON COLUMN partitions.stream_created IS 'When the stream was made that applied_seq counts in; 1970 before the first';
 COMMENT ON COLUMN partitions.applied_seq IS 'The last log sequence whose effects are committed';

@@ -1,1 +1,39 @@
-fn main() {}
+//! The program `holdfast`: a local sale, and what an operator does.
+
+mod dev;
+mod migrate;
+
+use clap::{Parser, Subcommand};
+use holdfast_common::settings::TelemetrySettings;
+use holdfast_common::telemetry;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Holdfast, a checkout engine for flash sales.
+#[derive(Parser)]
+#[command(name = "holdfast", version)]
+struct Program {
+    #[command(flatten)]
+    telemetry: TelemetrySettings,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a sale on this machine: Postgres, NATS, ingress and workers, with a product to buy
+    Dev(Box<dev::Options>),
+    /// Bring the database to this build's schema
+    Migrate(migrate::Options),
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let program = Program::parse();
+    telemetry::start(&program.telemetry, telemetry::TERMINAL);
+    match program.command {
+        Command::Dev(options) => dev::run(*options).await,
+        Command::Migrate(options) => migrate::run(options).await,
+    }
+}

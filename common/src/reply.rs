@@ -70,7 +70,8 @@ mod tests {
     fn many_replies_are_split_into_messages_and_keep_their_order() {
         let slot = ProductId(1).slot();
         let outcome = Outcome::Refused(Refusal::InsufficientStock { available_stock: 3 });
-        let reply = |number| Reply { request_id: RequestId::new(slot, 0, number), replayed: false, outcome: outcome.clone() };
+        let reply =
+            |number| Reply { request_id: RequestId::new(slot, 0, number), replayed: false, outcome: outcome.clone() };
         let replies: Vec<_> = (0..60_000).map(reply).collect();
         let messages = encode(&replies);
         assert!(messages.len() > 1 && messages.iter().all(|message| message.len() < 1024 * 1024));

@@ -60,9 +60,9 @@ pub enum LogFormat {
 /// How a program logs.
 #[derive(Args, Clone, Debug)]
 pub struct TelemetrySettings {
-    /// How logs are written
-    #[arg(long, env = "LOG_FORMAT", value_enum, default_value = "json")]
-    pub log_format: LogFormat,
+    /// How logs are written [default: json, and pretty for `holdfast dev`]
+    #[arg(long, env = "LOG_FORMAT", value_enum)]
+    pub log_format: Option<LogFormat>,
 }
 
 /// Where Postgres is.
@@ -115,9 +115,9 @@ pub struct IngressSettings {
     /// The port to listen on; 0 takes a free one
     #[arg(long, env = "PORT", default_value_t = 8080)]
     pub port: u16,
-    /// The address to listen on
-    #[arg(long, env = "LISTEN_ADDRESS", default_value = "0.0.0.0")]
-    pub listen_address: std::net::IpAddr,
+    /// The address to listen on [default: 0.0.0.0, and 127.0.0.1 for `holdfast dev`]
+    #[arg(long, env = "LISTEN_ADDRESS")]
+    pub listen_address: Option<std::net::IpAddr>,
     /// How long a request waits for its outcome, in milliseconds, before it is answered 202
     #[arg(long, env = "REQUEST_WAIT_MS", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     pub request_wait_ms: u64,

@@ -21,7 +21,10 @@ pub async fn signalled() -> std::io::Result<()> {
 ///
 /// # Errors
 /// What the service ended with.
-pub async fn signalled_or_ended(mut service: JoinHandle<anyhow::Result<()>>, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn signalled_or_ended(
+    mut service: JoinHandle<anyhow::Result<()>>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     tokio::select! {
         ended = &mut service => return ended?,
         heard = signalled() => heard?,

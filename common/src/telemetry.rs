@@ -5,15 +5,26 @@ use tracing_subscriber::fmt;
 
 use crate::settings::{LogFormat, TelemetrySettings};
 
-/// What is logged unless `RUST_LOG` says otherwise.
-const DEFAULT_FILTER: &str = "info,async_nats=warn,sqlx=warn";
+/// How a program logs unless it is told otherwise.
+#[derive(Clone, Copy, Debug)]
+pub struct Default {
+    /// How logs are written.
+    pub format: LogFormat,
+    /// What is logged, in the syntax of `RUST_LOG`.
+    pub filter: &'static str,
+}
+
+/// For programs that run unattended.
+pub const SERVICE: Default = Default { format: LogFormat::Json, filter: "info,async_nats=warn,sqlx=warn" };
+/// For programs that somebody watches.
+pub const TERMINAL: Default = Default { format: LogFormat::Pretty, filter: "warn" };
 
 /// Starts logging; the first call in a process counts.
-pub fn start(settings: &TelemetrySettings) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+pub fn start(settings: &TelemetrySettings, default: Default) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default.filter));
     let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second start, as in tests, changes nothing.
-    let _ = match settings.log_format {
+    let _ = match settings.log_format.unwrap_or(default.format) {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
         LogFormat::Pretty => builder.with_target(false).try_init(),
     };

@@ -1,1 +1,155 @@
-//! stub
+//! The ingress: validates HTTP requests, publishes them as commands, and answers with their outcomes.
+//!
+//! A request's way: [`http`] reads its form, a function in [`routes`] makes the command, [`submit`] hands it to the
+//! [`publisher`] of its partition and waits in [`waiters`] for the outcome, which [`http::render`] turns into a response.
+//! Reads go to [`store`] and to [`stock`], the products in memory that the workers' news keeps fresh. Nothing in here
+//! changes business state.
+
+pub mod clock;
+pub mod connections;
+pub mod http;
+pub mod listener;
+pub mod positions;
+pub mod publisher;
+pub mod queued_keys;
+pub mod routes;
+pub mod stock;
+pub mod store;
+pub mod submit;
+pub mod waiters;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use clap::Args;
+use holdfast_common::settings::{IngressSettings, NatsSettings, PostgresSettings};
+use tokio_util::sync::CancellationToken;
+
+use crate::connections::Connections;
+use crate::positions::Positions;
+use crate::publisher::{NotPublished, Publisher};
+use crate::queued_keys::QueuedKeys;
+use crate::stock::StockView;
+use crate::waiters::Waiters;
+
+/// How long requests that are being answered may take when the ingress stops.
+const DRAIN_WAIT: Duration = Duration::from_secs(2);
+
+/// All that an ingress process is told.
+#[derive(Args, Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Settings {
+    #[command(flatten)]
+    pub postgres: PostgresSettings,
+    #[command(flatten)]
+    pub nats: NatsSettings,
+    #[command(flatten)]
+    pub ingress: IngressSettings,
+}
+
+/// What every request shares.
+pub struct App {
+    settings: Settings,
+    connections: Connections,
+    waiters: Arc<Waiters>,
+    publisher: Publisher,
+    positions: Positions,
+    queued_keys: QueuedKeys,
+    stock: StockView,
+    log_end: AtomicU64,
+}
+
+impl App {
+    /// Postgres.
+    #[must_use]
+    pub fn pool(&self) -> &sqlx::PgPool {
+        &self.connections.pool
+    }
+
+    /// The last sequence of the log, asked for anew only when it may be below `seq`.
+    async fn log_end(&self, seq: u64) -> Result<u64, NotPublished> {
+        let known = self.log_end.load(Ordering::Relaxed);
+        if seq <= known {
+            return Ok(known);
+        }
+        let stream = self.settings.nats.subjects.log_stream();
+        let unavailable = |error| {
+            tracing::warn!(%error, "the log's end could not be asked for");
+            NotPublished::Unavailable
+        };
+        let end = self.connections.jetstream.get_stream(stream).await.map_err(unavailable)?;
+        let end = end.cached_info().state.last_sequence;
+        // Not the greater of both: a log that lost its messages ends lower.
+        self.log_end.store(end, Ordering::Relaxed);
+        Ok(end)
+    }
+}
+
+/// An ingress that listens.
+pub struct Ingress {
+    app: Arc<App>,
+    socket: tokio::net::TcpListener,
+    listening: tokio::task::JoinHandle<()>,
+}
+
+impl Ingress {
+    /// Connects to Postgres and NATS, checks both, and takes the port.
+    ///
+    /// # Errors
+    /// When one of them can't be reached or is not what Holdfast needs, or the port is taken.
+    pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+        let connections = Connections::open(&settings).await?;
+        let waiters = Arc::new(Waiters::default());
+        let publisher = Publisher::start(&settings, &connections, &waiters);
+        let positions = Positions::load(&connections.pool, settings.nats.partitions).await?;
+        let queued_keys = QueuedKeys::new(&settings, &connections);
+        let stock = StockView::new(&settings, &connections);
+        let everywhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let address = SocketAddr::new(settings.ingress.listen_address.unwrap_or(everywhere), settings.ingress.port);
+        let socket = tokio::net::TcpListener::bind(address)
+            .await
+            .map_err(|error| anyhow::anyhow!("can't listen on {address}: {error}. Free the port or set PORT"))?;
+        let log_end = AtomicU64::new(0);
+        let app = Arc::new(App { settings, connections, waiters, publisher, positions, queued_keys, stock, log_end });
+        let listening = listener::start(Arc::clone(&app)).await?;
+        Ok(Self { app, socket, listening })
+    }
+
+    /// What its requests share.
+    #[must_use]
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// When the operating system does not say.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Answers requests until it is told to stop; then those that are being answered are ended, within
+    /// 2 seconds.
+    ///
+    /// # Errors
+    /// When the socket fails.
+    pub async fn serve(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let router = routes::router(Arc::clone(&self.app));
+        let drained = stop.clone();
+        let serving = http::serve(self.socket, router, stop);
+        let out_of_time = async {
+            drained.cancelled().await;
+            tokio::time::sleep(DRAIN_WAIT).await;
+        };
+        tokio::select! {
+            ended = serving => ended?,
+            () = out_of_time => tracing::warn!("some requests were still waiting when the ingress stopped"),
+        }
+        self.listening.abort();
+        self.app.connections.close().await;
+        Ok(())
+    }
+}

@@ -21,7 +21,7 @@ struct Program {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let program = Program::parse();
-    telemetry::start(&program.telemetry);
+    telemetry::start(&program.telemetry, telemetry::SERVICE);
     let stop = CancellationToken::new();
     let workers = tokio::spawn(holdfast_workers::run(program.settings, stop.clone()));
     shutdown::signalled_or_ended(workers, stop).await

@@ -1,10 +1,10 @@
 //! What a batch changed: the rows to write, and nothing that the tables have already.
 
+use super::decide::Decision;
 use super::hold::Hold;
 use super::product::Product;
 use super::state::{KeyScope, KeyUse, Row, State};
 use crate::id::RequestId;
-use crate::outcome::Outcome;
 
 /// The rows to write after a batch.
 #[derive(Debug, Default)]
@@ -17,16 +17,16 @@ pub struct Changes {
     pub new_holds: Vec<Hold>,
     /// Holds to update.
     pub changed_holds: Vec<Hold>,
-    /// Outcomes to insert. That of a hold which was made is the hold itself.
-    pub outcomes: Vec<(RequestId, Outcome)>,
+    /// What became of commands, to insert. The outcome of a hold that was made is the hold itself.
+    pub decisions: Vec<(RequestId, Decision)>,
     /// First uses of idempotency keys to insert.
     pub keys: Vec<(KeyScope, KeyUse)>,
 }
 
 impl From<State> for Changes {
     fn from(mut state: State) -> Self {
-        let new_outcomes = std::mem::take(&mut state.new_outcomes);
-        let outcomes = new_outcomes.into_iter().filter_map(|id| Some((id, state.take_outcome(id)?))).collect();
+        let new_decisions = std::mem::take(&mut state.new_decisions);
+        let decisions = new_decisions.into_iter().filter_map(|id| Some((id, state.take_decision(id)?))).collect();
         let keys = state.new_keys.iter().map(|scope| (*scope, state.keys[scope])).collect();
         let (new_products, mut changed_products) = split(state.products.into_values());
         let (mut new_holds, changed_holds) = split(state.holds.into_values());
@@ -34,7 +34,7 @@ impl From<State> for Changes {
         // their keys stay together.
         changed_products.sort_unstable_by_key(|product| product.id);
         new_holds.sort_unstable_by_key(|hold| hold.id);
-        Self { new_products, changed_products, new_holds, changed_holds, outcomes, keys }
+        Self { new_products, changed_products, new_holds, changed_holds, decisions, keys }
     }
 }
 

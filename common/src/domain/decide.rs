@@ -31,8 +31,8 @@ pub struct Decision {
 
 /// Applies one command.
 pub fn decide(state: &mut State, command: &Command, now: Timestamp, policy: &Policy) -> Decision {
-    if let Some(outcome) = state.outcome(command.request_id) {
-        return Decision { replayed: false, outcome };
+    if let Some(decision) = state.decision(command.request_id) {
+        return decision;
     }
     let scope = state.key_scope(command);
     let first = scope.and_then(|scope| first_use(state, &scope, now, policy));
@@ -44,7 +44,7 @@ pub fn decide(state: &mut State, command: &Command, now: Timestamp, policy: &Pol
         (None, _) => Decision { replayed: false, outcome: act(state, command, now, policy) },
     };
     // Every accepted request has an outcome of its own, so that whoever polls for it finds one.
-    state.record_outcome(command.request_id, &decision.outcome);
+    state.record(command.request_id, &decision);
     if let (None, Some(scope), Some(key)) = (first, scope, command.key) {
         let first = KeyUse { request_id: command.request_id, fingerprint: key.fingerprint, used_at: now };
         state.record_key(scope, first);
@@ -56,7 +56,7 @@ pub fn decide(state: &mut State, command: &Command, now: Timestamp, policy: &Pol
 fn first_use(state: &State, scope: &KeyScope, now: Timestamp, policy: &Policy) -> Option<(KeyUse, Outcome)> {
     let first = *state.keys.get(scope)?;
     let is_remembered = now < first.used_at.plus_seconds(policy.idempotency_key_ttl_seconds);
-    is_remembered.then(|| state.outcome(first.request_id)).flatten().map(|outcome| (first, outcome))
+    is_remembered.then(|| state.decision(first.request_id)).flatten().map(|decision| (first, decision.outcome))
 }
 
 fn act(state: &mut State, command: &Command, now: Timestamp, policy: &Policy) -> Outcome {

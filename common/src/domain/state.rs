@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use super::decide::Decision;
 use super::hold::Hold;
 use super::product::Product;
 use crate::command::{Command, Endpoint};
@@ -51,8 +52,8 @@ pub struct State {
     pub(super) holds: HashMap<HoldId, Row<Hold>>,
     pub(super) keys: HashMap<KeyScope, KeyUse>,
     pub(super) new_keys: Vec<KeyScope>,
-    outcomes: HashMap<RequestId, Outcome>,
-    pub(super) new_outcomes: Vec<RequestId>,
+    decisions: HashMap<RequestId, Decision>,
+    pub(super) new_decisions: Vec<RequestId>,
 }
 
 impl State {
@@ -66,9 +67,9 @@ impl State {
         self.holds.insert(hold.id, Row { value: hold, is_new: false, is_changed: false });
     }
 
-    /// Adds the outcome of an earlier command.
-    pub fn load_outcome(&mut self, request_id: RequestId, outcome: Outcome) {
-        self.outcomes.insert(request_id, outcome);
+    /// Adds what became of an earlier command.
+    pub fn load_decision(&mut self, request_id: RequestId, decision: Decision) {
+        self.decisions.insert(request_id, decision);
     }
 
     /// Adds the first use of an idempotency key.
@@ -110,19 +111,20 @@ impl State {
     }
 
     /// What became of a command, if it was applied before. A hold that was made is its own outcome.
-    pub(super) fn outcome(&self, request_id: RequestId) -> Option<Outcome> {
+    pub(super) fn decision(&self, request_id: RequestId) -> Option<Decision> {
         match self.hold(HoldId::of_request(request_id)) {
-            Some(hold) => Some(Outcome::HoldCreated(hold.as_created())),
-            None => self.outcomes.get(&request_id).cloned(),
+            Some(hold) => Some(Decision { replayed: false, outcome: Outcome::HoldCreated(hold.as_created()) }),
+            None => self.decisions.get(&request_id).cloned(),
         }
     }
 
     /// Remembers what became of a command.
-    pub(super) fn record_outcome(&mut self, request_id: RequestId, outcome: &Outcome) {
-        let is_stored_as_hold = matches!(outcome, Outcome::HoldCreated(hold) if hold.id.request() == request_id);
+    pub(super) fn record(&mut self, request_id: RequestId, decision: &Decision) {
+        let is_stored_as_hold =
+            matches!(&decision.outcome, Outcome::HoldCreated(hold) if hold.id.request() == request_id);
         if !is_stored_as_hold {
-            self.outcomes.insert(request_id, outcome.clone());
-            self.new_outcomes.push(request_id);
+            self.decisions.insert(request_id, decision.clone());
+            self.new_decisions.push(request_id);
         }
     }
 
@@ -145,7 +147,7 @@ impl State {
         })
     }
 
-    pub(super) fn take_outcome(&mut self, request_id: RequestId) -> Option<Outcome> {
-        self.outcomes.remove(&request_id)
+    pub(super) fn take_decision(&mut self, request_id: RequestId) -> Option<Decision> {
+        self.decisions.remove(&request_id)
     }
 }

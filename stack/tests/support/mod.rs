@@ -73,16 +73,21 @@ pub(crate) fn password(url: &str) -> String {
 
 /// Whether Postgres lets a client begin: it asks for the password (SASL), and does not say that it is starting up.
 pub(crate) async fn accepts_connections(url: &str) -> bool {
+    // A connection that is refused or cut is an answer, too.
+    asks_for_password(parts(url).0).await.unwrap_or(false)
+}
+
+async fn asks_for_password(address: &str) -> std::io::Result<bool> {
     const PROTOCOL_3_0: u32 = 196_608;
     const AUTHENTICATION_SASL: u32 = 10;
-    let Ok(mut stream) = TcpStream::connect(parts(url).0).await else { return false };
+    let mut stream = TcpStream::connect(address).await?;
     let parameters = b"user\0holdfast\0database\0holdfast\0\0";
-    stream.write_u32(8 + parameters.len() as u32).await.unwrap();
-    stream.write_u32(PROTOCOL_3_0).await.unwrap();
-    stream.write_all(parameters).await.unwrap();
-    let kind = stream.read_u8().await.unwrap();
-    let _length = stream.read_u32().await.unwrap();
-    kind == b'R' && stream.read_u32().await.unwrap() == AUTHENTICATION_SASL
+    stream.write_u32(8 + parameters.len() as u32).await?;
+    stream.write_u32(PROTOCOL_3_0).await?;
+    stream.write_all(parameters).await?;
+    let kind = stream.read_u8().await?;
+    let _length = stream.read_u32().await?;
+    Ok(kind == b'R' && stream.read_u32().await? == AUTHENTICATION_SASL)
 }
 
 /// JetStream's answer to a request.

@@ -45,12 +45,10 @@ fn interval(duration: Duration) -> PgInterval {
 /// When Postgres fails.
 pub async fn create_rows(pool: &PgPool, partitions: Partitions) -> sqlx::Result<()> {
     let last = partitions.count().cast_signed() - 1;
-    sqlx::query(
-        "INSERT INTO partitions (partition) SELECT generate_series(0, $1::smallint) ON CONFLICT DO NOTHING",
-    )
-    .bind(last)
-    .execute(pool)
-    .await?;
+    sqlx::query("INSERT INTO partitions (partition) SELECT generate_series(0, $1::smallint) ON CONFLICT DO NOTHING")
+        .bind(last)
+        .execute(pool)
+        .await?;
     Ok(())
 }
 
@@ -98,13 +96,11 @@ pub async fn renew(pool: &PgPool, owner: &str, lease: Duration) -> sqlx::Result<
 /// # Errors
 /// When Postgres fails.
 pub async fn give_back(pool: &PgPool, lease: &Lease) -> sqlx::Result<()> {
-    sqlx::query(
-        "UPDATE partitions SET owner = NULL, lease_until = '-infinity' WHERE partition = $1 AND epoch = $2",
-    )
-    .bind(lease.partition.0.cast_signed())
-    .bind(lease.epoch)
-    .execute(pool)
-    .await?;
+    sqlx::query("UPDATE partitions SET owner = NULL, lease_until = '-infinity' WHERE partition = $1 AND epoch = $2")
+        .bind(lease.partition.0.cast_signed())
+        .bind(lease.epoch)
+        .execute(pool)
+        .await?;
     Ok(())
 }
 
@@ -156,11 +152,10 @@ pub async fn advance(
 /// # Errors
 /// When Postgres fails.
 pub async fn passed_by_all(pool: &PgPool, stream_created: DateTime<Utc>) -> sqlx::Result<Option<u64>> {
-    let passed: Option<i64> = sqlx::query_scalar(
-        "SELECT CASE WHEN bool_and(stream_created = $1) THEN min(applied_seq) END FROM partitions",
-    )
-    .bind(stream_created)
-    .fetch_one(pool)
-    .await?;
+    let passed: Option<i64> =
+        sqlx::query_scalar("SELECT CASE WHEN bool_and(stream_created = $1) THEN min(applied_seq) END FROM partitions")
+            .bind(stream_created)
+            .fetch_one(pool)
+            .await?;
     Ok(passed.map(i64::cast_unsigned))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use holdfast_common::command::{Action, Command, Endpoint};
-use holdfast_common::domain::{Hold, KeyScope, KeyUse, Product, State};
+use holdfast_common::domain::{Decision, Hold, KeyScope, KeyUse, Product, State};
 use holdfast_common::id::{HoldId, ProductId, RequestId};
 use holdfast_common::outcome::Outcome;
 use holdfast_common::rows::{HoldRow, ProductRow};
@@ -108,17 +108,17 @@ async fn load_outcomes(
     requests: &BTreeSet<RequestId>,
     state: &mut State,
 ) -> sqlx::Result<()> {
-    let rows: Vec<(Uuid, Json<Outcome>)> = sqlx::query_as(
-        "SELECT request_id, outcome
+    let rows: Vec<(Uuid, bool, Json<Outcome>)> = sqlx::query_as(
+        "SELECT request_id, replayed, outcome
          FROM UNNEST($1::smallint[], $2::uuid[]) AS named (slot, request_id) JOIN outcomes USING (slot, request_id)",
     )
     .bind(requests.iter().map(|id| id.slot().as_i16()).collect::<Vec<_>>())
     .bind(requests.iter().map(|id| id.uuid()).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
-    for (id, Json(outcome)) in rows {
+    for (id, replayed, Json(outcome)) in rows {
         let request_id = RequestId::from_uuid(id).map_err(|error| sqlx::Error::Decode(error.into()))?;
-        state.load_outcome(request_id, outcome);
+        state.load_decision(request_id, Decision { replayed, outcome });
     }
     Ok(())
 }

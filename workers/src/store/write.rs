@@ -4,9 +4,8 @@
 //! somebody else changed a row of this partition.
 
 use chrono::{DateTime, Utc};
-use holdfast_common::domain::{Changes, Hold, HoldState, KeyScope, KeyUse, Product};
+use holdfast_common::domain::{Changes, Decision, Hold, HoldState, KeyScope, KeyUse, Product};
 use holdfast_common::id::RequestId;
-use holdfast_common::outcome::Outcome;
 use holdfast_common::rows::hold_status;
 use holdfast_common::time::Timestamp;
 use sqlx::PgConnection;
@@ -21,13 +20,13 @@ pub async fn changes(connection: &mut PgConnection, changes: &Changes, now: Time
     insert_products(connection, &changes.new_products, now).await?;
     insert_holds(connection, &changes.new_holds).await?;
     update_holds(connection, &changes.changed_holds).await?;
-    insert_outcomes(connection, &changes.outcomes, now).await?;
+    insert_outcomes(connection, &changes.decisions, now).await?;
     insert_keys(connection, &changes.keys).await?;
     update_products(connection, &changes.changed_products, now).await
 }
 
 /// One column of many rows, as Postgres's UNNEST wants it.
-fn column<R, C>(rows: &[R], value: impl Fn(&R) -> C) -> Vec<C> {
+fn column<'r, R, C>(rows: &'r [R], value: impl Fn(&'r R) -> C) -> Vec<C> {
     rows.iter().map(value).collect()
 }
 
@@ -167,21 +166,24 @@ fn ended_at(state: &HoldState) -> Option<DateTime<Utc>> {
 
 async fn insert_outcomes(
     connection: &mut PgConnection,
-    rows: &[(RequestId, Outcome)],
+    rows: &[(RequestId, Decision)],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
-    let outcomes = rows.iter().map(|(_, outcome)| serde_json::to_string(outcome));
-    let outcomes: Vec<String> = outcomes.collect::<Result<_, _>>().map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let outcomes = rows.iter().map(|(_, decision)| serde_json::to_string(&decision.outcome));
+    let outcomes: Vec<String> =
+        outcomes.collect::<Result<_, _>>().map_err(|error| sqlx::Error::Encode(error.into()))?;
     let result = sqlx::query(
-        "INSERT INTO outcomes (slot, request_id, outcome, created_at)
-         SELECT slot, request_id, outcome::json, $4
-         FROM UNNEST($1::smallint[], $2::uuid[], $3::text[]) AS new (slot, request_id, outcome)",
+        "INSERT INTO outcomes (slot, request_id, replayed, outcome, created_at)
+         SELECT slot, request_id, replayed, outcome::json, $5
+         FROM UNNEST($1::smallint[], $2::uuid[], $3::boolean[], $4::text[])
+             AS new (slot, request_id, replayed, outcome)",
     )
     .bind(column(rows, |(id, _)| id.slot().as_i16()))
     .bind(column(rows, |(id, _)| id.uuid()))
+    .bind(column(rows, |(_, decision)| decision.replayed))
     .bind(outcomes)
     .bind(now)
     .execute(connection)

@@ -93,9 +93,9 @@ fn a_key_replays_its_first_outcome_and_every_request_can_be_polled() {
     assert!(!first.replayed && second.replayed);
     assert_eq!(first.outcome, second.outcome);
     assert_eq!(available(&state), 8);
-    assert_eq!(state.outcome(request(2)), Some(first.outcome), "polled by its own id");
+    assert_eq!(state.decision(request(2)), Some(second), "polled by its own id");
     let changes = Changes::from(state);
-    assert_eq!((changes.new_holds.len(), changes.outcomes.len(), changes.keys.len()), (1, 1, 1));
+    assert_eq!((changes.new_holds.len(), changes.decisions.len(), changes.keys.len()), (1, 1, 1));
 }
 
 #[test]
@@ -189,5 +189,5 @@ fn a_batch_writes_only_what_it_changed() {
     apply(&mut state, &plain(1, hold_of(1)));
     let changes = Changes::from(state);
     assert!(changes.changed_products.is_empty() && changes.new_holds.is_empty());
-    assert_eq!(changes.outcomes.len(), 1, "the refusal is kept");
+    assert_eq!(changes.decisions.len(), 1, "the refusal is kept");
 }

@@ -1,0 +1,27 @@
+//! `holdfast migrate`: brings the database to this build's schema. Safe to run again, and by several at once.
+
+use clap::Args;
+use holdfast_common::settings::PostgresSettings;
+use holdfast_common::{postgres, schema};
+
+/// What `migrate` is told.
+#[derive(Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    postgres: PostgresSettings,
+}
+
+/// Applies what is missing.
+pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
+    apply(&options.postgres).await?;
+    println!("the database has this build's schema");
+    Ok(())
+}
+
+/// The same, without a word.
+pub(crate) async fn apply(settings: &PostgresSettings) -> anyhow::Result<()> {
+    let pool = postgres::connect(settings, "holdfast-migrate", 1, &[]).await?;
+    schema::migrate(&pool).await?;
+    pool.close().await;
+    Ok(())
+}

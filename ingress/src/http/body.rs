@@ -1,0 +1,219 @@
+//! Reading a JSON body, field by field, so that a refusal can name every field that is wrong.
+//!
+//! In the contract's order: 415 for another content type, 413 for too much, 400 for what is not JSON, 422 for what is
+//! not in form.
+
+use std::borrow::Cow;
+use std::str::FromStr;
+
+use axum::extract::{FromRequest, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+use holdfast_common::time::Timestamp;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::problem::Problem;
+
+/// The largest body, in bytes.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// One field that is wrong.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// Its name.
+    pub field: Cow<'static, str>,
+    /// What it must be.
+    pub message: Cow<'static, str>,
+}
+
+impl FieldError {
+    /// A field, and what it must be.
+    pub fn new(field: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { field: field.into(), message: message.into() }
+    }
+}
+
+/// The fields of a JSON object, taken out one after the other.
+#[derive(Debug)]
+pub struct Fields {
+    fields: Map<String, Value>,
+    errors: Vec<FieldError>,
+}
+
+impl<S: Send + Sync> FromRequest<S> for Fields {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+        check_content_type(request.headers())?;
+        let body = axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX).await.map_err(unread_body)?;
+        Self::parse(&body)
+    }
+}
+
+fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let detail = "Send the body as application/json.";
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail))
+}
+
+fn unread_body(error: axum::Error) -> Problem {
+    let is_too_long =
+        std::error::Error::source(&error).is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
+    if is_too_long {
+        let detail = format!("A body may have up to {BODY_BYTES_MAX} bytes.");
+        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail);
+    }
+    Problem::new(StatusCode::BAD_REQUEST, "malformed_json", "The body did not arrive whole.")
+}
+
+impl Fields {
+    /// Reads a JSON object.
+    ///
+    /// # Errors
+    /// 400 when it is not JSON, 422 when it is no object.
+    pub fn parse(body: &[u8]) -> Result<Self, Problem> {
+        let malformed = |_| Problem::new(StatusCode::BAD_REQUEST, "malformed_json", "The body is not JSON.");
+        match serde_json::from_slice(body).map_err(malformed)? {
+            Value::Object(fields) => Ok(Self { fields, errors: Vec::new() }),
+            _ => Err(Problem::invalid_request(vec![FieldError::new("body", "must be a JSON object")])),
+        }
+    }
+
+    /// Takes a field that has to be there; a stand-in when it is wrong, since [`Self::finish`] will refuse it.
+    pub fn required<T: Default>(&mut self, name: &'static str, read: impl FnOnce(&Value) -> Result<T, String>) -> T {
+        match self.optional(name, read) {
+            Some(value) => value,
+            None => {
+                if !self.errors.iter().any(|error| error.field == name) {
+                    self.errors.push(FieldError::new(name, "is required"));
+                }
+                T::default()
+            }
+        }
+    }
+
+    /// Takes a field that may be missing or null.
+    pub fn optional<T>(&mut self, name: &'static str, read: impl FnOnce(&Value) -> Result<T, String>) -> Option<T> {
+        self.nullable(name, read).flatten()
+    }
+
+    /// Takes a field that may be missing; the inner option is empty when it is null.
+    pub fn nullable<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&Value) -> Result<T, String>,
+    ) -> Option<Option<T>> {
+        let value = self.fields.remove(name)?;
+        if value.is_null() {
+            return Some(None);
+        }
+        match read(&value) {
+            Ok(value) => Some(Some(value)),
+            Err(message) => {
+                self.errors.push(FieldError::new(name, message));
+                None
+            }
+        }
+    }
+
+    /// Notes something wrong that is seen only from several fields.
+    pub fn refuse(&mut self, name: &'static str, message: &'static str) {
+        self.errors.push(FieldError::new(name, message));
+    }
+
+    /// Refuses whatever was wrong, and every field that nobody took.
+    ///
+    /// # Errors
+    /// 422 with each bad field.
+    pub fn finish(mut self) -> Result<(), Problem> {
+        let unknown = self.fields.into_iter().map(|(name, _)| FieldError::new(name, "is not a known field"));
+        self.errors.extend(unknown);
+        if self.errors.is_empty() { Ok(()) } else { Err(Problem::invalid_request(self.errors)) }
+    }
+}
+
+/// Reads a whole number within bounds.
+pub fn integer(least: i64, most: i64) -> impl FnOnce(&Value) -> Result<i64, String> {
+    move |value| {
+        let number = value.as_i64().filter(|number| (least..=most).contains(number));
+        number.ok_or_else(|| format!("must be a whole number from {least} to {most}"))
+    }
+}
+
+/// Reads a text of 1 to so many characters, without control characters.
+pub fn text(chars_max: usize) -> impl FnOnce(&Value) -> Result<String, String> {
+    move |value| {
+        let fits = |text: &&str| {
+            // Counting stops early: a long text is refused for its bytes first.
+            !text.is_empty()
+                && text.len() <= 4 * chars_max
+                && text.chars().count() <= chars_max
+                && !text.chars().any(char::is_control)
+        };
+        let text = value.as_str().filter(fits).map(str::to_owned);
+        text.ok_or_else(|| format!("must be a text of 1 to {chars_max} printable characters"))
+    }
+}
+
+/// Reads a text that a type knows how to read.
+pub fn parsed<T: FromStr<Err: std::fmt::Display>>(value: &Value) -> Result<T, String> {
+    let text = value.as_str().ok_or("must be a text")?;
+    text.parse().map_err(|error| format!("{error}"))
+}
+
+/// Reads an RFC 3339 time.
+///
+/// # Errors
+/// When it is none.
+pub fn time(value: &Value) -> Result<Timestamp, String> {
+    let time = value.as_str().and_then(|text| chrono::DateTime::parse_from_rfc3339(text).ok());
+    let time = time.map(|time| Timestamp::from(time.to_utc()));
+    time.ok_or_else(|| "must be an RFC 3339 time".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errors_of(body: &str) -> Vec<String> {
+        let mut fields = Fields::parse(body.as_bytes()).unwrap();
+        fields.required("quantity", integer(1, 10_000));
+        fields.optional("customer_id", text(5));
+        let problem = fields.finish().map_or_else(|problem| serde_json::to_value(problem).unwrap(), |()| Value::Null);
+        let errors = problem["errors"].as_array().cloned().unwrap_or_default();
+        errors.iter().map(|error| error["field"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn every_bad_field_is_named_once() {
+        assert_eq!(errors_of(r#"{"quantity": 1}"#), [""; 0]);
+        assert_eq!(errors_of(r#"{"quantity": 1, "customer_id": null}"#), [""; 0]);
+        assert_eq!(
+            errors_of(r#"{"quantity": 0, "customer_id": "", "colour": 1}"#),
+            ["quantity", "customer_id", "colour"]
+        );
+        assert_eq!(errors_of(r#"{}"#), ["quantity"]);
+        assert_eq!(errors_of(r#"{"quantity": null}"#), ["quantity"]);
+        for wrong in ["10001", "-1", "1.5", "1e30", "99999999999999999999", "\"1\"", "true", "[1]", "{}"] {
+            assert_eq!(errors_of(&format!(r#"{{"quantity": {wrong}}}"#)), ["quantity"], "{wrong}");
+        }
+        assert_eq!(errors_of(r#"{"quantity": 1, "customer_id": "sixsix"}"#), ["customer_id"]);
+        assert_eq!(errors_of(r#"{"quantity": 1, "customer_id": "a\nb"}"#), ["customer_id"]);
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused() {
+        for malformed in ["", "{", "{'a': 1}", "\u{fffd}"] {
+            assert_eq!(Fields::parse(malformed.as_bytes()).unwrap_err().status(), StatusCode::BAD_REQUEST);
+        }
+        assert_eq!(Fields::parse(b"\xff").unwrap_err().status(), StatusCode::BAD_REQUEST);
+        for other in ["[]", "1", "null", "\"text\""] {
+            assert_eq!(Fields::parse(other.as_bytes()).unwrap_err().status(), StatusCode::UNPROCESSABLE_ENTITY);
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The `Idempotency-Key` header: 1 to 255 printable characters, whatever they mean to the client.
+
+use axum::http::HeaderMap;
+use holdfast_common::command::{Action, IdempotencyKey};
+
+use super::body::FieldError;
+use super::problem::Problem;
+
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+const KEY_CHARS_MAX: usize = 255;
+
+/// The key of a request, for the action it asks for.
+///
+/// # Errors
+/// 422 when the header is there and is no key.
+pub fn key(headers: &HeaderMap, action: &Action) -> Result<Option<IdempotencyKey>, Problem> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let text = std::str::from_utf8(value.as_bytes()).ok();
+    let is_key =
+        |text: &&str| (1..=KEY_CHARS_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    match (text.filter(is_key), values.next()) {
+        (Some(text), None) => Ok(Some(IdempotencyKey::new(text, action))),
+        _ => {
+            let message = format!("must be sent once, with 1 to {KEY_CHARS_MAX} printable characters");
+            Err(Problem::invalid_request(vec![FieldError::new("Idempotency-Key", message)]))
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Problem documents (RFC 9457): every refusal and failure, as clients see it.
+//!
+//! The business's refusals and the ingress's own failures are made apart from each other below; `code` is fixed by the
+//! contract. Nothing of what went wrong inside is ever in one: no SQL, no secret, no address.
+
+use std::borrow::Cow;
+
+use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use holdfast_common::outcome::Refusal;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::body::FieldError;
+use crate::publisher::NotPublished;
+
+/// When to come back after a 503, in seconds.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+/// A problem document and the headers that go with it.
+#[derive(Debug, Serialize)]
+pub struct Problem {
+    #[serde(rename = "type")]
+    kind: String,
+    title: Cow<'static, str>,
+    #[serde(serialize_with = "as_number")]
+    status: StatusCode,
+    detail: Cow<'static, str>,
+    code: &'static str,
+    #[serde(flatten)]
+    more: Map<String, Value>,
+    #[serde(skip)]
+    header: Option<(HeaderName, HeaderValue)>,
+}
+
+fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u16(status.as_u16())
+}
+
+impl Problem {
+    /// A problem with a code of the contract.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            kind: format!("urn:holdfast:problem:{code}"),
+            title: title(code),
+            status,
+            detail: detail.into(),
+            code,
+            more: Map::new(),
+            header: None,
+        }
+    }
+
+    /// This problem with one more member.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: Value) -> Self {
+        self.more.insert(name.to_owned(), value);
+        self
+    }
+
+    /// This problem with a header.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.header = Some((name, value));
+        self
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// 422: the form of a request, with each bad field.
+    #[must_use]
+    pub fn invalid_request(fields: Vec<FieldError>) -> Self {
+        let named: Vec<&str> = fields.iter().map(|error| error.field.as_ref()).collect();
+        let detail = format!("The request can't be accepted as it is: see {}.", named.join(", "));
+        let errors = serde_json::to_value(&fields).unwrap_or_default();
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", detail).with("errors", errors)
+    }
+
+    /// 404 with a code that says what is not there.
+    #[must_use]
+    pub fn not_found(code: &'static str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, "There is nothing under this id or path.")
+    }
+
+    /// 405, with the methods that there are.
+    #[must_use]
+    pub fn method_not_allowed(allowed: &'static str) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("This path answers {allowed}."))
+            .with_header(ALLOW, HeaderValue::from_static(allowed))
+    }
+
+    /// 401 for the administration.
+    #[must_use]
+    pub fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "This needs the administration's bearer token.")
+            .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+    }
+
+    /// 500: a bug of ours.
+    #[must_use]
+    pub fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Something went wrong on our side.")
+    }
+
+    /// 503: a part that is needed is away.
+    #[must_use]
+    pub fn unavailable(code: &'static str, detail: &'static str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).with_header(RETRY_AFTER, RETRY_AFTER_SECONDS)
+    }
+}
+
+fn title(code: &str) -> Cow<'static, str> {
+    let mut words = code.replace('_', " ");
+    if let Some(first) = words.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    words.into()
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let (not_found, conflict, gone) = (StatusCode::NOT_FOUND, StatusCode::CONFLICT, StatusCode::GONE);
+        match refusal {
+            Refusal::ProductNotFound => Self::new(not_found, "product_not_found", "There is no such product."),
+            Refusal::InsufficientStock { available_stock } => {
+                Self::new(conflict, "insufficient_stock", format!("{available_stock} units are available."))
+                    .with("available_stock", available_stock.into())
+            }
+            Refusal::SaleNotOpen { starts_at, ends_at } => {
+                Self::new(conflict, "sale_not_open", "The sale has not begun yet, or has ended.")
+                    .with("sale_starts_at", json!(starts_at.map(|time| time.to_string())))
+                    .with("sale_ends_at", json!(ends_at.map(|time| time.to_string())))
+            }
+            Refusal::HoldNotFound => Self::new(not_found, "hold_not_found", "There is no such hold."),
+            Refusal::HoldConsumed => Self::new(conflict, "hold_consumed", "The hold has become an order."),
+            Refusal::HoldExpired => Self::new(gone, "hold_expired", "The hold's time has run out."),
+            Refusal::IdempotencyKeyReused => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_key_reused",
+                "This Idempotency-Key was used before with another request.",
+            ),
+            Refusal::ProductExists => Self::new(conflict, "product_exists", "There is a product with this number."),
+            Refusal::StockLimitExceeded => {
+                Self::new(conflict, "stock_limit_exceeded", "A product can't have that many units.")
+            }
+            Refusal::SaleWindowInvalid => {
+                Self::invalid_request(vec![FieldError::new("sale_ends_at", "must be after sale_starts_at")])
+            }
+        }
+    }
+}
+
+impl From<NotPublished> for Problem {
+    fn from(reason: NotPublished) -> Self {
+        match reason {
+            NotPublished::Unavailable => Self::unavailable(
+                "log_unavailable",
+                "The request could not be accepted just now. Repeat it with the same Idempotency-Key.",
+            ),
+            NotPublished::LogFull => Self::unavailable("log_full", "No more requests can be accepted for now."),
+            NotPublished::QueueFull => Self::unavailable("overloaded", "Too many requests are waiting just now."),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Problem {
+    fn from(error: sqlx::Error) -> Self {
+        tracing::warn!(%error, "Postgres failed");
+        Self::unavailable("store_unavailable", "This can't be looked up just now.")
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(mut self) -> Response {
+        let header = self.header.take();
+        // Serialising our own strings and numbers can't fail.
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut response = (self.status, [(CONTENT_TYPE, "application/problem+json")], body).into_response();
+        if let Some((name, value)) = header {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}

@@ -1,0 +1,152 @@
+//! Outcomes as HTTP: the same outcome gives the same response, at once, replayed or polled.
+
+use axum::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use holdfast_common::domain::Decision;
+use holdfast_common::outcome::{Outcome, ProductAsOf};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::prefer::Preference;
+use super::problem::Problem;
+use super::views::{HoldView, ProductView};
+use crate::submit::{Queued, Submitted};
+
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+const APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
+const APPLICATION_PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// A JSON document with a status.
+pub fn json(status: StatusCode, document: &impl Serialize) -> Response {
+    match serde_json::to_vec(document) {
+        Ok(body) => (status, [(CONTENT_TYPE, APPLICATION_JSON)], body).into_response(),
+        Err(error) => unwritten(&error),
+    }
+}
+
+fn header(response: &mut Response, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+/// What a command's request is told.
+pub fn submitted(submitted: &Submitted, preference: &Preference) -> Response {
+    let mut response = match submitted {
+        Submitted::Done(decision) => decided(decision),
+        Submitted::Queued(queued) => accepted(queued),
+    };
+    if let Some(applied) = preference.applied() {
+        response.headers_mut().insert(PREFERENCE_APPLIED, applied);
+    }
+    response
+}
+
+/// An outcome's status and document, however it is asked for.
+fn document(outcome: &Outcome) -> serde_json::Result<(StatusCode, Box<RawValue>)> {
+    Ok(match outcome {
+        Outcome::ProductCreated(product) => (StatusCode::CREATED, to_raw_value(&ProductView::from(&**product))?),
+        Outcome::ProductChanged(product) => (StatusCode::OK, to_raw_value(&ProductView::from(&**product))?),
+        Outcome::HoldCreated(hold) => (StatusCode::CREATED, to_raw_value(&HoldView::as_decided(hold))?),
+        Outcome::HoldReleased(hold) => (StatusCode::OK, to_raw_value(&HoldView::as_decided(hold))?),
+        Outcome::Refused(refusal) => {
+            let problem = Problem::from(*refusal);
+            (problem.status(), to_raw_value(&problem)?)
+        }
+    })
+}
+
+fn decided(Decision { replayed, outcome }: &Decision) -> Response {
+    let (status, body) = match document(outcome) {
+        Ok((status, body)) => (status, Box::<str>::from(body).into_string()),
+        Err(error) => return unwritten(&error),
+    };
+    let content_type = if matches!(outcome, Outcome::Refused(_)) { APPLICATION_PROBLEM } else { APPLICATION_JSON };
+    let mut response = (status, [(CONTENT_TYPE, content_type)], body).into_response();
+    match outcome {
+        Outcome::ProductCreated(new) => header(&mut response, LOCATION, &format!("/api/products/{}", new.product.id)),
+        Outcome::HoldCreated(hold) => header(&mut response, LOCATION, &format!("/api/holds/{}", hold.id)),
+        Outcome::ProductChanged(_) | Outcome::HoldReleased(_) | Outcome::Refused(_) => {}
+    }
+    if *replayed {
+        response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    }
+    response
+}
+
+fn unwritten(error: &serde_json::Error) -> Response {
+    tracing::error!(%error, "a document could not be written");
+    Problem::internal().into_response()
+}
+
+/// A product, or 304 when the client has this version already.
+pub fn product(product: &ProductAsOf, request: &HeaderMap) -> Response {
+    let etag = format!("\"{}\"", product.product.version);
+    let mut response = if has_version(request, &etag) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        json(StatusCode::OK, &ProductView::from(product))
+    };
+    header(&mut response, ETAG, &etag);
+    response
+}
+
+/// RFC 9110, section 13.1.2: any of the listed tags, compared weakly, or `*`.
+fn has_version(request: &HeaderMap, etag: &str) -> bool {
+    let listed = request.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    listed.flat_map(|list| list.split(',')).map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
+}
+
+#[derive(Serialize)]
+struct QueuedView {
+    request_id: uuid::Uuid,
+    status: &'static str,
+    position: u64,
+    status_url: String,
+}
+
+impl From<&Queued> for QueuedView {
+    fn from(queued: &Queued) -> Self {
+        let status_url = format!("/api/requests/{}?seq={}", queued.request_id, queued.seq);
+        Self { request_id: queued.request_id.uuid(), status: "queued", position: queued.position, status_url }
+    }
+}
+
+fn accepted(queued: &Queued) -> Response {
+    let view = QueuedView::from(queued);
+    let mut response = json(StatusCode::ACCEPTED, &view);
+    header(&mut response, LOCATION, &view.status_url);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+/// The status of a request that is still queued.
+pub fn queued_status(queued: &Queued) -> Response {
+    json(StatusCode::OK, &QueuedView::from(queued))
+}
+
+#[derive(Serialize)]
+struct DoneView {
+    request_id: uuid::Uuid,
+    status: &'static str,
+    response: ResponseView,
+}
+
+#[derive(Serialize)]
+struct ResponseView {
+    status: u16,
+    body: Box<RawValue>,
+}
+
+/// The status of a request that is done.
+pub fn done_status(request_id: uuid::Uuid, decision: &Decision) -> Response {
+    match document(&decision.outcome) {
+        Ok((status, body)) => {
+            let response = ResponseView { status: status.as_u16(), body };
+            json(StatusCode::OK, &DoneView { request_id, status: "done", response })
+        }
+        Err(error) => unwritten(&error),
+    }
+}

@@ -1,0 +1,107 @@
+//! Documents as clients see them. Their field names are fixed by the contract.
+
+use holdfast_common::domain::{Hold, HoldState};
+use holdfast_common::outcome::ProductAsOf;
+use holdfast_common::rows::hold_status;
+use holdfast_common::time::Timestamp;
+use serde::{Serialize, Serializer};
+
+fn rfc3339<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(time)
+}
+
+fn optional_rfc3339<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => serializer.collect_str(time),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// A product.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct ProductView<'a> {
+    pub id: i64,
+    pub name: &'a str,
+    pub price: f64,
+    pub price_minor: i64,
+    pub currency: &'static str,
+    pub total_stock: i64,
+    pub available_stock: i64,
+    pub held_stock: i64,
+    pub sold_stock: i64,
+    pub holds_count: i64,
+    pub max_per_customer: Option<u32>,
+    #[serde(serialize_with = "optional_rfc3339")]
+    pub sale_starts_at: Option<Timestamp>,
+    #[serde(serialize_with = "optional_rfc3339")]
+    pub sale_ends_at: Option<Timestamp>,
+    pub version: i64,
+    #[serde(serialize_with = "rfc3339")]
+    pub as_of: Timestamp,
+}
+
+impl<'a> From<&'a ProductAsOf> for ProductView<'a> {
+    fn from(ProductAsOf { product, as_of }: &'a ProductAsOf) -> Self {
+        Self {
+            id: product.id.0,
+            name: &product.name,
+            price: product.currency.decimal(product.price_minor),
+            price_minor: product.price_minor,
+            currency: product.currency.code(),
+            total_stock: product.stock.total(),
+            available_stock: product.stock.available(),
+            held_stock: product.stock.held(),
+            sold_stock: product.stock.sold(),
+            holds_count: product.holds_count,
+            max_per_customer: product.max_per_customer,
+            sale_starts_at: product.sale_starts_at,
+            sale_ends_at: product.sale_ends_at,
+            version: product.version,
+            as_of: *as_of,
+        }
+    }
+}
+
+/// A hold.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct HoldView<'a> {
+    pub hold_id: uuid::Uuid,
+    pub product_id: i64,
+    pub quantity: u32,
+    pub customer_id: Option<&'a str>,
+    pub status: &'static str,
+    #[serde(serialize_with = "rfc3339")]
+    pub expires_at: Timestamp,
+    pub reserved_for_seconds: i64,
+    #[serde(serialize_with = "rfc3339")]
+    pub created_at: Timestamp,
+    pub sequence: i64,
+}
+
+impl<'a> HoldView<'a> {
+    /// A hold as it stood when its outcome was decided.
+    #[must_use]
+    pub fn as_decided(hold: &'a Hold) -> Self {
+        Self {
+            hold_id: hold.id.uuid(),
+            product_id: hold.product_id.0,
+            quantity: hold.quantity,
+            customer_id: hold.customer_id.as_deref(),
+            status: hold_status(&hold.state),
+            expires_at: hold.expires_at,
+            reserved_for_seconds: (hold.expires_at.0 - hold.created_at.0) / 1_000_000,
+            created_at: hold.created_at,
+            sequence: hold.sequence,
+        }
+    }
+
+    /// A hold as it stands now: its time may have run out without anybody having processed it.
+    #[must_use]
+    pub fn at(hold: &'a Hold, now: Timestamp) -> Self {
+        let expired = hold_status(&HoldState::Expired { at: now });
+        let view = Self::as_decided(hold);
+        if hold.is_expired(now) { Self { status: expired, ..view } } else { view }
+    }
+}

@@ -1,0 +1,31 @@
+//! The program `holdfast-ingress`.
+
+use clap::Parser;
+use holdfast_common::settings::TelemetrySettings;
+use holdfast_common::{shutdown, telemetry};
+use holdfast_ingress::Ingress;
+use tokio_util::sync::CancellationToken;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Answers Holdfast's HTTP requests.
+#[derive(Parser)]
+#[command(name = "holdfast-ingress", version)]
+struct Program {
+    #[command(flatten)]
+    telemetry: TelemetrySettings,
+    #[command(flatten)]
+    settings: holdfast_ingress::Settings,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let program = Program::parse();
+    telemetry::start(&program.telemetry, telemetry::SERVICE);
+    program.settings.ingress.refuse_dev_secrets()?;
+    let ingress = Ingress::start(program.settings).await?;
+    tracing::info!(address = %ingress.address()?, "listening");
+    let stop = CancellationToken::new();
+    shutdown::signalled_or_ended(tokio::spawn(ingress.serve(stop.clone())), stop).await
+}

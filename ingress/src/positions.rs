@@ -1,0 +1,49 @@
+//! How far each partition is applied, as the workers' news tell it.
+//!
+//! Only for the place in line of a request that is just accepted; whoever polls later is told from the table, which is
+//! never behind this.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use holdfast_common::news::News;
+use holdfast_common::partition::{Partition, Partitions};
+use sqlx::PgPool;
+
+use crate::store;
+use crate::store::Position;
+
+/// The newest known position of each partition.
+pub struct Positions {
+    known: Vec<Mutex<Position>>,
+}
+
+impl Positions {
+    /// Starts from what is in the table.
+    ///
+    /// # Errors
+    /// When Postgres fails.
+    pub async fn load(pool: &PgPool, partitions: Partitions) -> sqlx::Result<Self> {
+        let mut known = vec![Position::default(); usize::from(partitions.count())];
+        for (partition, position) in store::positions(pool).await? {
+            if let Some(place) = known.get_mut(usize::from(partition.0)) {
+                *place = position;
+            }
+        }
+        Ok(Self { known: known.into_iter().map(Mutex::new).collect() })
+    }
+
+    /// Learns from the news.
+    pub fn learn(&self, news: &News) {
+        let Some(known) = self.known.get(usize::from(news.partition)) else { return };
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = Position { stream_created: news.stream_created, applied_seq: news.applied_seq };
+        *known = (*known).max(told);
+    }
+
+    /// The log sequence up to which a partition is known to be applied.
+    #[must_use]
+    pub fn applied_seq(&self, partition: Partition) -> u64 {
+        self.known[usize::from(partition.0)].lock().unwrap_or_else(PoisonError::into_inner).applied_seq
+    }
+}

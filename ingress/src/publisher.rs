@@ -1,0 +1,211 @@
+//! The publishers: one a partition, each with one envelope on its way to the log at a time.
+//!
+//! While JetStream syncs an envelope to disk, the commands that arrive gather in the next one (group commit): the busier
+//! a partition, the more commands share a sync. An envelope has a message id, so sending it again until it is
+//! acknowledged stores it once. What is queued is bounded, and so is how long anybody tries.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_nats::Subject;
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::{self, ErrorCode};
+use backon::{BackoffBuilder, ExponentialBuilder};
+use bytes::Bytes;
+use holdfast_common::envelope::EnvelopeBuilder;
+use holdfast_common::id::RequestId;
+use holdfast_common::partition::Partition;
+use holdfast_common::reply::IngressId;
+use tokio::sync::{Notify, SetOnce};
+use tokio::time::Instant;
+
+use crate::Settings;
+use crate::connections::Connections;
+use crate::waiters::{Answer, Waiters};
+
+/// The most envelopes that gather in a partition: 16 times 512 commands.
+const QUEUED_ENVELOPES_MAX: usize = 16;
+/// How long an envelope is sent again before its commands are given up. A cluster that elects a new leader takes up to
+/// 8 seconds; JetStream knows message ids for 120.
+const PUBLISH_FOR: Duration = Duration::from_secs(12);
+/// The first pause before an envelope is sent again, and the longest.
+const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+/// Why a command is not in the log. It may still get there when the last attempt was not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotPublished {
+    /// NATS does not answer.
+    #[error("the command log does not answer")]
+    Unavailable,
+    /// The log has reached its greatest size.
+    #[error("the command log is full")]
+    LogFull,
+    /// Too many commands of this partition wait already.
+    #[error("too many commands are waiting")]
+    QueueFull,
+}
+
+/// What became of an envelope: its sequence in the log, or why it has none. Set once.
+pub type Publication = SetOnce<Result<u64, NotPublished>>;
+
+/// An envelope that gathers commands.
+struct Gathering {
+    envelope: EnvelopeBuilder,
+    requests: Vec<RequestId>,
+    publication: Arc<Publication>,
+    since: Instant,
+}
+
+/// One partition's envelopes that have not been sent; commands go into the last one.
+#[derive(Default)]
+struct Queue {
+    envelopes: Mutex<VecDeque<Gathering>>,
+    filled: Notify,
+}
+
+impl Queue {
+    fn envelopes(&self) -> MutexGuard<'_, VecDeque<Gathering>> {
+        // Each envelope is whole after each call, so a panic elsewhere leaves the queue usable.
+        self.envelopes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(
+        &self,
+        reply_to: IngressId,
+        request_id: RequestId,
+        command: &[u8],
+    ) -> Result<Arc<Publication>, NotPublished> {
+        let mut envelopes = self.envelopes();
+        let had_room = envelopes.back_mut().is_some_and(|last| last.envelope.push(command));
+        if !had_room {
+            if envelopes.len() >= QUEUED_ENVELOPES_MAX {
+                return Err(NotPublished::QueueFull);
+            }
+            let mut envelope = EnvelopeBuilder::new(reply_to);
+            // A single command is far smaller than an envelope may be.
+            envelope.push(command);
+            let publication = Arc::new(Publication::new());
+            envelopes.push_back(Gathering { envelope, requests: Vec::new(), publication, since: Instant::now() });
+        }
+        let last = envelopes.back_mut().ok_or(NotPublished::QueueFull)?;
+        last.requests.push(request_id);
+        let publication = Arc::clone(&last.publication);
+        drop(envelopes);
+        self.filled.notify_one();
+        Ok(publication)
+    }
+
+    async fn pop(&self) -> Gathering {
+        loop {
+            if let Some(first) = self.envelopes().pop_front() {
+                return first;
+            }
+            self.filled.notified().await;
+        }
+    }
+}
+
+/// Puts commands into the log.
+pub struct Publisher {
+    reply_to: IngressId,
+    queues: Vec<Arc<Queue>>,
+}
+
+impl Publisher {
+    /// Starts a publisher for each partition.
+    #[must_use]
+    pub fn start(settings: &Settings, connections: &Connections, waiters: &Arc<Waiters>) -> Self {
+        let queues = settings.nats.partitions.all().map(|partition| {
+            let queue = Arc::new(Queue::default());
+            let task = Task {
+                subject: settings.nats.subjects.commands(partition).into(),
+                message_ids: format!("{:016x}-{partition}", connections.ingress.0),
+                wait: Duration::from_millis(settings.ingress.request_wait_ms),
+                jetstream: connections.jetstream.clone(),
+                queue: Arc::clone(&queue),
+                waiters: Arc::clone(waiters),
+            };
+            tokio::spawn(task.run());
+            queue
+        });
+        Self { reply_to: connections.ingress, queues: queues.collect() }
+    }
+
+    /// Queues an encoded command for its partition's next envelope.
+    ///
+    /// # Errors
+    /// When the partition's queue is full.
+    pub fn push(
+        &self,
+        partition: Partition,
+        request_id: RequestId,
+        command: &[u8],
+    ) -> Result<Arc<Publication>, NotPublished> {
+        self.queues[usize::from(partition.0)].push(self.reply_to, request_id, command)
+    }
+}
+
+/// What one partition's publisher works with.
+struct Task {
+    subject: Subject,
+    message_ids: String,
+    wait: Duration,
+    jetstream: jetstream::Context,
+    queue: Arc<Queue>,
+    waiters: Arc<Waiters>,
+}
+
+impl Task {
+    async fn run(self) {
+        for number in 0_u64.. {
+            let Gathering { envelope, requests, publication, since } = self.queue.pop().await;
+            // After its requests' whole wait nobody wants it any more; what an outage left behind is not sent late.
+            let result = if since.elapsed() > self.wait {
+                Err(NotPublished::Unavailable)
+            } else {
+                self.publish(envelope.finish().into(), number).await
+            };
+            // Nobody else sets it.
+            let _ = publication.set(result);
+            if let Err(reason) = result {
+                for request_id in requests {
+                    self.waiters.answer(request_id, Answer::NotPublished(reason));
+                }
+            }
+        }
+    }
+
+    /// Sends an envelope until it is acknowledged; says its sequence in the log.
+    async fn publish(&self, envelope: Bytes, number: u64) -> Result<u64, NotPublished> {
+        let message_id = format!("{}-{number}", self.message_ids);
+        let give_up = Instant::now() + PUBLISH_FOR;
+        let pauses = ExponentialBuilder::default().with_min_delay(RETRY_PAUSE.0).with_max_delay(RETRY_PAUSE.1);
+        for pause in pauses.with_jitter().without_max_times().build() {
+            let message = PublishMessage::build().payload(envelope.clone()).message_id(&message_id);
+            let error = match self.jetstream.send_publish(self.subject.clone(), message).await {
+                Ok(ack) => match ack.await {
+                    Ok(ack) => return Ok(ack.sequence),
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            if is_log_full(&error) {
+                tracing::error!("the command log is full: raise LOG_MAX_MB, or see why its workers are behind");
+                return Err(NotPublished::LogFull);
+            }
+            if Instant::now() + pause > give_up {
+                tracing::error!(%error, "an envelope could not be published");
+                return Err(NotPublished::Unavailable);
+            }
+            tracing::warn!(%error, "publishing an envelope failed, will try again");
+            tokio::time::sleep(pause).await;
+        }
+        Err(NotPublished::Unavailable)
+    }
+}
+
+/// "Maximum bytes exceeded" comes as a failure to store.
+fn is_log_full(error: &jetstream::context::PublishError) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<jetstream::Error>());
+    source.is_some_and(|source| source.error_code() == ErrorCode::STREAM_STORE_FAILED)
+}

@@ -1,0 +1,96 @@
+//! Which request an idempotency key that is still queued was first given.
+//!
+//! The worker makes sure that a key has one effect and one outcome, but until then two ingresses know nothing of each
+//! other's requests. So whoever answers 202 to a request with a key first claims the key in a small bucket in NATS's
+//! memory, and a repeat is given the claim's request. That the bucket may be lost does no harm: the repeat is then a
+//! request of its own, with the same outcome. Only answers of 202 come here, so it costs the others nothing.
+
+use std::time::Duration;
+
+use async_nats::jetstream::kv::{self, CreateErrorKind, Store};
+use async_nats::jetstream::stream::StorageType;
+use bytes::Bytes;
+use holdfast_common::command::Command;
+use holdfast_common::id::RequestId;
+use tokio::sync::OnceCell;
+
+use crate::Settings;
+use crate::connections::Connections;
+
+/// How long a claim is kept: a client that comes back later is told the outcome, or queues anew.
+const CLAIM_FOR: Duration = Duration::from_secs(600);
+/// The most memory claims may take in NATS.
+const CLAIMS_BYTES_MAX: i64 = 64 * 1024 * 1024;
+/// How long a claim may take.
+const CLAIM_WAIT: Duration = Duration::from_secs(1);
+
+/// A request that was accepted: its id and its sequence in the log.
+pub type Accepted = (RequestId, u64);
+
+/// The bucket of claims.
+pub struct QueuedKeys {
+    bucket: String,
+    jetstream: async_nats::jetstream::Context,
+    store: OnceCell<Store>,
+}
+
+impl QueuedKeys {
+    /// Nothing is opened before the first claim.
+    #[must_use]
+    pub fn new(settings: &Settings, connections: &Connections) -> Self {
+        let bucket = settings.nats.subjects.queued_keys_bucket();
+        Self { bucket, jetstream: connections.jetstream.clone(), store: OnceCell::new() }
+    }
+
+    /// Claims a command's key for a request that was accepted, and says which request has the claim. A command without
+    /// a key is its own.
+    pub async fn claim(&self, command: &Command, accepted: Accepted) -> Accepted {
+        let Some(name) = claim_name(command) else { return accepted };
+        match tokio::time::timeout(CLAIM_WAIT, self.first(&name, accepted)).await {
+            Ok(Ok(first)) => first,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "a queued idempotency key could not be claimed");
+                accepted
+            }
+            Err(_) => accepted,
+        }
+    }
+
+    async fn first(&self, name: &str, (request_id, seq): Accepted) -> anyhow::Result<Accepted> {
+        let store = self.store.get_or_try_init(|| self.open()).await?;
+        match store.create(name, format!("{request_id} {seq}").into()).await {
+            Ok(_) => Ok((request_id, seq)),
+            Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {
+                let claim = store.get(name).await?;
+                Ok(claim.as_ref().and_then(read_claim).unwrap_or((request_id, seq)))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn open(&self) -> anyhow::Result<Store> {
+        let config = kv::Config {
+            bucket: self.bucket.clone(),
+            description: "Which request a queued idempotency key was first given".to_owned(),
+            history: 1,
+            max_age: CLAIM_FOR,
+            max_bytes: CLAIMS_BYTES_MAX,
+            storage: StorageType::Memory,
+            ..kv::Config::default()
+        };
+        Ok(self.jetstream.create_or_update_key_value(config).await?)
+    }
+}
+
+/// A claim is for one key at one endpoint with one body: a request with another body is refused by the worker, so it
+/// must not be given this one's outcome.
+fn claim_name(command: &Command) -> Option<String> {
+    let key = command.key?;
+    let endpoint = command.action.endpoint()? as i16;
+    Some(format!("{endpoint}.{}.{}", hex::encode(key.hash), hex::encode(key.fingerprint)))
+}
+
+fn read_claim(claim: &Bytes) -> Option<Accepted> {
+    let (request_id, seq) = std::str::from_utf8(claim).ok()?.split_once(' ')?;
+    Some((request_id.parse().ok()?, seq.parse().ok()?))
+}

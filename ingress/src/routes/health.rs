@@ -1,0 +1,34 @@
+//! `/healthz` says that the process answers, `/readyz` whether it can do its work.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::json;
+
+use crate::App;
+use crate::http::problem::Problem;
+use crate::http::render;
+
+/// How long a part may take to answer before it counts as down.
+const PART_WAIT: Duration = Duration::from_secs(1);
+
+/// `GET /healthz`
+pub(super) async fn alive() -> Response {
+    render::json(StatusCode::OK, &json!({"status": "ok"}))
+}
+
+/// `GET /readyz`
+pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+    let select = sqlx::query("SELECT 1").execute(&app.connections.pool);
+    let log = app.connections.jetstream.get_stream(app.settings.nats.subjects.log_stream());
+    let (postgres, log) = tokio::join!(tokio::time::timeout(PART_WAIT, select), tokio::time::timeout(PART_WAIT, log));
+    let parts = [("postgres", matches!(postgres, Ok(Ok(_)))), ("nats", matches!(log, Ok(Ok(_))))];
+    let down: Vec<_> = parts.iter().filter(|(_, is_up)| !is_up).map(|(name, _)| *name).collect();
+    if down.is_empty() {
+        return Ok(render::json(StatusCode::OK, &json!({"status": "ready"})));
+    }
+    Err(Problem::unavailable("not_ready", "A part that is needed is down.").with("down", json!(down)))
+}

@@ -1,0 +1,48 @@
+//! The endpoints of the contract, one module a resource.
+
+mod admin;
+mod health;
+mod holds;
+mod products;
+mod requests;
+
+use std::any::Any;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::App;
+use crate::http::problem::Problem;
+
+type Routes = MethodRouter<Arc<App>>;
+
+/// Every path, with a problem document for other paths and other methods.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/api/holds", only("POST", post(holds::create)))
+        .route("/api/holds/{id}", only("GET, HEAD, DELETE", get(holds::show).delete(holds::release)))
+        .route("/api/products", only("GET, HEAD", get(products::list)))
+        .route("/api/products/{id}", only("GET, HEAD", get(products::show)))
+        .route("/api/requests/{id}", only("GET, HEAD", get(requests::show)))
+        .route("/api/admin/products", only("POST", post(admin::create_product)))
+        .route("/api/admin/products/{id}", only("PATCH", axum::routing::patch(admin::change_product)))
+        .route("/api/admin/products/{id}/restock", only("POST", post(admin::restock)))
+        .route("/healthz", only("GET, HEAD", get(health::alive)))
+        .route("/readyz", only("GET, HEAD", get(health::ready)))
+        .fallback(async || Problem::not_found("not_found"))
+        .layer(CatchPanicLayer::custom(panicked))
+        .with_state(app)
+}
+
+/// Answers other methods with what there is.
+fn only(allowed: &'static str, routes: Routes) -> Routes {
+    routes.fallback(async move || Problem::method_not_allowed(allowed))
+}
+
+fn panicked(_: Box<dyn Any + Send>) -> Response {
+    tracing::error!("a request's handler panicked");
+    Problem::internal().into_response()
+}

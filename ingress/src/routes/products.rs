@@ -1,0 +1,75 @@
+//! `/api/products`: what is on sale. Single products come from memory, the list from the table.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use holdfast_common::id::ProductId;
+use serde::{Deserialize, Serialize};
+
+use crate::App;
+use crate::http::body::FieldError;
+use crate::http::problem::Problem;
+use crate::http::render;
+use crate::http::views::ProductView;
+use crate::store;
+
+/// How many products a page of the list has, and how many it can have.
+const PAGE: i64 = 50;
+const PAGE_MAX: i64 = 200;
+
+#[derive(Deserialize)]
+pub(super) struct Page {
+    after: Option<String>,
+    limit: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ProductsView<'a> {
+    products: Vec<ProductView<'a>>,
+    next: Option<i64>,
+}
+
+/// `GET /api/products`
+pub(super) async fn list(State(app): State<Arc<App>>, Query(page): Query<Page>) -> Result<Response, Problem> {
+    let mut errors = Vec::new();
+    let mut read = |name: &'static str, text: &Option<String>, (least, default, most): (i64, i64, i64)| {
+        let number = text.as_deref().map_or(Ok(default), str::parse).ok().filter(|n| (least..=most).contains(n));
+        if number.is_none() {
+            errors.push(FieldError::new(name, format!("must be a whole number from {least} to {most}")));
+        }
+        number.unwrap_or(default)
+    };
+    let after = read("after", &page.after, (0, 0, i64::MAX));
+    let limit = read("limit", &page.limit, (1, PAGE, PAGE_MAX));
+    if !errors.is_empty() {
+        return Err(Problem::invalid_request(errors));
+    }
+    // One more than asked for tells whether there is a next page.
+    let mut found = store::products(&app.connections.pool, ProductId(after), limit + 1).await?;
+    let has_next = found.len() as i64 > limit;
+    found.truncate(limit as usize);
+    let next = found.last().filter(|_| has_next).map(|last| last.product.id.0);
+    Ok(render::json(StatusCode::OK, &ProductsView { products: found.iter().map(ProductView::from).collect(), next }))
+}
+
+/// `GET /api/products/{id}`
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let id = read_id(&id)?;
+    match app.stock.product(id, &app.connections).await? {
+        Some(product) => Ok(render::product(&product, &headers)),
+        None => Err(Problem::not_found("product_not_found")),
+    }
+}
+
+/// Reads a product's number in a path.
+pub(super) fn read_id(text: &str) -> Result<ProductId, Problem> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|number| is_number && *number > 0);
+    number.map(ProductId).ok_or_else(|| Problem::not_found("product_not_found"))
+}

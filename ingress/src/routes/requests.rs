@@ -1,0 +1,57 @@
+//! `/api/requests`: what became of a request that was accepted; and how every command's request is answered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use holdfast_common::command::Command;
+use holdfast_common::id::RequestId;
+
+use crate::App;
+use crate::http::body::FieldError;
+use crate::http::prefer::Preference;
+use crate::http::problem::Problem;
+use crate::http::render;
+use crate::store;
+use crate::submit::{Queued, submit};
+
+/// Submits a command, waits as long as the client prefers, and answers.
+pub(super) async fn answer(app: &App, headers: &HeaderMap, command: &Command) -> Result<Response, Problem> {
+    let preference = Preference::of(headers);
+    let longest = Duration::from_millis(app.settings.ingress.request_wait_ms);
+    let submitted = submit(app, command, preference.wait(longest)).await?;
+    Ok(render::submitted(&submitted, &preference))
+}
+
+#[derive(serde::Deserialize)]
+pub(super) struct Place {
+    seq: Option<String>,
+}
+
+/// `GET /api/requests/{id}`
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Query(place): Query<Place>,
+) -> Result<Response, Problem> {
+    let not_found = || Problem::not_found("request_not_found");
+    let request_id: RequestId = id.parse().map_err(|_| not_found())?;
+    let seq = read_seq(place.seq.as_deref())?;
+    let partition = app.settings.nats.partitions.of(request_id.slot());
+    let (decision, applied_seq) = store::request(&app.connections.pool, request_id, partition).await?;
+    if let Some(decision) = decision {
+        return Ok(render::done_status(request_id.uuid(), &decision));
+    }
+    let seq = seq.filter(|seq| *seq > applied_seq).ok_or_else(not_found)?;
+    if seq > app.log_end(seq).await? {
+        return Err(not_found());
+    }
+    Ok(render::queued_status(&Queued::new(request_id, seq, applied_seq)))
+}
+
+fn read_seq(text: Option<&str>) -> Result<Option<u64>, Problem> {
+    let invalid = |_| Problem::invalid_request(vec![FieldError::new("seq", "must be a whole number from 0")]);
+    text.map(str::parse).transpose().map_err(invalid)
+}

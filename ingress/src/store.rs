@@ -1,0 +1,135 @@
+//! The ingress's SQL: reads, as free functions. Nothing here writes business state.
+
+use chrono::{DateTime, Utc};
+use holdfast_common::domain::{Decision, Hold, Product};
+use holdfast_common::id::{HoldId, ProductId, RequestId};
+use holdfast_common::outcome::{Outcome, ProductAsOf};
+use holdfast_common::partition::Partition;
+use holdfast_common::rows::{HoldRow, ProductRow};
+use holdfast_common::time::Timestamp;
+use sqlx::types::Json;
+use sqlx::{FromRow, PgPool, Row};
+
+/// A place in the log. Of two, the one in the younger stream is further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// When the stream was made.
+    pub stream_created: Timestamp,
+    /// The last log sequence whose effects are committed.
+    pub applied_seq: u64,
+}
+
+impl Default for Position {
+    fn default() -> Self {
+        Self { stream_created: Timestamp(i64::MIN), applied_seq: 0 }
+    }
+}
+
+/// Every partition's position.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn positions(pool: &PgPool) -> sqlx::Result<Vec<(Partition, Position)>> {
+    let rows: Vec<(i16, DateTime<Utc>, i64)> =
+        sqlx::query_as("SELECT partition, stream_created, applied_seq FROM partitions").fetch_all(pool).await?;
+    let position = |(partition, created, applied): (i16, DateTime<Utc>, i64)| {
+        let position = Position { stream_created: created.into(), applied_seq: applied.cast_unsigned() };
+        (Partition(partition.cast_unsigned()), position)
+    };
+    Ok(rows.into_iter().map(position).collect())
+}
+
+/// A number for a new product.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn next_product_id(pool: &PgPool) -> sqlx::Result<ProductId> {
+    sqlx::query_scalar("SELECT nextval('product_ids')").fetch_one(pool).await.map(ProductId)
+}
+
+fn product_as_of(row: &sqlx::postgres::PgRow) -> sqlx::Result<ProductAsOf> {
+    let product = Product::try_from(ProductRow::from_row(row)?)?;
+    let as_of: DateTime<Utc> = row.try_get("as_of")?;
+    Ok(ProductAsOf { product, as_of: as_of.into() })
+}
+
+/// A product as it is now.
+///
+/// # Errors
+/// When Postgres fails, or the row makes no sense.
+pub async fn product(pool: &PgPool, id: ProductId) -> sqlx::Result<Option<ProductAsOf>> {
+    let row = sqlx::query("SELECT *, now() AS as_of FROM products WHERE slot = $1 AND product_id = $2")
+        .bind(id.slot().as_i16())
+        .bind(id.0)
+        .fetch_optional(pool)
+        .await?;
+    row.as_ref().map(product_as_of).transpose()
+}
+
+/// The products after one, in order of their numbers.
+///
+/// # Errors
+/// When Postgres fails, or a row makes no sense.
+pub async fn products(pool: &PgPool, after: ProductId, limit: i64) -> sqlx::Result<Vec<ProductAsOf>> {
+    let rows = sqlx::query("SELECT *, now() AS as_of FROM products WHERE product_id > $1 ORDER BY product_id LIMIT $2")
+        .bind(after.0)
+        .bind(limit)
+        .fetch_all(pool)
+        .await?;
+    rows.iter().map(product_as_of).collect()
+}
+
+/// A hold, and the time by which to judge whether it is expired.
+///
+/// # Errors
+/// When Postgres fails, or the row makes no sense.
+pub async fn hold(pool: &PgPool, id: HoldId) -> sqlx::Result<Option<(Hold, Timestamp)>> {
+    let row = sqlx::query(
+        "SELECT hold_id, product_id, quantity, customer_id, price_minor, currency, status::text, sequence, created_at,
+             expires_at, ended_at, now() AS as_of
+         FROM holds WHERE slot = $1 AND hold_id = $2",
+    )
+    .bind(id.slot().as_i16())
+    .bind(id.uuid())
+    .fetch_optional(pool)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let as_of: DateTime<Utc> = row.try_get("as_of")?;
+    Ok(Some((HoldRow::from_row(&row)?.try_into()?, as_of.into())))
+}
+
+/// What is known of a request: its outcome, if it has one, and how far its partition is applied. Both are of one
+/// moment, so an outcome that is missing though its place has passed will never come.
+///
+/// # Errors
+/// When Postgres fails, or a row makes no sense.
+pub async fn request(pool: &PgPool, id: RequestId, partition: Partition) -> sqlx::Result<(Option<Decision>, u64)> {
+    let row = sqlx::query(
+        "SELECT outcomes.outcome, outcomes.replayed, holds.hold_id, holds.product_id, holds.quantity, holds.customer_id, holds.price_minor,
+             holds.currency, holds.status::text, holds.sequence, holds.created_at, holds.expires_at, holds.ended_at,
+             (SELECT applied_seq FROM partitions WHERE partition = $3) AS applied_seq
+         FROM (VALUES ($1::smallint, $2::uuid)) AS named (slot, id)
+         LEFT JOIN outcomes ON outcomes.slot = named.slot AND outcomes.request_id = named.id
+         LEFT JOIN holds ON holds.slot = named.slot AND holds.hold_id = named.id",
+    )
+    .bind(id.slot().as_i16())
+    .bind(id.uuid())
+    .bind(partition.0.cast_signed())
+    .fetch_one(pool)
+    .await?;
+    let applied_seq: Option<i64> = row.try_get("applied_seq")?;
+    let decision = match row.try_get::<Option<Json<Outcome>>, _>("outcome")? {
+        Some(Json(outcome)) => Some(Decision { replayed: row.try_get("replayed")?, outcome }),
+        None => made_hold(&row)?,
+    };
+    Ok((decision, applied_seq.unwrap_or(0).cast_unsigned()))
+}
+
+/// A hold that was made is its own outcome.
+fn made_hold(row: &sqlx::postgres::PgRow) -> sqlx::Result<Option<Decision>> {
+    if row.try_get::<Option<sqlx::types::Uuid>, _>("hold_id")?.is_none() {
+        return Ok(None);
+    }
+    let hold = Hold::try_from(HoldRow::from_row(row)?)?;
+    Ok(Some(Decision { replayed: false, outcome: Outcome::HoldCreated(hold.as_created()) }))
+}

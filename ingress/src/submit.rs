@@ -1,0 +1,119 @@
+//! From a command to its outcome: publish, wait, and look once more before saying "later".
+//!
+//! An outcome is told only when a worker has committed it: either the worker says so, or the row is there. A request
+//! that is accepted and not done in time is told where to ask.
+
+use std::time::Duration;
+
+use holdfast_common::command::Command;
+use holdfast_common::domain::Decision;
+use holdfast_common::envelope::encode_command;
+use holdfast_common::id::RequestId;
+use tokio::time::{Instant, timeout_at};
+
+use crate::App;
+use crate::publisher::{NotPublished, Publication};
+use crate::store;
+use crate::waiters::{Answer, Waiting};
+
+/// What a request is told.
+#[derive(Debug)]
+pub enum Submitted {
+    /// What became of it.
+    Done(Decision),
+    /// It is in the log and not applied yet.
+    Queued(Queued),
+}
+
+/// A request in line.
+#[derive(Clone, Copy, Debug)]
+pub struct Queued {
+    /// The request to ask for.
+    pub request_id: RequestId,
+    /// Its envelope's sequence in the log.
+    pub seq: u64,
+    /// How many entries of the log are still ahead of it.
+    pub position: u64,
+}
+
+impl Queued {
+    /// A request at a place in the log that is applied up to `applied_seq`.
+    #[must_use]
+    pub fn new(request_id: RequestId, seq: u64, applied_seq: u64) -> Self {
+        Self { request_id, seq, position: seq.saturating_sub(applied_seq + 1) }
+    }
+}
+
+/// Publishes a command and waits so long for its outcome. With no wait, it still waits until the command is in the log.
+///
+/// # Errors
+/// When the command is not in the log as far as we know.
+pub async fn submit(app: &App, command: &Command, wait: Duration) -> Result<Submitted, NotPublished> {
+    if !app.connections.has_nats() {
+        return Err(NotPublished::Unavailable);
+    }
+    let begun = Instant::now();
+    let partition = app.settings.nats.partitions.of(command.slot());
+    let request_id = command.request_id;
+    // The place is taken first: the outcome may be there before the publisher's queue lets go of us.
+    let mut waiting = app.waiters.wait(request_id).ok_or(NotPublished::QueueFull)?;
+    let publication = app.publisher.push(partition, request_id, &encode_command(command))?;
+    if !wait.is_zero()
+        && let Ok(answer) = timeout_at(begun + wait, waiting.answer()).await
+    {
+        return done(answer);
+    }
+    let give_up = begun + Duration::from_millis(app.settings.ingress.request_wait_ms);
+    match accepted(&mut waiting, &publication, give_up).await? {
+        Accepted::Done(submitted) => Ok(submitted),
+        Accepted::At(seq) if wait.is_zero() => Ok(in_line(app, command, seq).await),
+        Accepted::At(seq) => Ok(look_once(app, command, seq).await),
+    }
+}
+
+enum Accepted {
+    Done(Submitted),
+    At(u64),
+}
+
+fn done(answer: Answer) -> Result<Submitted, NotPublished> {
+    match answer {
+        Answer::Decision(decision) => Ok(Submitted::Done(decision)),
+        Answer::NotPublished(reason) => Err(reason),
+    }
+}
+
+/// Waits until the command is in the log, or its outcome overtakes the acknowledgement.
+async fn accepted(
+    waiting: &mut Waiting,
+    publication: &Publication,
+    give_up: Instant,
+) -> Result<Accepted, NotPublished> {
+    let accepted = async {
+        tokio::select! {
+            biased;
+            published = publication.wait() => published.map(Accepted::At),
+            answer = waiting.answer() => done(answer).map(Accepted::Done),
+        }
+    };
+    timeout_at(give_up, accepted).await.unwrap_or(Err(NotPublished::Unavailable))
+}
+
+/// The reply may have been lost: the row is what counts.
+async fn look_once(app: &App, command: &Command, seq: u64) -> Submitted {
+    let partition = app.settings.nats.partitions.of(command.slot());
+    match store::request(&app.connections.pool, command.request_id, partition).await {
+        Ok((Some(decision), _)) => Submitted::Done(decision),
+        Ok((None, _)) => in_line(app, command, seq).await,
+        Err(error) => {
+            tracing::warn!(%error, "an outcome could not be looked up");
+            in_line(app, command, seq).await
+        }
+    }
+}
+
+async fn in_line(app: &App, command: &Command, seq: u64) -> Submitted {
+    let (request_id, seq) = app.queued_keys.claim(command, (command.request_id, seq)).await;
+    let applied_seq = app.positions.applied_seq(app.settings.nats.partitions.of(command.slot()));
+    Submitted::Queued(Queued::new(request_id, seq, applied_seq))
+}

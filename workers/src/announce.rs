@@ -1,0 +1,47 @@
+//! Tells ingresses what was committed, over core NATS.
+//!
+//! Everything said here is a hint that may be lost: an ingress that hears nothing reads the rows. So a failure to say
+//! it is logged and nothing more. Never called before the commit.
+
+use std::collections::BTreeMap;
+
+use async_nats::Subject;
+use holdfast_common::news::{self, News};
+use holdfast_common::reply::{self, IngressId, Reply};
+
+use crate::Worker;
+
+/// The most products in one message of news: with the longest names well below NATS's limit of 1 MiB.
+const NEWS_PRODUCTS_MAX: usize = 512;
+
+/// Sends each ingress the outcomes it waits for, one message a batch (more only where they would be too long).
+pub async fn replies(worker: &Worker, replies: &[(IngressId, Reply)]) {
+    let mut by_ingress: BTreeMap<IngressId, Vec<&Reply>> = BTreeMap::new();
+    for (ingress, reply) in replies {
+        by_ingress.entry(*ingress).or_default().push(reply);
+    }
+    for (ingress, replies) in by_ingress {
+        let subject = Subject::from(worker.settings.nats.subjects.replies(ingress));
+        for message in reply::encode(replies) {
+            publish(worker, subject.clone(), message).await;
+        }
+    }
+}
+
+/// Sends every ingress the news of a partition.
+pub async fn news(worker: &Worker, mut news: News) {
+    let subject = Subject::from(worker.settings.nats.subjects.news());
+    while news.products.len() > NEWS_PRODUCTS_MAX {
+        let products = news.products.split_off(news.products.len() - NEWS_PRODUCTS_MAX);
+        let part = News { products, ..news };
+        publish(worker, subject.clone(), news::encode(&part)).await;
+        news = News { products: news.products, ..part };
+    }
+    publish(worker, subject, news::encode(&news)).await;
+}
+
+async fn publish(worker: &Worker, subject: Subject, message: Vec<u8>) {
+    if let Err(error) = worker.nats.publish(subject, message.into()).await {
+        tracing::warn!(%error, "ingresses were not told of a batch; they will read its rows");
+    }
+}

@@ -1,0 +1,178 @@
+//! One partition, from the moment it is ours until it is not.
+//!
+//! Reads the log from the applied position on and applies batch after batch, one at a time. Whatever fails is tried
+//! again with growing pauses, on the same batch, since order must hold; only a fence or the end of the process ends it.
+
+use std::time::Duration;
+
+use async_nats::jetstream::stream::Stream;
+use backon::{BackoffBuilder, ExponentialBuilder};
+use holdfast_common::news::News;
+use tokio_util::sync::CancellationToken;
+
+use crate::batch::{self, Applied};
+use crate::reader::{Batch, ReadError, Reader};
+use crate::store::lease::{self, Lease};
+use crate::{Worker, announce};
+
+/// How long a partition without commands waits before it moves past those of the others.
+const IDLE_AFTER: Duration = Duration::from_secs(2);
+/// The first pause before something that failed is tried again, and the longest.
+const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+
+/// Why a partition is left alone for now.
+enum Pause {
+    /// The process stops.
+    Stop,
+    /// Another worker has the partition.
+    Replaced,
+    /// Postgres failed.
+    Postgres(sqlx::Error),
+    /// The log could not be read.
+    Log(ReadError),
+    /// The log could not be opened.
+    Open(holdfast_common::log::LogError),
+    /// Our own commit had gone through though it seemed to fail: go on from where the row says.
+    Moved(Lease),
+}
+
+impl From<sqlx::Error> for Pause {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Postgres(error)
+    }
+}
+
+impl From<ReadError> for Pause {
+    fn from(error: ReadError) -> Self {
+        Self::Log(error)
+    }
+}
+
+/// Runs a partition until another worker has it or the process stops; in the latter case it is given back.
+pub async fn run(worker: &Worker, mut lease: Lease, stop: CancellationToken) {
+    let partition = lease.partition;
+    tracing::info!(%partition, epoch = lease.epoch, applied_seq = lease.applied_seq, "partition taken");
+    announce::news(worker, news_of(&lease, true)).await;
+    let mut pauses = retry_pauses();
+    loop {
+        let before = lease.applied_seq;
+        let pause = match read_and_apply(worker, &mut lease, &stop).await {
+            Ok(never) => match never {},
+            Err(pause) => pause,
+        };
+        if lease.applied_seq != before {
+            pauses = retry_pauses();
+        }
+        match pause {
+            Pause::Stop => break,
+            Pause::Replaced => {
+                tracing::warn!(%partition, epoch = lease.epoch, "another worker has the partition, let go of it");
+                return;
+            }
+            Pause::Moved(row) => {
+                lease = row;
+                continue;
+            }
+            Pause::Postgres(error) => tracing::warn!(%partition, %error, "Postgres failed, will try again"),
+            Pause::Log(error) => tracing::warn!(%partition, %error, "reading the log failed, will try again"),
+            Pause::Open(error) => tracing::warn!(%partition, %error, "opening the log failed, will try again"),
+        }
+        let pause = pauses.next().unwrap_or(RETRY_PAUSE.1);
+        if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            break;
+        }
+    }
+    match lease::give_back(&worker.pool, &lease).await {
+        Ok(()) => tracing::info!(%partition, applied_seq = lease.applied_seq, "partition given back"),
+        Err(error) => tracing::warn!(%partition, %error, "partition not given back, its lease will run out"),
+    }
+}
+
+fn retry_pauses() -> impl Iterator<Item = Duration> {
+    let pauses = ExponentialBuilder::default().with_min_delay(RETRY_PAUSE.0).with_max_delay(RETRY_PAUSE.1);
+    pauses.with_jitter().without_max_times().build()
+}
+
+async fn read_and_apply(
+    worker: &Worker,
+    lease: &mut Lease,
+    stop: &CancellationToken,
+) -> Result<std::convert::Infallible, Pause> {
+    let stream =
+        holdfast_common::log::stream::open(&worker.jetstream, &worker.settings.nats).await.map_err(Pause::Open)?;
+    begin_in(worker, lease, &stream).await?;
+    let subject = worker.settings.nats.subjects.commands(lease.partition);
+    let mut reader = Reader::open(&stream, subject, lease.applied_seq).await?;
+    loop {
+        let next = tokio::time::timeout(IDLE_AFTER, reader.next());
+        match stop.run_until_cancelled(next).await {
+            None => return Err(Pause::Stop),
+            Some(Ok(batch)) => apply(worker, lease, &batch?).await?,
+            Some(Err(_idle)) => pass_others(worker, lease, &stream, &mut reader).await?,
+        }
+    }
+}
+
+/// Applies a batch, or says why not. Not given up by a stop: what was begun is ended.
+async fn apply(worker: &Worker, lease: &mut Lease, batch: &Batch) -> Result<(), Pause> {
+    match batch::apply(worker, lease, batch).await? {
+        Applied::Committed(moved) => {
+            *lease = moved;
+            Ok(())
+        }
+        Applied::Fenced => Err(why_fenced(worker, lease).await?),
+    }
+}
+
+async fn why_fenced(worker: &Worker, lease: &Lease) -> sqlx::Result<Pause> {
+    Ok(lease::read_own(&worker.pool, lease).await?.map_or(Pause::Replaced, Pause::Moved))
+}
+
+/// Makes sure that the position counts in this stream. A stream that was made anew, or that ends before what was
+/// applied, has lost its messages: begin at its first one, and tell commands apart by their ids.
+async fn begin_in(worker: &Worker, lease: &mut Lease, stream: &Stream) -> Result<(), Pause> {
+    let (created, state) = (stream.cached_info().created, &stream.cached_info().state);
+    // Postgres keeps microseconds.
+    let is_same = lease.stream_created.timestamp_micros() == created.timestamp_micros();
+    if is_same && lease.applied_seq <= state.last_sequence {
+        return Ok(());
+    }
+    let begin = Lease { stream_created: created, applied_seq: 0, ..lease.clone() };
+    if lease.stream_created.timestamp_micros() > 0 {
+        tracing::warn!(partition = %lease.partition, %created, "the log's stream is another: begin at its first message");
+    }
+    move_to(worker, lease, begin).await
+}
+
+/// Moves an idle partition past what belongs to others, so that positions tell how far the log is applied.
+async fn pass_others(worker: &Worker, lease: &mut Lease, stream: &Stream, reader: &mut Reader) -> Result<(), Pause> {
+    // The end of the log first: what is published between the two questions is then not passed.
+    let info = stream.get_info().await.map_err(|error| ReadError::Nats(error.into()))?;
+    let end = info.state.last_sequence;
+    if end <= lease.applied_seq || !reader.is_at_end(lease.applied_seq).await? {
+        return Ok(());
+    }
+    move_to(worker, lease, Lease { applied_seq: end, ..lease.clone() }).await?;
+    announce::news(worker, news_of(lease, false)).await;
+    Ok(())
+}
+
+async fn move_to(worker: &Worker, lease: &mut Lease, to: Lease) -> Result<(), Pause> {
+    let mut connection = worker.pool.acquire().await?;
+    if lease::advance(&mut connection, lease, &to, worker.lease()).await?.is_none() {
+        return Err(why_fenced(worker, lease).await?);
+    }
+    // As Postgres rounds it, so that the next fence matches.
+    *lease = to;
+    Ok(())
+}
+
+fn news_of(lease: &Lease, taken_over: bool) -> News {
+    News {
+        partition: lease.partition.0,
+        stream_created: lease.stream_created.into(),
+        applied_seq: lease.applied_seq,
+        taken_over,
+        products: Vec::new(),
+    }
+}

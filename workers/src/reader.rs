@@ -1,0 +1,160 @@
+//! Reads one partition of the log, in order and without acknowledgements.
+//!
+//! The position is in Postgres, so NATS keeps none: each reader is an ephemeral consumer of its own that begins where
+//! Postgres says. Redelivery would reorder commands on a take-over, so there is none; a reader that missed a message
+//! is thrown away and a new one begins behind what was applied. Next: [`crate::batch`].
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, ReplayPolicy, pull};
+use async_nats::jetstream::message::Message;
+use async_nats::jetstream::stream::Stream;
+use futures_util::{FutureExt, StreamExt};
+use holdfast_common::command::Command;
+use holdfast_common::envelope::{self, Envelope};
+use holdfast_common::reply::IngressId;
+use holdfast_common::wire::DecodeError;
+
+/// A batch takes no further envelope once it has this many commands.
+const BATCH_COMMANDS_MAX: usize = 2048;
+/// A batch takes no further envelope once it has this many bytes.
+const BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// How many envelopes the server sends ahead.
+const AHEAD_ENVELOPES_MAX: usize = 32;
+/// How often the server gives a sign of life; two missed ones end the reader.
+const HEARTBEAT: Duration = Duration::from_millis(500);
+/// How long one request for messages lasts before it is renewed.
+const REQUEST_EXPIRY: Duration = Duration::from_secs(20);
+/// When the server forgets a consumer that nobody reads.
+const CONSUMER_INACTIVE: Duration = Duration::from_secs(30);
+
+/// Why reading ended. All of it is mended by a new reader.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// NATS did not give what was asked.
+    #[error("NATS: {0}")]
+    Nats(#[source] async_nats::Error),
+    /// The server stopped sending.
+    #[error("the log's consumer ended")]
+    Ended,
+    /// Messages were lost between the server and us.
+    #[error("the log skipped from delivery {expected} to {found}")]
+    Gap {
+        /// The delivery that should have come.
+        expected: u64,
+        /// The one that came.
+        found: u64,
+    },
+    /// A newer program wrote the message.
+    #[error("log sequence {sequence}: {error}")]
+    Unreadable {
+        /// Where it stands.
+        sequence: u64,
+        /// Why it can't be read.
+        error: DecodeError,
+    },
+}
+
+impl ReadError {
+    fn nats(error: impl Into<async_nats::Error>) -> Self {
+        Self::Nats(error.into())
+    }
+}
+
+/// What was read from the log at once.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The commands in the log's order, each with the ingress that waits for it.
+    pub commands: Vec<(IngressId, Command)>,
+    /// The log sequence of the last envelope.
+    pub last_seq: u64,
+    bytes: usize,
+}
+
+impl Batch {
+    fn is_full(&self) -> bool {
+        self.commands.len() >= BATCH_COMMANDS_MAX || self.bytes >= BATCH_BYTES_MAX
+    }
+}
+
+/// Reads one partition from one position on.
+pub struct Reader {
+    consumer: Consumer<pull::Config>,
+    messages: pull::Stream,
+    next_delivery: u64,
+}
+
+impl Reader {
+    /// Begins behind the sequence that was applied last.
+    ///
+    /// # Errors
+    /// When NATS does not make the consumer.
+    pub async fn open(stream: &Stream, subject: String, applied_seq: u64) -> Result<Self, ReadError> {
+        let config = pull::Config {
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: applied_seq + 1 },
+            ack_policy: AckPolicy::None,
+            replay_policy: ReplayPolicy::Instant,
+            filter_subject: subject,
+            inactive_threshold: CONSUMER_INACTIVE,
+            memory_storage: true,
+            num_replicas: 1,
+            ..pull::Config::default()
+        };
+        let consumer = stream.create_consumer(config).await.map_err(ReadError::nats)?;
+        let messages = consumer
+            .stream()
+            .max_messages_per_batch(AHEAD_ENVELOPES_MAX)
+            .heartbeat(HEARTBEAT)
+            .expires(REQUEST_EXPIRY)
+            .messages()
+            .await
+            .map_err(ReadError::nats)?;
+        Ok(Self { consumer, messages, next_delivery: 1 })
+    }
+
+    /// Waits for the next envelope and takes with it what has arrived by then, within the bounds of a batch. Nothing is
+    /// lost when the wait is given up.
+    ///
+    /// # Errors
+    /// When messages were missed or can't be read; then the reader is of no more use.
+    pub async fn next(&mut self) -> Result<Batch, ReadError> {
+        let mut batch = Batch::default();
+        let mut next = Some(self.messages.next().await);
+        while let Some(message) = next {
+            let message = message.ok_or(ReadError::Ended)?.map_err(ReadError::nats)?;
+            self.add(&mut batch, &message)?;
+            next = if batch.is_full() { None } else { self.messages.next().now_or_never() };
+        }
+        Ok(batch)
+    }
+
+    fn add(&mut self, batch: &mut Batch, message: &Message) -> Result<(), ReadError> {
+        let info = message.info().map_err(ReadError::Nats)?;
+        if info.consumer_sequence != self.next_delivery {
+            return Err(ReadError::Gap { expected: self.next_delivery, found: info.consumer_sequence });
+        }
+        self.next_delivery += 1;
+        let sequence = info.stream_sequence;
+        match envelope::decode(&message.payload) {
+            Ok(Envelope { reply_to, commands }) => {
+                batch.commands.extend(commands.into_iter().map(|command| (reply_to, command)));
+            }
+            // Only an older program can't read it: it waits in the log until this one was upgraded.
+            Err(error @ DecodeError::UnknownVersion { .. }) => return Err(ReadError::Unreadable { sequence, error }),
+            // No ingress wrote this, so nobody waits for it; it stays in the log to be looked at.
+            Err(error) => tracing::error!(sequence, %error, "passed over a message in the log that is no envelope"),
+        }
+        batch.bytes += message.payload.len();
+        batch.last_seq = sequence;
+        Ok(())
+    }
+
+    /// Whether the server has nothing for us that we have not read.
+    ///
+    /// # Errors
+    /// When NATS does not answer.
+    pub async fn is_at_end(&mut self, applied_seq: u64) -> Result<bool, ReadError> {
+        let info = self.consumer.info().await.map_err(ReadError::nats)?;
+        Ok(info.num_pending == 0 && info.delivered.stream_sequence <= applied_seq)
+    }
+}
