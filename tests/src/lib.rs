@@ -1,1 +1,17 @@
-//! stub
+//! What the black-box tests stand on: a sale of real processes, one for each test, on one local stack.
+//!
+//! Every test has its own database and its own prefix in NATS, and its own ingresses and workers on ports of the OS's
+//! choice, so tests run in parallel and beside a developer's own servers. Nothing in here knows how Holdfast works
+//! inside: it starts programs, sends requests and reads tables.
+
+mod client;
+mod process;
+mod sale;
+mod shared_stack;
+mod wait;
+
+pub use client::{Answer, Client};
+pub use process::{Process, program};
+pub use sale::{ADMIN_TOKEN, Sale, SaleBuilder};
+pub use shared_stack::SharedStack;
+pub use wait::{DEADLINE, until};

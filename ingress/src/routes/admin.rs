@@ -28,7 +28,9 @@ impl FromRequestParts<Arc<App>> for Admin {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let Some(token) = &app.settings.ingress.admin_token else { return Err(Problem::not_found("not_found")) };
+        // An empty one is none: it would let everybody in.
+        let token = app.settings.ingress.admin_token.as_ref().filter(|token| !token.expose().is_empty());
+        let token = token.ok_or_else(|| Problem::not_found("not_found"))?;
         let header = parts.headers.get(AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
         // RFC 9110, section 11.1: the scheme's name in any case.
         let sent =

@@ -1,0 +1,123 @@
+//! A client of the HTTP contract.
+
+use reqwest::header::HeaderMap;
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+
+/// What a request was answered.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, null when there is none.
+    pub body: Value,
+}
+
+impl Answer {
+    /// A header's text, empty when it is not there.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The `code` of a problem document.
+    ///
+    /// # Panics
+    /// When this is no complete problem document.
+    #[must_use]
+    pub fn problem(&self) -> &str {
+        assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
+        for member in ["type", "title", "detail"] {
+            assert!(self.body[member].is_string(), "{member} in {self:?}");
+        }
+        assert_eq!(self.body["status"], self.status.as_u16(), "{self:?}");
+        self.body["code"].as_str().unwrap_or_default()
+    }
+}
+
+/// A client of one ingress.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+}
+
+impl Client {
+    /// A client of the ingress at this URL.
+    #[must_use]
+    pub fn new(base: &str) -> Self {
+        Self { http: reqwest::Client::new(), base: base.to_owned() }
+    }
+
+    /// Sends a request as it is.
+    ///
+    /// # Errors
+    /// When no answer comes: the connection broke.
+    pub async fn try_send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Vec<u8>>,
+    ) -> reqwest::Result<Answer> {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.body(body);
+        }
+        let response = request.send().await?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = serde_json::from_slice(&response.bytes().await?).unwrap_or_default();
+        Ok(Answer { status, headers, body })
+    }
+
+    /// Sends a request as it is.
+    ///
+    /// # Panics
+    /// When no answer comes.
+    pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<Vec<u8>>) -> Answer {
+        match self.try_send(method, path, headers, body).await {
+            Ok(answer) => answer,
+            Err(error) => panic!("no answer: {error:?}"),
+        }
+    }
+
+    /// `GET`
+    ///
+    /// # Panics
+    /// When no answer comes.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, &[], None).await
+    }
+
+    /// `DELETE`
+    ///
+    /// # Panics
+    /// When no answer comes.
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send(Method::DELETE, path, &[], None).await
+    }
+
+    /// `POST` of a JSON document.
+    ///
+    /// # Panics
+    /// When no answer comes.
+    pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
+        let mut all = vec![("content-type", "application/json")];
+        all.extend_from_slice(headers);
+        self.send(Method::POST, path, &all, Some(body.to_string().into_bytes())).await
+    }
+
+    /// `POST /api/holds`
+    ///
+    /// # Panics
+    /// When no answer comes.
+    pub async fn hold(&self, product_id: i64, quantity: i64, headers: &[(&str, &str)]) -> Answer {
+        let body = serde_json::json!({"product_id": product_id, "quantity": quantity});
+        self.post("/api/holds", headers, &body).await
+    }
+}

@@ -1,0 +1,179 @@
+//! A sale: its own database, its own log, and the processes that run it.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use holdfast_common::schema;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, PgPool};
+
+use crate::client::{Answer, Client};
+use crate::process::{Process, program};
+use crate::shared_stack::SharedStack;
+use crate::wait::until;
+
+/// The admin token of every sale.
+pub const ADMIN_TOKEN: &str = "an-admin-token-of-the-tests";
+
+/// Few, so that a test machine is not busy with idle ones.
+const PARTITIONS: u16 = 4;
+
+/// How a sale is set up.
+#[derive(Debug, Default)]
+pub struct SaleBuilder {
+    settings: Vec<(String, String)>,
+    ingresses: usize,
+}
+
+impl SaleBuilder {
+    /// A setting of all its programs.
+    #[must_use]
+    pub fn setting(mut self, name: &str, value: &str) -> Self {
+        self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// How many ingresses it has.
+    #[must_use]
+    pub fn ingresses(mut self, count: usize) -> Self {
+        self.ingresses = count;
+        self
+    }
+
+    /// Starts it with one worker, and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start(self) -> Sale {
+        let mut sale = self.start_without_workers().await;
+        sale.start_worker().await;
+        sale
+    }
+
+    /// Starts it with nobody to apply commands.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_without_workers(self) -> Sale {
+        let stack = SharedStack::get().await;
+        let name = fresh_name();
+        let database_url = create_database(stack.database_url(), &name).await;
+        let pool = PgPool::connect(&database_url).await.unwrap_or_else(|error| panic!("no database: {error}"));
+        schema::migrate(&pool).await.unwrap_or_else(|error| panic!("no schema: {error}"));
+        let mut settings = vec![
+            ("DATABASE_URL".to_owned(), database_url),
+            ("NATS_URL".to_owned(), stack.nats_url().to_owned()),
+            ("NATS_PREFIX".to_owned(), name.clone()),
+            ("PARTITIONS".to_owned(), PARTITIONS.to_string()),
+            ("LOG_MAX_MB".to_owned(), "64".to_owned()),
+            ("PORT".to_owned(), "0".to_owned()),
+            ("LISTEN_ADDRESS".to_owned(), "127.0.0.1".to_owned()),
+            ("ADMIN_TOKEN".to_owned(), ADMIN_TOKEN.to_owned()),
+        ];
+        settings.extend(self.settings);
+        let directory = stack.directory().join(name);
+        std::fs::create_dir_all(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+        let mut sale =
+            Sale { pool, settings, directory, ingresses: Vec::new(), clients: Vec::new(), workers: Vec::new() };
+        for _ in 0..self.ingresses.max(1) {
+            sale.start_ingress().await;
+        }
+        sale
+    }
+}
+
+fn fresh_name() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+async fn create_database(server: &str, name: &str) -> String {
+    let created = async {
+        let pool = PgPool::connect(server).await?;
+        sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&pool).await?;
+        pool.close().await;
+        Ok(())
+    };
+    created.await.unwrap_or_else(|error: sqlx::Error| panic!("{name} was not created: {error}"));
+    let (base, _) = server.rsplit_once('/').unwrap_or((server, ""));
+    format!("{base}/{name}")
+}
+
+/// A running sale. Dropping it kills its processes.
+#[derive(Debug)]
+pub struct Sale {
+    /// Its tables, to look at.
+    pub pool: PgPool,
+    /// A client of each ingress.
+    pub clients: Vec<Client>,
+    /// Its workers' processes.
+    pub workers: Vec<Process>,
+    settings: Vec<(String, String)>,
+    directory: PathBuf,
+    ingresses: Vec<Process>,
+}
+
+impl Sale {
+    /// A sale with one ingress and one worker.
+    pub async fn start() -> Self {
+        SaleBuilder::default().start().await
+    }
+
+    /// The client of the first ingress.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.clients[0]
+    }
+
+    async fn start_ingress(&mut self) {
+        let log = self.directory.join(format!("ingress-{}.log", self.ingresses.len()));
+        let mut ingress = Process::start(&program("holdfast-ingress"), &[], &self.settings, log);
+        let line = ingress.line("\"listening\"").await;
+        let line: Value = serde_json::from_str(&line).unwrap_or_default();
+        let address = line["address"].as_str().unwrap_or_else(|| panic!("no address in {line}"));
+        self.clients.push(Client::new(&format!("http://{address}")));
+        self.ingresses.push(ingress);
+    }
+
+    /// Starts a worker process and waits until every partition has one.
+    ///
+    /// # Panics
+    /// When that does not happen by the deadline.
+    pub async fn start_worker(&mut self) {
+        let log = self.directory.join(format!("worker-{}.log", self.workers.len()));
+        self.workers.push(Process::start(&program("holdfast-workers"), &[], &self.settings, log));
+        until("a worker for every partition", async || {
+            let taken = "SELECT count(*) FROM partitions WHERE owner IS NOT NULL AND lease_until > now()";
+            let taken: i64 = sqlx::query_scalar(taken).fetch_one(&self.pool).await.ok()?;
+            (taken == i64::from(PARTITIONS)).then_some(())
+        })
+        .await;
+    }
+
+    /// Adds a product with this stock, by the administration.
+    ///
+    /// # Panics
+    /// When it is not created.
+    pub async fn product(&self, total_stock: i64) -> i64 {
+        let body = json!({"name": "Lamp", "price_minor": 9999, "currency": "USD", "total_stock": total_stock});
+        let answer = self.admin_post("/api/admin/products", &body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        answer.body["id"].as_i64().unwrap_or_else(|| panic!("{answer:?}"))
+    }
+
+    /// `POST` with the admin token.
+    pub async fn admin_post(&self, path: &str, body: &Value) -> Answer {
+        let authorization = format!("Bearer {ADMIN_TOKEN}");
+        self.client().post(path, &[("authorization", &authorization)], body).await
+    }
+
+    /// One number from the tables.
+    ///
+    /// # Panics
+    /// When the query fails.
+    pub async fn count(&self, query: &'static str, product_id: i64) -> i64 {
+        let count = sqlx::query_scalar(query).bind(product_id).fetch_one(&self.pool).await;
+        count.unwrap_or_else(|error| panic!("{query}: {error}"))
+    }
+}

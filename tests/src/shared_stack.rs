@@ -1,0 +1,70 @@
+//! One Postgres and one NATS for all tests of a run, by the same code that `holdfast dev` uses.
+
+use std::path::{Path, PathBuf};
+
+use holdfast_stack::{Sources, Stack, StackOptions};
+use tokio::sync::OnceCell;
+
+const DIRECTORY: &str = "holdfast-tests-";
+
+static SHARED: OnceCell<SharedStack> = OnceCell::const_new();
+
+/// The stack of this run. It ends with this process.
+#[derive(Debug)]
+pub struct SharedStack {
+    stack: Stack,
+    directory: PathBuf,
+}
+
+impl SharedStack {
+    /// Starts it, or takes the one that runs.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn get() -> &'static Self {
+        SHARED.get_or_init(Self::start).await
+    }
+
+    async fn start() -> Self {
+        remove_leftovers().await;
+        let directory = std::env::temp_dir().join(format!("{DIRECTORY}{}", std::process::id()));
+        // A test must not touch a server that somebody has named for other work.
+        let sources = Sources { database_url: None, nats_url: None, ..Sources::from_env() };
+        let options = StackOptions { data_dir: directory.clone(), sources };
+        match Stack::start(options, &|line| println!("{line}")).await {
+            Ok(stack) => Self { stack, directory },
+            Err(error) => panic!("the local stack did not start: {error}"),
+        }
+    }
+
+    /// A URL of Postgres, with its `holdfast` database.
+    #[must_use]
+    pub fn database_url(&self) -> &str {
+        self.stack.database_url()
+    }
+
+    /// The URL of NATS.
+    #[must_use]
+    pub fn nats_url(&self) -> &str {
+        self.stack.nats_url()
+    }
+
+    /// Where tests may write, removed by a later run.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+}
+
+/// A run has no end of its own at which to clean up, so the next one does it.
+async fn remove_leftovers() {
+    let Ok(entries) = std::fs::read_dir(std::env::temp_dir()) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let Some(pid) = name.strip_prefix(DIRECTORY).and_then(|pid| pid.parse::<i32>().ok()) else { continue };
+        let is_running = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None).is_ok();
+        if !is_running && let Err(error) = holdfast_stack::remove_data(&path).await {
+            println!("an earlier run's {} was not removed: {error}", path.display());
+        }
+    }
+}
