@@ -44,6 +44,9 @@ fn named_hold(action: &Action) -> Option<HoldId> {
     }
 }
 
+/// The first use of a key, and the key's place among those asked for, from 1.
+type KeyRow = (i64, Vec<u8>, Uuid, DateTime<Utc>, i32);
+
 /// Loads the first uses of the keys, and tells which requests those were.
 async fn load_keys<'a>(
     connection: &mut PgConnection,
@@ -56,8 +59,8 @@ async fn load_keys<'a>(
         return Ok(Vec::new());
     }
     // Which product a key counts for may only be known from a hold, so the keys of all products of the slot come along.
-    let rows: Vec<(i16, Vec<u8>, i64, Vec<u8>, Uuid, DateTime<Utc>, i32)> = sqlx::query_as(
-        "SELECT endpoint, key_hash, product_id, fingerprint, request_id, used_at, named.place::int
+    let rows: Vec<KeyRow> = sqlx::query_as(
+        "SELECT product_id, fingerprint, request_id, used_at, named.place::int
          FROM UNNEST($1::smallint[], $2::smallint[], $3::bytea[]) WITH ORDINALITY AS named (slot, endpoint, key_hash, place)
          JOIN idempotency_keys USING (slot, endpoint, key_hash)",
     )
@@ -68,7 +71,7 @@ async fn load_keys<'a>(
     .await?;
     let asked: Vec<(_, Endpoint, _)> = keyed.into_iter().collect();
     let mut requests = Vec::with_capacity(rows.len());
-    for (_, _, product_id, fingerprint, request_id, used_at, place) in rows {
+    for (product_id, fingerprint, request_id, used_at, place) in rows {
         let (slot, endpoint, hash) = asked[place as usize - 1];
         let scope = KeyScope { slot, endpoint, hash, product_id: ProductId(product_id) };
         let request_id = RequestId::from_uuid(request_id).map_err(|error| sqlx::Error::Decode(error.into()))?;
