@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::domain::RefundStatus;
 use crate::id::{HoldId, ProductId, RequestId, Slot};
 use crate::money::Currency;
 use crate::time::Timestamp;
@@ -72,6 +73,39 @@ pub enum Action {
         /// The new values.
         change: ProductChange,
     },
+    /// Turn a hold into an order.
+    CreateOrder {
+        /// The hold.
+        hold_id: HoldId,
+    },
+    /// Settle an order by what a payment provider says.
+    SettlePayment(PaymentNotice),
+    /// End what is due in the partition of the command's slot. Holdfast says it to itself; there is no outcome.
+    ExpireDue,
+    /// Note how far the refund of a payment has come. There is no outcome.
+    AdvanceRefund {
+        /// The order.
+        order_id: HoldId,
+        /// The payment, as its provider names it.
+        payment_id: String,
+        /// How far it has come.
+        to: RefundStatus,
+    },
+}
+
+/// What a payment provider says about a payment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentNotice {
+    /// The order; it has the id of its hold.
+    pub order_id: HoldId,
+    /// The payment, as its provider names it.
+    pub payment_id: String,
+    /// Whether the payment succeeded; otherwise it failed.
+    pub succeeded: bool,
+    /// The amount that was paid, in minor units, when the provider says so.
+    pub amount_minor: Option<i64>,
+    /// The currency that was paid in, when the provider says so.
+    pub currency: Option<Currency>,
 }
 
 /// A product as it is created.
@@ -123,6 +157,10 @@ pub enum Endpoint {
     ReleaseHold = 2,
     /// `POST /api/admin/products/{id}/restock`
     Restock = 3,
+    /// `POST /api/orders`
+    CreateOrder = 4,
+    /// `POST /api/payments/webhook`
+    SettlePayment = 5,
 }
 
 impl Action {
@@ -133,18 +171,46 @@ impl Action {
             Self::CreateHold { .. } => Some(Endpoint::CreateHold),
             Self::ReleaseHold { .. } => Some(Endpoint::ReleaseHold),
             Self::Restock { .. } => Some(Endpoint::Restock),
-            Self::CreateProduct(_) | Self::ChangeProduct { .. } => None,
+            Self::CreateOrder { .. } => Some(Endpoint::CreateOrder),
+            Self::SettlePayment(_) => Some(Endpoint::SettlePayment),
+            Self::CreateProduct(_) | Self::ChangeProduct { .. } | Self::ExpireDue | Self::AdvanceRefund { .. } => None,
         }
     }
 
-    /// The product this action is about, given how to find that of a hold.
-    pub fn product_id(&self, of_hold: impl FnOnce(HoldId) -> Option<ProductId>) -> Option<ProductId> {
+    /// Whether Holdfast says this to itself, so that nobody waits for an outcome.
+    #[must_use]
+    pub fn is_internal(&self) -> bool {
+        matches!(self, Self::ExpireDue | Self::AdvanceRefund { .. })
+    }
+
+    /// The hold, or the order of that id, that this action names.
+    #[must_use]
+    pub fn named_hold(&self) -> Option<HoldId> {
+        match self {
+            Self::ReleaseHold { hold_id } | Self::CreateOrder { hold_id } => Some(*hold_id),
+            Self::SettlePayment(notice) => Some(notice.order_id),
+            Self::AdvanceRefund { order_id, .. } => Some(*order_id),
+            Self::CreateHold { .. }
+            | Self::CreateProduct(_)
+            | Self::ChangeProduct { .. }
+            | Self::Restock { .. }
+            | Self::ExpireDue => None,
+        }
+    }
+
+    /// The product that this action names itself.
+    #[must_use]
+    pub fn named_product(&self) -> Option<ProductId> {
         match self {
             Self::CreateProduct(new) => Some(new.product_id),
             Self::Restock { product_id, .. }
             | Self::CreateHold { product_id, .. }
             | Self::ChangeProduct { product_id, .. } => Some(*product_id),
-            Self::ReleaseHold { hold_id } => of_hold(*hold_id),
+            Self::ReleaseHold { .. }
+            | Self::CreateOrder { .. }
+            | Self::SettlePayment(_)
+            | Self::ExpireDue
+            | Self::AdvanceRefund { .. } => None,
         }
     }
 }
@@ -159,12 +225,17 @@ pub struct IdempotencyKey {
 }
 
 impl IdempotencyKey {
-    /// Takes the text of an `Idempotency-Key` header and the action it came with.
+    /// Takes the text of an `Idempotency-Key` header and the action it came with: requests are compared as parsed values.
     #[must_use]
     pub fn new(text: &str, action: &Action) -> Self {
         // Serialising an action to JSON fails for no value that it can have: all keys are strings.
-        let body = serde_json::to_vec(action).unwrap_or_default();
-        Self { hash: half_sha256(text.as_bytes()), fingerprint: half_sha256(&body) }
+        Self::with_body(text, &serde_json::to_vec(action).unwrap_or_default())
+    }
+
+    /// Takes a key and the raw body it came with: webhooks are compared byte for byte.
+    #[must_use]
+    pub fn with_body(text: &str, body: &[u8]) -> Self {
+        Self { hash: half_sha256(text.as_bytes()), fingerprint: half_sha256(body) }
     }
 }
 

@@ -50,6 +50,11 @@ impl Slot {
         self.0 as i16
     }
 
+    /// The slot of a number, or the last one.
+    pub(crate) fn clamped(number: u16) -> Self {
+        Self(number.min(SLOTS - 1))
+    }
+
     /// The slot's number, `0..4096`.
     #[must_use]
     pub fn get(self) -> u16 {

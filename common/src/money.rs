@@ -8,8 +8,8 @@ use std::str::FromStr;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The largest amount, in minor units: below it an `f64` shows every amount exactly as it was meant.
-pub const AMOUNT_MINOR_MAX: i64 = 1_000_000_000_000;
+/// The highest price of a unit, in minor units: up to it an `f64` shows what 10,000 of them cost exactly as it is meant.
+pub const PRICE_MINOR_MAX: i64 = 100_000_000_000;
 
 /// An ISO 4217 currency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(shown("USD", 9999), "99.99");
         assert_eq!(shown("JPY", 9999), "9999");
         assert_eq!(shown("KWD", 1), "0.001");
-        assert_eq!(shown("USD", AMOUNT_MINOR_MAX - 1), "9999999999.99");
+        assert_eq!(shown("USD", PRICE_MINOR_MAX * 10_000 - 1), "9999999999999.99");
     }
 
     #[test]

@@ -5,7 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Hold, Product};
+use crate::domain::{Hold, Order, OrderStatus, Product};
+use crate::id::HoldId;
 use crate::time::Timestamp;
 
 /// What became of a command.
@@ -21,6 +22,38 @@ pub enum Outcome {
     HoldReleased(Hold),
     /// The business said no; nothing changed.
     Refused(Refusal),
+    /// The hold became an order; a payment that came before it may have settled it already.
+    OrderCreated(Box<Order>),
+    /// What a payment did.
+    PaymentSettled(Settlement),
+}
+
+/// What a payment did, and how its order stands then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settlement {
+    /// What it did.
+    pub result: SettlementResult,
+    /// The order, when there is one.
+    pub order: Option<(HoldId, OrderStatus)>,
+}
+
+/// What a payment did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SettlementResult {
+    /// The order is paid or cancelled by it.
+    Processed,
+    /// There is no order yet: it waits for one.
+    Parked,
+    /// It came too late to change anything.
+    Ignored,
+    /// The order was cancelled, and got stock again.
+    Reallocated,
+    /// Nothing can be given for it: its refund is due.
+    RefundDue,
+    /// It is not what the order costs: its refund is due.
+    Mismatch,
+    /// It was told before.
+    Duplicate,
 }
 
 /// A product at a time.
@@ -63,4 +96,13 @@ pub enum Refusal {
     StockLimitExceeded,
     /// The sale would end before it begins.
     SaleWindowInvalid,
+    /// The hold was given back.
+    HoldReleased,
+    /// The customer would have more units than one may.
+    PurchaseLimitReached {
+        /// The most that one customer may have.
+        max_per_customer: u32,
+        /// What this one has.
+        units: i64,
+    },
 }

@@ -48,6 +48,14 @@ impl Partitions {
         Partition((u32::from(slot.get()) * u32::from(self.0) / u32::from(SLOTS)) as u16)
     }
 
+    /// The slots of a partition.
+    #[must_use]
+    pub fn slots(self, partition: Partition) -> std::ops::RangeInclusive<Slot> {
+        let first = |partition: u32| (partition * u32::from(SLOTS)).div_ceil(u32::from(self.0)) as u16;
+        let number = u32::from(partition.0);
+        Slot::clamped(first(number))..=Slot::clamped(first(number + 1) - 1)
+    }
+
     /// All partitions, in order.
     pub fn all(self) -> impl ExactSizeIterator<Item = Partition> {
         (0..self.0).map(Partition)
@@ -80,7 +88,8 @@ mod tests {
             let partitions = Partitions::new(count).unwrap();
             let mut sizes = vec![0_u32; usize::from(count)];
             let mut last = 0;
-            for slot in (0..SLOTS).map(compose_slot) {
+            for slot in (0..SLOTS).map(Slot::clamped) {
+                assert!(partitions.slots(partitions.of(slot)).contains(&slot));
                 let partition = partitions.of(slot).0;
                 assert!(partition == last || partition == last + 1);
                 last = partition;
@@ -96,10 +105,5 @@ mod tests {
         assert!(Partitions::new(0).is_err());
         assert!(Partitions::new(4097).is_err());
         assert!("sixteen".parse::<Partitions>().is_err());
-    }
-
-    fn compose_slot(slot: u16) -> Slot {
-        let uuid = uuid::Uuid::from_u128(u128::from(slot) << 64 | 8 << 76 | 0b10 << 62);
-        crate::id::RequestId::from_uuid(uuid).unwrap().slot()
     }
 }

@@ -7,7 +7,10 @@ use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use crate::domain::{Hold, HoldState, Product, Stock};
+use crate::domain::{
+    CancelReason, Hold, HoldState, Order, OrderState, OrderStatus, Payment, PaymentState, Product, RefundReason,
+    RefundStatus, Stock,
+};
 use crate::id::{HoldId, ProductId};
 
 /// Says what is wrong with a stored row.
@@ -119,4 +122,172 @@ pub fn hold_status(state: &HoldState) -> &'static str {
         HoldState::Released { .. } => "released",
         HoldState::Expired { .. } => "expired",
     }
+}
+
+/// A row of `orders`; enums as text.
+#[derive(Debug, FromRow)]
+#[allow(missing_docs)]
+pub struct OrderRow {
+    pub order_id: Uuid,
+    pub product_id: i64,
+    pub quantity: i32,
+    pub customer_id: Option<String>,
+    pub amount_minor: i64,
+    pub currency: String,
+    pub status: String,
+    pub cancel_reason: Option<String>,
+    pub payment_id: Option<String>,
+    pub settled_at: Option<DateTime<Utc>>,
+    pub refund_status: String,
+    pub payment_due_at: DateTime<Utc>,
+    pub created_at: DateTime<Utc>,
+}
+
+impl TryFrom<OrderRow> for Order {
+    type Error = InvalidRow;
+
+    fn try_from(row: OrderRow) -> Result<Self, InvalidRow> {
+        let invalid = || InvalidRow { what: "order", id: row.order_id.to_string() };
+        let state = match (row.status.as_str(), row.cancel_reason.as_deref(), row.settled_at.map(Into::into)) {
+            ("pending_payment", None, None) => OrderState::PendingPayment,
+            ("paid", None, Some(at)) => OrderState::Paid { payment_id: row.payment_id.ok_or_else(invalid)?, at },
+            ("cancelled", Some("payment_failed"), Some(at)) => {
+                OrderState::Cancelled { reason: CancelReason::PaymentFailed, at }
+            }
+            ("cancelled", Some("payment_timeout"), Some(at)) => {
+                OrderState::Cancelled { reason: CancelReason::PaymentTimeout, at }
+            }
+            _ => return Err(invalid()),
+        };
+        Ok(Self {
+            id: HoldId::from_uuid(row.order_id).map_err(|_| invalid())?,
+            product_id: ProductId(row.product_id),
+            quantity: u32::try_from(row.quantity).map_err(|_| invalid())?,
+            amount_minor: row.amount_minor,
+            currency: row.currency.parse().map_err(|_| invalid())?,
+            state,
+            refund_status: refund_status_of(&row.refund_status).ok_or_else(invalid)?,
+            payment_due_at: row.payment_due_at.into(),
+            created_at: row.created_at.into(),
+            customer_id: row.customer_id,
+        })
+    }
+}
+
+/// A row of `payments`; enums as text.
+#[derive(Debug, FromRow)]
+#[allow(missing_docs)]
+pub struct PaymentRow {
+    pub order_id: Uuid,
+    pub payment_id: String,
+    pub succeeded: bool,
+    pub amount_minor: Option<i64>,
+    pub currency: Option<String>,
+    pub state: String,
+    pub refund_reason: Option<String>,
+    pub arrival: i32,
+    pub received_at: DateTime<Utc>,
+}
+
+impl TryFrom<PaymentRow> for Payment {
+    type Error = InvalidRow;
+
+    fn try_from(row: PaymentRow) -> Result<Self, InvalidRow> {
+        // A payment is named by its order: its own id is nobody's business.
+        let invalid = || InvalidRow { what: "payment of order", id: row.order_id.to_string() };
+        let refund = |status| {
+            let reason = row.refund_reason.as_deref().and_then(refund_reason_of).ok_or_else(invalid)?;
+            Ok(PaymentState::Refund { status, reason })
+        };
+        let state = match row.state.as_str() {
+            "parked" => PaymentState::Parked,
+            "unmatched" => PaymentState::Unmatched,
+            "applied" => PaymentState::Applied,
+            "ignored" => PaymentState::Ignored,
+            "refund_due" => refund(RefundStatus::Due)?,
+            "refund_requested" => refund(RefundStatus::Requested)?,
+            "refunded" => refund(RefundStatus::Refunded)?,
+            _ => return Err(invalid()),
+        };
+        Ok(Self {
+            order_id: HoldId::from_uuid(row.order_id).map_err(|_| invalid())?,
+            succeeded: row.succeeded,
+            amount_minor: row.amount_minor,
+            currency: row.currency.as_deref().map(str::parse).transpose().map_err(|_| invalid())?,
+            state,
+            arrival: row.arrival,
+            received_at: row.received_at.into(),
+            payment_id: row.payment_id,
+        })
+    }
+}
+
+/// The word for an order's status, in tables and documents.
+#[must_use]
+pub fn order_status(status: OrderStatus) -> &'static str {
+    match status {
+        OrderStatus::PendingPayment => "pending_payment",
+        OrderStatus::Paid => "paid",
+        OrderStatus::Cancelled => "cancelled",
+    }
+}
+
+/// The word for why an order was cancelled.
+#[must_use]
+pub fn cancel_reason(reason: CancelReason) -> &'static str {
+    match reason {
+        CancelReason::PaymentFailed => "payment_failed",
+        CancelReason::PaymentTimeout => "payment_timeout",
+    }
+}
+
+/// The word for how far a refund has come.
+#[must_use]
+pub fn refund_status(status: RefundStatus) -> &'static str {
+    match status {
+        RefundStatus::None => "none",
+        RefundStatus::Due => "due",
+        RefundStatus::Requested => "requested",
+        RefundStatus::Refunded => "refunded",
+    }
+}
+
+fn refund_status_of(word: &str) -> Option<RefundStatus> {
+    let all = [RefundStatus::None, RefundStatus::Due, RefundStatus::Requested, RefundStatus::Refunded];
+    all.into_iter().find(|status| refund_status(*status) == word)
+}
+
+/// The word for what became of a payment.
+#[must_use]
+pub fn payment_state(state: &PaymentState) -> &'static str {
+    match state {
+        PaymentState::Parked => "parked",
+        PaymentState::Unmatched => "unmatched",
+        PaymentState::Applied => "applied",
+        PaymentState::Ignored | PaymentState::Refund { status: RefundStatus::None, .. } => "ignored",
+        PaymentState::Refund { status: RefundStatus::Due, .. } => "refund_due",
+        PaymentState::Refund { status: RefundStatus::Requested, .. } => "refund_requested",
+        PaymentState::Refund { status: RefundStatus::Refunded, .. } => "refunded",
+    }
+}
+
+/// The word for why a payment's money goes back.
+#[must_use]
+pub fn refund_reason(reason: RefundReason) -> &'static str {
+    match reason {
+        RefundReason::OrderCancelled => "order_cancelled",
+        RefundReason::Mismatch => "mismatch",
+        RefundReason::AlreadyPaid => "already_paid",
+        RefundReason::HoldEnded => "hold_ended",
+    }
+}
+
+fn refund_reason_of(word: &str) -> Option<RefundReason> {
+    let all = [
+        RefundReason::OrderCancelled,
+        RefundReason::Mismatch,
+        RefundReason::AlreadyPaid,
+        RefundReason::HoldEnded,
+    ];
+    all.into_iter().find(|reason| refund_reason(*reason) == word)
 }

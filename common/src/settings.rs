@@ -57,6 +57,15 @@ pub enum LogFormat {
     Pretty,
 }
 
+/// What becomes of a payment for an order that was cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LatePayment {
+    /// The order gets stock again where there is some; otherwise the money goes back.
+    Reallocate,
+    /// The money goes back.
+    Refund,
+}
+
 /// How a program logs.
 #[derive(Args, Clone, Debug)]
 pub struct TelemetrySettings {
@@ -138,6 +147,12 @@ pub struct WorkerSettings {
     /// How long a hold lasts, in seconds
     #[arg(long, env = "HOLD_EXPIRY_SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub hold_expiry_seconds: u32,
+    /// How long an order waits for its payment, in seconds
+    #[arg(long, env = "ORDER_PAYMENT_SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=604_800))]
+    pub order_payment_seconds: u32,
+    /// What becomes of a payment for an order that was cancelled
+    #[arg(long, env = "LATE_PAYMENT", value_enum, default_value = "reallocate")]
+    pub late_payment: LatePayment,
     /// How long an idempotency key is remembered, in seconds
     #[arg(long, env = "IDEMPOTENCY_KEY_TTL", default_value_t = 604_800, value_parser = clap::value_parser!(u32).range(60..=31_536_000))]
     pub idempotency_key_ttl: u32,

@@ -48,6 +48,24 @@ impl Subjects {
         format!("{}.cmd.{partition}", self.prefix)
     }
 
+    /// The stream of expiry tickets.
+    #[must_use]
+    pub fn expiry_stream(&self) -> String {
+        format!("{}-expiry", self.prefix)
+    }
+
+    /// Every partition's subject of tickets.
+    #[must_use]
+    pub fn all_tickets(&self) -> String {
+        format!("{}.due.*", self.prefix)
+    }
+
+    /// One partition's subject of tickets.
+    #[must_use]
+    pub fn tickets(&self, partition: Partition) -> String {
+        format!("{}.due.{partition}", self.prefix)
+    }
+
     /// Where one ingress hears its replies.
     #[must_use]
     pub fn replies(&self, ingress: IngressId) -> String {

@@ -6,6 +6,7 @@
 
 pub mod announce;
 pub mod batch;
+pub mod expiry;
 pub mod ownership;
 pub mod partition;
 pub mod purge;
@@ -15,13 +16,16 @@ pub mod store;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::jetstream::{self, Context};
+use async_nats::jetstream::{Context, ContextBuilder};
 use clap::Args;
 use holdfast_common::domain::Policy;
-use holdfast_common::settings::{NatsSettings, PostgresSettings, WorkerSettings};
+use holdfast_common::settings::{LatePayment, NatsSettings, PostgresSettings, WorkerSettings};
 use holdfast_common::{log, postgres, schema};
 use sqlx::PgPool;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+use crate::expiry::tickets::Tickets;
 
 /// Connections to Postgres: as many batches can be on their way at once, the rest wait and grow.
 const CONNECTIONS_MAX: u32 = 6;
@@ -37,6 +41,9 @@ const SESSION: &[(&str, &str)] = &[
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
 ];
+
+/// How long JetStream may take to store what a worker publishes.
+const ACK_WAIT: Duration = Duration::from_secs(2);
 
 /// All that a worker process is told.
 #[derive(Args, Clone, Debug)]
@@ -57,6 +64,8 @@ pub struct Worker {
     pool: PgPool,
     nats: async_nats::Client,
     jetstream: Context,
+    tickets: Tickets,
+    owner: String,
 }
 
 impl Worker {
@@ -74,18 +83,34 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
     let pool = postgres::connect(&settings.postgres, "holdfast-workers", CONNECTIONS_MAX, SESSION).await?;
     schema::check(&pool).await?;
     let nats = log::connect(&settings.nats, "holdfast-workers", |_| ()).await?;
-    let jetstream = jetstream::new(nats.clone());
+    let jetstream = ContextBuilder::new().ack_timeout(ACK_WAIT).build(nats.clone());
     log::stream::open(&jetstream, &settings.nats).await?;
     let policy = Policy {
         hold_expiry_seconds: settings.worker.hold_expiry_seconds,
+        order_payment_seconds: settings.worker.order_payment_seconds,
+        reallocate_late_payments: settings.worker.late_payment == LatePayment::Reallocate,
         idempotency_key_ttl_seconds: settings.worker.idempotency_key_ttl,
     };
-    let worker = Arc::new(Worker { settings, policy, pool, nats, jetstream });
-    let purging = tokio::spawn(purge::run(Arc::clone(&worker), stop.clone()));
+    let (tickets, owner) = (Tickets::default(), owner_name(&nats));
+    let worker = Arc::new(Worker { settings, policy, pool, nats, jetstream, tickets, owner });
+    expiry::open_stream(&worker).await?;
+    let mut beside = JoinSet::new();
+    beside.spawn(purge::run(Arc::clone(&worker), stop.clone()));
+    beside.spawn(expiry::redelivery::run(Arc::clone(&worker), stop.clone()));
+    beside.spawn(expiry::backstop::run(Arc::clone(&worker), stop.clone()));
     ownership::run(Arc::clone(&worker), stop).await?;
-    purging.await?;
+    beside.join_all().await;
     worker.pool.close().await;
     // What was announced last is still on its way out.
     worker.nats.drain().await.unwrap_or_default();
     Ok(())
+}
+
+/// Names this process for operators, and unlike any other.
+fn owner_name(nats: &async_nats::Client) -> String {
+    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "localhost".to_owned());
+    // The end of a fresh NATS inbox is random.
+    let inbox = nats.new_inbox();
+    let random = inbox.rsplit('.').next().unwrap_or_default();
+    format!("{host}:{}:{random}", std::process::id())
 }

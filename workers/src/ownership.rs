@@ -20,7 +20,6 @@ const TURNS_A_LEASE: u32 = 6;
 /// # Errors
 /// When the partition rows can't be made at the start, or a partition's task panicked.
 pub async fn run(worker: Arc<Worker>, stop: CancellationToken) -> anyhow::Result<()> {
-    let owner = owner_name(&worker);
     lease::create_rows(&worker.pool, worker.settings.nats.partitions).await?;
     let mut turn = tokio::time::interval(worker.lease() / TURNS_A_LEASE);
     turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -29,7 +28,7 @@ pub async fn run(worker: Arc<Worker>, stop: CancellationToken) -> anyhow::Result
         while let Some(ended) = tasks.try_join_next() {
             ended?;
         }
-        if let Err(error) = look_after(&worker, &owner, &mut tasks, &stop).await {
+        if let Err(error) = look_after(&worker, &mut tasks, &stop).await {
             tracing::warn!(%error, "partitions could not be looked after, will try again");
         }
     }
@@ -41,24 +40,14 @@ pub async fn run(worker: Arc<Worker>, stop: CancellationToken) -> anyhow::Result
 
 async fn look_after(
     worker: &Arc<Worker>,
-    owner: &str,
     tasks: &mut JoinSet<()>,
     stop: &CancellationToken,
 ) -> sqlx::Result<()> {
     let lease: Duration = worker.lease();
-    lease::renew(&worker.pool, owner, lease).await?;
-    for taken in lease::take_free(&worker.pool, owner, lease).await? {
+    lease::renew(&worker.pool, &worker.owner, lease).await?;
+    for taken in lease::take_free(&worker.pool, &worker.owner, lease).await? {
         let (worker, stop) = (Arc::clone(worker), stop.clone());
         tasks.spawn(async move { partition::run(&worker, taken, stop).await });
     }
     Ok(())
-}
-
-/// Names this process for operators, and unlike any other.
-fn owner_name(worker: &Worker) -> String {
-    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "localhost".to_owned());
-    // The end of a fresh NATS inbox is random.
-    let inbox = worker.nats.new_inbox();
-    let random = inbox.rsplit('.').next().unwrap_or_default();
-    format!("{host}:{}:{random}", std::process::id())
 }

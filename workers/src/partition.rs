@@ -10,10 +10,10 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use holdfast_common::news::News;
 use tokio_util::sync::CancellationToken;
 
-use crate::batch::{self, Applied};
+use crate::batch::{self, Applied, BatchError};
 use crate::reader::{Batch, ReadError, Reader};
 use crate::store::lease::{self, Lease};
-use crate::{Worker, announce};
+use crate::{Worker, announce, expiry};
 
 /// How long a partition without commands waits before it moves past those of the others.
 const IDLE_AFTER: Duration = Duration::from_secs(2);
@@ -28,6 +28,8 @@ enum Pause {
     Replaced,
     /// Postgres failed.
     Postgres(sqlx::Error),
+    /// A batch was not applied.
+    Batch(BatchError),
     /// The log could not be read.
     Log(ReadError),
     /// The log could not be opened.
@@ -42,6 +44,12 @@ impl From<sqlx::Error> for Pause {
     }
 }
 
+impl From<BatchError> for Pause {
+    fn from(error: BatchError) -> Self {
+        Self::Batch(error)
+    }
+}
+
 impl From<ReadError> for Pause {
     fn from(error: ReadError) -> Self {
         Self::Log(error)
@@ -53,6 +61,8 @@ pub async fn run(worker: &Worker, mut lease: Lease, stop: CancellationToken) {
     let partition = lease.partition;
     tracing::info!(%partition, epoch = lease.epoch, applied_seq = lease.applied_seq, "partition taken");
     announce::news(worker, news_of(&lease, true)).await;
+    // The worker before may have died with tickets in its hands.
+    ask_to_expire(worker, &lease, "taken").await;
     let mut pauses = retry_pauses();
     loop {
         let before = lease.applied_seq;
@@ -74,6 +84,7 @@ pub async fn run(worker: &Worker, mut lease: Lease, stop: CancellationToken) {
                 continue;
             }
             Pause::Postgres(error) => tracing::warn!(%partition, %error, "Postgres failed, will try again"),
+            Pause::Batch(error) => tracing::warn!(%partition, %error, "a batch was not applied, will try again"),
             Pause::Log(error) => tracing::warn!(%partition, %error, "reading the log failed, will try again"),
             Pause::Open(error) => tracing::warn!(%partition, %error, "opening the log failed, will try again"),
         }
@@ -116,11 +127,22 @@ async fn read_and_apply(
 /// Applies a batch, or says why not. Not given up by a stop: what was begun is ended.
 async fn apply(worker: &Worker, lease: &mut Lease, batch: &Batch) -> Result<(), Pause> {
     match batch::apply(worker, lease, batch).await? {
-        Applied::Committed(moved) => {
+        Applied::Committed { lease: moved, has_more_due } => {
             *lease = moved;
+            if has_more_due {
+                ask_to_expire(worker, lease, "more").await;
+            }
             Ok(())
         }
         Applied::Fenced => Err(why_fenced(worker, lease).await?),
+    }
+}
+
+/// Asks for another step of expiry. When that fails, the backstop asks again.
+async fn ask_to_expire(worker: &Worker, lease: &Lease, occasion: &str) {
+    let reason = format!("{occasion}-{}-{}", lease.epoch, lease.applied_seq);
+    if let Err(error) = expiry::ask(worker, lease.partition, &reason).await {
+        tracing::warn!(partition = %lease.partition, %error, "expiry could not be asked for");
     }
 }
 

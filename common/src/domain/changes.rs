@@ -2,6 +2,8 @@
 
 use super::decide::Decision;
 use super::hold::Hold;
+use super::order::Order;
+use super::payment::Payment;
 use super::product::Product;
 use super::state::{KeyScope, KeyUse, Row, State};
 use crate::id::RequestId;
@@ -17,6 +19,14 @@ pub struct Changes {
     pub new_holds: Vec<Hold>,
     /// Holds to update.
     pub changed_holds: Vec<Hold>,
+    /// Orders to insert.
+    pub new_orders: Vec<Order>,
+    /// Orders to update.
+    pub changed_orders: Vec<Order>,
+    /// Payments to insert.
+    pub new_payments: Vec<Payment>,
+    /// Payments to update.
+    pub changed_payments: Vec<Payment>,
     /// What became of commands, to insert. The outcome of a hold that was made is the hold itself.
     pub decisions: Vec<(RequestId, Decision)>,
     /// First uses of idempotency keys to insert.
@@ -30,11 +40,24 @@ impl From<State> for Changes {
         let keys = state.new_keys.iter().map(|scope| (*scope, state.keys[scope])).collect();
         let (new_products, mut changed_products) = split(state.products.into_values());
         let (mut new_holds, changed_holds) = split(state.holds.into_values());
+        let (new_orders, changed_orders) = split(state.orders.into_values());
+        let (new_payments, changed_payments) = split(state.payments.into_values().flatten());
         // Rows that are locked in the same order by everyone can't deadlock; rows that are inserted in the order of
         // their keys stay together.
         changed_products.sort_unstable_by_key(|product| product.id);
         new_holds.sort_unstable_by_key(|hold| hold.id);
-        Self { new_products, changed_products, new_holds, changed_holds, decisions, keys }
+        Self {
+            new_products,
+            changed_products,
+            new_holds,
+            changed_holds,
+            new_orders,
+            changed_orders,
+            new_payments,
+            changed_payments,
+            decisions,
+            keys,
+        }
     }
 }
 

@@ -4,18 +4,28 @@
 //! is closed, too little stock: refusals are outcomes too, kept like the others.
 
 use super::hold::{Hold, HoldState};
+use super::order::{CancelReason, Order};
+use super::payment::PaymentState;
 use super::product::Product;
+use super::settle::{advance_refund, apply_parked, cancel, refund_parked, settle};
 use super::state::{KeyScope, KeyUse, State};
 use crate::command::{Action, Command, NewProduct, ProductChange, STOCK_MAX};
 use crate::id::{HoldId, ProductId};
-use crate::outcome::{Outcome, ProductAsOf, Refusal};
+use crate::outcome::{Outcome, ProductAsOf, Refusal, Settlement, SettlementResult};
 use crate::time::Timestamp;
+
+/// How long a payment waits for something that matches it, in seconds.
+const UNMATCHED_AFTER_SECONDS: u32 = 24 * 60 * 60;
 
 /// What an operator has chosen.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
     /// How long a hold lasts, in seconds (`HOLD_EXPIRY_SECONDS`).
     pub hold_expiry_seconds: u32,
+    /// How long an order waits for its payment, in seconds (`ORDER_PAYMENT_SECONDS`).
+    pub order_payment_seconds: u32,
+    /// Whether a payment for a cancelled order gets stock again where there is some (`LATE_PAYMENT`).
+    pub reallocate_late_payments: bool,
     /// How long an idempotency key is remembered, in seconds (`IDEMPOTENCY_KEY_TTL`).
     pub idempotency_key_ttl_seconds: u32,
 }
@@ -44,7 +54,9 @@ pub fn decide(state: &mut State, command: &Command, now: Timestamp, policy: &Pol
         (None, _) => Decision { replayed: false, outcome: act(state, command, now, policy) },
     };
     // Every accepted request has an outcome of its own, so that whoever polls for it finds one.
-    state.record(command.request_id, &decision);
+    if !command.action.is_internal() {
+        state.record(command.request_id, &decision);
+    }
     if let (None, Some(scope), Some(key)) = (first, scope, command.key) {
         let first = KeyUse { request_id: command.request_id, fingerprint: key.fingerprint, used_at: now };
         state.record_key(scope, first);
@@ -59,6 +71,35 @@ fn first_use(state: &State, scope: &KeyScope, now: Timestamp, policy: &Policy) -
     is_remembered.then(|| state.decision(first.request_id)).flatten().map(|decision| (first, decision.outcome))
 }
 
+/// The outcome of what Holdfast says to itself: nobody is told it.
+const NOTHING: Outcome = Outcome::PaymentSettled(Settlement { result: SettlementResult::Ignored, order: None });
+
+/// Ends every loaded hold and order whose time has run out. Called once for a batch, before its first command, so that
+/// no command is refused for units that are due.
+pub fn expire_due(state: &mut State, now: Timestamp) {
+    let is_due = |hold: &&Hold| hold.state == HoldState::Active && hold.is_expired(now);
+    let due: Vec<HoldId> = state.holds.values().map(|row| &row.value).filter(is_due).map(|hold| hold.id).collect();
+    for id in due {
+        end_hold(state, id, HoldState::Expired { at: now });
+    }
+    let overdue = state.orders.values().map(|row| &row.value).filter(|order| order.is_overdue(now));
+    for order in overdue.cloned().collect::<Vec<_>>() {
+        cancel(state, &order, CancelReason::PaymentTimeout, now);
+    }
+    unmatch(state, now);
+}
+
+/// A parked payment that nothing has matched for a day is listed for somebody to look at.
+fn unmatch(state: &mut State, now: Timestamp) {
+    let payments = state.payments.values_mut().flatten();
+    for row in payments.filter(|row| row.value.state == PaymentState::Parked) {
+        if row.value.received_at.plus_seconds(UNMATCHED_AFTER_SECONDS) <= now {
+            row.value.state = PaymentState::Unmatched;
+            row.is_changed = true;
+        }
+    }
+}
+
 fn act(state: &mut State, command: &Command, now: Timestamp, policy: &Policy) -> Outcome {
     let done = match &command.action {
         Action::CreateProduct(new) => create_product(state, new, now),
@@ -69,6 +110,14 @@ fn act(state: &mut State, command: &Command, now: Timestamp, policy: &Policy) ->
             create_hold(state, hold_id, *product_id, *quantity, customer_id.as_ref(), now, policy)
         }
         Action::ReleaseHold { hold_id } => release_hold(state, *hold_id, now),
+        Action::CreateOrder { hold_id } => create_order(state, *hold_id, now, policy),
+        Action::SettlePayment(notice) => Ok(Outcome::PaymentSettled(settle(state, notice, now, policy))),
+        // What is due was ended before the batch's first command.
+        Action::ExpireDue => Ok(NOTHING),
+        Action::AdvanceRefund { order_id, payment_id, to } => {
+            advance_refund(state, *order_id, payment_id, *to);
+            Ok(NOTHING)
+        }
     };
     done.unwrap_or_else(Outcome::Refused)
 }
@@ -129,6 +178,7 @@ fn create_hold(
     }
     let available_stock = product.stock.available();
     let stock = product.stock.hold(quantity).ok_or(Refusal::InsufficientStock { available_stock })?;
+    check_limit(state, product, quantity, customer_id)?;
     let hold = Hold {
         id,
         product_id,
@@ -146,21 +196,41 @@ fn create_hold(
         product.holds_count += 1;
         product.hold_sequence = hold.sequence;
     });
+    state.count_customer(product_id, customer_id, quantity.into());
     state.insert_hold(hold.clone());
     Ok(Outcome::HoldCreated(hold))
 }
 
+fn check_limit(state: &State, product: &Product, quantity: u32, customer_id: Option<&String>) -> Result<(), Refusal> {
+    let Some((max_per_customer, customer_id)) = product.max_per_customer.zip(customer_id) else { return Ok(()) };
+    let units = state.customer_units(product.id, customer_id);
+    let fits = units + i64::from(quantity) <= i64::from(max_per_customer);
+    fits.then_some(()).ok_or(Refusal::PurchaseLimitReached { max_per_customer, units })
+}
+
+fn create_order(state: &mut State, id: HoldId, now: Timestamp, policy: &Policy) -> Result<Outcome, Refusal> {
+    let hold = state.hold(id).ok_or(Refusal::HoldNotFound)?;
+    match hold.state {
+        HoldState::Consumed { .. } => return Err(Refusal::HoldConsumed),
+        HoldState::Released { .. } => return Err(Refusal::HoldReleased),
+        HoldState::Expired { .. } => return Err(Refusal::HoldExpired),
+        HoldState::Active => {}
+    }
+    let order = Order::of_hold(hold, now, policy.order_payment_seconds);
+    state.change_hold(id, |hold| hold.state = HoldState::Consumed { at: now });
+    // The units stay promised: to the order instead of the hold.
+    state.change_product(order.product_id, |product| product.holds_count -= 1);
+    state.insert_order(order);
+    apply_parked(state, id, now, policy);
+    state.order(id).cloned().map(Box::new).map(Outcome::OrderCreated).ok_or(Refusal::HoldNotFound)
+}
+
 fn release_hold(state: &mut State, id: HoldId, now: Timestamp) -> Result<Outcome, Refusal> {
     let hold = state.hold(id).ok_or(Refusal::HoldNotFound)?;
-    let is_expired = hold.is_expired(now);
     match hold.state {
         HoldState::Released { .. } => return Ok(Outcome::HoldReleased(hold.clone())),
         HoldState::Consumed { .. } => return Err(Refusal::HoldConsumed),
         HoldState::Expired { .. } => return Err(Refusal::HoldExpired),
-        HoldState::Active if is_expired => {
-            end_hold(state, id, HoldState::Expired { at: now });
-            return Err(Refusal::HoldExpired);
-        }
         HoldState::Active => end_hold(state, id, HoldState::Released { at: now }),
     }
     state.hold(id).cloned().map(Outcome::HoldReleased).ok_or(Refusal::HoldNotFound)
@@ -169,8 +239,10 @@ fn release_hold(state: &mut State, id: HoldId, now: Timestamp) -> Result<Outcome
 /// Ends an active hold without an order: its units go back on sale.
 fn end_hold(state: &mut State, id: HoldId, ended: HoldState) {
     let Some(hold) = state.hold(id).filter(|hold| hold.state == HoldState::Active) else { return };
-    let (product_id, quantity) = (hold.product_id, hold.quantity);
+    let (product_id, quantity, customer_id) = (hold.product_id, hold.quantity, hold.customer_id.clone());
     state.change_hold(id, |hold| hold.state = ended);
+    state.count_customer(product_id, customer_id.as_ref(), -i64::from(quantity));
+    refund_parked(state, id);
     state.change_product(product_id, |product| {
         product.stock = product.stock.release(quantity);
         product.holds_count -= 1;

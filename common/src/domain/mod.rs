@@ -7,13 +7,18 @@
 mod changes;
 mod decide;
 mod hold;
+mod order;
+mod payment;
 mod product;
+mod settle;
 mod state;
 mod stock;
 
 pub use changes::Changes;
-pub use decide::{Decision, Policy, decide};
+pub use decide::{Decision, Policy, decide, expire_due};
 pub use hold::{Hold, HoldState};
+pub use order::{CancelReason, Order, OrderState, OrderStatus};
+pub use payment::{Payment, PaymentState, RefundReason, RefundStatus};
 pub use product::Product;
 pub use state::{KeyScope, KeyUse, State};
 pub use stock::Stock;

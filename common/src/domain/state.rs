@@ -7,6 +7,8 @@ use std::collections::HashMap;
 
 use super::decide::Decision;
 use super::hold::Hold;
+use super::order::Order;
+use super::payment::Payment;
 use super::product::Product;
 use crate::command::{Command, Endpoint};
 use crate::id::{HoldId, ProductId, RequestId, Slot};
@@ -50,6 +52,9 @@ pub(super) struct Row<T> {
 pub struct State {
     pub(super) products: HashMap<ProductId, Row<Product>>,
     pub(super) holds: HashMap<HoldId, Row<Hold>>,
+    pub(super) orders: HashMap<HoldId, Row<Order>>,
+    pub(super) payments: HashMap<HoldId, Vec<Row<Payment>>>,
+    customers: HashMap<(ProductId, String), i64>,
     pub(super) keys: HashMap<KeyScope, KeyUse>,
     pub(super) new_keys: Vec<KeyScope>,
     decisions: HashMap<RequestId, Decision>,
@@ -67,6 +72,28 @@ impl State {
         self.holds.insert(hold.id, Row { value: hold, is_new: false, is_changed: false });
     }
 
+    /// Adds an order of the table.
+    pub fn load_order(&mut self, order: Order) {
+        self.orders.insert(order.id, Row { value: order, is_new: false, is_changed: false });
+    }
+
+    /// Adds a payment of the table. An order's payments come in the order of their arrival.
+    pub fn load_payment(&mut self, payment: Payment) {
+        let row = Row { value: payment, is_new: false, is_changed: false };
+        self.payments.entry(row.value.order_id).or_default().push(row);
+    }
+
+    /// Adds how many units of a product a customer has in active holds and in orders that are not cancelled.
+    pub fn load_customer(&mut self, product_id: ProductId, customer_id: String, units: i64) {
+        self.customers.insert((product_id, customer_id), units);
+    }
+
+    /// A product that was loaded.
+    #[must_use]
+    pub fn product(&self, id: ProductId) -> Option<&Product> {
+        self.products.get(&id).map(|row| &row.value)
+    }
+
     /// Adds what became of an earlier command.
     pub fn load_decision(&mut self, request_id: RequestId, decision: Decision) {
         self.decisions.insert(request_id, decision);
@@ -75,10 +102,6 @@ impl State {
     /// Adds the first use of an idempotency key.
     pub fn load_key(&mut self, scope: KeyScope, first: KeyUse) {
         self.keys.insert(scope, first);
-    }
-
-    pub(super) fn product(&self, id: ProductId) -> Option<&Product> {
-        self.products.get(&id).map(|row| &row.value)
     }
 
     pub(super) fn hold(&self, id: HoldId) -> Option<&Hold> {
@@ -110,6 +133,54 @@ impl State {
         }
     }
 
+    pub(super) fn order(&self, id: HoldId) -> Option<&Order> {
+        self.orders.get(&id).map(|row| &row.value)
+    }
+
+    pub(super) fn insert_order(&mut self, order: Order) {
+        self.orders.insert(order.id, Row { value: order, is_new: true, is_changed: true });
+    }
+
+    /// Changes an order that is there.
+    pub(super) fn change_order(&mut self, id: HoldId, change: impl FnOnce(&mut Order)) {
+        if let Some(row) = self.orders.get_mut(&id) {
+            change(&mut row.value);
+            row.is_changed = true;
+        }
+    }
+
+    /// The payments of an order, or of a hold that may become one, in the order of their arrival.
+    pub(super) fn payments(&self, order_id: HoldId) -> impl Iterator<Item = &Payment> {
+        self.payments.get(&order_id).into_iter().flatten().map(|row| &row.value)
+    }
+
+    pub(super) fn insert_payment(&mut self, payment: Payment) {
+        let row = Row { value: payment, is_new: true, is_changed: true };
+        self.payments.entry(row.value.order_id).or_default().push(row);
+    }
+
+    /// Changes a payment that is there.
+    pub(super) fn change_payment(&mut self, order_id: HoldId, payment_id: &str, change: impl FnOnce(&mut Payment)) {
+        let rows = self.payments.get_mut(&order_id).into_iter().flatten();
+        if let Some(row) = rows.into_iter().find(|row| row.value.payment_id == payment_id) {
+            change(&mut row.value);
+            row.is_changed = true;
+        }
+    }
+
+    /// How many units of a product a customer has; 0 where nobody counts.
+    pub(super) fn customer_units(&self, product_id: ProductId, customer_id: &str) -> i64 {
+        self.customers.get(&(product_id, customer_id.to_owned())).copied().unwrap_or(0)
+    }
+
+    /// Counts units that a customer gets or gives back, where somebody counts.
+    pub(super) fn count_customer(&mut self, product_id: ProductId, customer_id: Option<&String>, units: i64) {
+        let Some(customer_id) = customer_id.filter(|_| !self.customers.is_empty()) else { return };
+        if let Some(count) = self.customers.get_mut(&(product_id, customer_id.clone())) {
+            *count += units;
+        }
+    }
+
     /// What became of a command, if it was applied before. A hold that was made is its own outcome.
     pub(super) fn decision(&self, request_id: RequestId) -> Option<Decision> {
         match self.hold(HoldId::of_request(request_id)) {
@@ -134,17 +205,17 @@ impl State {
         self.new_keys.push(scope);
     }
 
-    /// Where a command's key counts, when it has one.
+    /// Where a command's key counts, when it has one. A webhook's counts for all products of its slot: it may come before
+    /// what tells the product.
     pub(super) fn key_scope(&self, command: &Command) -> Option<KeyScope> {
         let key = command.key?;
         let endpoint = command.action.endpoint()?;
-        let product_id = command.action.product_id(|hold| self.hold(hold).map(|hold| hold.product_id));
-        Some(KeyScope {
-            slot: command.slot(),
-            endpoint,
-            hash: key.hash,
-            product_id: product_id.unwrap_or(ProductId(0)),
-        })
+        let of_hold = || self.hold(command.action.named_hold()?).map(|hold| hold.product_id);
+        let product_id = match endpoint {
+            Endpoint::SettlePayment => None,
+            _ => command.action.named_product().or_else(of_hold),
+        };
+        Some(KeyScope { slot: command.slot(), endpoint, hash: key.hash, product_id: product_id.unwrap_or(ProductId(0)) })
     }
 
     pub(super) fn take_decision(&mut self, request_id: RequestId) -> Option<Decision> {

@@ -65,6 +65,12 @@ impl Stock {
         Self { available: self.available + quantity, held: self.held - quantity, ..self }.conserved()
     }
 
+    /// Sells promised units.
+    pub(super) fn sell(self, quantity: u32) -> Self {
+        let quantity = i64::from(quantity);
+        Self { held: self.held - quantity, sold: self.sold + quantity, ..self }.conserved()
+    }
+
     /// Adds units, or takes back unsold ones; `None` when fewer are on sale.
     pub(super) fn restock(self, quantity: i64) -> Option<Self> {
         let (total, available) = (self.total + quantity, self.available + quantity);

@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use holdfast_common::command::{Action, Command, NAME_CHARS_MAX, NewProduct, ProductChange, STOCK_MAX};
 use holdfast_common::id::ProductId;
-use holdfast_common::money::AMOUNT_MINOR_MAX;
+use holdfast_common::money::PRICE_MINOR_MAX;
 use subtle::ConstantTimeEq;
 
 use super::holds::command;
@@ -50,7 +50,7 @@ pub(super) async fn create_product(
     mut fields: Fields,
 ) -> Result<Response, Problem> {
     let name = fields.required("name", text(NAME_CHARS_MAX));
-    let price_minor = fields.required("price_minor", integer(0, AMOUNT_MINOR_MAX));
+    let price_minor = fields.required("price_minor", integer(0, PRICE_MINOR_MAX));
     let currency = fields.required("currency", |value| parsed(value).map(Some));
     let total_stock = fields.required("total_stock", integer(0, STOCK_MAX));
     let max_per_customer = fields.optional("max_per_customer", integer(1, CUSTOMER_LIMIT_MAX)).map(|max| max as u32);
@@ -88,7 +88,7 @@ pub(super) async fn change_product(
     let product_id = read_id(&id)?;
     let change = ProductChange {
         name: fields.optional("name", text(NAME_CHARS_MAX)),
-        price_minor: fields.optional("price_minor", integer(0, AMOUNT_MINOR_MAX)),
+        price_minor: fields.optional("price_minor", integer(0, PRICE_MINOR_MAX)),
         currency: fields.optional("currency", parsed),
         max_per_customer: fields
             .nullable("max_per_customer", integer(1, CUSTOMER_LIMIT_MAX))

@@ -1,16 +1,39 @@
-//! The load step: all rows that a batch of commands names, in four statements.
+//! The load step: all rows that a batch of commands names, in a fixed few statements whatever the batch's size.
+
+mod customers;
+mod due;
+mod payments;
+
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
 use holdfast_common::command::{Action, Command, Endpoint};
 use holdfast_common::domain::{Decision, Hold, KeyScope, KeyUse, Product, State};
-use holdfast_common::id::{HoldId, ProductId, RequestId};
+use holdfast_common::id::{HoldId, ProductId, RequestId, Slot};
 use holdfast_common::outcome::Outcome;
 use holdfast_common::rows::{HoldRow, ProductRow};
+use holdfast_common::time::Timestamp;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
+
+/// Which rows a batch needs besides those that its commands name.
+pub struct Scope {
+    /// The batch's time.
+    pub now: Timestamp,
+    /// The slots of its partition.
+    pub slots: RangeInclusive<Slot>,
+}
+
+/// What a batch of commands names, and whether more is due than was loaded.
+pub struct Loaded {
+    /// The rows.
+    pub state: State,
+    /// Whether there is more to expire than one batch does.
+    pub has_more_due: bool,
+}
 
 /// Loads what a batch of commands names.
 ///
@@ -19,29 +42,27 @@ use uuid::Uuid;
 pub async fn state<'a>(
     connection: &mut PgConnection,
     commands: impl Iterator<Item = &'a Command> + Clone,
-) -> sqlx::Result<State> {
+    scope: &Scope,
+) -> sqlx::Result<Loaded> {
     let mut state = State::default();
     // A command may have been applied before, and a key's outcome may be replayed: those are looked up by id.
-    let mut requests: BTreeSet<RequestId> = commands.clone().map(|command| command.request_id).collect();
+    let told = commands.clone().filter(|command| !command.action.is_internal());
+    let mut requests: BTreeSet<RequestId> = told.map(|command| command.request_id).collect();
     requests.extend(load_keys(connection, commands.clone(), &mut state).await?);
-    let mut products: BTreeSet<ProductId> =
-        commands.clone().filter_map(|command| command.action.product_id(|_| None)).collect();
-    let named = commands.filter_map(|command| named_hold(&command.action));
-    let holds: BTreeSet<HoldId> = requests.iter().copied().map(HoldId::of_request).chain(named).collect();
+    let mut products: BTreeSet<ProductId> = commands.clone().filter_map(|c| c.action.named_product()).collect();
+    let mut settled: BTreeSet<HoldId> = commands.clone().filter_map(|c| c.action.named_hold()).collect();
+    let holds: BTreeSet<HoldId> =
+        requests.iter().copied().map(HoldId::of_request).chain(settled.iter().copied()).collect();
     products.extend(load_holds(connection, &holds, &mut state).await?);
+    let whole_partition = commands.clone().any(|command| command.action == Action::ExpireDue);
+    let due = due::load(connection, scope, &products, whole_partition, &mut state).await?;
+    products.extend(due.products);
+    settled.extend(due.settled);
+    payments::load(connection, &settled, &mut state).await?;
     load_outcomes(connection, &requests, &mut state).await?;
     load_products(connection, &products, &mut state).await?;
-    Ok(state)
-}
-
-fn named_hold(action: &Action) -> Option<HoldId> {
-    match action {
-        Action::ReleaseHold { hold_id } => Some(*hold_id),
-        Action::CreateHold { .. }
-        | Action::CreateProduct(_)
-        | Action::ChangeProduct { .. }
-        | Action::Restock { .. } => None,
-    }
+    customers::load(connection, commands, &mut state).await?;
+    Ok(Loaded { state, has_more_due: due.has_more })
 }
 
 /// The first use of a key, and the key's place among those asked for, from 1.

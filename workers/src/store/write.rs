@@ -3,6 +3,9 @@
 //! Every statement says how many rows it touched, and a number other than expected fails the batch: it would mean that
 //! somebody else changed a row of this partition.
 
+mod orders;
+mod payments;
+
 use chrono::{DateTime, Utc};
 use holdfast_common::domain::{Changes, Decision, Hold, HoldState, KeyScope, KeyUse, Product};
 use holdfast_common::id::RequestId;
@@ -20,6 +23,10 @@ pub async fn changes(connection: &mut PgConnection, changes: &Changes, now: Time
     insert_products(connection, &changes.new_products, now).await?;
     insert_holds(connection, &changes.new_holds).await?;
     update_holds(connection, &changes.changed_holds).await?;
+    orders::insert(connection, &changes.new_orders).await?;
+    orders::update(connection, &changes.changed_orders).await?;
+    payments::insert(connection, &changes.new_payments).await?;
+    payments::update(connection, &changes.changed_payments).await?;
     insert_outcomes(connection, &changes.decisions, now).await?;
     insert_keys(connection, &changes.keys).await?;
     update_products(connection, &changes.changed_products, now).await

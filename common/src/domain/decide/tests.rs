@@ -4,7 +4,12 @@ use crate::domain::Changes;
 use crate::id::RequestId;
 
 const NOW: Timestamp = Timestamp(1_000_000_000);
-const POLICY: Policy = Policy { hold_expiry_seconds: 120, idempotency_key_ttl_seconds: 600 };
+const POLICY: Policy = Policy {
+    hold_expiry_seconds: 120,
+    order_payment_seconds: 600,
+    reallocate_late_payments: true,
+    idempotency_key_ttl_seconds: 600,
+};
 const PRODUCT: ProductId = ProductId(1);
 
 fn request(number: u64) -> RequestId {
@@ -152,8 +157,11 @@ fn a_release_from_the_first_instant_of_expiry_on_is_refused_and_returns_the_unit
     apply(&mut state, &plain(1, hold_of(4)));
     let due = NOW.plus_seconds(POLICY.hold_expiry_seconds);
     let release = plain(2, Action::ReleaseHold { hold_id: hold_id(1) });
-    let just_before = decide(&mut state.clone(), &release, Timestamp(due.0 - 1), &POLICY);
+    let mut just_before = state.clone();
+    expire_due(&mut just_before, Timestamp(due.0 - 1));
+    let just_before = decide(&mut just_before, &release, Timestamp(due.0 - 1), &POLICY);
     assert!(matches!(just_before.outcome, Outcome::HoldReleased(_)));
+    expire_due(&mut state, due);
     let at_due = decide(&mut state, &release, due, &POLICY);
     assert_eq!(at_due.outcome, Outcome::Refused(Refusal::HoldExpired));
     assert_eq!(available(&state), 10);

@@ -1,0 +1,42 @@
+//! What customers have of the products whose purchases are limited.
+
+use std::collections::BTreeSet;
+
+use holdfast_common::command::{Action, Command};
+use holdfast_common::domain::State;
+use holdfast_common::id::ProductId;
+use sqlx::PgConnection;
+
+pub(super) async fn load<'a>(
+    connection: &mut PgConnection,
+    commands: impl Iterator<Item = &'a Command>,
+    state: &mut State,
+) -> sqlx::Result<()> {
+    let buyers = commands.filter_map(|command| match &command.action {
+        Action::CreateHold { product_id, customer_id, .. } => Some((*product_id, customer_id.as_deref()?)),
+        _ => None,
+    });
+    let is_limited = |id: ProductId| state.product(id).is_some_and(|product| product.max_per_customer.is_some());
+    let counted: BTreeSet<(ProductId, &str)> = buyers.filter(|(product_id, _)| is_limited(*product_id)).collect();
+    if counted.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<(i64, String, i64)> = sqlx::query_as(
+        "SELECT named.product_id, named.customer_id,
+             coalesce(sum(holds.quantity) FILTER (WHERE holds.status = 'active' OR orders.status <> 'cancelled'), 0)
+         FROM UNNEST($1::smallint[], $2::bigint[], $3::text[]) AS named (slot, product_id, customer_id)
+         LEFT JOIN holds ON holds.slot = named.slot AND holds.product_id = named.product_id
+             AND holds.customer_id = named.customer_id AND holds.status IN ('active', 'consumed')
+         LEFT JOIN orders ON orders.slot = holds.slot AND orders.order_id = holds.hold_id
+         GROUP BY named.product_id, named.customer_id",
+    )
+    .bind(counted.iter().map(|(id, _)| id.slot().as_i16()).collect::<Vec<_>>())
+    .bind(counted.iter().map(|(id, _)| id.0).collect::<Vec<_>>())
+    .bind(counted.iter().map(|(_, customer)| *customer).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    for (product_id, customer_id, units) in rows {
+        state.load_customer(ProductId(product_id), customer_id, units);
+    }
+    Ok(())
+}
