@@ -156,6 +156,15 @@ pub struct WorkerSettings {
     /// How long an idempotency key is remembered, in seconds
     #[arg(long, env = "IDEMPOTENCY_KEY_TTL", default_value_t = 604_800, value_parser = clap::value_parser!(u32).range(60..=31_536_000))]
     pub idempotency_key_ttl: u32,
+    /// How long ended holds, refusals and other outcomes are kept, in days
+    #[arg(long, env = "RETENTION_DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub retention_days: u32,
+    /// Where refund requests are posted; without it refunds stay due and are listed
+    #[arg(long, env = "REFUND_URL")]
+    pub refund_url: Option<String>,
+    /// The secret that refund requests are signed with, as Standard Webhooks has it (`whsec_` and base64, or any text)
+    #[arg(long, env = "REFUND_SECRET", hide_env_values = true)]
+    pub refund_secret: Option<Secret>,
     /// How long a partition stays its worker's without a sign of life, in milliseconds
     #[arg(long, env = "PARTITION_LEASE_MS", default_value_t = 3000, value_parser = clap::value_parser!(u32).range(500..=60_000))]
     pub partition_lease_ms: u32,

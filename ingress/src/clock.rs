@@ -1,15 +1,25 @@
-//! The host's clock and randomness, for ids alone. Neither decides anything: a hold's times and order are Postgres's
-//! and the log's.
+//! The host's clock and randomness, for ids and for the age of signatures. Neither decides anything about stock: a hold's
+//! times and order are Postgres's and the log's.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use holdfast_common::id::{RequestId, Slot};
+use holdfast_common::time::Timestamp;
+
+/// Microseconds since 1970 by this host's clock; a clock before that does no harm.
+fn unix_micros() -> u64 {
+    #[expect(clippy::disallowed_methods)]
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
+}
 
 /// A fresh request id in a slot.
 #[must_use]
 pub fn new_request_id(slot: Slot) -> RequestId {
-    // Only the layout of ids asks for the time; a clock before 1970 would do no harm.
-    #[expect(clippy::disallowed_methods)]
-    let unix_millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
-    RequestId::new(slot, unix_millis, rand::random())
+    RequestId::new(slot, unix_micros() / 1000, rand::random())
+}
+
+/// The time by which a signature's age is judged. Its tolerance is minutes, and a provider's clock is not Postgres's.
+#[must_use]
+pub fn for_signatures() -> Timestamp {
+    Timestamp(unix_micros().cast_signed())
 }

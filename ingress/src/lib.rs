@@ -17,6 +17,7 @@ pub mod stock;
 pub mod store;
 pub mod submit;
 pub mod waiters;
+pub mod webhooks;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -28,11 +29,13 @@ use holdfast_common::settings::{IngressSettings, NatsSettings, PostgresSettings}
 use tokio_util::sync::CancellationToken;
 
 use crate::connections::Connections;
+use crate::http::signature::WebhookSecrets;
 use crate::positions::Positions;
 use crate::publisher::{NotPublished, Publisher};
 use crate::queued_keys::QueuedKeys;
 use crate::stock::StockView;
 use crate::waiters::Waiters;
+use crate::webhooks::Webhooks;
 
 /// How long requests that are being answered may take when the ingress stops.
 const DRAIN_WAIT: Duration = Duration::from_secs(2);
@@ -58,6 +61,8 @@ pub struct App {
     positions: Positions,
     queued_keys: QueuedKeys,
     stock: StockView,
+    webhooks: Webhooks,
+    webhook_secrets: WebhookSecrets,
     log_end: AtomicU64,
 }
 
@@ -112,7 +117,19 @@ impl Ingress {
             .await
             .map_err(|error| anyhow::anyhow!("can't listen on {address}: {error}. Free the port or set PORT"))?;
         let log_end = AtomicU64::new(0);
-        let app = Arc::new(App { settings, connections, waiters, publisher, positions, queued_keys, stock, log_end });
+        let webhook_secrets = WebhookSecrets::from_setting(settings.ingress.webhook_secrets.as_ref());
+        let app = Arc::new(App {
+            settings,
+            connections,
+            waiters,
+            publisher,
+            positions,
+            queued_keys,
+            stock,
+            webhooks: Webhooks::default(),
+            webhook_secrets,
+            log_end,
+        });
         let listening = listener::start(Arc::clone(&app)).await?;
         Ok(Self { app, socket, listening })
     }

@@ -9,6 +9,8 @@ use std::sync::PoisonError;
 use holdfast_common::news::News;
 use holdfast_common::partition::{Partition, Partitions};
 use sqlx::PgPool;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::store;
 use crate::store::Position;
@@ -16,6 +18,7 @@ use crate::store::Position;
 /// The newest known position of each partition.
 pub struct Positions {
     known: Vec<Mutex<Position>>,
+    moved: Notify,
 }
 
 impl Positions {
@@ -30,7 +33,7 @@ impl Positions {
                 *place = position;
             }
         }
-        Ok(Self { known: known.into_iter().map(Mutex::new).collect() })
+        Ok(Self { known: known.into_iter().map(Mutex::new).collect(), moved: Notify::new() })
     }
 
     /// Learns from the news.
@@ -39,6 +42,13 @@ impl Positions {
         let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
         let told = Position { stream_created: news.stream_created, applied_seq: news.applied_seq };
         *known = (*known).max(told);
+        drop(known);
+        self.moved.notify_waiters();
+    }
+
+    /// Ends once some partition has moved.
+    pub fn moved(&self) -> Notified<'_> {
+        self.moved.notified()
     }
 
     /// The log sequence up to which a partition is known to be applied.

@@ -1,11 +1,12 @@
 //! The ingress's SQL: reads, as free functions. Nothing here writes business state.
 
 use chrono::{DateTime, Utc};
-use holdfast_common::domain::{Decision, Hold, Product};
-use holdfast_common::id::{HoldId, ProductId, RequestId};
+use holdfast_common::command::Endpoint;
+use holdfast_common::domain::{Decision, Hold, Order, Product};
+use holdfast_common::id::{HoldId, ProductId, RequestId, Slot};
 use holdfast_common::outcome::{Outcome, ProductAsOf};
 use holdfast_common::partition::Partition;
-use holdfast_common::rows::{HoldRow, ProductRow};
+use holdfast_common::rows::{HoldRow, OrderRow, ProductRow};
 use holdfast_common::time::Timestamp;
 use sqlx::types::Json;
 use sqlx::{FromRow, PgPool, Row};
@@ -96,6 +97,42 @@ pub async fn hold(pool: &PgPool, id: HoldId) -> sqlx::Result<Option<(Hold, Times
     let Some(row) = row else { return Ok(None) };
     let as_of: DateTime<Utc> = row.try_get("as_of")?;
     Ok(Some((HoldRow::from_row(&row)?.try_into()?, as_of.into())))
+}
+
+/// An order.
+///
+/// # Errors
+/// When Postgres fails, or the row makes no sense.
+pub async fn order(pool: &PgPool, id: HoldId) -> sqlx::Result<Option<Order>> {
+    let row: Option<OrderRow> = sqlx::query_as(
+        "SELECT order_id, product_id, quantity, customer_id, amount_minor, currency, status::text, cancel_reason::text,
+             payment_id, settled_at, refund_status::text, payment_due_at, created_at
+         FROM orders WHERE slot = $1 AND order_id = $2",
+    )
+    .bind(id.slot().as_i16())
+    .bind(id.uuid())
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.map(Order::try_from).transpose()?)
+}
+
+/// The request that used a webhook's key first, and the hash of its body.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn webhook_key(pool: &PgPool, slot: Slot, hash: [u8; 16]) -> sqlx::Result<Option<(RequestId, Vec<u8>)>> {
+    let row: Option<(sqlx::types::Uuid, Vec<u8>)> = sqlx::query_as(
+        "SELECT request_id, fingerprint FROM idempotency_keys
+         WHERE slot = $1 AND endpoint = $2 AND key_hash = $3 AND product_id = 0",
+    )
+    .bind(slot.as_i16())
+    .bind(Endpoint::SettlePayment as i16)
+    .bind(hash.as_slice())
+    .fetch_optional(pool)
+    .await?;
+    let Some((id, fingerprint)) = row else { return Ok(None) };
+    let id = RequestId::from_uuid(id).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    Ok(Some((id, fingerprint)))
 }
 
 /// What is known of a request: its outcome, if it has one, and how far its partition is applied. Both are of one

@@ -7,10 +7,13 @@
 pub mod announce;
 pub mod batch;
 pub mod expiry;
+pub mod internal;
 pub mod ownership;
 pub mod partition;
+pub mod prune;
 pub mod purge;
 pub mod reader;
+pub mod refunds;
 pub mod store;
 
 use std::sync::Arc;
@@ -96,6 +99,8 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
     expiry::open_stream(&worker).await?;
     let mut beside = JoinSet::new();
     beside.spawn(purge::run(Arc::clone(&worker), stop.clone()));
+    beside.spawn(prune::run(Arc::clone(&worker), stop.clone()));
+    beside.spawn(refunds::run(Arc::clone(&worker), stop.clone()));
     beside.spawn(expiry::redelivery::run(Arc::clone(&worker), stop.clone()));
     beside.spawn(expiry::backstop::run(Arc::clone(&worker), stop.clone()));
     ownership::run(Arc::clone(&worker), stop).await?;

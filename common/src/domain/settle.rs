@@ -178,11 +178,11 @@ fn reallocate(state: &mut State, order: &Order) -> bool {
     true
 }
 
-/// Notes how far a payment's refund has come. It only goes forward.
+/// Notes how far a payment's refund has come. A request that got lost may be due again; what is refunded stays so.
 pub(super) fn advance_refund(state: &mut State, order_id: HoldId, payment_id: &str, to: RefundStatus) {
     state.change_payment(order_id, payment_id, |payment| {
         if let PaymentState::Refund { status, .. } = &mut payment.state
-            && to < *status
+            && *status != RefundStatus::Refunded
             && to != RefundStatus::None
         {
             *status = to;

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
+use bytes::Bytes;
 use holdfast_common::time::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -46,9 +47,16 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
         check_content_type(request.headers())?;
-        let body = axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX).await.map_err(unread_body)?;
-        Self::parse(&body)
+        Self::parse(&raw(request).await?)
     }
+}
+
+/// Reads a body as it is.
+///
+/// # Errors
+/// 413 when it is too long, 400 when it does not arrive whole.
+pub async fn raw(request: Request) -> Result<Bytes, Problem> {
+    axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX).await.map_err(unread_body)
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
@@ -131,8 +139,16 @@ impl Fields {
     /// # Errors
     /// 422 with each bad field.
     pub fn finish(mut self) -> Result<(), Problem> {
-        let unknown = self.fields.into_iter().map(|(name, _)| FieldError::new(name, "is not a known field"));
-        self.errors.extend(unknown);
+        let unknown = std::mem::take(&mut self.fields).into_iter();
+        self.errors.extend(unknown.map(|(name, _)| FieldError::new(name, "is not a known field")));
+        self.finish_leniently()
+    }
+
+    /// Refuses whatever was wrong, and passes over fields that nobody took.
+    ///
+    /// # Errors
+    /// 422 with each bad field.
+    pub fn finish_leniently(self) -> Result<(), Problem> {
         if self.errors.is_empty() { Ok(()) } else { Err(Problem::invalid_request(self.errors)) }
     }
 }

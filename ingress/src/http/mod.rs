@@ -6,6 +6,7 @@ pub mod idempotency;
 pub mod prefer;
 pub mod problem;
 pub mod render;
+pub mod signature;
 pub mod views;
 
 use axum::Router;

@@ -101,6 +101,20 @@ impl Problem {
             .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
+    /// 401: a webhook whose signature is missing, wrong or too old.
+    #[must_use]
+    pub fn signature_invalid() -> Self {
+        let detail = "The signature is missing, wrong or too old.";
+        Self::new(StatusCode::UNAUTHORIZED, "signature_invalid", detail)
+    }
+
+    /// 400: a webhook without a key to tell duplicates by.
+    #[must_use]
+    pub fn idempotency_key_missing() -> Self {
+        let detail = "A webhook needs an idempotency key of 1 to 255 printable characters.";
+        Self::new(StatusCode::BAD_REQUEST, "idempotency_key_missing", detail)
+    }
+
     /// 500: a bug of ours.
     #[must_use]
     pub fn internal() -> Self {
@@ -138,6 +152,13 @@ impl From<Refusal> for Problem {
             }
             Refusal::HoldNotFound => Self::new(not_found, "hold_not_found", "There is no such hold."),
             Refusal::HoldConsumed => Self::new(conflict, "hold_consumed", "The hold has become an order."),
+            Refusal::HoldReleased => Self::new(conflict, "hold_released", "The hold was given back."),
+            Refusal::PurchaseLimitReached { max_per_customer, units } => {
+                let detail = format!("A customer may have {max_per_customer} units, and this one has {units}.");
+                Self::new(conflict, "purchase_limit_reached", detail)
+                    .with("max_per_customer", max_per_customer.into())
+                    .with("customer_units", units.into())
+            }
             Refusal::HoldExpired => Self::new(gone, "hold_expired", "The hold's time has run out."),
             Refusal::IdempotencyKeyReused => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,

@@ -4,13 +4,13 @@ use axum::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, RETRY_AFTE
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use holdfast_common::domain::Decision;
-use holdfast_common::outcome::{Outcome, ProductAsOf};
+use holdfast_common::outcome::{Outcome, ProductAsOf, SettlementResult};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::prefer::Preference;
 use super::problem::Problem;
-use super::views::{HoldView, ProductView};
+use super::views::{HoldView, OrderView, ProductView, SettlementView};
 use crate::submit::{Queued, Submitted};
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -51,6 +51,12 @@ fn document(outcome: &Outcome) -> serde_json::Result<(StatusCode, Box<RawValue>)
         Outcome::ProductChanged(product) => (StatusCode::OK, to_raw_value(&ProductView::from(&**product))?),
         Outcome::HoldCreated(hold) => (StatusCode::CREATED, to_raw_value(&HoldView::as_decided(hold))?),
         Outcome::HoldReleased(hold) => (StatusCode::OK, to_raw_value(&HoldView::as_decided(hold))?),
+        Outcome::OrderCreated(order) => (StatusCode::CREATED, to_raw_value(&OrderView::from(&**order))?),
+        Outcome::PaymentSettled(settlement) => {
+            let is_parked = settlement.result == SettlementResult::Parked;
+            let status = if is_parked { StatusCode::ACCEPTED } else { StatusCode::OK };
+            (status, to_raw_value(&SettlementView::from(settlement))?)
+        }
         Outcome::Refused(refusal) => {
             let problem = Problem::from(*refusal);
             (problem.status(), to_raw_value(&problem)?)
@@ -58,7 +64,8 @@ fn document(outcome: &Outcome) -> serde_json::Result<(StatusCode, Box<RawValue>)
     })
 }
 
-fn decided(Decision { replayed, outcome }: &Decision) -> Response {
+/// What became of a command, as a response.
+pub fn decided(Decision { replayed, outcome }: &Decision) -> Response {
     let (status, body) = match document(outcome) {
         Ok((status, body)) => (status, Box::<str>::from(body).into_string()),
         Err(error) => return unwritten(&error),
@@ -68,7 +75,11 @@ fn decided(Decision { replayed, outcome }: &Decision) -> Response {
     match outcome {
         Outcome::ProductCreated(new) => header(&mut response, LOCATION, &format!("/api/products/{}", new.product.id)),
         Outcome::HoldCreated(hold) => header(&mut response, LOCATION, &format!("/api/holds/{}", hold.id)),
-        Outcome::ProductChanged(_) | Outcome::HoldReleased(_) | Outcome::Refused(_) => {}
+        Outcome::OrderCreated(order) => header(&mut response, LOCATION, &format!("/api/orders/{}", order.id)),
+        Outcome::ProductChanged(_)
+        | Outcome::HoldReleased(_)
+        | Outcome::PaymentSettled(_)
+        | Outcome::Refused(_) => {}
     }
     if *replayed {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));

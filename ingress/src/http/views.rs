@@ -1,8 +1,8 @@
 //! Documents as clients see them. Their field names are fixed by the contract.
 
-use holdfast_common::domain::{Hold, HoldState};
-use holdfast_common::outcome::ProductAsOf;
-use holdfast_common::rows::hold_status;
+use holdfast_common::domain::{Hold, HoldState, Order, OrderState};
+use holdfast_common::outcome::{ProductAsOf, Settlement, SettlementResult};
+use holdfast_common::rows::{cancel_reason, hold_status, order_status, refund_status};
 use holdfast_common::time::Timestamp;
 use serde::{Serialize, Serializer};
 
@@ -103,5 +103,86 @@ impl<'a> HoldView<'a> {
         let expired = hold_status(&HoldState::Expired { at: now });
         let view = Self::as_decided(hold);
         if hold.is_expired(now) { Self { status: expired, ..view } } else { view }
+    }
+}
+
+/// An order.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct OrderView<'a> {
+    pub order_id: uuid::Uuid,
+    pub order_reference: String,
+    pub hold_id: uuid::Uuid,
+    pub product_id: i64,
+    pub quantity: u32,
+    pub amount: f64,
+    pub amount_minor: i64,
+    pub currency: &'static str,
+    pub status: &'static str,
+    pub cancel_reason: Option<&'static str>,
+    pub payment_id: Option<&'a str>,
+    #[serde(serialize_with = "rfc3339")]
+    pub payment_due_at: Timestamp,
+    pub refund_status: &'static str,
+    #[serde(serialize_with = "rfc3339")]
+    pub created_at: Timestamp,
+}
+
+/// What an order's reference begins with; its id follows.
+pub const ORDER_REFERENCE_PREFIX: &str = "order_";
+
+impl<'a> From<&'a Order> for OrderView<'a> {
+    fn from(order: &'a Order) -> Self {
+        let (cancelled_for, payment_id) = match &order.state {
+            OrderState::PendingPayment => (None, None),
+            OrderState::Paid { payment_id, .. } => (None, Some(payment_id.as_str())),
+            OrderState::Cancelled { reason, .. } => (Some(cancel_reason(*reason)), None),
+        };
+        Self {
+            order_id: order.id.uuid(),
+            order_reference: format!("{ORDER_REFERENCE_PREFIX}{}", order.id),
+            hold_id: order.id.uuid(),
+            product_id: order.product_id.0,
+            quantity: order.quantity,
+            amount: order.currency.decimal(order.amount_minor),
+            amount_minor: order.amount_minor,
+            currency: order.currency.code(),
+            status: order_status(order.status()),
+            cancel_reason: cancelled_for,
+            payment_id,
+            payment_due_at: order.payment_due_at,
+            refund_status: refund_status(order.refund_status),
+            created_at: order.created_at,
+        }
+    }
+}
+
+/// What a payment did.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct SettlementView {
+    pub result: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order_id: Option<uuid::Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order_status: Option<&'static str>,
+}
+
+impl From<&Settlement> for SettlementView {
+    fn from(settlement: &Settlement) -> Self {
+        let result = match settlement.result {
+            SettlementResult::Processed => "processed",
+            SettlementResult::Parked => "parked",
+            SettlementResult::Ignored => "ignored",
+            SettlementResult::Reallocated => "reallocated",
+            SettlementResult::RefundDue => "refund_due",
+            SettlementResult::Mismatch => "mismatch",
+            SettlementResult::Duplicate => "duplicate",
+        };
+        Self {
+            result,
+            order_id: settlement.order.map(|(id, _)| id.uuid()),
+            order_status: settlement.order.map(|(_, status)| order_status(status)),
+        }
     }
 }

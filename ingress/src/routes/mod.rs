@@ -3,6 +3,8 @@
 mod admin;
 mod health;
 mod holds;
+mod orders;
+mod payments;
 mod products;
 mod requests;
 
@@ -24,6 +26,9 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/api/holds", only("POST", post(holds::create)))
         .route("/api/holds/{id}", only("GET, HEAD, DELETE", get(holds::show).delete(holds::release)))
+        .route("/api/orders", only("POST", post(orders::create)))
+        .route("/api/orders/{id}", only("GET, HEAD", get(orders::show)))
+        .route("/api/payments/webhook", only("POST", post(payments::webhook)))
         .route("/api/products", only("GET, HEAD", get(products::list)))
         .route("/api/products/{id}", only("GET, HEAD", get(products::show)))
         .route("/api/requests/{id}", only("GET, HEAD", get(requests::show)))

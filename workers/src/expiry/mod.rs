@@ -12,19 +12,13 @@ pub mod tickets;
 
 use std::time::Duration;
 
-use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream};
-use holdfast_common::command::{Action, Command};
-use holdfast_common::envelope::{EnvelopeBuilder, encode_command};
-use holdfast_common::id::RequestId;
+use holdfast_common::command::Action;
 use holdfast_common::log::LogError;
 use holdfast_common::partition::Partition;
-use holdfast_common::reply::IngressId;
 
-use crate::Worker;
+use crate::{Worker, internal};
 
-/// Nobody waits for what Holdfast says to itself.
-const NOBODY: IngressId = IngressId(0);
 /// Tickets are remembered for this long after what they are for may fall due.
 const WINDOW_SLACK: Duration = Duration::from_secs(60);
 
@@ -68,13 +62,5 @@ fn config(worker: &Worker) -> Config {
 /// When the log does not take the command.
 pub async fn ask(worker: &Worker, partition: Partition, reason: &str) -> Result<(), async_nats::Error> {
     let slot = *worker.settings.nats.partitions.slots(partition).start();
-    // Nothing is told of this command, so its id need not be its own.
-    let command = Command { request_id: RequestId::new(slot, 0, 0), key: None, action: Action::ExpireDue };
-    let mut envelope = EnvelopeBuilder::new(NOBODY);
-    envelope.push(&encode_command(&command));
-    let message_id = format!("expire-{partition}-{reason}");
-    let message = PublishMessage::build().payload(envelope.finish().into()).message_id(message_id);
-    let subject = worker.settings.nats.subjects.commands(partition);
-    worker.jetstream.send_publish(subject, message).await?.await?;
-    Ok(())
+    internal::say(worker, slot, Action::ExpireDue, Some(format!("expire-{partition}-{reason}"))).await
 }

@@ -4,4 +4,6 @@ pub mod clock;
 pub mod lease;
 pub mod load;
 pub mod overdue;
+pub mod refunds;
+pub mod retention;
 pub mod write;

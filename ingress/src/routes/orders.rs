@@ -1,0 +1,38 @@
+//! `/api/orders`: turn a hold into an order, look at one.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use holdfast_common::command::Action;
+use holdfast_common::id::HoldId;
+
+use super::holds::command;
+use crate::App;
+use crate::http::body::{Fields, parsed};
+use crate::http::problem::Problem;
+use crate::http::render;
+use crate::http::views::{ORDER_REFERENCE_PREFIX, OrderView};
+use crate::store;
+
+/// `POST /api/orders`
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    mut fields: Fields,
+) -> Result<Response, Problem> {
+    let hold_id: Option<HoldId> = fields.required("hold_id", |value| parsed(value).map(Some));
+    fields.finish()?;
+    // `finish` refuses a request without a hold.
+    let hold_id = hold_id.ok_or_else(Problem::internal)?;
+    command(&app, &headers, hold_id.slot(), Action::CreateOrder { hold_id }).await
+}
+
+/// `GET /api/orders/{id or reference}`
+pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Problem> {
+    let not_found = || Problem::not_found("order_not_found");
+    let id = id.strip_prefix(ORDER_REFERENCE_PREFIX).unwrap_or(&id).parse().map_err(|_| not_found())?;
+    let order = store::order(&app.connections.pool, id).await?.ok_or_else(not_found)?;
+    Ok(render::json(StatusCode::OK, &OrderView::from(&order)))
+}

@@ -1,0 +1,79 @@
+//! `/api/payments/webhook`: what a payment provider tells us, signed.
+//!
+//! Nothing of a body is read before its signature is verified. In the contract's order: 413, 401, 400, 422. A 2xx is
+//! sent only when a worker has committed what the payment did.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use holdfast_common::command::{Action, Command, IdempotencyKey, PaymentNotice};
+use holdfast_common::id::HoldId;
+use serde_json::Value;
+
+use crate::App;
+use crate::clock::{self, new_request_id};
+use crate::http::body::{self, FieldError, Fields, integer, parsed, text, time};
+use crate::http::problem::Problem;
+use crate::http::render;
+use crate::http::signature;
+use crate::http::views::ORDER_REFERENCE_PREFIX;
+use crate::webhooks;
+
+/// The longest payment id, in characters.
+const PAYMENT_ID_CHARS_MAX: usize = 255;
+/// The fields that can name the order, any of them.
+const REFERENCES: [&str; 3] = ["order_reference", "order_id", "hold_id"];
+
+/// `POST /api/payments/webhook`
+pub(super) async fn webhook(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
+    let headers = request.headers().clone();
+    let body = body::raw(request).await?;
+    let verified = signature::verify(&headers, &body, &app.webhook_secrets, clock::for_signatures());
+    let verified = verified.map_err(|_| Problem::signature_invalid())?;
+    let key = verified.key(|| body_id(&body)).ok_or_else(Problem::idempotency_key_missing)?;
+    let notice = read_notice(Fields::parse(&body)?)?;
+    let command = Command {
+        request_id: new_request_id(notice.order_id.slot()),
+        key: Some(IdempotencyKey::with_body(&key, &body)),
+        action: Action::SettlePayment(notice),
+    };
+    let decision = webhooks::deliver(&app, &command).await?;
+    Ok(render::decided(&decision))
+}
+
+/// The `id` of a provider's own event.
+fn body_id(body: &[u8]) -> Option<String> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    body.get("id")?.as_str().map(str::to_owned)
+}
+
+fn read_notice(mut fields: Fields) -> Result<PaymentNotice, Problem> {
+    let named = REFERENCES.map(|name| fields.optional(name, reference));
+    let order_id = named.iter().flatten().next().copied();
+    match order_id {
+        None => fields.refuse(REFERENCES[0], "must name the order, or order_id or hold_id must"),
+        Some(id) if named.iter().flatten().any(|other| *other != id) => {
+            fields.refuse(REFERENCES[0], "must name the same order as order_id and hold_id");
+        }
+        Some(_) => {}
+    }
+    let payment_id = fields.required("payment_id", text(PAYMENT_ID_CHARS_MAX));
+    let succeeded = fields.required("status", |value| match value.as_str() {
+        Some("succeeded" | "paid") => Ok(true),
+        Some("failed") => Ok(false),
+        _ => Err("must be succeeded, paid or failed".to_owned()),
+    });
+    fields.optional("timestamp", time);
+    let amount_minor = fields.optional("amount_minor", integer(0, i64::MAX));
+    let currency = fields.optional("currency", parsed);
+    fields.finish_leniently()?;
+    let missing = || Problem::invalid_request(vec![FieldError::new(REFERENCES[0], "is required")]);
+    Ok(PaymentNotice { order_id: order_id.ok_or_else(missing)?, payment_id, succeeded, amount_minor, currency })
+}
+
+fn reference(value: &Value) -> Result<HoldId, String> {
+    let text = value.as_str().unwrap_or_default();
+    let id = text.strip_prefix(ORDER_REFERENCE_PREFIX).unwrap_or(text).parse();
+    id.map_err(|_| "must be an order's id or reference".to_owned())
+}

@@ -1,0 +1,123 @@
+//! A webhook's way into the log and back.
+//!
+//! Each is a message of its own, with a message id made of its key and its body, so that JetStream itself drops a
+//! duplicate; the idempotency table drops those that come later. A dropped duplicate has no command that a worker could
+//! answer, so it waits until the first one's place is applied and is told the first one's outcome.
+
+use std::time::Duration;
+
+use async_nats::jetstream::message::PublishMessage;
+use holdfast_common::command::{Command, IdempotencyKey};
+use holdfast_common::domain::Decision;
+use holdfast_common::envelope::{EnvelopeBuilder, encode_command};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::App;
+use crate::publisher::NotPublished;
+use crate::store;
+use crate::waiters::Answer;
+
+/// The most webhooks that are on their way into the log at once; more are answered 503.
+pub const IN_FLIGHT_MAX: usize = 4096;
+/// The pause before a webhook is published again.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// How long a duplicate waits for news of the first one before it looks again by itself.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Bounds what is on its way.
+#[derive(Debug)]
+pub struct Webhooks {
+    in_flight: Semaphore,
+}
+
+impl Default for Webhooks {
+    fn default() -> Self {
+        Self { in_flight: Semaphore::new(IN_FLIGHT_MAX) }
+    }
+}
+
+/// Publishes a webhook's command and waits until what it did is committed.
+///
+/// # Errors
+/// When that can't be had in time; the provider will come again.
+pub async fn deliver(app: &App, command: &Command) -> Result<Decision, NotPublished> {
+    let _place = app.webhooks.in_flight.try_acquire().map_err(|_| NotPublished::QueueFull)?;
+    let give_up = Instant::now() + Duration::from_millis(app.settings.ingress.request_wait_ms);
+    let mut waiting = app.waiters.wait(command.request_id).ok_or(NotPublished::QueueFull)?;
+    let is_duplicate = timeout_at(give_up, publish(app, command)).await.map_err(|_| NotPublished::Unavailable)?;
+    if !is_duplicate {
+        match timeout_at(give_up, waiting.answer()).await {
+            Ok(Answer::Decision(decision)) => return Ok(decision),
+            Ok(Answer::NotPublished(reason)) => return Err(reason),
+            // The reply may have been lost: the row is what counts.
+            Err(_) => {}
+        }
+    }
+    first_decision(app, command, give_up).await
+}
+
+/// Publishes until it is acknowledged; says whether it was a duplicate.
+async fn publish(app: &App, command: &Command) -> bool {
+    let mut envelope = EnvelopeBuilder::new(app.connections.ingress);
+    envelope.push(&encode_command(command));
+    let envelope = bytes::Bytes::from(envelope.finish());
+    let subject = app.settings.nats.subjects.commands(app.settings.nats.partitions.of(command.slot()));
+    let message_id = command.key.map(message_id).unwrap_or_default();
+    loop {
+        let message = PublishMessage::build().payload(envelope.clone()).message_id(&message_id);
+        let published = async { app.connections.jetstream.send_publish(subject.clone(), message).await?.await };
+        match published.await {
+            Ok(ack) => return ack.duplicate,
+            Err(error) => {
+                tracing::warn!(%error, "publishing a webhook failed, will try again");
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn message_id(key: IdempotencyKey) -> String {
+    format!("webhook-{}-{}", hex::encode(key.hash), hex::encode(key.fingerprint))
+}
+
+/// What the first webhook with this key and body did, as soon as that is committed.
+async fn first_decision(app: &App, command: &Command, give_up: Instant) -> Result<Decision, NotPublished> {
+    loop {
+        // Listening begins before the look, so that no move in between is missed.
+        let mut moved = std::pin::pin!(app.positions.moved());
+        moved.as_mut().enable();
+        if let Some(decision) = look(app, command).await {
+            return Ok(decision);
+        }
+        if Instant::now() >= give_up {
+            return Err(NotPublished::Unavailable);
+        }
+        // Whichever comes first; then it is looked once more.
+        let _ = timeout(LOOK_EVERY.min(give_up - Instant::now()), moved).await;
+    }
+}
+
+async fn look(app: &App, command: &Command) -> Option<Decision> {
+    let key = command.key?;
+    let found = async {
+        let Some((first, fingerprint)) = store::webhook_key(app.pool(), command.slot(), key.hash).await? else {
+            return Ok(None);
+        };
+        if fingerprint != key.fingerprint {
+            return Ok(None);
+        }
+        let partition = app.settings.nats.partitions.of(command.slot());
+        Ok(store::request(app.pool(), first, partition).await?.0.map(|decision| (first, decision)))
+    };
+    match found.await {
+        Ok(found) => {
+            found.map(|(first, decision)| Decision { replayed: first != command.request_id, ..decision })
+        }
+        Err(error) => {
+            let error: sqlx::Error = error;
+            tracing::warn!(%error, "a webhook's outcome could not be looked up");
+            None
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Payments whose money goes back.
+
+use holdfast_common::id::HoldId;
+use holdfast_common::partition::Partitions;
+use sqlx::{FromRow, PgPool};
+use uuid::Uuid;
+
+/// The most refunds looked at in one turn.
+const DUE_MAX: i64 = 200;
+
+/// A payment whose refund is due.
+#[derive(Clone, Debug, FromRow)]
+pub struct DueRefund {
+    order_id: Uuid,
+    /// The payment, as its provider names it.
+    pub payment_id: String,
+    /// How much, in minor units, when anybody has said so.
+    pub amount_minor: Option<i64>,
+    /// The currency, when anybody has said so.
+    pub currency: Option<String>,
+    /// Why.
+    pub reason: String,
+}
+
+impl DueRefund {
+    /// The order, or the hold that never became one.
+    ///
+    /// # Errors
+    /// When the stored id is none.
+    pub fn order_id(&self) -> sqlx::Result<HoldId> {
+        HoldId::from_uuid(self.order_id).map_err(|error| sqlx::Error::Decode(error.into()))
+    }
+}
+
+/// The refunds that are due in a worker's partitions, oldest first. What a payment does not say of its amount, its order
+/// does.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn due(pool: &PgPool, owner: &str, partitions: Partitions) -> sqlx::Result<Vec<DueRefund>> {
+    sqlx::query_as(
+        "SELECT payments.order_id, payments.payment_id,
+             coalesce(payments.amount_minor, orders.amount_minor) AS amount_minor,
+             coalesce(payments.currency, orders.currency) AS currency, payments.refund_reason::text AS reason
+         FROM payments
+         JOIN partitions ON partitions.partition = payments.slot::integer * $2 / 4096 AND partitions.owner = $1
+         LEFT JOIN orders ON orders.slot = payments.slot AND orders.order_id = payments.order_id
+         WHERE payments.state = 'refund_due'
+         ORDER BY payments.received_at LIMIT $3",
+    )
+    .bind(owner)
+    .bind(i32::from(partitions.count()))
+    .bind(DUE_MAX)
+    .fetch_all(pool)
+    .await
+}

@@ -1,0 +1,69 @@
+//! Removes rows of one slot that are past their time, a bounded number at a time.
+
+use sqlx::PgPool;
+
+/// The most rows that one statement removes.
+const STEP_ROWS_MAX: i64 = 2000;
+
+/// How old rows have to be, in seconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Ages {
+    keys: f64,
+    ended: f64,
+}
+
+impl Ages {
+    /// Keys go after their own time, what has ended after these days and after the keys that may replay it.
+    #[must_use]
+    pub fn new(retention_days: u32, key_seconds: u32) -> Self {
+        let (keys, days) = (f64::from(key_seconds), f64::from(retention_days) * 86_400.0);
+        Self { keys, ended: days.max(keys) }
+    }
+}
+
+/// Removes idempotency keys.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn keys(pool: &PgPool, slot: u16, ages: Ages) -> sqlx::Result<u64> {
+    let statement = "DELETE FROM idempotency_keys WHERE slot = $1 AND (endpoint, key_hash, product_id) IN (
+             SELECT endpoint, key_hash, product_id FROM idempotency_keys
+             WHERE slot = $1 AND used_at < now() - make_interval(secs => $2) LIMIT $3)";
+    steps(pool, statement, slot, ages.keys).await
+}
+
+/// Removes outcomes.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn outcomes(pool: &PgPool, slot: u16, ages: Ages) -> sqlx::Result<u64> {
+    let statement = "DELETE FROM outcomes WHERE slot = $1 AND request_id IN (
+             SELECT request_id FROM outcomes
+             WHERE slot = $1 AND created_at < now() - make_interval(secs => $2) LIMIT $3)";
+    steps(pool, statement, slot, ages.ended).await
+}
+
+/// Removes holds that ended without an order. One with a payment stays, to tell what the payment was for.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn holds(pool: &PgPool, slot: u16, ages: Ages) -> sqlx::Result<u64> {
+    let statement = "DELETE FROM holds WHERE slot = $1 AND hold_id IN (
+             SELECT hold_id FROM holds
+             WHERE slot = $1 AND status IN ('released', 'expired') AND ended_at < now() - make_interval(secs => $2)
+                 AND NOT EXISTS (
+                     SELECT FROM payments WHERE payments.slot = holds.slot AND payments.order_id = holds.hold_id)
+             LIMIT $3)";
+    steps(pool, statement, slot, ages.ended).await
+}
+
+async fn steps(pool: &PgPool, statement: &'static str, slot: u16, age: f64) -> sqlx::Result<u64> {
+    let mut removed = 0;
+    loop {
+        let step = sqlx::query(statement).bind(slot.cast_signed()).bind(age).bind(STEP_ROWS_MAX).execute(pool).await?;
+        removed += step.rows_affected();
+        if step.rows_affected() < STEP_ROWS_MAX.cast_unsigned() {
+            return Ok(removed);
+        }
+    }
+}
