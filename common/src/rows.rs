@@ -283,11 +283,7 @@ pub fn refund_reason(reason: RefundReason) -> &'static str {
 }
 
 fn refund_reason_of(word: &str) -> Option<RefundReason> {
-    let all = [
-        RefundReason::OrderCancelled,
-        RefundReason::Mismatch,
-        RefundReason::AlreadyPaid,
-        RefundReason::HoldEnded,
-    ];
+    let all =
+        [RefundReason::OrderCancelled, RefundReason::Mismatch, RefundReason::AlreadyPaid, RefundReason::HoldEnded];
     all.into_iter().find(|reason| refund_reason(*reason) == word)
 }

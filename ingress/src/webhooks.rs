@@ -111,9 +111,7 @@ async fn look(app: &App, command: &Command) -> Option<Decision> {
         Ok(store::request(app.pool(), first, partition).await?.0.map(|decision| (first, decision)))
     };
     match found.await {
-        Ok(found) => {
-            found.map(|(first, decision)| Decision { replayed: first != command.request_id, ..decision })
-        }
+        Ok(found) => found.map(|(first, decision)| Decision { replayed: first != command.request_id, ..decision }),
         Err(error) => {
             let error: sqlx::Error = error;
             tracing::warn!(%error, "a webhook's outcome could not be looked up");

@@ -4,10 +4,16 @@
 
 mod bad_input;
 mod dev;
+mod expiry;
 mod holds;
 mod idempotency;
+mod limits;
+mod orders;
+mod payments;
 mod products;
+mod refunds;
 mod requests;
 mod start;
 mod stock_boundary;
+mod webhook_signatures;
 mod worker_crash;

@@ -48,6 +48,8 @@ impl Client {
     /// A client of the ingress at this URL.
     #[must_use]
     pub fn new(base: &str) -> Self {
+        // Only the first call in a process counts, and any of them will do.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         Self { http: reqwest::Client::new(), base: base.to_owned() }
     }
 

@@ -9,9 +9,11 @@ mod process;
 mod sale;
 mod shared_stack;
 mod wait;
+mod webhook;
 
 pub use client::{Answer, Client};
 pub use process::{Process, program};
 pub use sale::{ADMIN_TOKEN, Sale, SaleBuilder};
 pub use shared_stack::SharedStack;
 pub use wait::{DEADLINE, until};
+pub use webhook::{WEBHOOK_SECRET, Webhook};

@@ -12,6 +12,7 @@ use crate::client::{Answer, Client};
 use crate::process::{Process, program};
 use crate::shared_stack::SharedStack;
 use crate::wait::until;
+use crate::webhook::WEBHOOK_SECRET;
 
 /// The admin token of every sale.
 pub const ADMIN_TOKEN: &str = "an-admin-token-of-the-tests";
@@ -70,6 +71,7 @@ impl SaleBuilder {
             ("PORT".to_owned(), "0".to_owned()),
             ("LISTEN_ADDRESS".to_owned(), "127.0.0.1".to_owned()),
             ("ADMIN_TOKEN".to_owned(), ADMIN_TOKEN.to_owned()),
+            ("WEBHOOK_SECRETS".to_owned(), WEBHOOK_SECRET.to_owned()),
         ];
         settings.extend(self.settings);
         let directory = stack.directory().join(name);
@@ -160,6 +162,18 @@ impl Sale {
         let answer = self.admin_post("/api/admin/products", &body).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
         answer.body["id"].as_i64().unwrap_or_else(|| panic!("{answer:?}"))
+    }
+
+    /// Holds units and orders them; says the order's id.
+    ///
+    /// # Panics
+    /// When either is refused.
+    pub async fn order(&self, product_id: i64, quantity: i64) -> String {
+        let hold = self.client().hold(product_id, quantity, &[]).await;
+        let hold_id = hold.body["hold_id"].as_str().unwrap_or_else(|| panic!("{hold:?}"));
+        let order = self.client().post("/api/orders", &[], &json!({"hold_id": hold_id})).await;
+        assert_eq!(order.status, StatusCode::CREATED, "{order:?}");
+        hold_id.to_owned()
     }
 
     /// `POST` with the admin token.

@@ -12,9 +12,9 @@ use holdfast_common::time::Timestamp;
 
 use crate::Worker;
 use crate::announce;
+use crate::expiry::tickets::TicketError;
 use crate::reader::Batch;
 use crate::store::lease::{self, Lease};
-use crate::expiry::tickets::TicketError;
 use crate::store::load::{self, Loaded, Scope};
 use crate::store::write;
 

@@ -38,11 +38,7 @@ pub async fn run(worker: Arc<Worker>, stop: CancellationToken) -> anyhow::Result
     Ok(())
 }
 
-async fn look_after(
-    worker: &Arc<Worker>,
-    tasks: &mut JoinSet<()>,
-    stop: &CancellationToken,
-) -> sqlx::Result<()> {
+async fn look_after(worker: &Arc<Worker>, tasks: &mut JoinSet<()>, stop: &CancellationToken) -> sqlx::Result<()> {
     let lease: Duration = worker.lease();
     lease::renew(&worker.pool, &worker.owner, lease).await?;
     for taken in lease::take_free(&worker.pool, &worker.owner, lease).await? {

@@ -117,9 +117,11 @@ impl Sender {
         let timestamp = clock::now(&worker.pool).await?.0 / 1_000_000;
         let request = self.http.post(&self.url).timeout(ANSWER_WAIT).header("content-type", "application/json");
         let request = request.header("idempotency-key", id);
-        let request = self.signer.headers(id, timestamp, body.as_bytes()).into_iter().fold(request, |request, header| {
-            request.header(header.0, header.1)
-        });
+        let request = self
+            .signer
+            .headers(id, timestamp, body.as_bytes())
+            .into_iter()
+            .fold(request, |request, header| request.header(header.0, header.1));
         // Without the URL, which may carry a secret.
         let response = request.body(body).send().await.map_err(reqwest::Error::without_url)?;
         response.error_for_status().map(drop).map_err(|error| error.without_url().into())
@@ -129,7 +131,6 @@ impl Sender {
 /// Says in the log that the provider was asked.
 async fn note_requested(worker: &Worker, refund: &DueRefund) -> Result<(), async_nats::Error> {
     let order_id = refund.order_id()?;
-    let action =
-        Action::AdvanceRefund { order_id, payment_id: refund.payment_id.clone(), to: RefundStatus::Requested };
+    let action = Action::AdvanceRefund { order_id, payment_id: refund.payment_id.clone(), to: RefundStatus::Requested };
     internal::say(worker, order_id.slot(), action, None).await
 }

@@ -84,13 +84,7 @@ fn parked(state: &State, order_id: HoldId) -> Vec<String> {
     state.payments(order_id).filter(waits).map(|payment| payment.payment_id.clone()).collect()
 }
 
-fn apply(
-    state: &mut State,
-    order_id: HoldId,
-    payment_id: &str,
-    now: Timestamp,
-    policy: &Policy,
-) -> SettlementResult {
+fn apply(state: &mut State, order_id: HoldId, payment_id: &str, now: Timestamp, policy: &Policy) -> SettlementResult {
     let Some(payment) = state.payments(order_id).find(|payment| payment.payment_id == payment_id).cloned() else {
         return SettlementResult::Ignored;
     };

@@ -215,7 +215,12 @@ impl State {
             Endpoint::SettlePayment => None,
             _ => command.action.named_product().or_else(of_hold),
         };
-        Some(KeyScope { slot: command.slot(), endpoint, hash: key.hash, product_id: product_id.unwrap_or(ProductId(0)) })
+        Some(KeyScope {
+            slot: command.slot(),
+            endpoint,
+            hash: key.hash,
+            product_id: product_id.unwrap_or(ProductId(0)),
+        })
     }
 
     pub(super) fn take_decision(&mut self, request_id: RequestId) -> Option<Decision> {

@@ -76,10 +76,7 @@ pub fn decided(Decision { replayed, outcome }: &Decision) -> Response {
         Outcome::ProductCreated(new) => header(&mut response, LOCATION, &format!("/api/products/{}", new.product.id)),
         Outcome::HoldCreated(hold) => header(&mut response, LOCATION, &format!("/api/holds/{}", hold.id)),
         Outcome::OrderCreated(order) => header(&mut response, LOCATION, &format!("/api/orders/{}", order.id)),
-        Outcome::ProductChanged(_)
-        | Outcome::HoldReleased(_)
-        | Outcome::PaymentSettled(_)
-        | Outcome::Refused(_) => {}
+        Outcome::ProductChanged(_) | Outcome::HoldReleased(_) | Outcome::PaymentSettled(_) | Outcome::Refused(_) => {}
     }
     if *replayed {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));

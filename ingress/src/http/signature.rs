@@ -88,9 +88,8 @@ pub struct Verified {
 impl Verified {
     /// The key to tell duplicates by: from the scheme's header, or for Stripe else the body's `id`.
     pub fn key(self, body_id: impl FnOnce() -> Option<String>) -> Option<String> {
-        let is_key = |key: &String| {
-            (1..=KEY_CHARS_MAX).contains(&key.chars().count()) && !key.chars().any(char::is_control)
-        };
+        let is_key =
+            |key: &String| (1..=KEY_CHARS_MAX).contains(&key.chars().count()) && !key.chars().any(char::is_control);
         let body_id = || if self.may_be_body_id { body_id() } else { None };
         self.key.clone().filter(is_key).or_else(|| body_id().filter(is_key))
     }

@@ -31,7 +31,10 @@ pub struct Ticket {
 
 impl Ticket {
     fn new(partition: Partition, due: Timestamp) -> Self {
-        Self { due_second: due.0.div_euclid(1_000_000) + i64::from(due.0.rem_euclid(1_000_000) != 0), partition: partition.0 }
+        Self {
+            due_second: due.0.div_euclid(1_000_000) + i64::from(due.0.rem_euclid(1_000_000) != 0),
+            partition: partition.0,
+        }
     }
 
     /// The message's body and, being unique, its id.

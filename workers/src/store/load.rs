@@ -4,7 +4,6 @@ mod customers;
 mod due;
 mod payments;
 
-
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 

@@ -15,9 +15,8 @@ fn secrets(list: &str) -> WebhookSecrets {
 }
 
 fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-    let pair = |(name, value): &(&'static str, &str)| {
-        (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
-    };
+    let pair =
+        |(name, value): &(&'static str, &str)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
     pairs.iter().map(pair).collect()
 }
 
@@ -43,7 +42,8 @@ fn stripes_scheme_agrees_with_vectors_made_elsewhere() {
 
 #[test]
 fn the_plain_scheme_agrees_with_a_vector_made_elsewhere() {
-    let with_key = |signature: &str| check(&[("x-webhook-signature", signature), ("x-idempotency-key", "k")], "plain-secret", 0);
+    let with_key =
+        |signature: &str| check(&[("x-webhook-signature", signature), ("x-idempotency-key", "k")], "plain-secret", 0);
     assert_eq!(with_key(PLAIN), key("k"));
     assert_eq!(with_key(&PLAIN.to_uppercase()), key("k"));
     assert_eq!(with_key(&format!("sha256={PLAIN}")), key("k"));

@@ -1,0 +1,60 @@
+//! Time: what is not paid for goes back on sale by itself.
+
+use holdfast_tests::{Sale, SaleBuilder, until};
+use reqwest::StatusCode;
+use serde_json::json;
+
+async fn available(sale: &Sale, product: i64) -> i64 {
+    sale.count("SELECT available_stock FROM products WHERE product_id = $1", product).await
+}
+
+#[tokio::test]
+async fn holds_end_by_themselves_and_their_stock_is_back() {
+    let sale = SaleBuilder::default().setting("HOLD_EXPIRY_SECONDS", "1").start().await;
+    let product = sale.product(10).await;
+    for _ in 0..5 {
+        assert_eq!(sale.client().hold(product, 2, &[]).await.status, StatusCode::CREATED);
+    }
+    until("the stock to be back", async || (available(&sale, product).await == 10).then_some(())).await;
+    let shown = until("the stock to be shown", async || {
+        let shown = sale.client().get(&format!("/api/products/{product}")).await.body;
+        (shown["available_stock"] == 10).then_some(shown)
+    })
+    .await;
+    assert_eq!((&shown["held_stock"], &shown["holds_count"]), (&json!(0), &json!(0)));
+    assert_eq!(sale.count("SELECT count(*) FROM holds WHERE product_id = $1 AND status = 'expired'", product).await, 5);
+}
+
+#[tokio::test]
+async fn holds_that_fell_due_without_a_worker_end_once_one_is_there() {
+    let mut sale = SaleBuilder::default().setting("HOLD_EXPIRY_SECONDS", "1").start().await;
+    let product = sale.product(10).await;
+    let hold = sale.client().hold(product, 10, &[]).await;
+    let path = hold.header("location").to_owned();
+    sale.workers.remove(0).crash().await;
+    until("the hold to be shown as expired, though nobody has processed it", async || {
+        (sale.client().get(&path).await.body["status"] == "expired").then_some(())
+    })
+    .await;
+    let order = json!({"hold_id": hold.body["hold_id"]});
+    let queued = sale.client().post("/api/orders", &[("prefer", "respond-async")], &order).await;
+    assert_eq!(queued.status, StatusCode::ACCEPTED);
+    sale.start_worker().await;
+    let response = super::requests::done(sale.client(), queued.header("location")).await;
+    assert_eq!((&response["status"], &response["body"]["code"]), (&json!(410), &json!("hold_expired")));
+    until("the stock to be back", async || (available(&sale, product).await == 10).then_some(())).await;
+}
+
+#[tokio::test]
+async fn due_units_are_taken_back_before_a_buyer_is_refused() {
+    let sale = SaleBuilder::default().setting("HOLD_EXPIRY_SECONDS", "2").start().await;
+    let product = sale.product(10).await;
+    let hold = sale.client().hold(product, 10, &[]).await;
+    let path = hold.header("location").to_owned();
+    assert_eq!(sale.client().hold(product, 1, &[]).await.problem(), "insufficient_stock");
+    until("the hold to be expired", async || {
+        (sale.client().get(&path).await.body["status"] == "expired").then_some(())
+    })
+    .await;
+    assert_eq!(sale.client().hold(product, 10, &[]).await.status, StatusCode::CREATED);
+}
