@@ -1,4 +1,4 @@
-//! Signs what we send, as Standard Webhooks has it (https://github.com/standard-webhooks/standard-webhooks).
+//! Signs what we send, as Standard Webhooks has it (<https://github.com/standard-webhooks/standard-webhooks>).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

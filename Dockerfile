@@ -1,0 +1,13 @@
+FROM rust:1.95-bookworm AS build
+WORKDIR /src
+COPY . .
+RUN cargo build --release --locked --workspace --bins
+
+FROM debian:bookworm-slim
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates curl && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --uid 10001 holdfast
+COPY --from=build /src/target/release/holdfast /src/target/release/holdfast-ingress /src/target/release/holdfast-workers \
+    /usr/local/bin/
+USER holdfast
+EXPOSE 8080
+CMD ["holdfast-ingress"]
