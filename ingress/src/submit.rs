@@ -64,9 +64,14 @@ pub async fn submit(app: &App, command: &Command, wait: Duration) -> Result<Subm
         return done(answer);
     }
     let give_up = begun + Duration::from_millis(app.settings.ingress.request_wait_ms);
+    if wait.is_zero() {
+        // Who does not want to wait is told the place in line, though the outcome may be there by now.
+        let published = timeout_at(give_up, publication.wait()).await;
+        let seq = (*published.map_err(|_| NotPublished::Unavailable)?)?;
+        return Ok(in_line(app, command, seq).await);
+    }
     match accepted(&mut waiting, &publication, give_up).await? {
         Accepted::Done(submitted) => Ok(submitted),
-        Accepted::At(seq) if wait.is_zero() => Ok(in_line(app, command, seq).await),
         Accepted::At(seq) => Ok(look_once(app, command, seq).await),
     }
 }
