@@ -15,7 +15,7 @@ use crate::id::{HoldId, ProductId};
 
 /// Says what is wrong with a stored row.
 #[derive(Debug, thiserror::Error)]
-#[error("stored {what} {id} makes no sense: run `holdfast stock verify`")]
+#[error("stored {what} {id} makes no sense: it breaks an invariant, so nothing of it is guessed; look at the row")]
 pub struct InvalidRow {
     what: &'static str,
     id: String,

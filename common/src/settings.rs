@@ -159,9 +159,9 @@ pub struct WorkerSettings {
     /// How long ended holds, refusals and other outcomes are kept, in days
     #[arg(long, env = "RETENTION_DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub retention_days: u32,
-    /// Where refund requests are posted; without it refunds stay due and are listed
-    #[arg(long, env = "REFUND_URL")]
-    pub refund_url: Option<String>,
+    /// Where refund requests are posted; without it refunds stay due
+    #[arg(long, env = "REFUND_URL", hide_env_values = true)]
+    pub refund_url: Option<Secret>,
     /// The secret that refund requests are signed with, as Standard Webhooks has it (`whsec_` and base64, or any text)
     #[arg(long, env = "REFUND_SECRET", hide_env_values = true)]
     pub refund_secret: Option<Secret>,

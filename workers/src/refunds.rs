@@ -14,6 +14,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures_util::{StreamExt, stream};
 use holdfast_common::command::Action;
 use holdfast_common::domain::RefundStatus;
+use holdfast_common::settings::Secret;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -95,7 +96,7 @@ fn refund_id(refund: &DueRefund) -> String {
 }
 
 struct Sender {
-    url: String,
+    url: Secret,
     signer: Signer,
     http: reqwest::Client,
 }
@@ -115,7 +116,7 @@ impl Sender {
         })
         .to_string();
         let timestamp = clock::now(&worker.pool).await?.0 / 1_000_000;
-        let request = self.http.post(&self.url).timeout(ANSWER_WAIT).header("content-type", "application/json");
+        let request = self.http.post(self.url.expose()).timeout(ANSWER_WAIT).header("content-type", "application/json");
         let request = request.header("idempotency-key", id);
         let request = self
             .signer
