@@ -109,6 +109,12 @@ macro_rules! slotted_id {
                 slot_in(self.0)
             }
 
+            /// When the id was made, in Unix milliseconds by the clock of the host that made it.
+            #[must_use]
+            pub fn unix_millis(self) -> u64 {
+                (self.0.as_u128() >> 80) as u64
+            }
+
             /// The id as a plain UUID, as it is stored.
             #[must_use]
             pub fn uuid(self) -> Uuid {
@@ -170,6 +176,7 @@ mod tests {
         let id = RequestId::new(ProductId(1).slot(), 0x0123_4567_89ab, 0x3fed_cba9_8765_4321);
         assert_eq!(id.to_string(), "01234567-89ab-8cc1-bfed-cba987654321");
         assert_eq!(id.slot(), ProductId(1).slot());
+        assert_eq!(id.unix_millis(), 0x0123_4567_89ab);
         assert_eq!(HoldId::of_request(id).slot(), id.slot());
         assert_eq!(HoldId::of_request(id).request(), id);
     }

@@ -118,6 +118,14 @@ impl std::ops::Deref for NatsSettings {
     }
 }
 
+/// What ingresses and workers have to agree on.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct HoldSettings {
+    /// How long a hold lasts, in seconds
+    #[arg(long, env = "HOLD_EXPIRY_SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub hold_expiry_seconds: u32,
+}
+
 /// What the ingress needs besides.
 #[derive(Args, Clone, Debug)]
 pub struct IngressSettings {
@@ -144,9 +152,6 @@ pub struct IngressSettings {
 /// What the workers need besides.
 #[derive(Args, Clone, Debug)]
 pub struct WorkerSettings {
-    /// How long a hold lasts, in seconds
-    #[arg(long, env = "HOLD_EXPIRY_SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=86_400))]
-    pub hold_expiry_seconds: u32,
     /// How long an order waits for its payment, in seconds
     #[arg(long, env = "ORDER_PAYMENT_SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=604_800))]
     pub order_payment_seconds: u32,

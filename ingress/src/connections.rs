@@ -18,7 +18,7 @@ const CONNECTIONS_MAX: u32 = 8;
 /// Settings of each connection.
 const SESSION: &[(&str, &str)] = &[("statement_timeout", "3000"), ("default_transaction_read_only", "off")];
 /// How long JetStream may take to acknowledge one attempt to publish.
-const ACK_WAIT: Duration = Duration::from_millis(2500);
+pub const ACK_WAIT: Duration = Duration::from_millis(2500);
 
 /// What connects an ingress with the rest.
 pub struct Connections {

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use clap::Args;
-use holdfast_common::settings::{IngressSettings, NatsSettings, PostgresSettings};
+use holdfast_common::settings::{HoldSettings, IngressSettings, NatsSettings, PostgresSettings};
 use tokio_util::sync::CancellationToken;
 
 use crate::connections::Connections;
@@ -35,7 +35,7 @@ use crate::publisher::{NotPublished, Publisher};
 use crate::queued_keys::QueuedKeys;
 use crate::stock::StockView;
 use crate::waiters::Waiters;
-use crate::webhooks::Webhooks;
+use crate::webhooks::publisher::WebhookPublisher;
 
 /// How long requests that are being answered may take when the ingress stops.
 const DRAIN_WAIT: Duration = Duration::from_secs(2);
@@ -49,6 +49,8 @@ pub struct Settings {
     #[command(flatten)]
     pub nats: NatsSettings,
     #[command(flatten)]
+    pub holds: HoldSettings,
+    #[command(flatten)]
     pub ingress: IngressSettings,
 }
 
@@ -61,7 +63,7 @@ pub struct App {
     positions: Positions,
     queued_keys: QueuedKeys,
     stock: StockView,
-    webhooks: Webhooks,
+    webhooks: WebhookPublisher,
     webhook_secrets: WebhookSecrets,
     log_end: AtomicU64,
 }
@@ -108,6 +110,7 @@ impl Ingress {
         let connections = Connections::open(&settings).await?;
         let waiters = Arc::new(Waiters::default());
         let publisher = Publisher::start(&settings, &connections, &waiters);
+        let webhooks = WebhookPublisher::start(&connections);
         let positions = Positions::load(&connections.pool, settings.nats.partitions).await?;
         let queued_keys = QueuedKeys::new(&settings, &connections);
         let stock = StockView::new(&settings, &connections);
@@ -126,7 +129,7 @@ impl Ingress {
             positions,
             queued_keys,
             stock,
-            webhooks: Webhooks::default(),
+            webhooks,
             webhook_secrets,
             log_end,
         });

@@ -37,11 +37,11 @@ async fn holds_that_fell_due_without_a_worker_end_once_one_is_there() {
     })
     .await;
     let order = json!({"hold_id": hold.body["hold_id"]});
-    let queued = sale.client().post("/api/orders", &[("prefer", "respond-async")], &order).await;
-    assert_eq!(queued.status, StatusCode::ACCEPTED);
+    for headers in [&[][..], &[("prefer", "respond-async")], &[("idempotency-key", "k-1")]] {
+        let refused = sale.client().post("/api/orders", headers, &order).await;
+        assert_eq!((refused.status, refused.problem()), (StatusCode::GONE, "hold_expired"));
+    }
     sale.start_worker().await;
-    let response = super::requests::done(sale.client(), queued.header("location")).await;
-    assert_eq!((&response["status"], &response["body"]["code"]), (&json!(410), &json!("hold_expired")));
     until("the stock to be back", async || (available(&sale, product).await == 10).then_some(())).await;
 }
 

@@ -22,7 +22,7 @@ use std::time::Duration;
 use async_nats::jetstream::{Context, ContextBuilder};
 use clap::Args;
 use holdfast_common::domain::Policy;
-use holdfast_common::settings::{LatePayment, NatsSettings, PostgresSettings, WorkerSettings};
+use holdfast_common::settings::{HoldSettings, LatePayment, NatsSettings, PostgresSettings, WorkerSettings};
 use holdfast_common::{log, postgres, schema};
 use sqlx::PgPool;
 use tokio::task::JoinSet;
@@ -57,6 +57,8 @@ pub struct Settings {
     #[command(flatten)]
     pub nats: NatsSettings,
     #[command(flatten)]
+    pub holds: HoldSettings,
+    #[command(flatten)]
     pub worker: WorkerSettings,
 }
 
@@ -89,7 +91,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
     let jetstream = ContextBuilder::new().ack_timeout(ACK_WAIT).build(nats.clone());
     log::stream::open(&jetstream, &settings.nats).await?;
     let policy = Policy {
-        hold_expiry_seconds: settings.worker.hold_expiry_seconds,
+        hold_expiry_seconds: settings.holds.hold_expiry_seconds,
         order_payment_seconds: settings.worker.order_payment_seconds,
         reallocate_late_payments: settings.worker.late_payment == LatePayment::Reallocate,
         idempotency_key_ttl_seconds: settings.worker.idempotency_key_ttl,

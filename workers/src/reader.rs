@@ -19,8 +19,10 @@ use holdfast_common::wire::DecodeError;
 const BATCH_COMMANDS_MAX: usize = 2048;
 /// A batch takes no further envelope once it has this many bytes.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
-/// How many envelopes the server sends ahead.
-const AHEAD_ENVELOPES_MAX: usize = 32;
+/// How many envelopes the server sends ahead: a webhook is one by itself.
+const AHEAD_ENVELOPES_MAX: usize = 512;
+/// How many bytes of envelopes the server sends ahead.
+const AHEAD_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How often the server gives a sign of life; two missed ones end the reader.
 const HEARTBEAT: Duration = Duration::from_millis(500);
 /// How long one request for messages lasts before it is renewed.
@@ -104,6 +106,7 @@ impl Reader {
         let messages = consumer
             .stream()
             .max_messages_per_batch(AHEAD_ENVELOPES_MAX)
+            .max_bytes_per_batch(AHEAD_BYTES_MAX)
             .heartbeat(HEARTBEAT)
             .expires(REQUEST_EXPIRY)
             .messages()

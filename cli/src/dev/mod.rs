@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use clap::Args;
 use holdfast_common::settings::{
-    DEV_ADMIN_TOKEN, DEV_WEBHOOK_SECRET, IngressSettings, LogLayout, NatsSettings, PostgresSettings, Secret,
-    WorkerSettings,
+    DEV_ADMIN_TOKEN, DEV_WEBHOOK_SECRET, HoldSettings, IngressSettings, LogLayout, NatsSettings, PostgresSettings,
+    Secret, WorkerSettings,
 };
 use holdfast_common::shutdown;
 use holdfast_ingress::Ingress;
@@ -40,6 +40,8 @@ pub(crate) struct Options {
     fresh: bool,
     #[command(flatten)]
     layout: LogLayout,
+    #[command(flatten)]
+    holds: HoldSettings,
     #[command(flatten)]
     ingress: IngressSettings,
     #[command(flatten)]
@@ -104,7 +106,7 @@ impl Services {
         progress: &Progress,
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
-        let Options { layout, mut ingress, worker, .. } = options;
+        let Options { layout, holds, mut ingress, worker, .. } = options;
         let postgres = PostgresSettings { database_url: Secret::from(stack.database_url().to_owned()) };
         let nats = NatsSettings { nats_url: Secret::from(stack.nats_url().to_owned()), layout };
         ingress.listen_address.get_or_insert(IpAddr::V4(Ipv4Addr::LOCALHOST));
@@ -113,10 +115,10 @@ impl Services {
         progress.say("bringing the database to this build's schema");
         migrate::apply(&postgres).await?;
         progress.say("starting ingress and workers");
-        let settings = holdfast_workers::Settings { postgres: postgres.clone(), nats: nats.clone(), worker };
+        let settings = holdfast_workers::Settings { postgres: postgres.clone(), nats: nats.clone(), holds, worker };
         let mut workers = tokio::spawn(holdfast_workers::run(settings, stop.clone()));
         let partitions = nats.partitions;
-        let ingress = Ingress::start(holdfast_ingress::Settings { postgres, nats, ingress }).await?;
+        let ingress = Ingress::start(holdfast_ingress::Settings { postgres, nats, holds, ingress }).await?;
         let address = ingress.address()?;
         tokio::select! {
             ended = &mut workers => ended?.and(Err(anyhow::anyhow!("the workers ended"))),

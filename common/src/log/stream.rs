@@ -2,7 +2,8 @@
 //!
 //! An older server, or another program, can drop or change a setting without an error, and each of those compared here
 //! carries a promise: without direct gets nobody can look back, without `discard: new` the log would forget, without
-//! the deduplication window a repeated publish would be a second command.
+//! the deduplication window a repeated publish would be a second command, without atomic batches each webhook would be a sync
+//! of its own.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -31,7 +32,7 @@ pub async fn open(context: &Context, settings: &NatsSettings) -> Result<Stream, 
         Err(_) => context.get_or_create_stream(asked.clone()).await.map_err(refused("create the log's stream"))?,
     };
     check_partitions(&stream.cached_info().config, settings.partitions)?;
-    if is_resized(&stream.cached_info().config, &asked) {
+    if is_to_update(&stream.cached_info().config, &asked) {
         context.update_stream(&asked).await.map_err(refused("change the log's stream"))?;
         stream = context.get_stream(&asked.name).await.map_err(refused("read the log's stream"))?;
     }
@@ -58,6 +59,7 @@ fn config(settings: &NatsSettings) -> Config {
         num_replicas: usize::from(settings.stream_replicas),
         duplicate_window: DUPLICATE_WINDOW,
         allow_direct: true,
+        allow_atomic_publish: true,
         metadata: HashMap::from([(PARTITIONS_KEY.to_owned(), settings.partitions.count().to_string())]),
         ..Config::default()
     }
@@ -73,9 +75,11 @@ fn check_partitions(found: &Config, asked: Partitions) -> Result<(), LogError> {
     }
 }
 
-/// What an operator may change by restarting with another setting.
-fn is_resized(found: &Config, asked: &Config) -> bool {
-    found.max_bytes != asked.max_bytes || found.num_replicas != asked.num_replicas
+/// What an operator may change by restarting with another setting, and what an earlier version did not ask for.
+fn is_to_update(found: &Config, asked: &Config) -> bool {
+    found.max_bytes != asked.max_bytes
+        || found.num_replicas != asked.num_replicas
+        || found.allow_atomic_publish != asked.allow_atomic_publish
 }
 
 fn compare(found: &Config, asked: &Config) -> Result<(), LogError> {
@@ -89,6 +93,7 @@ fn compare(found: &Config, asked: &Config) -> Result<(), LogError> {
         ("num_replicas", found.num_replicas.to_string(), asked.num_replicas.to_string()),
         ("duplicate_window", format!("{:?}", found.duplicate_window), format!("{:?}", asked.duplicate_window)),
         ("allow_direct", found.allow_direct.to_string(), asked.allow_direct.to_string()),
+        ("allow_atomic", found.allow_atomic_publish.to_string(), asked.allow_atomic_publish.to_string()),
         ("max_age", format!("{:?}", found.max_age), format!("{:?}", asked.max_age)),
         // It would override `sync_interval: always`.
         ("persist_mode async", is_async(found).to_string(), is_async(asked).to_string()),

@@ -7,10 +7,13 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use holdfast_common::command::Action;
 use holdfast_common::id::HoldId;
+use holdfast_common::outcome::Refusal;
 
 use super::holds::command;
 use crate::App;
+use crate::clock;
 use crate::http::body::{Fields, parsed};
+use crate::http::idempotency;
 use crate::http::problem::Problem;
 use crate::http::render;
 use crate::http::views::{ORDER_REFERENCE_PREFIX, OrderView};
@@ -26,7 +29,26 @@ pub(super) async fn create(
     fields.finish()?;
     // `finish` refuses a request without a hold.
     let hold_id = hold_id.ok_or_else(Problem::internal)?;
-    command(&app, &headers, hold_id.slot(), Action::CreateOrder { hold_id }).await
+    let action = Action::CreateOrder { hold_id };
+    refuse_expired(&app, &headers, hold_id, &action).await?;
+    command(&app, &headers, hold_id.slot(), action).await
+}
+
+/// A hold is expired from the first instant on, also while no worker is there to say so. Only a look before the command
+/// is in the log can say it: a batch that was begun in time may still consume the hold. A hold that can't have run out
+/// costs no look.
+async fn refuse_expired(app: &App, headers: &HeaderMap, hold_id: HoldId, action: &Action) -> Result<(), Problem> {
+    if !clock::may_have_expired(hold_id, app.settings.holds.hold_expiry_seconds) {
+        return Ok(());
+    }
+    match store::has_expired(app.pool(), hold_id, idempotency::key(headers, action)?).await {
+        Ok(true) => Err(Refusal::HoldExpired.into()),
+        Ok(false) => Ok(()),
+        Err(error) => {
+            tracing::warn!(%error, "whether a hold has expired could not be looked up; its worker will say");
+            Ok(())
+        }
+    }
 }
 
 /// `GET /api/orders/{id or reference}`

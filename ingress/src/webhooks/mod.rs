@@ -1,52 +1,36 @@
 //! A webhook's way into the log and back.
 //!
-//! Each is a message of its own, with a message id made of its key and its body, so that JetStream itself drops a
+//! Each is a message of its own (see [`publisher`]), with a message id made of its key and its body, so that JetStream itself drops a
 //! duplicate; the idempotency table drops those that come later. A dropped duplicate has no command that a worker could
 //! answer, so it waits until the first one's place is applied and is told the first one's outcome.
 
+pub mod publisher;
+
 use std::time::Duration;
 
-use async_nats::jetstream::message::PublishMessage;
 use holdfast_common::command::{Command, IdempotencyKey};
 use holdfast_common::domain::Decision;
 use holdfast_common::envelope::{EnvelopeBuilder, encode_command};
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use self::publisher::Stored;
 use crate::App;
 use crate::publisher::NotPublished;
 use crate::store;
 use crate::waiters::Answer;
 
-/// The most webhooks that are on their way into the log at once; more are answered 503.
-pub const IN_FLIGHT_MAX: usize = 4096;
-/// The pause before a webhook is published again.
-const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// How long a duplicate waits for news of the first one before it looks again by itself.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-
-/// Bounds what is on its way.
-#[derive(Debug)]
-pub struct Webhooks {
-    in_flight: Semaphore,
-}
-
-impl Default for Webhooks {
-    fn default() -> Self {
-        Self { in_flight: Semaphore::new(IN_FLIGHT_MAX) }
-    }
-}
 
 /// Publishes a webhook's command and waits until what it did is committed.
 ///
 /// # Errors
 /// When that can't be had in time; the provider will come again.
 pub async fn deliver(app: &App, command: &Command) -> Result<Decision, NotPublished> {
-    let _place = app.webhooks.in_flight.try_acquire().map_err(|_| NotPublished::QueueFull)?;
     let give_up = Instant::now() + Duration::from_millis(app.settings.ingress.request_wait_ms);
     let mut waiting = app.waiters.wait(command.request_id).ok_or(NotPublished::QueueFull)?;
-    let is_duplicate = timeout_at(give_up, publish(app, command)).await.map_err(|_| NotPublished::Unavailable)?;
-    if !is_duplicate {
+    let stored = timeout_at(give_up, publish(app, command)).await.map_err(|_| NotPublished::Unavailable)??;
+    if stored == Stored::Now {
         match timeout_at(give_up, waiting.answer()).await {
             Ok(Answer::Decision(decision)) => return Ok(decision),
             Ok(Answer::NotPublished(reason)) => return Err(reason),
@@ -57,24 +41,12 @@ pub async fn deliver(app: &App, command: &Command) -> Result<Decision, NotPublis
     first_decision(app, command, give_up).await
 }
 
-/// Publishes until it is acknowledged; says whether it was a duplicate.
-async fn publish(app: &App, command: &Command) -> bool {
+async fn publish(app: &App, command: &Command) -> Result<Stored, NotPublished> {
     let mut envelope = EnvelopeBuilder::new(app.connections.ingress);
     envelope.push(&encode_command(command));
-    let envelope = bytes::Bytes::from(envelope.finish());
     let subject = app.settings.nats.subjects.commands(app.settings.nats.partitions.of(command.slot()));
     let message_id = command.key.map(message_id).unwrap_or_default();
-    loop {
-        let message = PublishMessage::build().payload(envelope.clone()).message_id(&message_id);
-        let published = async { app.connections.jetstream.send_publish(subject.clone(), message).await?.await };
-        match published.await {
-            Ok(ack) => return ack.duplicate,
-            Err(error) => {
-                tracing::warn!(%error, "publishing a webhook failed, will try again");
-                tokio::time::sleep(RETRY_PAUSE).await;
-            }
-        }
-    }
+    app.webhooks.publish(subject, message_id, envelope.finish().into()).await
 }
 
 fn message_id(key: IdempotencyKey) -> String {
