@@ -9,6 +9,7 @@ mod holds;
 mod idempotency;
 mod limits;
 mod orders;
+mod payment_storm;
 mod payments;
 mod products;
 mod refunds;

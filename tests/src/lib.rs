@@ -5,6 +5,7 @@
 //! inside: it starts programs, sends requests and reads tables.
 
 mod client;
+mod invariants;
 mod process;
 mod sale;
 mod shared_stack;
@@ -12,6 +13,7 @@ mod wait;
 mod webhook;
 
 pub use client::{Answer, Client};
+pub use invariants::assert_invariants;
 pub use process::{Process, program};
 pub use sale::{ADMIN_TOKEN, Sale, SaleBuilder};
 pub use shared_stack::SharedStack;
