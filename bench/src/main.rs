@@ -8,6 +8,7 @@ mod load;
 mod sale;
 mod scenario;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Parser;
@@ -27,6 +28,9 @@ struct Options {
     /// How long each measurement lasts, in seconds
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
+    /// The address of a `holdfast dev` that runs already, such as 127.0.0.1:8080
+    #[arg(long)]
+    address: Option<SocketAddr>,
 }
 
 #[tokio::main]
@@ -34,7 +38,10 @@ async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let scenarios = if options.scenarios.is_empty() { Scenario::ALL.to_vec() } else { options.scenarios };
     let duration = Duration::from_secs(options.seconds);
-    let sale = Sale::start().await?;
+    let sale = match options.address {
+        Some(address) => Sale::at(address),
+        None => Sale::start().await?,
+    };
     println!("scenario       connections   a second   of bare   p50 ms   p99 ms   errors");
     for connections in options.connections {
         let bare = measure(&sale, Scenario::Bare, connections, duration).await?;

@@ -18,11 +18,15 @@ pub(crate) const WEBHOOK_SECRET: &[u8] = b"dev-webhook-secret";
 
 pub(crate) struct Sale {
     address: SocketAddr,
-    process: Child,
-    _data: tempfile::TempDir,
+    started: Option<(Child, tempfile::TempDir)>,
 }
 
 impl Sale {
+    /// One that somebody else has started.
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        Self { address, started: None }
+    }
+
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let program = std::env::current_exe()?.with_file_name("holdfast");
         ensure!(program.exists(), "build Holdfast in the same profile first: cargo build --release --workspace --bins");
@@ -37,7 +41,7 @@ impl Sale {
         let output = process.stdout.take().context("no output")?;
         let line = BufReader::new(output).lines().next_line().await?.context("Holdfast ended")?;
         let address = line.rsplit_once("http://").context("no address")?.1.parse()?;
-        Ok(Self { address, process, _data: data })
+        Ok(Self { address, started: Some((process, data)) })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -53,10 +57,12 @@ impl Sale {
         serde_json::from_slice::<Value>(response.body)?["id"].as_i64().context("no id")
     }
 
-    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
-        let pid = self.process.id().context("Holdfast has ended by itself")?;
+    /// Ends what was started.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        let Some((mut process, _data)) = self.started else { return Ok(()) };
+        let pid = process.id().context("Holdfast has ended by itself")?;
         kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM)?;
-        self.process.wait().await?;
+        process.wait().await?;
         Ok(())
     }
 }
