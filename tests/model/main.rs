@@ -8,10 +8,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod audit;
+mod commands;
 mod holds;
 mod model;
 mod payments;
+mod random;
 mod sale;
+mod seen;
 mod steps;
 mod tables;
 
@@ -20,6 +23,7 @@ use std::io::{self, Write};
 
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
+use crate::seen::Seen;
 use crate::steps::Script;
 
 /// How many random sales one run tries.
@@ -33,9 +37,10 @@ fn every_answer_and_every_row_is_what_the_rules_say() {
     let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed_bytes(seed));
     let mut runner = TestRunner::new_with_rng(config, rng);
-    let result = runner.run(&steps::scripts(), |script| sale::run(&script).map_err(TestCaseError::fail));
+    let seen = Seen::default();
+    let result = runner.run(&random::scripts(), |script| sale::run(&script, &seen).map_err(TestCaseError::fail));
     match result {
-        Ok(()) => {}
+        Ok(()) => seen.check(),
         Err(TestError::Fail(_, script)) => {
             let (script, reason) = shortest(script);
             panic!("HOLDFAST_SEED={seed}: {reason}\n{script:?}");
@@ -62,11 +67,11 @@ fn seed_bytes(seed: u64) -> [u8; 32] {
 /// Leaves out whatever a script fails without. Proptest does it once, and then makes steps simpler, after which more can
 /// often go.
 fn shortest(mut script: Script) -> (Script, String) {
-    let mut reason = sale::run(&script).err().unwrap_or_default();
+    let mut reason = sale::run(&script, &Seen::default()).err().unwrap_or_default();
     let mut place = 0;
     while place < script.steps.len() {
         let shorter = script.without(place);
-        match sale::run(&shorter) {
+        match sale::run(&shorter, &Seen::default()) {
             Ok(()) => place += 1,
             Err(error) => (script, reason, place) = (shorter, error, 0),
         }

@@ -1,44 +1,43 @@
-//! One random sale: turns steps into commands, has them decided in batches as a worker does, and compares every answer
-//! and every row with the model's.
+//! One random sale: has the commands of its steps decided in batches as a worker does, and compares every answer
+//! and every row with the model's. The tables are written and loaded anew after each batch, so nothing but rows survives
+//! one. Next: [`crate::commands`] for what steps mean, [`crate::model`] for what is right.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use holdfast_common::command::{Action, Command, IdempotencyKey, NewProduct, PaymentNotice, ProductChange};
+use holdfast_common::command::{Action, Command, IdempotencyKey, NewProduct};
 use holdfast_common::domain::{Changes, Decision, State, decide, expire_due};
-use holdfast_common::id::{HoldId, ProductId, RequestId, Slot};
+use holdfast_common::id::{HoldId, RequestId};
 use holdfast_common::outcome::Outcome;
 use holdfast_common::time::Timestamp;
 
 use crate::audit::Auditor;
+use crate::commands::Wanted;
 use crate::model::Model;
-use crate::steps::{Amount, Change, Script, Step, UNKNOWN_PRODUCT};
+use crate::seen::Seen;
+use crate::steps::{Script, Step};
 use crate::tables::Tables;
 
-const BEGINNING: Timestamp = Timestamp(1_000_000_000);
-/// The product that shares its slot with product 1.
-const SAME_SLOT: ProductId = ProductId(1258);
+/// When scripts begin.
+pub(crate) const BEGINNING: Timestamp = Timestamp(1_000_000_000);
 /// Holds are named by the step that makes them, so a step's number is its request's; others count on from here.
 const PRODUCTS_FROM: u64 = 1_000_000;
 
 /// Runs a script; the error says where Holdfast and the rules part.
-pub(crate) fn run(script: &Script) -> Result<(), String> {
-    let mut sale = Sale::open(script)?;
+pub(crate) fn run(script: &Script, seen: &Seen) -> Result<(), String> {
+    let mut sale = Sale::open(script, seen)?;
     for (number, step) in script.steps.iter().enumerate() {
         sale.step(number, step).map_err(|error| format!("step {number}, {step:?}: {error}"))?;
     }
     sale.end_batch().map_err(|error| format!("at the end: {error}"))
 }
 
-/// The customer of a number.
-pub(crate) fn customer(number: u8) -> String {
-    format!("c-{number}")
-}
-
-struct Sale<'a> {
-    script: &'a Script,
+/// A script that is being run.
+pub(crate) struct Sale<'a> {
+    pub(crate) script: &'a Script,
+    seen: &'a Seen,
     now: Timestamp,
-    model: Model,
+    pub(crate) model: Model,
     tables: Tables,
     auditor: Auditor,
     /// The batch that is being decided.
@@ -46,21 +45,15 @@ struct Sale<'a> {
     /// All commands so far.
     sent: Vec<Command>,
     /// The holds that the script makes or tries to, also those to come: a payment may be there first.
-    holds: Vec<Wanted>,
-}
-
-/// A hold that a step asks for.
-struct Wanted {
-    id: HoldId,
-    product: u8,
-    quantity: u32,
+    pub(crate) holds: Vec<Wanted>,
 }
 
 impl<'a> Sale<'a> {
     /// Puts the products on sale, in a batch of their own.
-    fn open(script: &'a Script) -> Result<Self, String> {
+    fn open(script: &'a Script, seen: &'a Seen) -> Result<Self, String> {
         let mut sale = Self {
             script,
+            seen,
             now: BEGINNING,
             model: Model::new(script.policy, BEGINNING),
             tables: Tables::default(),
@@ -86,16 +79,6 @@ impl<'a> Sale<'a> {
         }
         sale.end_batch()?;
         Ok(sale)
-    }
-
-    fn wanted(&self, number: usize, step: &Step) -> Option<Wanted> {
-        match step.command() {
-            Step::Hold { product, quantity, .. } => {
-                let request = RequestId::new(self.product(*product).slot(), 0, number as u64);
-                Some(Wanted { id: HoldId::of_request(request), product: *product, quantity: *quantity })
-            }
-            _ => None,
-        }
     }
 
     fn step(&mut self, number: usize, step: &Step) -> Result<(), String> {
@@ -132,6 +115,7 @@ impl<'a> Sale<'a> {
         if let Some(expected) = self.model.apply(&command) {
             same("the answer", &without_version(decision.clone()), &expected)?;
             self.auditor.heard(&command, &decision)?;
+            self.seen.note(&decision);
         }
         self.sent.push(command);
         Ok(())
@@ -162,89 +146,6 @@ impl<'a> Sale<'a> {
         let payments = model.payments.iter().map(|p| (key(p.order_id, &p.payment_id), p.clone())).collect();
         same("the payments", &tables.payments, &payments)?;
         self.auditor.check(tables)
-    }
-
-    fn product(&self, number: u8) -> ProductId {
-        match number {
-            0 => ProductId(1),
-            1 if self.script.same_slot => SAME_SLOT,
-            number => ProductId(i64::from(number) + 1),
-        }
-    }
-
-    /// What a step wishes for, and in which slot. A script without holds speaks of one that never was.
-    fn action(&self, step: &Step) -> (Slot, Action) {
-        let of_product = |number: &u8| (self.product(*number), self.product(*number).slot());
-        let nothing = Wanted { id: HoldId::new(ProductId(1).slot(), 0, 0), product: UNKNOWN_PRODUCT, quantity: 1 };
-        let hold = |number: &usize| match self.holds.len() {
-            0 => &nothing,
-            count => &self.holds[number % count],
-        };
-        match step {
-            Step::Hold { product, quantity, customer: number } => {
-                let (product_id, slot) = of_product(product);
-                let customer_id = number.map(customer);
-                (slot, Action::CreateHold { product_id, quantity: *quantity, customer_id })
-            }
-            Step::Release { hold: number } => {
-                (hold(number).id.slot(), Action::ReleaseHold { hold_id: hold(number).id })
-            }
-            Step::Order { hold: number } => (hold(number).id.slot(), Action::CreateOrder { hold_id: hold(number).id }),
-            Step::Pay { hold: number, payment, succeeded, amount } => {
-                let notice = self.notice(hold(number), *payment, *succeeded, *amount);
-                (hold(number).id.slot(), Action::SettlePayment(notice))
-            }
-            Step::AdvanceRefund { hold: number, payment, to } => {
-                let (order_id, payment_id) = (hold(number).id, payment_id(*payment));
-                (order_id.slot(), Action::AdvanceRefund { order_id, payment_id, to: *to })
-            }
-            Step::Restock { product, quantity } => {
-                let (product_id, slot) = of_product(product);
-                (slot, Action::Restock { product_id, quantity: *quantity })
-            }
-            Step::Change { product, to } => {
-                let (product_id, slot) = of_product(product);
-                (slot, Action::ChangeProduct { product_id, change: change(*to) })
-            }
-            Step::ExpireDue => (ProductId(1).slot(), Action::ExpireDue),
-            Step::Keyed(..) | Step::Again { .. } | Step::Repeat { .. } | Step::Batch | Step::Wait { .. } => {
-                unreachable!("{step:?} wishes for nothing of its own")
-            }
-        }
-    }
-
-    fn notice(&self, hold: &Wanted, payment: u8, succeeded: bool, amount: Amount) -> PaymentNotice {
-        // The hold's price, or what it would be if it were made now.
-        let made = self.model.hold(hold.id).map(|hold| (hold.price_minor, hold.currency));
-        let offered = || {
-            let product = self.model.products.iter().find(|product| product.product_id == self.product(hold.product));
-            product.map(|product| (product.price_minor, product.currency))
-        };
-        let (price, right) = made.or_else(offered).unwrap_or_else(|| (100, "USD".parse().unwrap()));
-        let due = price * i64::from(hold.quantity);
-        let (amount_minor, currency) = match amount {
-            Amount::Right => (Some(due), Some(right)),
-            Amount::Less => (Some(due - 1), Some(right)),
-            Amount::OtherCurrency => (Some(due), Some("JPY".parse().unwrap())),
-            Amount::Unsaid => (None, None),
-        };
-        PaymentNotice { order_id: hold.id, payment_id: payment_id(payment), succeeded, amount_minor, currency }
-    }
-}
-
-fn payment_id(number: u8) -> String {
-    format!("pay-{number}")
-}
-
-fn change(to: Change) -> ProductChange {
-    let time = |seconds: Option<u32>| Some(seconds.map(|seconds| BEGINNING.plus_seconds(seconds)));
-    match to {
-        Change::Price(price) => ProductChange { price_minor: Some(price), ..Default::default() },
-        Change::Currency(code) => ProductChange { currency: Some(code.parse().unwrap()), ..Default::default() },
-        Change::Limit(limit) => ProductChange { max_per_customer: Some(limit), ..Default::default() },
-        Change::Window(starts, ends) => {
-            ProductChange { sale_starts_at: time(starts), sale_ends_at: time(ends), ..Default::default() }
-        }
     }
 }
 

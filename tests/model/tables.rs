@@ -11,7 +11,7 @@ use holdfast_common::domain::{
 use holdfast_common::id::{HoldId, ProductId, RequestId};
 
 use crate::audit;
-use crate::sale::customer;
+use crate::commands::customer;
 
 #[derive(Default)]
 pub(crate) struct Tables {
