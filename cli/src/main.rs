@@ -2,6 +2,8 @@
 
 mod dev;
 mod migrate;
+mod prune;
+mod refunds;
 
 use clap::{Parser, Subcommand};
 use holdfast_common::settings::TelemetrySettings;
@@ -26,6 +28,10 @@ enum Command {
     Dev(Box<dev::Options>),
     /// Bring the database to this build's schema
     Migrate(migrate::Options),
+    /// Remove keys, outcomes and holds that have ended long ago
+    Prune(prune::Options),
+    /// List, retry and resolve refunds
+    Refunds(refunds::Options),
 }
 
 #[tokio::main]
@@ -35,5 +41,7 @@ async fn main() -> anyhow::Result<()> {
     match program.command {
         Command::Dev(options) => dev::run(*options).await,
         Command::Migrate(options) => migrate::run(options).await,
+        Command::Prune(options) => prune::run(options).await,
+        Command::Refunds(options) => refunds::run(options).await,
     }
 }

@@ -257,6 +257,10 @@ fn refund_status_of(word: &str) -> Option<RefundStatus> {
     all.into_iter().find(|status| refund_status(*status) == word)
 }
 
+/// Every word for what became of a payment.
+pub const PAYMENT_STATES: &[&str] =
+    &["parked", "unmatched", "applied", "ignored", "refund_due", "refund_requested", "refunded"];
+
 /// The word for what became of a payment.
 #[must_use]
 pub fn payment_state(state: &PaymentState) -> &'static str {

@@ -149,6 +149,17 @@ pub struct IngressSettings {
     pub webhook_secrets: Option<Secret>,
 }
 
+/// How long what has ended is kept.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct RetentionSettings {
+    /// How long an idempotency key is remembered, in seconds
+    #[arg(long, env = "IDEMPOTENCY_KEY_TTL", default_value_t = 604_800, value_parser = clap::value_parser!(u32).range(60..=31_536_000))]
+    pub idempotency_key_ttl: u32,
+    /// How long ended holds, refusals and other outcomes are kept, in days
+    #[arg(long, env = "RETENTION_DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub retention_days: u32,
+}
+
 /// What the workers need besides.
 #[derive(Args, Clone, Debug)]
 pub struct WorkerSettings {
@@ -158,12 +169,9 @@ pub struct WorkerSettings {
     /// What becomes of a payment for an order that was cancelled
     #[arg(long, env = "LATE_PAYMENT", value_enum, default_value = "reallocate")]
     pub late_payment: LatePayment,
-    /// How long an idempotency key is remembered, in seconds
-    #[arg(long, env = "IDEMPOTENCY_KEY_TTL", default_value_t = 604_800, value_parser = clap::value_parser!(u32).range(60..=31_536_000))]
-    pub idempotency_key_ttl: u32,
-    /// How long ended holds, refusals and other outcomes are kept, in days
-    #[arg(long, env = "RETENTION_DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650))]
-    pub retention_days: u32,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub retention: RetentionSettings,
     /// Where refund requests are posted; without it refunds stay due
     #[arg(long, env = "REFUND_URL", hide_env_values = true)]
     pub refund_url: Option<Secret>,

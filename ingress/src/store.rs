@@ -1,5 +1,8 @@
 //! The ingress's SQL: reads, as free functions. Nothing here writes business state.
 
+pub mod overview;
+pub mod payments;
+
 use chrono::{DateTime, Utc};
 use holdfast_common::command::{Endpoint, IdempotencyKey};
 use holdfast_common::domain::{Decision, Hold, Order, Product};

@@ -1,8 +1,10 @@
 //! The most units that one customer may have.
 
-use holdfast_tests::{Answer, Sale, Webhook};
-use reqwest::StatusCode;
+use holdfast_tests::{ADMIN_TOKEN, Answer, Sale, Webhook};
+use reqwest::{Method, StatusCode};
 use serde_json::json;
+
+use super::requests::done;
 
 #[tokio::test]
 async fn a_customer_gets_no_more_than_the_limit_over_holds_and_orders() {
@@ -43,4 +45,29 @@ async fn a_customers_requests_at_once_do_not_pass_the_limit_together() {
     let requests = (0..30).map(|_| sale.client().post("/api/holds", &[], &body));
     let answers = futures_util::future::join_all(requests).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == StatusCode::CREATED).count(), 3);
+}
+
+#[tokio::test]
+async fn a_limit_counts_from_the_very_next_command_on() {
+    let mut sale = Sale::start().await;
+    let product = sale.product(10).await;
+    // Without a worker the three gather, and are applied in one batch.
+    sale.workers.remove(0).crash().await;
+    let (path, authorization) = (format!("/api/admin/products/{product}"), format!("Bearer {ADMIN_TOKEN}"));
+    let later = ("prefer", "respond-async");
+    let hold = json!({"product_id": product, "quantity": 1, "customer_id": "c-1"});
+    let headers = [later, ("authorization", &*authorization), ("content-type", "application/json")];
+    let limit = Some(br#"{"max_per_customer": 1}"#.to_vec());
+    let queued = [
+        sale.client().post("/api/holds", &[later], &hold).await,
+        sale.client().send(Method::PATCH, &path, &headers, limit).await,
+        sale.client().post("/api/holds", &[later], &hold).await,
+    ];
+    sale.start_worker().await;
+    let mut statuses = Vec::new();
+    for answer in queued {
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
+        statuses.push(done(sale.client(), answer.header("location")).await["status"].clone());
+    }
+    assert_eq!(statuses, [201, 200, 409]);
 }

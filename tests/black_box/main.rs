@@ -8,6 +8,7 @@ mod expiry;
 mod holds;
 mod idempotency;
 mod limits;
+mod operator;
 mod orders;
 mod payment_storm;
 mod payments;

@@ -176,6 +176,23 @@ impl Sale {
         hold_id.to_owned()
     }
 
+    /// Runs a command of `holdfast` on this sale; says whether it ended well, and what it printed.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub async fn holdfast(&self, arguments: &[&str]) -> (bool, String) {
+        let log = self.directory.join(format!("holdfast-{}.log", fresh_name()));
+        let mut process = Process::start(&program("holdfast"), arguments, &self.settings, log);
+        let ended_well = process.ended().await;
+        (ended_well, process.output())
+    }
+
+    /// `GET` with the admin token.
+    pub async fn admin_get(&self, path: &str) -> Answer {
+        let authorization = format!("Bearer {ADMIN_TOKEN}");
+        self.client().send(reqwest::Method::GET, path, &[("authorization", &authorization)], None).await
+    }
+
     /// `POST` with the admin token.
     pub async fn admin_post(&self, path: &str, body: &Value) -> Answer {
         let authorization = format!("Bearer {ADMIN_TOKEN}");

@@ -7,7 +7,6 @@
 pub mod announce;
 pub mod batch;
 pub mod expiry;
-pub mod internal;
 pub mod ownership;
 pub mod partition;
 pub mod prune;
@@ -94,7 +93,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
         hold_expiry_seconds: settings.holds.hold_expiry_seconds,
         order_payment_seconds: settings.worker.order_payment_seconds,
         reallocate_late_payments: settings.worker.late_payment == LatePayment::Reallocate,
-        idempotency_key_ttl_seconds: settings.worker.idempotency_key_ttl,
+        idempotency_key_ttl_seconds: settings.worker.retention.idempotency_key_ttl,
     };
     let (tickets, owner) = (Tickets::default(), owner_name(&nats));
     let worker = Arc::new(Worker { settings, policy, pool, nats, jetstream, tickets, owner });

@@ -14,15 +14,16 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures_util::{StreamExt, stream};
 use holdfast_common::command::Action;
 use holdfast_common::domain::RefundStatus;
+use holdfast_common::log::internal;
 use holdfast_common::settings::Secret;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::signer::Signer;
+use crate::Worker;
 use crate::store::clock;
 use crate::store::refunds::{self, DueRefund};
-use crate::{Worker, internal};
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long the receiver may take.
@@ -133,5 +134,5 @@ impl Sender {
 async fn note_requested(worker: &Worker, refund: &DueRefund) -> Result<(), async_nats::Error> {
     let order_id = refund.order_id()?;
     let action = Action::AdvanceRefund { order_id, payment_id: refund.payment_id.clone(), to: RefundStatus::Requested };
-    internal::say(worker, order_id.slot(), action, None).await
+    internal::say(&worker.jetstream, &worker.settings.nats, order_id.slot(), action, None).await.map(drop)
 }

@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream};
 use holdfast_common::command::Action;
-use holdfast_common::log::LogError;
+use holdfast_common::log::{LogError, internal};
 use holdfast_common::partition::Partition;
 
-use crate::{Worker, internal};
+use crate::Worker;
 
 /// Tickets are remembered for this long after what they are for may fall due.
 const WINDOW_SLACK: Duration = Duration::from_secs(60);
@@ -62,5 +62,6 @@ fn config(worker: &Worker) -> Config {
 /// When the log does not take the command.
 pub async fn ask(worker: &Worker, partition: Partition, reason: &str) -> Result<(), async_nats::Error> {
     let slot = *worker.settings.nats.partitions.slots(partition).start();
-    internal::say(worker, slot, Action::ExpireDue, Some(format!("expire-{partition}-{reason}"))).await
+    let once = Some(format!("expire-{partition}-{reason}"));
+    internal::say(&worker.jetstream, &worker.settings.nats, slot, Action::ExpireDue, once).await.map(drop)
 }

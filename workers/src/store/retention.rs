@@ -1,5 +1,6 @@
 //! Removes rows of one slot that are past their time, a bounded number at a time.
 
+use holdfast_common::settings::RetentionSettings;
 use sqlx::PgPool;
 
 /// The most rows that one statement removes.
@@ -15,8 +16,8 @@ pub struct Ages {
 impl Ages {
     /// Keys go after their own time, what has ended after these days and after the keys that may replay it.
     #[must_use]
-    pub fn new(retention_days: u32, key_seconds: u32) -> Self {
-        let (keys, days) = (f64::from(key_seconds), f64::from(retention_days) * 86_400.0);
+    pub fn new(settings: &RetentionSettings) -> Self {
+        let (keys, days) = (settings.idempotency_key_ttl.into(), f64::from(settings.retention_days) * 86_400.0);
         Self { keys, ended: days.max(keys) }
     }
 }

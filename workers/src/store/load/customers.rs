@@ -9,14 +9,23 @@ use sqlx::PgConnection;
 
 pub(super) async fn load<'a>(
     connection: &mut PgConnection,
-    commands: impl Iterator<Item = &'a Command>,
+    commands: impl Iterator<Item = &'a Command> + Clone,
     state: &mut State,
 ) -> sqlx::Result<()> {
+    // A limit may also be set by the batch itself.
+    let sets_limit = |command: &'a Command| match &command.action {
+        Action::CreateProduct(new) => new.max_per_customer.map(|_| new.product_id),
+        Action::ChangeProduct { product_id, change } => change.max_per_customer.flatten().map(|_| *product_id),
+        _ => None,
+    };
+    let newly_limited: BTreeSet<ProductId> = commands.clone().filter_map(sets_limit).collect();
     let buyers = commands.filter_map(|command| match &command.action {
         Action::CreateHold { product_id, customer_id, .. } => Some((*product_id, customer_id.as_deref()?)),
         _ => None,
     });
-    let is_limited = |id: ProductId| state.product(id).is_some_and(|product| product.max_per_customer.is_some());
+    let is_limited = |id: ProductId| {
+        newly_limited.contains(&id) || state.product(id).is_some_and(|product| product.max_per_customer.is_some())
+    };
     let counted: BTreeSet<(ProductId, &str)> = buyers.filter(|(product_id, _)| is_limited(*product_id)).collect();
     if counted.is_empty() {
         return Ok(());

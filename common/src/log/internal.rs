@@ -1,26 +1,29 @@
 //! What Holdfast says to itself: commands that nobody waits for, in the log like all others.
 
+use async_nats::jetstream::Context;
 use async_nats::jetstream::message::PublishMessage;
-use holdfast_common::command::{Action, Command};
-use holdfast_common::envelope::{EnvelopeBuilder, encode_command};
-use holdfast_common::id::{RequestId, Slot};
-use holdfast_common::reply::IngressId;
 
-use crate::Worker;
+use crate::command::{Action, Command};
+use crate::envelope::{EnvelopeBuilder, encode_command};
+use crate::id::{RequestId, Slot};
+use crate::reply::IngressId;
+use crate::settings::LogLayout;
 
 /// Nobody.
 const NOBODY: IngressId = IngressId(0);
 
-/// Puts a command in the log of a slot's partition. With a message id, saying it twice is saying it once.
+/// Puts a command in the log of a slot's partition, and tells its sequence there. With a message id, saying it twice is
+/// saying it once.
 ///
 /// # Errors
 /// When the log does not take it.
 pub async fn say(
-    worker: &Worker,
+    jetstream: &Context,
+    layout: &LogLayout,
     slot: Slot,
     action: Action,
     message_id: Option<String>,
-) -> Result<(), async_nats::Error> {
+) -> Result<u64, async_nats::Error> {
     // Nothing is told of this command, so its id need not be its own.
     let command = Command { request_id: RequestId::new(slot, 0, 0), key: None, action };
     let mut envelope = EnvelopeBuilder::new(NOBODY);
@@ -30,7 +33,6 @@ pub async fn say(
         Some(id) => message.message_id(id),
         None => message,
     };
-    let subject = worker.settings.nats.subjects.commands(worker.settings.nats.partitions.of(slot));
-    worker.jetstream.send_publish(subject, message).await?.await?;
-    Ok(())
+    let subject = layout.subjects.commands(layout.partitions.of(slot));
+    Ok(jetstream.send_publish(subject, message).await?.await?.sequence)
 }

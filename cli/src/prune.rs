@@ -1,0 +1,40 @@
+//! `holdfast prune`: removes what has ended long ago, now instead of within a day.
+
+use std::time::Duration;
+
+use clap::Args;
+use holdfast_common::id::SLOTS;
+use holdfast_common::settings::{PostgresSettings, RetentionSettings};
+use holdfast_common::{postgres, schema};
+use holdfast_workers::prune::prune;
+use holdfast_workers::store::retention::Ages;
+use indicatif::ProgressBar;
+use serde_json::json;
+
+/// What `prune` is told.
+#[derive(Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    postgres: PostgresSettings,
+    #[command(flatten)]
+    retention: RetentionSettings,
+    /// Tell what was removed as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prunes every slot.
+pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
+    let pool = postgres::connect(&options.postgres, "holdfast-prune", 1, &[]).await?;
+    schema::check(&pool).await?;
+    let progress = ProgressBar::new(SLOTS.into());
+    let done = |slots: u16| progress.set_position(slots.into());
+    let pruned = prune(&pool, Ages::new(&options.retention), Duration::ZERO, done).await?;
+    progress.finish_and_clear();
+    if options.json {
+        println!("{}", json!({"keys": pruned.keys, "outcomes": pruned.outcomes, "holds": pruned.holds}));
+    } else {
+        println!("removed {} keys, {} outcomes and {} holds", pruned.keys, pruned.outcomes, pruned.holds);
+    }
+    Ok(())
+}

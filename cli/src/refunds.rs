@@ -1,0 +1,177 @@
+//! `holdfast refunds`: money that goes back, for the one who sees to it.
+//!
+//! Nothing is changed from here: what is asked is a command in the log like any other, and a worker applies it.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use comfy_table::Table;
+use holdfast_common::command::Action;
+use holdfast_common::domain::RefundStatus;
+use holdfast_common::id::HoldId;
+use holdfast_common::log::internal;
+use holdfast_common::settings::{NatsSettings, PostgresSettings};
+use holdfast_common::{log, postgres, schema};
+use holdfast_ingress::store::payments::{self, ListedPayment};
+use serde_json::json;
+use sqlx::PgPool;
+use tokio::time::Instant;
+
+/// The most refunds that are listed.
+const LISTED_MAX: i64 = 10_000;
+/// How long a worker may take to apply what was asked.
+const APPLIED_WAIT: Duration = Duration::from_secs(15);
+const POLL: Duration = Duration::from_millis(50);
+
+/// What `refunds` is told.
+#[derive(Args)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List payments whose money goes back, oldest first
+    List(List),
+    /// Have a refund asked for once more, though it was accepted before
+    Retry(One),
+    /// Note that the money of a refund is back
+    Resolve(One),
+}
+
+#[derive(Args)]
+struct List {
+    /// Only those that have come this far [default: due and requested]
+    #[arg(long, value_enum)]
+    state: Option<State>,
+    /// As JSON, an object a line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    postgres: PostgresSettings,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum State {
+    /// The provider is to be asked
+    Due,
+    /// The provider was asked
+    Requested,
+    /// The money is back
+    Refunded,
+}
+
+impl State {
+    fn stored(self) -> &'static str {
+        match self {
+            Self::Due => "refund_due",
+            Self::Requested => "refund_requested",
+            Self::Refunded => "refunded",
+        }
+    }
+}
+
+#[derive(Args)]
+struct One {
+    /// The order, by its id or reference
+    order: String,
+    /// The payment, as its provider names it
+    payment: String,
+    #[command(flatten)]
+    postgres: PostgresSettings,
+    #[command(flatten)]
+    nats: NatsSettings,
+}
+
+/// Does what was asked.
+pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
+    match options.command {
+        Command::List(list) => show(list).await,
+        Command::Retry(one) => advance(one, RefundStatus::Due, State::Due).await,
+        Command::Resolve(one) => advance(one, RefundStatus::Refunded, State::Refunded).await,
+    }
+}
+
+async fn connect(settings: &PostgresSettings) -> anyhow::Result<PgPool> {
+    let pool = postgres::connect(settings, "holdfast-refunds", 1, &[]).await?;
+    schema::check(&pool).await?;
+    Ok(pool)
+}
+
+async fn show(list: List) -> anyhow::Result<()> {
+    let pool = connect(&list.postgres).await?;
+    let states = list.state.map_or_else(|| vec![State::Due, State::Requested], |state| vec![state]);
+    let states: Vec<_> = states.into_iter().map(State::stored).collect();
+    let mut refunds = payments::list(&pool, &states, None, LISTED_MAX + 1).await?;
+    let has_more = refunds.len() as i64 > LISTED_MAX;
+    refunds.truncate(LISTED_MAX as usize);
+    if list.json {
+        refunds.iter().for_each(print_json)
+    } else {
+        print_table(&refunds)
+    }
+    if has_more {
+        eprintln!("only the first {LISTED_MAX} are shown: name a --state, or page through GET /api/admin/refunds");
+    }
+    Ok(())
+}
+
+fn print_json(refund: &ListedPayment) {
+    let document = json!({
+        "order_id": refund.order_id, "payment_id": refund.payment_id, "state": refund.state,
+        "reason": refund.refund_reason, "amount_minor": refund.amount_minor, "currency": refund.currency,
+        "received_at": refund.received_at,
+    });
+    println!("{document}");
+}
+
+fn print_table(refunds: &[ListedPayment]) {
+    let mut table = Table::new();
+    table.set_header(["order", "payment", "state", "reason", "amount", "received"]);
+    for refund in refunds {
+        let amount = refund.amount_minor.zip(refund.currency.as_ref());
+        table.add_row([
+            refund.order_id.to_string(),
+            refund.payment_id.clone(),
+            refund.state.clone(),
+            refund.refund_reason.clone().unwrap_or_default(),
+            amount.map(|(minor, currency)| format!("{minor} {currency} (minor units)")).unwrap_or_default(),
+            refund.received_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+        ]);
+    }
+    println!("{table}");
+}
+
+async fn advance(one: One, to: RefundStatus, state: State) -> anyhow::Result<()> {
+    let order_id: HoldId = one.order.strip_prefix("order_").unwrap_or(&one.order).parse().context("the order")?;
+    let pool = connect(&one.postgres).await?;
+    match payments::state(&pool, order_id, &one.payment).await?.as_deref() {
+        None => bail!("there is no such payment of this order; `holdfast refunds list` shows what there is"),
+        Some("refunded") if state != State::Refunded => bail!("the money of this payment is back already"),
+        Some("refund_due" | "refund_requested" | "refunded") => {}
+        Some(other) => bail!("no refund is owed for this payment: it is {other}"),
+    }
+    let nats = log::connect(&one.nats, "holdfast-refunds", |_| ()).await?;
+    let jetstream = async_nats::jetstream::new(nats);
+    log::stream::open(&jetstream, &one.nats).await?;
+    let action = Action::AdvanceRefund { order_id, payment_id: one.payment.clone(), to };
+    let said = internal::say(&jetstream, &one.nats, order_id.slot(), action, None).await;
+    let seq = said.map_err(|error| anyhow::anyhow!("the log did not take it: {error}"))?;
+    let give_up = Instant::now() + APPLIED_WAIT;
+    while Instant::now() < give_up {
+        if is_applied(&pool, &one.nats, order_id, seq).await? {
+            println!("{} is {}", one.payment, state.stored());
+            return Ok(());
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    bail!("it is in the log, but no worker has applied it in {APPLIED_WAIT:?}: see that workers run")
+}
+
+async fn is_applied(pool: &PgPool, nats: &NatsSettings, order_id: HoldId, seq: u64) -> anyhow::Result<bool> {
+    let partition = nats.partitions.of(order_id.slot());
+    let (_, applied_seq) = holdfast_ingress::store::request(pool, order_id.request(), partition).await?;
+    Ok(applied_seq >= seq)
+}
