@@ -5,6 +5,7 @@
 mod bad_input;
 mod dev;
 mod expiry;
+mod expiry_storm;
 mod holds;
 mod idempotency;
 mod limits;

@@ -1,9 +1,10 @@
 //! A sale: its own database, its own log, and the processes that run it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use holdfast_common::schema;
+use holdfast_stack::Stack;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
@@ -25,9 +26,26 @@ const PARTITIONS: u16 = 4;
 pub struct SaleBuilder {
     settings: Vec<(String, String)>,
     ingresses: usize,
+    stack: Option<Place>,
+}
+
+/// The servers that a sale stands on.
+#[derive(Debug)]
+struct Place {
+    database_url: String,
+    nats_url: String,
+    directory: PathBuf,
 }
 
 impl SaleBuilder {
+    /// Stands on servers of its own, which its test may stop, and not on those that all tests share.
+    #[must_use]
+    pub fn on(mut self, stack: &Stack, directory: &Path) -> Self {
+        let (database_url, nats_url) = (stack.database_url().to_owned(), stack.nats_url().to_owned());
+        self.stack = Some(Place { database_url, nats_url, directory: directory.to_owned() });
+        self
+    }
+
     /// A setting of all its programs.
     #[must_use]
     pub fn setting(mut self, name: &str, value: &str) -> Self {
@@ -57,14 +75,17 @@ impl SaleBuilder {
     /// # Panics
     /// When it does not start.
     pub async fn start_without_workers(self) -> Sale {
-        let stack = SharedStack::get().await;
+        let stack = match self.stack {
+            Some(stack) => stack,
+            None => shared().await,
+        };
         let name = fresh_name();
-        let database_url = create_database(stack.database_url(), &name).await;
+        let database_url = create_database(&stack.database_url, &name).await;
         let pool = PgPool::connect(&database_url).await.unwrap_or_else(|error| panic!("no database: {error}"));
         schema::migrate(&pool).await.unwrap_or_else(|error| panic!("no schema: {error}"));
         let mut settings = vec![
             ("DATABASE_URL".to_owned(), database_url),
-            ("NATS_URL".to_owned(), stack.nats_url().to_owned()),
+            ("NATS_URL".to_owned(), stack.nats_url),
             ("NATS_PREFIX".to_owned(), name.clone()),
             ("PARTITIONS".to_owned(), PARTITIONS.to_string()),
             ("LOG_MAX_MB".to_owned(), "64".to_owned()),
@@ -74,15 +95,21 @@ impl SaleBuilder {
             ("WEBHOOK_SECRETS".to_owned(), WEBHOOK_SECRET.to_owned()),
         ];
         settings.extend(self.settings);
-        let directory = stack.directory().join(name);
+        let directory = stack.directory.join(&name);
         std::fs::create_dir_all(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
         let mut sale =
-            Sale { pool, settings, directory, ingresses: Vec::new(), clients: Vec::new(), workers: Vec::new() };
+            Sale { pool, name, settings, directory, ingresses: Vec::new(), clients: Vec::new(), workers: Vec::new() };
         for _ in 0..self.ingresses.max(1) {
             sale.start_ingress().await;
         }
         sale
     }
+}
+
+async fn shared() -> Place {
+    let stack = SharedStack::get().await;
+    let (database_url, nats_url) = (stack.database_url().to_owned(), stack.nats_url().to_owned());
+    Place { database_url, nats_url, directory: stack.directory().to_owned() }
 }
 
 fn fresh_name() -> String {
@@ -111,6 +138,8 @@ pub struct Sale {
     pub clients: Vec<Client>,
     /// Its workers' processes.
     pub workers: Vec<Process>,
+    /// Its database, and its prefix in NATS.
+    pub name: String,
     settings: Vec<(String, String)>,
     directory: PathBuf,
     ingresses: Vec<Process>,

@@ -28,13 +28,7 @@ impl SharedStack {
     async fn start() -> Self {
         remove_leftovers().await;
         let directory = std::env::temp_dir().join(format!("{DIRECTORY}{}", std::process::id()));
-        // A test must not touch a server that somebody has named for other work.
-        let sources = Sources { database_url: None, nats_url: None, ..Sources::from_env() };
-        let options = StackOptions { data_dir: directory.clone(), sources };
-        match Stack::start(options, &|line| println!("{line}")).await {
-            Ok(stack) => Self { stack, directory },
-            Err(error) => panic!("the local stack did not start: {error}"),
-        }
+        Self { stack: start_stack(&directory).await, directory }
     }
 
     /// A URL of Postgres, with its `holdfast` database.
@@ -53,6 +47,20 @@ impl SharedStack {
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+}
+
+/// Starts servers that keep their data in a directory.
+///
+/// # Panics
+/// When they do not start.
+pub async fn start_stack(directory: &Path) -> Stack {
+    // A test must not touch a server that somebody has named for other work.
+    let sources = Sources { database_url: None, nats_url: None, ..Sources::from_env() };
+    let options = StackOptions { data_dir: directory.to_owned(), sources };
+    match Stack::start(options, &|line| println!("{line}")).await {
+        Ok(stack) => stack,
+        Err(error) => panic!("the local stack did not start: {error}"),
     }
 }
 
