@@ -1,8 +1,9 @@
 //! `holdfast migrate`: brings the database to this build's schema. Safe to run again, and by several at once.
 
 use clap::Args;
+use holdfast_common::postgres::{self, Pool};
+use holdfast_common::schema;
 use holdfast_common::settings::PostgresSettings;
-use holdfast_common::{postgres, schema};
 
 /// What `migrate` is told.
 #[derive(Args)]
@@ -20,7 +21,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
 
 /// The same, without a word.
 pub(crate) async fn apply(settings: &PostgresSettings) -> anyhow::Result<()> {
-    let pool = postgres::connect(settings, "holdfast-migrate", 1, &[]).await?;
+    let pool = postgres::connect(settings, Pool::once("holdfast-migrate")).await?;
     schema::migrate(&pool).await?;
     pool.close().await;
     Ok(())

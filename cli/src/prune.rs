@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use clap::Args;
 use holdfast_common::id::SLOTS;
+use holdfast_common::postgres::{self, Pool};
+use holdfast_common::schema;
 use holdfast_common::settings::{PostgresSettings, RetentionSettings};
-use holdfast_common::{postgres, schema};
 use holdfast_workers::prune::prune;
 use holdfast_workers::store::retention::Ages;
 use indicatif::ProgressBar;
@@ -25,7 +26,7 @@ pub(crate) struct Options {
 
 /// Prunes every slot.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
-    let pool = postgres::connect(&options.postgres, "holdfast-prune", 1, &[]).await?;
+    let pool = postgres::connect(&options.postgres, Pool::once("holdfast-prune")).await?;
     schema::check(&pool).await?;
     let progress = ProgressBar::new(SLOTS.into());
     let done = |slots: u16| progress.set_position(slots.into());

@@ -11,8 +11,9 @@ use holdfast_common::command::Action;
 use holdfast_common::domain::RefundStatus;
 use holdfast_common::id::HoldId;
 use holdfast_common::log::internal;
+use holdfast_common::postgres::{self, Pool};
 use holdfast_common::settings::{NatsSettings, PostgresSettings};
-use holdfast_common::{log, postgres, schema};
+use holdfast_common::{log, schema};
 use holdfast_ingress::store::payments::{self, ListedPayment};
 use serde_json::json;
 use sqlx::PgPool;
@@ -95,7 +96,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
 }
 
 async fn connect(settings: &PostgresSettings) -> anyhow::Result<PgPool> {
-    let pool = postgres::connect(settings, "holdfast-refunds", 1, &[]).await?;
+    let pool = postgres::connect(settings, Pool::once("holdfast-refunds")).await?;
     schema::check(&pool).await?;
     Ok(pool)
 }

@@ -24,24 +24,42 @@ pub enum PostgresError {
     Unreachable(#[source] sqlx::Error),
 }
 
-/// Opens a pool of at most so many connections and waits until Postgres answers. `session` are settings of each
-/// connection (`statement_timeout` and the like).
+/// How a program uses Postgres.
+#[derive(Clone, Copy, Debug)]
+pub struct Pool<'a> {
+    /// What Postgres's own lists show it as.
+    pub name: &'a str,
+    /// The most connections.
+    pub connections_max: u32,
+    /// Settings of each connection (`statement_timeout` and the like).
+    pub session: &'a [(&'a str, &'a str)],
+    /// Whether a connection that was idle is tried before it is used, which costs a round trip.
+    pub tests_before_use: bool,
+}
+
+impl<'a> Pool<'a> {
+    /// For a command that runs once.
+    #[must_use]
+    pub fn once(name: &'a str) -> Self {
+        Self { name, connections_max: 1, session: &[], tests_before_use: true }
+    }
+}
+
+/// Opens a pool and waits until Postgres answers.
 ///
 /// # Errors
 /// When the URL makes no sense, or Postgres does not let us in for about half a minute.
-pub async fn connect(
-    settings: &PostgresSettings,
-    name: &str,
-    connections_max: u32,
-    session: &[(&str, &str)],
-) -> Result<PgPool, PostgresError> {
+pub async fn connect(settings: &PostgresSettings, pool: Pool<'_>) -> Result<PgPool, PostgresError> {
     // The error would repeat the URL, and with it the password.
     let options: PgConnectOptions = settings.database_url.expose().parse().map_err(|_| PostgresError::InvalidUrl)?;
-    let options = options.application_name(name).options(session.iter().copied());
+    let options = options.application_name(pool.name).options(pool.session.iter().copied());
     let open = || {
-        let pool =
-            PgPoolOptions::new().max_connections(connections_max).min_connections(1).acquire_timeout(ACQUIRE_WAIT);
-        pool.connect_with(options.clone())
+        PgPoolOptions::new()
+            .max_connections(pool.connections_max)
+            .min_connections(1)
+            .acquire_timeout(ACQUIRE_WAIT)
+            .test_before_acquire(pool.tests_before_use)
+            .connect_with(options.clone())
     };
     let pauses = ExponentialBuilder::default().with_jitter().with_max_delay(CONNECT_PAUSE_MAX);
     open.retry(pauses.with_max_times(CONNECT_TRIES_MAX))

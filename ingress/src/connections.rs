@@ -7,16 +7,20 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::jetstream::{self, Context};
 use async_nats::{Client, Event};
+use holdfast_common::postgres::{self, Pool};
 use holdfast_common::reply::IngressId;
-use holdfast_common::{log, postgres, schema};
+use holdfast_common::{log, schema};
 use sqlx::PgPool;
 
 use crate::Settings;
 
 /// Connections to Postgres. The ingress only reads, and only what is not in memory.
-const CONNECTIONS_MAX: u32 = 8;
-/// Settings of each connection.
-const SESSION: &[(&str, &str)] = &[("statement_timeout", "3000"), ("default_transaction_read_only", "off")];
+const POOL: Pool<'_> = Pool {
+    name: "holdfast-ingress",
+    connections_max: 8,
+    session: &[("statement_timeout", "3000")],
+    tests_before_use: true,
+};
 /// How long JetStream may take to acknowledge one attempt to publish.
 pub const ACK_WAIT: Duration = Duration::from_millis(2500);
 
@@ -39,7 +43,7 @@ impl Connections {
     /// # Errors
     /// When one can't be reached or is not what Holdfast needs.
     pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
-        let pool = postgres::connect(&settings.postgres, "holdfast-ingress", CONNECTIONS_MAX, SESSION).await?;
+        let pool = postgres::connect(&settings.postgres, POOL).await?;
         schema::check(&pool).await?;
         let interruptions = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&interruptions);

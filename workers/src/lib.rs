@@ -7,6 +7,7 @@
 pub mod announce;
 pub mod batch;
 pub mod expiry;
+pub mod horizon;
 pub mod ownership;
 pub mod partition;
 pub mod prune;
@@ -21,16 +22,18 @@ use std::time::Duration;
 use async_nats::jetstream::{Context, ContextBuilder};
 use clap::Args;
 use holdfast_common::domain::Policy;
+use holdfast_common::postgres::{self, Pool};
 use holdfast_common::settings::{HoldSettings, LatePayment, NatsSettings, PostgresSettings, WorkerSettings};
-use holdfast_common::{log, postgres, schema};
+use holdfast_common::{log, schema};
 use sqlx::PgPool;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::expiry::tickets::Tickets;
 
-/// Connections to Postgres: as many batches can be on their way at once, the rest wait and grow.
-const CONNECTIONS_MAX: u32 = 6;
+/// Connections to Postgres: as many batches can be on their way at once, the rest wait and grow. None is tried before
+/// its use: a batch that fails is tried again in any case.
+const POOL: Pool<'_> = Pool { name: "holdfast-workers", connections_max: 6, session: SESSION, tests_before_use: false };
 
 /// Settings of each connection.
 const SESSION: &[(&str, &str)] = &[
@@ -84,7 +87,7 @@ impl Worker {
 /// # Errors
 /// When Postgres or NATS can't be reached at the start, or are not what Holdfast needs.
 pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
-    let pool = postgres::connect(&settings.postgres, "holdfast-workers", CONNECTIONS_MAX, SESSION).await?;
+    let pool = postgres::connect(&settings.postgres, POOL).await?;
     schema::check(&pool).await?;
     let nats = log::connect(&settings.nats, "holdfast-workers", |_| ()).await?;
     let jetstream = ContextBuilder::new().ack_timeout(ACK_WAIT).build(nats.clone());

@@ -11,6 +11,7 @@ use holdfast_common::news::News;
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::{self, Applied, BatchError};
+use crate::horizon::Horizon;
 use crate::reader::{Batch, ReadError, Reader};
 use crate::store::lease::{self, Lease};
 use crate::{Worker, announce, expiry};
@@ -63,10 +64,10 @@ pub async fn run(worker: &Worker, mut lease: Lease, stop: CancellationToken) {
     announce::news(worker, news_of(&lease, true)).await;
     // The worker before may have died with tickets in its hands.
     ask_to_expire(worker, &lease, "taken").await;
-    let mut pauses = retry_pauses();
+    let (mut pauses, mut horizon) = (retry_pauses(), Horizon::Unknown);
     loop {
         let before = lease.applied_seq;
-        let pause = match read_and_apply(worker, &mut lease, &stop).await {
+        let pause = match read_and_apply(worker, &mut lease, &mut horizon, &stop).await {
             Ok(never) => match never {},
             Err(pause) => pause,
         };
@@ -80,7 +81,7 @@ pub async fn run(worker: &Worker, mut lease: Lease, stop: CancellationToken) {
                 return;
             }
             Pause::Moved(row) => {
-                lease = row;
+                (lease, horizon) = (row, Horizon::Unknown);
                 continue;
             }
             Pause::Postgres(error) => tracing::warn!(%partition, %error, "Postgres failed, will try again"),
@@ -107,6 +108,7 @@ fn retry_pauses() -> impl Iterator<Item = Duration> {
 async fn read_and_apply(
     worker: &Worker,
     lease: &mut Lease,
+    horizon: &mut Horizon,
     stop: &CancellationToken,
 ) -> Result<std::convert::Infallible, Pause> {
     let stream =
@@ -118,27 +120,27 @@ async fn read_and_apply(
         let next = tokio::time::timeout(IDLE_AFTER, reader.next());
         match stop.run_until_cancelled(next).await {
             None => return Err(Pause::Stop),
-            Some(Ok(batch)) => apply(worker, lease, &batch?).await?,
+            Some(Ok(batch)) => apply(worker, lease, horizon, &batch?).await?,
             Some(Err(_idle)) => pass_others(worker, lease, &stream, &mut reader).await?,
         }
     }
 }
 
 /// Applies a batch, or says why not. Not given up by a stop: what was begun is ended.
-async fn apply(worker: &Worker, lease: &mut Lease, batch: &Batch) -> Result<(), Pause> {
-    match batch::apply(worker, lease, batch).await? {
-        Applied::Committed { lease: moved, has_more_due } => {
-            *lease = moved;
-            if has_more_due {
-                ask_to_expire(worker, lease, "more").await;
+async fn apply(worker: &Worker, lease: &mut Lease, horizon: &mut Horizon, batch: &Batch) -> Result<(), Pause> {
+    loop {
+        match batch::apply(worker, lease, horizon, batch).await? {
+            Applied::DueFirst(row) => *lease = row,
+            Applied::Committed(row) => {
+                *lease = row;
+                return Ok(());
             }
-            Ok(())
+            Applied::Fenced => return Err(why_fenced(worker, lease).await?),
         }
-        Applied::Fenced => Err(why_fenced(worker, lease).await?),
     }
 }
 
-/// Asks for another step of expiry. When that fails, the backstop asks again.
+/// Asks for what is due to be ended. When that fails, the backstop asks again.
 async fn ask_to_expire(worker: &Worker, lease: &Lease, occasion: &str) {
     let reason = format!("{occasion}-{}-{}", lease.epoch, lease.applied_seq);
     if let Err(error) = expiry::ask(worker, lease.partition, &reason).await {

@@ -1,14 +1,14 @@
 //! The load step: all rows that a batch of commands names, in a fixed few statements whatever the batch's size.
 
 mod customers;
-mod due;
+pub mod due;
 mod payments;
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
-use holdfast_common::command::{Action, Command, Endpoint};
+use holdfast_common::command::{Command, Endpoint};
 use holdfast_common::domain::{Decision, Hold, KeyScope, KeyUse, Product, State};
 use holdfast_common::id::{HoldId, ProductId, RequestId, Slot};
 use holdfast_common::outcome::Outcome;
@@ -18,6 +18,8 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use self::due::Due;
+
 /// Which rows a batch needs besides those that its commands name.
 pub struct Scope {
     /// The batch's time.
@@ -26,23 +28,15 @@ pub struct Scope {
     pub slots: RangeInclusive<Slot>,
 }
 
-/// What a batch of commands names, and whether more is due than was loaded.
-pub struct Loaded {
-    /// The rows.
-    pub state: State,
-    /// Whether there is more to expire than one batch does.
-    pub has_more_due: bool,
-}
-
-/// Loads what a batch of commands names.
+/// Loads what a batch of commands names, with what was found due.
 ///
 /// # Errors
 /// When Postgres fails, or a row makes no sense.
 pub async fn state<'a>(
     connection: &mut PgConnection,
     commands: impl Iterator<Item = &'a Command> + Clone,
-    scope: &Scope,
-) -> sqlx::Result<Loaded> {
+    due: Due,
+) -> sqlx::Result<State> {
     let mut state = State::default();
     // A command may have been applied before, and a key's outcome may be replayed: those are looked up by id.
     let told = commands.clone().filter(|command| !command.action.is_internal());
@@ -53,15 +47,16 @@ pub async fn state<'a>(
     let holds: BTreeSet<HoldId> =
         requests.iter().copied().map(HoldId::of_request).chain(settled.iter().copied()).collect();
     products.extend(load_holds(connection, &holds, &mut state).await?);
-    let whole_partition = commands.clone().any(|command| command.action == Action::ExpireDue);
-    let due = due::load(connection, scope, &products, whole_partition, &mut state).await?;
-    products.extend(due.products);
-    settled.extend(due.settled);
+    products
+        .extend(due.holds.iter().map(|hold| hold.product_id).chain(due.orders.iter().map(|order| order.product_id)));
+    settled
+        .extend(due.holds.iter().map(|hold| hold.id).chain(due.orders.iter().map(|order| order.id)).chain(due.parked));
+    due.holds.into_iter().for_each(|hold| state.load_hold(hold));
     payments::load(connection, &settled, &mut state).await?;
     load_outcomes(connection, &requests, &mut state).await?;
     load_products(connection, &products, &mut state).await?;
     customers::load(connection, commands, &mut state).await?;
-    Ok(Loaded { state, has_more_due: due.has_more })
+    Ok(state)
 }
 
 /// The first use of a key, and the key's place among those asked for, from 1.
@@ -108,6 +103,9 @@ async fn load_holds(
     holds: &BTreeSet<HoldId>,
     state: &mut State,
 ) -> sqlx::Result<Vec<ProductId>> {
+    if holds.is_empty() {
+        return Ok(Vec::new());
+    }
     let rows: Vec<HoldRow> = sqlx::query_as(
         "SELECT hold_id, product_id, quantity, customer_id, price_minor, currency, status::text, sequence,
              created_at, expires_at, ended_at
@@ -131,6 +129,9 @@ async fn load_outcomes(
     requests: &BTreeSet<RequestId>,
     state: &mut State,
 ) -> sqlx::Result<()> {
+    if requests.is_empty() {
+        return Ok(());
+    }
     let rows: Vec<(Uuid, bool, Json<Outcome>)> = sqlx::query_as(
         "SELECT request_id, replayed, outcome
          FROM UNNEST($1::smallint[], $2::uuid[]) AS named (slot, request_id) JOIN outcomes USING (slot, request_id)",
@@ -151,6 +152,9 @@ async fn load_products(
     products: &BTreeSet<ProductId>,
     state: &mut State,
 ) -> sqlx::Result<()> {
+    if products.is_empty() {
+        return Ok(());
+    }
     let rows: Vec<ProductRow> = sqlx::query_as(
         "SELECT product_id, name, price_minor, currency, total_stock, available_stock, held_stock, sold_stock,
              holds_count, max_per_customer, sale_starts_at, sale_ends_at, hold_sequence, version
