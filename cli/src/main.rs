@@ -2,6 +2,7 @@
 
 mod dev;
 mod migrate;
+mod partitions;
 mod prune;
 mod refunds;
 
@@ -28,6 +29,8 @@ enum Command {
     Dev(Box<dev::Options>),
     /// Bring the database to this build's schema
     Migrate(migrate::Options),
+    /// Show which worker has each partition
+    Partitions(partitions::Options),
     /// Remove keys, outcomes and holds that have ended long ago
     Prune(prune::Options),
     /// List, retry and resolve refunds
@@ -41,6 +44,7 @@ async fn main() -> anyhow::Result<()> {
     match program.command {
         Command::Dev(options) => dev::run(*options).await,
         Command::Migrate(options) => migrate::run(options).await,
+        Command::Partitions(options) => partitions::run(options).await,
         Command::Prune(options) => prune::run(options).await,
         Command::Refunds(options) => refunds::run(options).await,
     }

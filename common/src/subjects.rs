@@ -78,6 +78,12 @@ impl Subjects {
         format!("{}.news", self.prefix)
     }
 
+    /// Where a worker says that it has given a partition back.
+    #[must_use]
+    pub fn given_back(&self) -> String {
+        format!("{}.given-back", self.prefix)
+    }
+
     /// The bucket that remembers which request a key that is still queued was first given.
     #[must_use]
     pub fn queued_keys_bucket(&self) -> String {

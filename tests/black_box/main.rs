@@ -11,6 +11,7 @@ mod idempotency;
 mod limits;
 mod operator;
 mod orders;
+mod ownership;
 mod payment_storm;
 mod payments;
 mod products;

@@ -172,14 +172,19 @@ impl Sale {
     /// # Panics
     /// When that does not happen by the deadline.
     pub async fn start_worker(&mut self) {
-        let log = self.directory.join(format!("worker-{}.log", self.workers.len()));
-        self.workers.push(Process::start(&program("holdfast-workers"), &[], &self.settings, log));
+        self.add_worker();
         until("a worker for every partition", async || {
             let taken = "SELECT count(*) FROM partitions WHERE owner IS NOT NULL AND lease_until > now()";
             let taken: i64 = sqlx::query_scalar(taken).fetch_one(&self.pool).await.ok()?;
             (taken == i64::from(PARTITIONS)).then_some(())
         })
         .await;
+    }
+
+    /// Starts a worker process, and does not wait for it.
+    pub fn add_worker(&mut self) {
+        let log = self.directory.join(format!("worker-{}.log", fresh_name()));
+        self.workers.push(Process::start(&program("holdfast-workers"), &[], &self.settings, log));
     }
 
     /// Adds a product with this stock, by the administration.

@@ -40,6 +40,14 @@ pub async fn news(worker: &Worker, mut news: News) {
     publish(worker, subject, news::encode(&news)).await;
 }
 
+/// Tells the other workers that a partition is to be had.
+pub async fn given_back(worker: &Worker) {
+    let subject = Subject::from(worker.settings.nats.subjects.given_back());
+    if let Err(error) = worker.nats.publish(subject, Vec::new().into()).await {
+        tracing::warn!(%error, "the other workers were not told of a partition; they will look");
+    }
+}
+
 async fn publish(worker: &Worker, subject: Subject, message: Vec<u8>) {
     if let Err(error) = worker.nats.publish(subject, message.into()).await {
         tracing::warn!(%error, "ingresses were not told of a batch; they will read its rows");

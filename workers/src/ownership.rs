@@ -1,15 +1,19 @@
 //! Which partitions this process has.
 //!
-//! It takes those that nobody has, renews the leases of its own, and runs a task for each. A task ends when another
-//! worker has its partition; until then the row's epoch keeps both from applying at once.
+//! Every worker signs a roster, and so computes for itself how many partitions are its share. It takes so many of those
+//! that nobody has, renews the leases of its own, runs a task for each, and gives back what is above its share. None of
+//! it is needed for what is right: the row's epoch keeps two workers from applying at once, whatever they believe.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::task::JoinSet;
+use futures_util::StreamExt;
+use holdfast_common::partition::Partition;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::store::lease;
+use crate::store::lease::{self, Lease};
+use crate::store::roster;
 use crate::{Worker, partition};
 
 /// How many times within a lease the process looks after its partitions.
@@ -18,32 +22,135 @@ const TURNS_A_LEASE: u32 = 6;
 /// Looks after partitions until the process stops; then each is given back once its last batch has ended.
 ///
 /// # Errors
-/// When the partition rows can't be made at the start, or a partition's task panicked.
+/// When the partition rows can't be made at the start, or NATS does not take a subscription.
 pub async fn run(worker: Arc<Worker>, stop: CancellationToken) -> anyhow::Result<()> {
     lease::create_rows(&worker.pool, worker.settings.nats.partitions).await?;
+    let mut given_back = worker.nats.subscribe(worker.settings.nats.subjects.given_back()).await?;
     let mut turn = tokio::time::interval(worker.lease() / TURNS_A_LEASE);
     turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut tasks = JoinSet::new();
-    while stop.run_until_cancelled(turn.tick()).await.is_some() {
-        while let Some(ended) = tasks.try_join_next() {
-            ended?;
-        }
-        if let Err(error) = look_after(&worker, &mut tasks, &stop).await {
-            tracing::warn!(%error, "partitions could not be looked after, will try again");
+    let mut owned = Owned { worker: Arc::clone(&worker), tasks: JoinSet::new(), running: HashMap::new() };
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            Some(ended) = owned.tasks.join_next_with_id() => owned.ended(ended).await,
+            // A hint: whoever misses it looks at its next turn.
+            Some(_) = given_back.next() => owned.look_after().await,
+            _ = turn.tick() => owned.look_after().await,
         }
     }
-    while let Some(ended) = tasks.join_next().await {
-        ended?;
+    // First the roster, so that what is given back is within the others' shares.
+    if let Err(error) = roster::leave(&worker.pool, &worker.owner, worker.lease()).await {
+        tracing::warn!(%error, "the roster could not be left; the others will notice");
     }
+    owned.give_back_all().await;
     Ok(())
 }
 
-async fn look_after(worker: &Arc<Worker>, tasks: &mut JoinSet<()>, stop: &CancellationToken) -> sqlx::Result<()> {
-    let lease: Duration = worker.lease();
-    lease::renew(&worker.pool, &worker.owner, lease).await?;
-    for taken in lease::take_free(&worker.pool, &worker.owner, lease).await? {
-        let (worker, stop) = (Arc::clone(worker), stop.clone());
-        tasks.spawn(async move { partition::run(&worker, taken, stop).await });
+/// The partitions of this process, each with the task that applies its commands.
+struct Owned {
+    worker: Arc<Worker>,
+    tasks: JoinSet<()>,
+    running: HashMap<Id, Running>,
+}
+
+/// A partition's task.
+struct Running {
+    partition: Partition,
+    epoch: i64,
+    stop: CancellationToken,
+}
+
+impl Owned {
+    async fn look_after(&mut self) {
+        if let Err(error) = self.try_look_after().await {
+            tracing::warn!(%error, "partitions could not be looked after, will try again");
+        }
     }
-    Ok(())
+
+    async fn try_look_after(&mut self) -> sqlx::Result<()> {
+        let (pool, owner, lease) = (&self.worker.pool, &self.worker.owner, self.worker.lease());
+        lease::renew(pool, owner, lease).await?;
+        let ours = lease::owned(pool, owner).await?;
+        // One that was taken from us while this process hung may not have noticed yet.
+        for lost in self.running.values().filter(|running| !ours.contains(&(running.partition, running.epoch))) {
+            lost.stop.cancel();
+        }
+        let roster = roster::sign(pool, owner, lease).await?;
+        let partitions = self.worker.settings.nats.partitions;
+        let share = share(partitions.count(), &roster, owner);
+        let kept = self.kept().count();
+        if kept < share {
+            let free = i64::try_from(share - kept).unwrap_or(i64::MAX);
+            for taken in lease::take_free(pool, owner, lease, partitions, free).await? {
+                self.start(taken);
+            }
+        } else {
+            self.give_back(kept - share);
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, taken: Lease) {
+        let (worker, stop) = (Arc::clone(&self.worker), CancellationToken::new());
+        let running = Running { partition: taken.partition, epoch: taken.epoch, stop: stop.clone() };
+        let task = self.tasks.spawn(async move { partition::run(&worker, taken, stop).await });
+        self.running.insert(task.id(), running);
+    }
+
+    fn kept(&self) -> impl Iterator<Item = &Running> {
+        self.running.values().filter(|running| !running.stop.is_cancelled())
+    }
+
+    /// Lets go of so many partitions, the highest first. Each ends its batch before.
+    fn give_back(&mut self, count: usize) {
+        let mut kept: Vec<_> = self.kept().collect();
+        kept.sort_unstable_by_key(|running| std::cmp::Reverse(running.partition));
+        for running in kept.into_iter().take(count) {
+            tracing::info!(partition = %running.partition, "more partitions than our share, give it back");
+            running.stop.cancel();
+        }
+    }
+
+    /// A task has ended: it has given its partition back or was replaced. One that panicked is a bug of ours, and its
+    /// partition is somebody's again at the next turn.
+    async fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
+        let Some(Running { partition, .. }) = self.running.remove(&id) else { return };
+        let Err(error) = ended else { return };
+        tracing::error!(%partition, %error, "a partition's task panicked; the partition is given back");
+        if let Err(error) = lease::give_up(&self.worker.pool, &self.worker.owner, partition).await {
+            tracing::warn!(%partition, %error, "the partition could not be given back");
+        }
+    }
+
+    async fn give_back_all(mut self) {
+        self.running.values().for_each(|running| running.stop.cancel());
+        while let Some(ended) = self.tasks.join_next_with_id().await {
+            self.ended(ended).await;
+        }
+    }
+}
+
+/// How many of so many partitions are one worker's: as even as can be, what is left over to the first of the roster.
+fn share(partitions: u16, roster: &[String], owner: &str) -> usize {
+    let (partitions, workers) = (usize::from(partitions), roster.len().max(1));
+    let rank = roster.iter().position(|other| other == owner).unwrap_or(workers);
+    partitions / workers + usize::from(rank < partitions % workers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_even_and_add_up() {
+        for (partitions, workers) in [(16, 1), (16, 3), (4, 3), (2, 5), (4096, 7)] {
+            let roster: Vec<String> = (0..workers).map(|worker| format!("worker-{worker}")).collect();
+            let shares: Vec<_> = roster.iter().map(|owner| share(partitions, &roster, owner)).collect();
+            assert_eq!(shares.iter().sum::<usize>(), usize::from(partitions));
+            assert!(shares.iter().max().unwrap() - shares.iter().min().unwrap() <= 1, "{shares:?}");
+        }
+        assert_eq!(share(16, &[], "me"), 16, "whoever is not on it yet is alone");
+    }
 }

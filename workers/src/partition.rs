@@ -95,7 +95,10 @@ pub async fn run(worker: &Worker, mut lease: Lease, stop: CancellationToken) {
         }
     }
     match lease::give_back(&worker.pool, &lease).await {
-        Ok(()) => tracing::info!(%partition, applied_seq = lease.applied_seq, "partition given back"),
+        Ok(()) => {
+            tracing::info!(%partition, applied_seq = lease.applied_seq, "partition given back");
+            announce::given_back(worker).await;
+        }
         Err(error) => tracing::warn!(%partition, %error, "partition not given back, its lease will run out"),
     }
 }

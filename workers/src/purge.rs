@@ -43,7 +43,7 @@ async fn purge(worker: &Worker, passed: &mut VecDeque<Passed>) -> anyhow::Result
     let stream = stream::open(&worker.jetstream, &worker.settings.nats).await?;
     let stream_created = stream.cached_info().created;
     passed.retain(|position| position.stream_created == stream_created);
-    if let Some(sequence) = lease::passed_by_all(&worker.pool, stream_created).await? {
+    if let Some(sequence) = lease::passed_by_all(&worker.pool, worker.settings.nats.partitions, stream_created).await? {
         passed.push_back(Passed { noted: Instant::now(), stream_created, sequence });
     }
     let mut last_known = None;

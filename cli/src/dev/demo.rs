@@ -23,10 +23,12 @@ const PRODUCT_WAIT: Duration = Duration::from_secs(10);
 pub(super) async fn wait_for_workers(pool: &PgPool, partitions: Partitions) -> anyhow::Result<()> {
     let give_up = Instant::now() + WORKERS_WAIT;
     while Instant::now() < give_up {
-        let taken: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM partitions WHERE owner IS NOT NULL AND lease_until > now()")
-                .fetch_one(pool)
-                .await?;
+        let taken: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM partitions WHERE owner IS NOT NULL AND lease_until > now() AND partition < $1",
+        )
+        .bind(partitions.count().cast_signed())
+        .fetch_one(pool)
+        .await?;
         if taken == i64::from(partitions.count()) {
             return Ok(());
         }

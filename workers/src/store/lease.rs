@@ -35,7 +35,7 @@ impl From<LeaseRow> for Lease {
     }
 }
 
-fn interval(duration: Duration) -> PgInterval {
+pub(super) fn interval(duration: Duration) -> PgInterval {
     PgInterval { months: 0, days: 0, microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX) }
 }
 
@@ -52,21 +52,31 @@ pub async fn create_rows(pool: &PgPool, partitions: Partitions) -> sqlx::Result<
     Ok(())
 }
 
-/// Takes every partition that nobody has, or whose worker gave no sign of life.
+/// Takes up to so many partitions that nobody has, or whose worker gave no sign of life.
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn take_free(pool: &PgPool, owner: &str, lease: Duration) -> sqlx::Result<Vec<Lease>> {
-    // A row that is locked belongs to a batch or to another worker that is just taking it.
+pub async fn take_free(
+    pool: &PgPool,
+    owner: &str,
+    lease: Duration,
+    partitions: Partitions,
+    count: i64,
+) -> sqlx::Result<Vec<Lease>> {
+    // A row that is locked belongs to a batch or to another worker that is just taking it. Rows of a log that had more
+    // partitions belong to nobody.
     let rows: Vec<LeaseRow> = sqlx::query_as(
         "UPDATE partitions SET owner = $1, epoch = epoch + 1, lease_until = now() + $2
          WHERE partition IN (
-             SELECT partition FROM partitions WHERE lease_until <= now() ORDER BY partition FOR UPDATE SKIP LOCKED
+             SELECT partition FROM partitions WHERE lease_until <= now() AND partition < $3
+             ORDER BY partition LIMIT $4 FOR UPDATE SKIP LOCKED
          )
          RETURNING partition, epoch, stream_created, applied_seq",
     )
     .bind(owner)
     .bind(interval(lease))
+    .bind(partitions.count().cast_signed())
+    .bind(count)
     .fetch_all(pool)
     .await?;
     Ok(rows.into_iter().map(Lease::from).collect())
@@ -91,6 +101,16 @@ pub async fn renew(pool: &PgPool, owner: &str, lease: Duration) -> sqlx::Result<
     Ok(())
 }
 
+/// The partitions that are ours by the table, each with its epoch.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn owned(pool: &PgPool, owner: &str) -> sqlx::Result<Vec<(Partition, i64)>> {
+    let rows: Vec<(i16, i64)> =
+        sqlx::query_as("SELECT partition, epoch FROM partitions WHERE owner = $1").bind(owner).fetch_all(pool).await?;
+    Ok(rows.into_iter().map(|(partition, epoch)| (Partition(partition.cast_unsigned()), epoch)).collect())
+}
+
 /// Gives a partition back, so that another worker can have it at once.
 ///
 /// # Errors
@@ -99,6 +119,19 @@ pub async fn give_back(pool: &PgPool, lease: &Lease) -> sqlx::Result<()> {
     sqlx::query("UPDATE partitions SET owner = NULL, lease_until = '-infinity' WHERE partition = $1 AND epoch = $2")
         .bind(lease.partition.0.cast_signed())
         .bind(lease.epoch)
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
+/// Gives a partition up without knowing which owner of it we were.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn give_up(pool: &PgPool, owner: &str, partition: Partition) -> sqlx::Result<()> {
+    sqlx::query("UPDATE partitions SET owner = NULL, lease_until = '-infinity' WHERE partition = $1 AND owner = $2")
+        .bind(partition.0.cast_signed())
+        .bind(owner)
         .execute(pool)
         .await?;
     Ok(())
@@ -151,11 +184,17 @@ pub async fn advance(
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn passed_by_all(pool: &PgPool, stream_created: DateTime<Utc>) -> sqlx::Result<Option<u64>> {
-    let passed: Option<i64> =
-        sqlx::query_scalar("SELECT CASE WHEN bool_and(stream_created = $1) THEN min(applied_seq) END FROM partitions")
-            .bind(stream_created)
-            .fetch_one(pool)
-            .await?;
+pub async fn passed_by_all(
+    pool: &PgPool,
+    partitions: Partitions,
+    stream_created: DateTime<Utc>,
+) -> sqlx::Result<Option<u64>> {
+    let passed: Option<i64> = sqlx::query_scalar(
+        "SELECT CASE WHEN bool_and(stream_created = $1) THEN min(applied_seq) END FROM partitions WHERE partition < $2",
+    )
+    .bind(stream_created)
+    .bind(partitions.count().cast_signed())
+    .fetch_one(pool)
+    .await?;
     Ok(passed.map(i64::cast_unsigned))
 }

@@ -6,4 +6,5 @@ pub mod load;
 pub mod overdue;
 pub mod refunds;
 pub mod retention;
+pub mod roster;
 pub mod write;
