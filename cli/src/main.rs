@@ -1,5 +1,6 @@
 //! The program `holdfast`: a local sale, and what an operator does.
 
+mod dead_letters;
 mod dev;
 mod migrate;
 mod partitions;
@@ -25,6 +26,8 @@ struct Program {
 
 #[derive(Subcommand)]
 enum Command {
+    /// List, show, retry and drop commands that could not be applied
+    DeadLetters(dead_letters::Options),
     /// Run a sale on this machine: Postgres, NATS, ingress and workers, with a product to buy
     Dev(Box<dev::Options>),
     /// Bring the database to this build's schema
@@ -42,6 +45,7 @@ async fn main() -> anyhow::Result<()> {
     let program = Program::parse();
     telemetry::start(&program.telemetry, telemetry::TERMINAL);
     match program.command {
+        Command::DeadLetters(options) => dead_letters::run(options).await,
         Command::Dev(options) => dev::run(*options).await,
         Command::Migrate(options) => migrate::run(options).await,
         Command::Partitions(options) => partitions::run(options).await,

@@ -158,7 +158,7 @@ async fn advance(one: One, to: RefundStatus, state: State) -> anyhow::Result<()>
     let jetstream = async_nats::jetstream::new(nats);
     log::stream::open(&jetstream, &one.nats).await?;
     let action = Action::AdvanceRefund { order_id, payment_id: one.payment.clone(), to };
-    let said = internal::say(&jetstream, &one.nats, order_id.slot(), action, None).await;
+    let said = internal::say(&jetstream, &one.nats, &internal::command(order_id.slot(), action), None).await;
     let seq = said.map_err(|error| anyhow::anyhow!("the log did not take it: {error}"))?;
     let give_up = Instant::now() + APPLIED_WAIT;
     while Instant::now() < give_up {

@@ -91,6 +91,13 @@ pub enum Action {
         /// How far it has come.
         to: RefundStatus,
     },
+    /// Try a dead letter's command again, or drop it.
+    SettleDeadLetter {
+        /// The dead letter's number.
+        id: i64,
+        /// Whether to try it again.
+        is_retry: bool,
+    },
 }
 
 /// What a payment provider says about a payment.
@@ -173,7 +180,11 @@ impl Action {
             Self::Restock { .. } => Some(Endpoint::Restock),
             Self::CreateOrder { .. } => Some(Endpoint::CreateOrder),
             Self::SettlePayment(_) => Some(Endpoint::SettlePayment),
-            Self::CreateProduct(_) | Self::ChangeProduct { .. } | Self::ExpireDue | Self::AdvanceRefund { .. } => None,
+            Self::CreateProduct(_)
+            | Self::ChangeProduct { .. }
+            | Self::ExpireDue
+            | Self::AdvanceRefund { .. }
+            | Self::SettleDeadLetter { .. } => None,
         }
     }
 
@@ -194,7 +205,8 @@ impl Action {
             | Self::CreateProduct(_)
             | Self::ChangeProduct { .. }
             | Self::Restock { .. }
-            | Self::ExpireDue => None,
+            | Self::ExpireDue
+            | Self::SettleDeadLetter { .. } => None,
         }
     }
 
@@ -210,7 +222,25 @@ impl Action {
             | Self::CreateOrder { .. }
             | Self::SettlePayment(_)
             | Self::ExpireDue
-            | Self::AdvanceRefund { .. } => None,
+            | Self::AdvanceRefund { .. }
+            | Self::SettleDeadLetter { .. } => None,
+        }
+    }
+
+    /// What it is called in lists and logs.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::CreateProduct(_) => "create_product",
+            Self::ChangeProduct { .. } => "change_product",
+            Self::Restock { .. } => "restock",
+            Self::CreateHold { .. } => "create_hold",
+            Self::ReleaseHold { .. } => "release_hold",
+            Self::CreateOrder { .. } => "create_order",
+            Self::SettlePayment(_) => "settle_payment",
+            Self::ExpireDue => "expire_due",
+            Self::AdvanceRefund { .. } => "advance_refund",
+            Self::SettleDeadLetter { .. } => "settle_dead_letter",
         }
     }
 }

@@ -58,6 +58,17 @@ pub fn encode_command(command: &Command) -> Vec<u8> {
     wire::append(Vec::with_capacity(64), command)
 }
 
+/// Reads one command as [`encode_command`] wrote it.
+///
+/// # Errors
+/// When it is damaged, or something follows it.
+pub fn decode_command(bytes: &[u8]) -> Result<Command, DecodeError> {
+    match postcard::take_from_bytes(bytes)? {
+        (command, []) => Ok(command),
+        _ => Err(postcard::Error::DeserializeBadEncoding.into()),
+    }
+}
+
 /// An envelope as it was read.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Envelope {

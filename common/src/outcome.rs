@@ -26,6 +26,19 @@ pub enum Outcome {
     OrderCreated(Box<Order>),
     /// What a payment did.
     PaymentSettled(Settlement),
+    /// It could not be applied, and was set aside as a dead letter. Not final: an operator may have it tried again.
+    Failed,
+    /// A dead letter was tried again with success, or dropped.
+    DeadLetterSettled(DeadLetterSettled),
+}
+
+/// What became of a dead letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetterSettled {
+    /// Its number.
+    pub id: i64,
+    /// Whether its command was applied; otherwise it was dropped.
+    pub is_applied: bool,
 }
 
 /// What a payment did, and how its order stands then.
@@ -105,4 +118,6 @@ pub enum Refusal {
         /// What this one has.
         units: i64,
     },
+    /// There is no such dead letter, or somebody has settled it.
+    DeadLetterNotFound,
 }

@@ -1,5 +1,6 @@
 //! The ingress's SQL: reads, as free functions. Nothing here writes business state.
 
+pub mod dead_letters;
 pub mod overview;
 pub mod payments;
 
@@ -178,10 +179,13 @@ pub async fn request(pool: &PgPool, id: RequestId, partition: Partition) -> sqlx
     .fetch_one(pool)
     .await?;
     let applied_seq: Option<i64> = row.try_get("applied_seq")?;
-    let decision = match row.try_get::<Option<Json<Outcome>>, _>("outcome")? {
+    let told = match row.try_get::<Option<Json<Outcome>>, _>("outcome")? {
         Some(Json(outcome)) => Some(Decision { replayed: row.try_get("replayed")?, outcome }),
-        None => made_hold(&row)?,
+        None => None,
     };
+    // A hold that failed at first may have been made by a retry.
+    let is_final = told.as_ref().is_some_and(|decision| decision.outcome != Outcome::Failed);
+    let decision = if is_final { told } else { made_hold(&row)?.or(told) };
     Ok((decision, applied_seq.unwrap_or(0).cast_unsigned()))
 }
 

@@ -121,6 +121,7 @@ impl Model {
             Action::CreateOrder { hold_id } => self.create_order(*hold_id),
             Action::SettlePayment(notice) => Ok(Outcome::PaymentSettled(self.settle_payment(notice))),
             Action::ExpireDue | Action::AdvanceRefund { .. } => unreachable!("answered by nothing"),
+            Action::SettleDeadLetter { .. } => unreachable!("no command fails here"),
         };
         answer.unwrap_or_else(Outcome::Refused)
     }

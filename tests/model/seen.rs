@@ -85,6 +85,8 @@ fn name(outcome: &Outcome) -> &'static str {
             Refusal::StockLimitExceeded => "stock limit exceeded",
             Refusal::SaleWindowInvalid => "sale window invalid",
             Refusal::PurchaseLimitReached { .. } => "purchase limit reached",
+            Refusal::DeadLetterNotFound => unreachable!("nobody asks for one"),
         },
+        Outcome::Failed | Outcome::DeadLetterSettled(_) => unreachable!("no command fails here"),
     }
 }

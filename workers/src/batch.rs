@@ -4,10 +4,10 @@
 //! sent after the commit, never before (I5). If the process dies before the commit, nothing happened and the successor
 //! reads the same commands; if it dies after it, the successor begins behind them and ingresses read the rows.
 
-use holdfast_common::command::{Action, Command};
+use holdfast_common::command::Action;
 use holdfast_common::domain::{Changes, decide, expire_due};
 use holdfast_common::news::News;
-use holdfast_common::outcome::ProductAsOf;
+use holdfast_common::outcome::{Outcome, ProductAsOf};
 use holdfast_common::reply::{IngressId, Reply};
 use holdfast_common::time::Timestamp;
 use sqlx::PgConnection;
@@ -16,7 +16,8 @@ use crate::Worker;
 use crate::announce;
 use crate::expiry::tickets::TicketError;
 use crate::horizon::Horizon;
-use crate::reader::Batch;
+use crate::reader::Entry;
+use crate::store::dead_letters::{self, DeadLetter};
 use crate::store::lease::{self, Lease};
 use crate::store::load::due::{self, Due};
 use crate::store::load::{self, Scope};
@@ -32,7 +33,16 @@ pub enum Applied {
     Fenced,
 }
 
-/// Why a batch was not applied. All of it is tried again.
+/// Commands that are applied together, and where their partition stands behind them.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// The commands in the log's order.
+    pub entries: &'a [Entry],
+    /// The log sequence up to which all is applied then.
+    pub to_seq: u64,
+}
+
+/// Why a batch was not applied.
 #[derive(Debug, thiserror::Error)]
 pub enum BatchError {
     /// Postgres failed.
@@ -41,9 +51,36 @@ pub enum BatchError {
     /// The expiry stream did not take a ticket.
     #[error("the expiry stream: {0}")]
     Ticket(#[from] TicketError),
+    /// A bug of ours.
+    #[error("a panic: {0}")]
+    Panicked(String),
 }
 
-/// Applies a batch once. On an error nothing is known but that the fence decides whether it happened.
+impl BatchError {
+    /// Whether it came from what the batch says or what its rows hold, so that trying again alone will not help.
+    /// Otherwise a server is away, busy or restarting, and the batch is good.
+    #[must_use]
+    pub fn is_of_content(&self) -> bool {
+        match self {
+            Self::Ticket(_) => false,
+            Self::Panicked(_) => true,
+            Self::Postgres(error) => match error {
+                // PostgreSQL's appendix A: data, integrity and syntax errors; the other classes are its own troubles.
+                sqlx::Error::Database(error) => {
+                    error.code().is_some_and(|code| ["21", "22", "23", "42"].contains(&code.get(..2).unwrap_or("")))
+                }
+                sqlx::Error::Decode(_)
+                | sqlx::Error::ColumnDecode { .. }
+                | sqlx::Error::Encode(_)
+                | sqlx::Error::RowNotFound
+                | sqlx::Error::Protocol(_) => true,
+                _ => false,
+            },
+        }
+    }
+}
+
+/// Applies commands once. On an error nothing is known but that the fence decides whether it happened.
 ///
 /// # Errors
 /// When Postgres fails, or a ticket is not stored.
@@ -51,28 +88,28 @@ pub async fn apply(
     worker: &Worker,
     known: &Lease,
     horizon: &mut Horizon,
-    batch: &Batch,
+    part: Part<'_>,
 ) -> Result<Applied, BatchError> {
     // Should this fail, what is due has to be looked up anew.
     let horizon_before = std::mem::take(horizon);
-    let mut moved = Lease { applied_seq: batch.last_seq, ..known.clone() };
+    let mut moved = Lease { applied_seq: part.to_seq, ..known.clone() };
     let mut transaction = worker.pool.begin().await?;
     let Some(now) = lease::advance(&mut transaction, known, &moved, worker.lease()).await? else {
         return Ok(Applied::Fenced);
     };
     let scope = Scope { now, slots: worker.settings.nats.partitions.slots(known.partition) };
-    let mut commands = &*batch.commands;
-    let (due, horizon_now) = look_for_due(&mut transaction, horizon_before, &scope, commands).await?;
+    let mut entries = part.entries;
+    let (due, horizon_now) = look_for_due(&mut transaction, horizon_before, &scope, entries).await?;
     let is_due_first = due.has_more;
     if is_due_first {
         // No command is refused for units that are due: those come back first, in a transaction of their own.
         lease::advance(&mut transaction, &moved, known, worker.lease()).await?;
-        (moved, commands) = (known.clone(), &[]);
+        (moved, entries) = (known.clone(), &[]);
     }
-    let mut state = load::state(&mut transaction, commands.iter().map(|(_, command)| command), due).await?;
+    let mut state = load::state(&mut transaction, entries, due).await?;
     expire_due(&mut state, now);
-    let mut replies = Vec::with_capacity(commands.len());
-    for (ingress, command) in commands {
+    let mut replies = Vec::with_capacity(entries.len());
+    for Entry { ingress, command, .. } in entries {
         let decision = decide(&mut state, command, now, &worker.policy);
         let reply = Reply { request_id: command.request_id, replayed: decision.replayed, outcome: decision.outcome };
         if !command.action.is_internal() {
@@ -94,7 +131,7 @@ async fn look_for_due(
     connection: &mut PgConnection,
     horizon: Horizon,
     scope: &Scope,
-    commands: &[(IngressId, Command)],
+    entries: &[Entry],
 ) -> sqlx::Result<(Due, Horizon)> {
     let (mut due, horizon) = if horizon.is_clear_at(scope.now) {
         (Due::default(), horizon)
@@ -103,10 +140,44 @@ async fn look_for_due(
         let horizon = if due.has_more { Horizon::Unknown } else { Horizon::found(due::next(connection, scope).await?) };
         (due, horizon)
     };
-    if commands.iter().any(|(_, command)| command.action == Action::ExpireDue) {
+    if entries.iter().any(|entry| entry.command.action == Action::ExpireDue) {
         due::add_parked(connection, scope, &mut due).await?;
     }
     Ok((due, horizon))
+}
+
+/// Sets a command that can't be applied aside, and goes on behind it.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn set_aside(
+    worker: &Worker,
+    known: &Lease,
+    part: Part<'_>,
+    error: &BatchError,
+    tries: i32,
+) -> Result<Applied, BatchError> {
+    let moved = Lease { applied_seq: part.to_seq, ..known.clone() };
+    let mut transaction = worker.pool.begin().await?;
+    let Some(now) = lease::advance(&mut transaction, known, &moved, worker.lease()).await? else {
+        return Ok(Applied::Fenced);
+    };
+    let (mut replies, text) = (Vec::new(), error.to_string());
+    for Entry { ingress, command, log_seq } in part.entries {
+        let letter = DeadLetter { command, log_seq: *log_seq, error: &text, tries };
+        dead_letters::bury(&mut transaction, &letter, now).await?;
+        tracing::error!(
+            partition = %known.partition, log_seq, request_id = %command.request_id, action = command.action.name(),
+            error = text, "a command could not be applied and is a dead letter: see `holdfast dead-letters`"
+        );
+        let reply = Reply { request_id: command.request_id, replayed: false, outcome: Outcome::Failed };
+        if !command.action.is_internal() {
+            replies.push((*ingress, reply));
+        }
+    }
+    transaction.commit().await?;
+    tell(worker, &moved, &replies, Changes::default(), now).await;
+    Ok(Applied::Committed(moved))
 }
 
 async fn tell(worker: &Worker, lease: &Lease, replies: &[(IngressId, Reply)], changes: Changes, now: Timestamp) {

@@ -8,6 +8,7 @@ pub mod announce;
 pub mod batch;
 pub mod expiry;
 pub mod horizon;
+pub mod isolation;
 pub mod ownership;
 pub mod partition;
 pub mod prune;

@@ -10,11 +10,11 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use holdfast_common::news::News;
 use tokio_util::sync::CancellationToken;
 
-use crate::batch::{self, Applied, BatchError};
+use crate::batch::BatchError;
 use crate::horizon::Horizon;
-use crate::reader::{Batch, ReadError, Reader};
+use crate::reader::{ReadError, Reader};
 use crate::store::lease::{self, Lease};
-use crate::{Worker, announce, expiry};
+use crate::{Worker, announce, expiry, isolation};
 
 /// How long a partition without commands waits before it moves past those of the others.
 const IDLE_AFTER: Duration = Duration::from_secs(2);
@@ -22,7 +22,7 @@ const IDLE_AFTER: Duration = Duration::from_secs(2);
 const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
 
 /// Why a partition is left alone for now.
-enum Pause {
+pub(crate) enum Pause {
     /// The process stops.
     Stop,
     /// Another worker has the partition.
@@ -123,22 +123,8 @@ async fn read_and_apply(
         let next = tokio::time::timeout(IDLE_AFTER, reader.next());
         match stop.run_until_cancelled(next).await {
             None => return Err(Pause::Stop),
-            Some(Ok(batch)) => apply(worker, lease, horizon, &batch?).await?,
+            Some(Ok(batch)) => isolation::apply(worker, lease, horizon, &batch?).await?,
             Some(Err(_idle)) => pass_others(worker, lease, &stream, &mut reader).await?,
-        }
-    }
-}
-
-/// Applies a batch, or says why not. Not given up by a stop: what was begun is ended.
-async fn apply(worker: &Worker, lease: &mut Lease, horizon: &mut Horizon, batch: &Batch) -> Result<(), Pause> {
-    loop {
-        match batch::apply(worker, lease, horizon, batch).await? {
-            Applied::DueFirst(row) => *lease = row,
-            Applied::Committed(row) => {
-                *lease = row;
-                return Ok(());
-            }
-            Applied::Fenced => return Err(why_fenced(worker, lease).await?),
         }
     }
 }
@@ -151,7 +137,8 @@ async fn ask_to_expire(worker: &Worker, lease: &Lease, occasion: &str) {
     }
 }
 
-async fn why_fenced(worker: &Worker, lease: &Lease) -> sqlx::Result<Pause> {
+/// Why a batch found the row other than it knew it: another worker has the partition, or our own commit went through.
+pub(crate) async fn why_fenced(worker: &Worker, lease: &Lease) -> sqlx::Result<Pause> {
     Ok(lease::read_own(&worker.pool, lease).await?.map_or(Pause::Replaced, Pause::Moved))
 }
 

@@ -4,6 +4,7 @@
 //! Postgres says. Redelivery would reorder commands on a take-over, so there is none; a reader that missed a message
 //! is thrown away and a new one begins behind what was applied. Next: [`crate::batch`].
 
+use std::ops::Range;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, ReplayPolicy, pull};
@@ -14,6 +15,8 @@ use holdfast_common::command::Command;
 use holdfast_common::envelope::{self, Envelope};
 use holdfast_common::reply::IngressId;
 use holdfast_common::wire::DecodeError;
+
+use crate::batch::Part;
 
 /// A batch takes no further envelope once it has this many commands.
 const BATCH_COMMANDS_MAX: usize = 2048;
@@ -63,19 +66,46 @@ impl ReadError {
     }
 }
 
+/// A command of the log.
+#[derive(Debug)]
+pub struct Entry {
+    /// The ingress that waits for its outcome.
+    pub ingress: IngressId,
+    /// The command.
+    pub command: Command,
+    /// The log sequence of its envelope.
+    pub log_seq: u64,
+}
+
 /// What was read from the log at once.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// The commands in the log's order, each with the ingress that waits for it.
-    pub commands: Vec<(IngressId, Command)>,
+    /// The commands in the log's order.
+    pub entries: Vec<Entry>,
     /// The log sequence of the last envelope.
     pub last_seq: u64,
     bytes: usize,
 }
 
 impl Batch {
+    /// Some of its commands, and where the partition stands behind them, when it stood at `applied_seq` before. A
+    /// position counts whole envelopes: in the middle of one it stays before it, and commands that are read again are
+    /// known by their ids.
+    #[must_use]
+    pub fn part(&self, range: Range<usize>, applied_seq: u64) -> Part<'_> {
+        let entries = &self.entries[range.clone()];
+        let to_seq = match self.entries.get(range.end) {
+            None => self.last_seq,
+            Some(next) => {
+                let before = self.entries[..range.end].iter().rev().map(|entry| entry.log_seq);
+                before.into_iter().find(|seq| *seq < next.log_seq).unwrap_or(0).max(applied_seq)
+            }
+        };
+        Part { entries, to_seq }
+    }
+
     fn is_full(&self) -> bool {
-        self.commands.len() >= BATCH_COMMANDS_MAX || self.bytes >= BATCH_BYTES_MAX
+        self.entries.len() >= BATCH_COMMANDS_MAX || self.bytes >= BATCH_BYTES_MAX
     }
 }
 
@@ -140,7 +170,8 @@ impl Reader {
         let sequence = info.stream_sequence;
         match envelope::decode(&message.payload) {
             Ok(Envelope { reply_to, commands }) => {
-                batch.commands.extend(commands.into_iter().map(|command| (reply_to, command)));
+                let entry = |command| Entry { ingress: reply_to, command, log_seq: sequence };
+                batch.entries.extend(commands.into_iter().map(entry));
             }
             // Only an older program can't read it: it waits in the log until this one was upgraded.
             Err(error @ DecodeError::UnknownVersion { .. }) => return Err(ReadError::Unreadable { sequence, error }),

@@ -134,5 +134,7 @@ impl Sender {
 async fn note_requested(worker: &Worker, refund: &DueRefund) -> Result<(), async_nats::Error> {
     let order_id = refund.order_id()?;
     let action = Action::AdvanceRefund { order_id, payment_id: refund.payment_id.clone(), to: RefundStatus::Requested };
-    internal::say(&worker.jetstream, &worker.settings.nats, order_id.slot(), action, None).await.map(drop)
+    internal::say(&worker.jetstream, &worker.settings.nats, &internal::command(order_id.slot(), action), None)
+        .await
+        .map(drop)
 }

@@ -7,6 +7,7 @@ use super::payment::Payment;
 use super::product::Product;
 use super::state::{KeyScope, KeyUse, Row, State};
 use crate::id::RequestId;
+use crate::outcome::DeadLetterSettled;
 
 /// The rows to write after a batch.
 #[derive(Debug, Default)]
@@ -31,6 +32,8 @@ pub struct Changes {
     pub decisions: Vec<(RequestId, Decision)>,
     /// First uses of idempotency keys to insert.
     pub keys: Vec<(KeyScope, KeyUse)>,
+    /// Dead letters that are settled.
+    pub settled_letters: Vec<DeadLetterSettled>,
 }
 
 impl From<State> for Changes {
@@ -57,6 +60,7 @@ impl From<State> for Changes {
             changed_payments,
             decisions,
             keys,
+            settled_letters: state.settled_letters,
         }
     }
 }

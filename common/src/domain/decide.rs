@@ -11,7 +11,7 @@ use super::settle::{advance_refund, apply_parked, cancel, refund_parked, settle}
 use super::state::{KeyScope, KeyUse, State};
 use crate::command::{Action, Command, NewProduct, ProductChange, STOCK_MAX};
 use crate::id::{HoldId, ProductId};
-use crate::outcome::{Outcome, ProductAsOf, Refusal, Settlement, SettlementResult};
+use crate::outcome::{DeadLetterSettled, Outcome, ProductAsOf, Refusal, Settlement, SettlementResult};
 use crate::time::Timestamp;
 
 /// How long a payment waits for something that matches it, in seconds.
@@ -118,8 +118,26 @@ fn act(state: &mut State, command: &Command, now: Timestamp, policy: &Policy) ->
             advance_refund(state, *order_id, payment_id, *to);
             Ok(NOTHING)
         }
+        Action::SettleDeadLetter { id, is_retry } => settle_dead_letter(state, *id, *is_retry, now, policy),
     };
     done.unwrap_or_else(Outcome::Refused)
+}
+
+/// Tries a dead letter's command again, under its own id, or drops it.
+fn settle_dead_letter(
+    state: &mut State,
+    id: i64,
+    is_retry: bool,
+    now: Timestamp,
+    policy: &Policy,
+) -> Result<Outcome, Refusal> {
+    let command = state.take_dead_letter(id).ok_or(Refusal::DeadLetterNotFound)?;
+    if is_retry {
+        decide(state, &command, now, policy);
+    }
+    let settled = DeadLetterSettled { id, is_applied: is_retry };
+    state.settled_letters.push(settled);
+    Ok(Outcome::DeadLetterSettled(settled))
 }
 
 fn find_product(state: &State, id: ProductId) -> Result<&Product, Refusal> {

@@ -12,7 +12,7 @@ use super::payment::Payment;
 use super::product::Product;
 use crate::command::{Command, Endpoint};
 use crate::id::{HoldId, ProductId, RequestId, Slot};
-use crate::outcome::Outcome;
+use crate::outcome::{DeadLetterSettled, Outcome};
 use crate::time::Timestamp;
 
 /// Where an idempotency key counts: one endpoint and one product.
@@ -59,6 +59,8 @@ pub struct State {
     pub(super) new_keys: Vec<KeyScope>,
     decisions: HashMap<RequestId, Decision>,
     pub(super) new_decisions: Vec<RequestId>,
+    dead_letters: HashMap<i64, Command>,
+    pub(super) settled_letters: Vec<DeadLetterSettled>,
 }
 
 impl State {
@@ -97,6 +99,11 @@ impl State {
     /// Adds what became of an earlier command.
     pub fn load_decision(&mut self, request_id: RequestId, decision: Decision) {
         self.decisions.insert(request_id, decision);
+    }
+
+    /// Adds a dead letter that nobody has settled, with its command.
+    pub fn load_dead_letter(&mut self, id: i64, command: Command) {
+        self.dead_letters.insert(id, command);
     }
 
     /// Adds the first use of an idempotency key.
@@ -185,8 +192,14 @@ impl State {
     pub(super) fn decision(&self, request_id: RequestId) -> Option<Decision> {
         match self.hold(HoldId::of_request(request_id)) {
             Some(hold) => Some(Decision { replayed: false, outcome: Outcome::HoldCreated(hold.as_created()) }),
-            None => self.decisions.get(&request_id).cloned(),
+            // One that failed had no effect, and may be tried again.
+            None => self.decisions.get(&request_id).filter(|decision| decision.outcome != Outcome::Failed).cloned(),
         }
+    }
+
+    /// Takes a dead letter out, to be settled once.
+    pub(super) fn take_dead_letter(&mut self, id: i64) -> Option<Command> {
+        self.dead_letters.remove(&id)
     }
 
     /// Remembers what became of a command.

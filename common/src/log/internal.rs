@@ -12,7 +12,13 @@ use crate::settings::LogLayout;
 /// Nobody.
 const NOBODY: IngressId = IngressId(0);
 
-/// Puts a command in the log of a slot's partition, and tells its sequence there. With a message id, saying it twice is
+/// A command that has no outcome. Nothing is told of it, so its id need not be its own.
+#[must_use]
+pub fn command(slot: Slot, action: Action) -> Command {
+    Command { request_id: RequestId::new(slot, 0, 0), key: None, action }
+}
+
+/// Puts a command in the log of its partition, and tells its sequence there. With a message id, saying it twice is
 /// saying it once.
 ///
 /// # Errors
@@ -20,19 +26,16 @@ const NOBODY: IngressId = IngressId(0);
 pub async fn say(
     jetstream: &Context,
     layout: &LogLayout,
-    slot: Slot,
-    action: Action,
+    command: &Command,
     message_id: Option<String>,
 ) -> Result<u64, async_nats::Error> {
-    // Nothing is told of this command, so its id need not be its own.
-    let command = Command { request_id: RequestId::new(slot, 0, 0), key: None, action };
     let mut envelope = EnvelopeBuilder::new(NOBODY);
-    envelope.push(&encode_command(&command));
+    envelope.push(&encode_command(command));
     let message = PublishMessage::build().payload(envelope.finish().into());
     let message = match message_id {
         Some(id) => message.message_id(id),
         None => message,
     };
-    let subject = layout.subjects.commands(layout.partitions.of(slot));
+    let subject = layout.subjects.commands(layout.partitions.of(command.slot()));
     Ok(jetstream.send_publish(subject, message).await?.await?.sequence)
 }

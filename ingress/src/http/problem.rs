@@ -121,6 +121,13 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Something went wrong on our side.")
     }
 
+    /// 500: a command that no worker could apply.
+    #[must_use]
+    pub fn command_failed() -> Self {
+        let detail = "This request could not be applied. It is set aside for an operator to look at.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "command_failed", detail)
+    }
+
     /// 503: a part that is needed is away.
     #[must_use]
     pub fn unavailable(code: &'static str, detail: &'static str) -> Self {
@@ -165,6 +172,9 @@ impl From<Refusal> for Problem {
                 "idempotency_key_reused",
                 "This Idempotency-Key was used before with another request.",
             ),
+            Refusal::DeadLetterNotFound => {
+                Self::new(not_found, "dead_letter_not_found", "There is no such dead letter, or it is settled.")
+            }
             Refusal::ProductExists => Self::new(conflict, "product_exists", "There is a product with this number."),
             Refusal::StockLimitExceeded => {
                 Self::new(conflict, "stock_limit_exceeded", "A product can't have that many units.")

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use holdfast_common::domain::Decision;
 use holdfast_common::outcome::{Outcome, ProductAsOf, SettlementResult};
 use serde::Serialize;
+use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::prefer::Preference;
@@ -57,11 +58,17 @@ fn document(outcome: &Outcome) -> serde_json::Result<(StatusCode, Box<RawValue>)
             let status = if is_parked { StatusCode::ACCEPTED } else { StatusCode::OK };
             (status, to_raw_value(&SettlementView::from(settlement))?)
         }
-        Outcome::Refused(refusal) => {
-            let problem = Problem::from(*refusal);
-            (problem.status(), to_raw_value(&problem)?)
+        Outcome::Refused(refusal) => problem_document(&Problem::from(*refusal))?,
+        Outcome::Failed => problem_document(&Problem::command_failed())?,
+        Outcome::DeadLetterSettled(settled) => {
+            let status = if settled.is_applied { "retried" } else { "dropped" };
+            (StatusCode::OK, to_raw_value(&json!({"id": settled.id, "status": status}))?)
         }
     })
+}
+
+fn problem_document(problem: &Problem) -> serde_json::Result<(StatusCode, Box<RawValue>)> {
+    Ok((problem.status(), to_raw_value(problem)?))
 }
 
 /// What became of a command, as a response.
@@ -70,13 +77,19 @@ pub fn decided(Decision { replayed, outcome }: &Decision) -> Response {
         Ok((status, body)) => (status, Box::<str>::from(body).into_string()),
         Err(error) => return unwritten(&error),
     };
-    let content_type = if matches!(outcome, Outcome::Refused(_)) { APPLICATION_PROBLEM } else { APPLICATION_JSON };
+    let is_problem = matches!(outcome, Outcome::Refused(_) | Outcome::Failed);
+    let content_type = if is_problem { APPLICATION_PROBLEM } else { APPLICATION_JSON };
     let mut response = (status, [(CONTENT_TYPE, content_type)], body).into_response();
     match outcome {
         Outcome::ProductCreated(new) => header(&mut response, LOCATION, &format!("/api/products/{}", new.product.id)),
         Outcome::HoldCreated(hold) => header(&mut response, LOCATION, &format!("/api/holds/{}", hold.id)),
         Outcome::OrderCreated(order) => header(&mut response, LOCATION, &format!("/api/orders/{}", order.id)),
-        Outcome::ProductChanged(_) | Outcome::HoldReleased(_) | Outcome::PaymentSettled(_) | Outcome::Refused(_) => {}
+        Outcome::ProductChanged(_)
+        | Outcome::HoldReleased(_)
+        | Outcome::PaymentSettled(_)
+        | Outcome::Refused(_)
+        | Outcome::Failed
+        | Outcome::DeadLetterSettled(_) => {}
     }
     if *replayed {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));

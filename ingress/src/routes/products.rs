@@ -33,25 +33,31 @@ struct ProductsView<'a> {
 
 /// `GET /api/products`
 pub(super) async fn list(State(app): State<Arc<App>>, Query(page): Query<Page>) -> Result<Response, Problem> {
-    let mut errors = Vec::new();
-    let mut read = |name: &'static str, text: &Option<String>, (least, default, most): (i64, i64, i64)| {
-        let number = text.as_deref().map_or(Ok(default), str::parse).ok().filter(|n| (least..=most).contains(n));
-        if number.is_none() {
-            errors.push(FieldError::new(name, format!("must be a whole number from {least} to {most}")));
-        }
-        number.unwrap_or(default)
-    };
-    let after = read("after", &page.after, (0, 0, i64::MAX));
-    let limit = read("limit", &page.limit, (1, PAGE, PAGE_MAX));
-    if !errors.is_empty() {
-        return Err(Problem::invalid_request(errors));
-    }
+    let (after, limit) = read_page(page.after.as_deref(), page.limit.as_deref())?;
     // One more than asked for tells whether there is a next page.
     let mut found = store::products(&app.connections.pool, ProductId(after), limit + 1).await?;
     let has_next = found.len() as i64 > limit;
     found.truncate(limit as usize);
     let next = found.last().filter(|_| has_next).map(|last| last.product.id.0);
     Ok(render::json(StatusCode::OK, &ProductsView { products: found.iter().map(ProductView::from).collect(), next }))
+}
+
+/// Reads behind which number a page begins, and how long it is.
+pub(super) fn read_page(after: Option<&str>, limit: Option<&str>) -> Result<(i64, i64), Problem> {
+    let mut errors = Vec::new();
+    let mut read = |name: &'static str, text: Option<&str>, (least, default, most): (i64, i64, i64)| {
+        let number = text.map_or(Ok(default), str::parse).ok().filter(|n| (least..=most).contains(n));
+        if number.is_none() {
+            errors.push(FieldError::new(name, format!("must be a whole number from {least} to {most}")));
+        }
+        number.unwrap_or(default)
+    };
+    let after = read("after", after, (0, 0, i64::MAX));
+    let limit = read("limit", limit, (1, PAGE, PAGE_MAX));
+    if !errors.is_empty() {
+        return Err(Problem::invalid_request(errors));
+    }
+    Ok((after, limit))
 }
 
 /// `GET /api/products/{id}`

@@ -63,5 +63,6 @@ fn config(worker: &Worker) -> Config {
 pub async fn ask(worker: &Worker, partition: Partition, reason: &str) -> Result<(), async_nats::Error> {
     let slot = *worker.settings.nats.partitions.slots(partition).start();
     let once = Some(format!("expire-{partition}-{reason}"));
-    internal::say(&worker.jetstream, &worker.settings.nats, slot, Action::ExpireDue, once).await.map(drop)
+    let command = internal::command(slot, Action::ExpireDue);
+    internal::say(&worker.jetstream, &worker.settings.nats, &command, once).await.map(drop)
 }

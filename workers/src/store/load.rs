@@ -19,6 +19,8 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use self::due::Due;
+use super::dead_letters;
+use crate::reader::Entry;
 
 /// Which rows a batch needs besides those that its commands name.
 pub struct Scope {
@@ -32,12 +34,10 @@ pub struct Scope {
 ///
 /// # Errors
 /// When Postgres fails, or a row makes no sense.
-pub async fn state<'a>(
-    connection: &mut PgConnection,
-    commands: impl Iterator<Item = &'a Command> + Clone,
-    due: Due,
-) -> sqlx::Result<State> {
+pub async fn state(connection: &mut PgConnection, entries: &[Entry], due: Due) -> sqlx::Result<State> {
     let mut state = State::default();
+    let letters = dead_letters::load(connection, entries, &mut state).await?;
+    let commands = entries.iter().map(|entry| &entry.command).chain(&letters);
     // A command may have been applied before, and a key's outcome may be replayed: those are looked up by id.
     let told = commands.clone().filter(|command| !command.action.is_internal());
     let mut requests: BTreeSet<RequestId> = told.map(|command| command.request_id).collect();

@@ -1,6 +1,7 @@
 //! The workers' SQL, as free functions on a connection. A batch costs the same few statements whatever its size.
 
 pub mod clock;
+pub mod dead_letters;
 pub mod lease;
 pub mod load;
 pub mod overdue;

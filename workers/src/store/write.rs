@@ -14,6 +14,8 @@ use holdfast_common::time::Timestamp;
 use sqlx::PgConnection;
 use sqlx::postgres::PgQueryResult;
 
+use super::dead_letters;
+
 /// Writes a batch's changes, made at `now`.
 ///
 /// # Errors
@@ -29,6 +31,7 @@ pub async fn changes(connection: &mut PgConnection, changes: &Changes, now: Time
     payments::update(connection, &changes.changed_payments).await?;
     insert_outcomes(connection, &changes.decisions, now).await?;
     insert_keys(connection, &changes.keys).await?;
+    dead_letters::settle(connection, &changes.settled_letters, now).await?;
     update_products(connection, &changes.changed_products, now).await
 }
 
@@ -182,11 +185,14 @@ async fn insert_outcomes(
     let outcomes = rows.iter().map(|(_, decision)| serde_json::to_string(&decision.outcome));
     let outcomes: Vec<String> =
         outcomes.collect::<Result<_, _>>().map_err(|error| sqlx::Error::Encode(error.into()))?;
+    // A command that failed may have been tried again.
     let result = sqlx::query(
         "INSERT INTO outcomes (slot, request_id, replayed, outcome, created_at)
          SELECT slot, request_id, replayed, outcome::json, $5
          FROM UNNEST($1::smallint[], $2::uuid[], $3::boolean[], $4::text[])
-             AS new (slot, request_id, replayed, outcome)",
+             AS new (slot, request_id, replayed, outcome)
+         ON CONFLICT (slot, request_id) DO UPDATE
+         SET replayed = excluded.replayed, outcome = excluded.outcome, created_at = excluded.created_at",
     )
     .bind(column(rows, |(id, _)| id.slot().as_i16()))
     .bind(column(rows, |(id, _)| id.uuid()))

@@ -1,0 +1,151 @@
+//! `holdfast dead-letters`: commands that could not be applied.
+//!
+//! To retry or drop one is a command in the log like any other, and a worker applies it.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use comfy_table::Table;
+use holdfast_common::command::Action;
+use holdfast_common::log::{self, internal};
+use holdfast_common::postgres::{self, Pool};
+use holdfast_common::schema;
+use holdfast_common::settings::{NatsSettings, PostgresSettings};
+use holdfast_ingress::clock::new_request_id;
+use holdfast_ingress::store::dead_letters::{self, ListedLetter};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tokio::time::Instant;
+
+/// The most dead letters that are listed.
+const LISTED_MAX: i64 = 1000;
+/// How long a worker may take to apply what was asked.
+const SETTLED_WAIT: Duration = Duration::from_secs(15);
+const POLL: Duration = Duration::from_millis(50);
+
+/// What `dead-letters` is told.
+#[derive(Args)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List those that wait, oldest first
+    List {
+        /// Those that were retried or dropped too
+        #[arg(long)]
+        all: bool,
+        /// As JSON, an object a line
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        postgres: PostgresSettings,
+    },
+    /// Show one with its command and its error, as JSON
+    Show {
+        /// Its number
+        id: i64,
+        #[command(flatten)]
+        postgres: PostgresSettings,
+    },
+    /// Have its command tried again
+    Retry(One),
+    /// Give it up; its command never takes effect
+    Drop(One),
+}
+
+#[derive(Args)]
+struct One {
+    /// Its number
+    id: i64,
+    #[command(flatten)]
+    postgres: PostgresSettings,
+    #[command(flatten)]
+    nats: NatsSettings,
+}
+
+/// Does what was asked.
+pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
+    match options.command {
+        Command::List { all, json, postgres } => list(&connect(&postgres).await?, all, json).await,
+        Command::Show { id, postgres } => {
+            println!("{:#}", document(&find(&connect(&postgres).await?, id).await?));
+            Ok(())
+        }
+        Command::Retry(one) => settle(one, true).await,
+        Command::Drop(one) => settle(one, false).await,
+    }
+}
+
+async fn connect(settings: &PostgresSettings) -> anyhow::Result<PgPool> {
+    let pool = postgres::connect(settings, Pool::once("holdfast-dead-letters")).await?;
+    schema::check(&pool).await?;
+    Ok(pool)
+}
+
+async fn find(pool: &PgPool, id: i64) -> anyhow::Result<ListedLetter> {
+    dead_letters::find(pool, id).await?.with_context(|| format!("there is no dead letter {id}"))
+}
+
+async fn list(pool: &PgPool, all: bool, json: bool) -> anyhow::Result<()> {
+    let letters = dead_letters::list(pool, all, 0, LISTED_MAX).await?;
+    if json {
+        letters.iter().for_each(|letter| println!("{}", document(letter)));
+        return Ok(());
+    }
+    let mut table = Table::new();
+    table.set_header(["id", "status", "action", "tries", "failed", "error"]);
+    for letter in letters {
+        table.add_row([
+            letter.dead_letter_id.to_string(),
+            letter.status().to_owned(),
+            letter.action.clone(),
+            letter.tries.to_string(),
+            letter.failed_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+            letter.error.clone(),
+        ]);
+    }
+    println!("{table}");
+    Ok(())
+}
+
+fn document(letter: &ListedLetter) -> Value {
+    json!({
+        "id": letter.dead_letter_id, "status": letter.status(), "request_id": letter.request_id,
+        "log_seq": letter.log_seq, "action": letter.action, "tries": letter.tries, "error": letter.error,
+        "failed_at": letter.failed_at, "settled_at": letter.settled_at,
+        "command": letter.command().map(|command| command.action),
+    })
+}
+
+async fn settle(one: One, is_retry: bool) -> anyhow::Result<()> {
+    let pool = connect(&one.postgres).await?;
+    let letter = find(&pool, one.id).await?;
+    let slot = letter.slot().context("a newer program wrote this dead letter: use the same version")?;
+    if letter.settled_at.is_some() {
+        bail!("dead letter {} was {} before", one.id, letter.status());
+    }
+    let nats = log::connect(&one.nats, "holdfast-dead-letters", |_| ()).await?;
+    let jetstream = async_nats::jetstream::new(nats);
+    log::stream::open(&jetstream, &one.nats).await?;
+    let action = Action::SettleDeadLetter { id: one.id, is_retry };
+    let command = holdfast_common::command::Command { request_id: new_request_id(slot), key: None, action };
+    let said = internal::say(&jetstream, &one.nats, &command, None).await;
+    said.map_err(|error| anyhow::anyhow!("the log did not take it: {error}"))?;
+    let give_up = Instant::now() + SETTLED_WAIT;
+    while Instant::now() < give_up {
+        let now = find(&pool, one.id).await?;
+        if now.settled_at.is_some() {
+            println!("dead letter {} was {}", one.id, now.status());
+            return Ok(());
+        }
+        if now.tries > letter.tries {
+            bail!("it failed again: {}", now.error);
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    bail!("it is in the log, but no worker has applied it in {SETTLED_WAIT:?}: see that workers run")
+}

@@ -1,0 +1,86 @@
+//! Commands that could not be applied: list them, try one again, drop one.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use chrono::SecondsFormat;
+use holdfast_common::command::{Action, Command};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Admin;
+use crate::App;
+use crate::clock::new_request_id;
+use crate::http::problem::Problem;
+use crate::http::render;
+use crate::routes::products::read_page;
+use crate::routes::requests::answer;
+use crate::store::dead_letters::{self, ListedLetter};
+
+#[derive(Deserialize)]
+pub(in crate::routes) struct Page {
+    after: Option<String>,
+    limit: Option<String>,
+}
+
+/// `GET /api/admin/dead-letters`
+pub(in crate::routes) async fn list(
+    _admin: Admin,
+    State(app): State<Arc<App>>,
+    Query(page): Query<Page>,
+) -> Result<Response, Problem> {
+    let (after, limit) = read_page(page.after.as_deref(), page.limit.as_deref())?;
+    let mut found = dead_letters::list(app.pool(), false, after, limit + 1).await?;
+    let has_next = found.len() as i64 > limit;
+    found.truncate(limit as usize);
+    let next = found.last().filter(|_| has_next).map(|last| last.dead_letter_id);
+    let letters: Vec<Value> = found.iter().map(view).collect();
+    Ok(render::json(StatusCode::OK, &json!({"dead_letters": letters, "next": next})))
+}
+
+fn view(letter: &ListedLetter) -> Value {
+    json!({
+        "id": letter.dead_letter_id,
+        "status": letter.status(),
+        "request_id": letter.request_id,
+        "action": letter.action,
+        "error": letter.error,
+        "tries": letter.tries,
+        "failed_at": letter.failed_at.to_rfc3339_opts(SecondsFormat::Micros, true),
+    })
+}
+
+/// `POST /api/admin/dead-letters/{id}/retry`
+pub(in crate::routes) async fn retry(
+    _admin: Admin,
+    state: State<Arc<App>>,
+    id: Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    settle(state, id, headers, true).await
+}
+
+/// `POST /api/admin/dead-letters/{id}/drop`
+pub(in crate::routes) async fn drop_letter(
+    _admin: Admin,
+    state: State<Arc<App>>,
+    id: Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    settle(state, id, headers, false).await
+}
+
+async fn settle(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    is_retry: bool,
+) -> Result<Response, Problem> {
+    let not_found = || Problem::not_found("dead_letter_not_found");
+    let id: i64 = id.parse().map_err(|_| not_found())?;
+    let slot = dead_letters::find(app.pool(), id).await?.and_then(|letter| letter.slot()).ok_or_else(not_found)?;
+    let action = Action::SettleDeadLetter { id, is_retry };
+    answer(&app, &headers, &Command { request_id: new_request_id(slot), key: None, action }).await
+}

@@ -1,0 +1,105 @@
+//! Poison: a command that can't be applied does not stop its partition.
+//!
+//! A batch that fails for what is in it, and not for a server that is away, is split until the command that fails is
+//! alone. That one is tried a few times more; then it is set aside as a dead letter with its error, its client is
+//! answered, and the partition goes on behind it. Order holds: of a split batch the first half is always applied first.
+
+use std::ops::Range;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use futures_util::FutureExt;
+
+use crate::Worker;
+use crate::batch::{self, Applied, BatchError, Part};
+use crate::horizon::Horizon;
+use crate::partition::Pause;
+use crate::reader::Batch;
+use crate::store::lease::Lease;
+
+/// How often a command is tried alone before it is set aside.
+const TRIES_MAX: usize = 5;
+/// The first pause between those tries, and the longest.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+
+/// Applies a batch, without those of its commands that can't be. Not given up by a stop: what was begun is ended.
+///
+/// # Errors
+/// When the partition is to be left alone for now. What is applied by then is told by the lease.
+pub(crate) async fn apply(
+    worker: &Worker,
+    lease: &mut Lease,
+    horizon: &mut Horizon,
+    batch: &Batch,
+) -> Result<(), Pause> {
+    // What is still to be applied; the next comes last. Each split halves one, so there are never many.
+    let mut ranges = Vec::from([Range { start: 0, end: batch.entries.len() }]);
+    while let Some(range) = ranges.pop() {
+        let part = batch.part(range.clone(), lease.applied_seq);
+        match attempt(worker, lease, horizon, part).await {
+            Ok(Applied::Committed(row)) => *lease = row,
+            Ok(Applied::DueFirst(row)) => {
+                *lease = row;
+                ranges.push(range);
+            }
+            Ok(Applied::Fenced) => return Err(crate::partition::why_fenced(worker, lease).await?),
+            Err(error) if !error.is_of_content() || range.is_empty() => return Err(error.into()),
+            Err(error) if range.len() > 1 => {
+                let Range { start, end } = range;
+                tracing::warn!(partition = %lease.partition, %error, commands = end - start, "a batch failed; it is split");
+                let middle = start + (end - start) / 2;
+                ranges.extend([middle..end, start..middle]);
+            }
+            Err(error) => alone(worker, lease, horizon, part, error).await?,
+        }
+    }
+    Ok(())
+}
+
+/// One attempt. A panic is a bug of ours, and fails only what it came from.
+async fn attempt(worker: &Worker, lease: &Lease, horizon: &mut Horizon, part: Part<'_>) -> Result<Applied, BatchError> {
+    let attempt = AssertUnwindSafe(batch::apply(worker, lease, horizon, part)).catch_unwind();
+    attempt.await.unwrap_or_else(|panic| {
+        let message = panic.downcast_ref::<String>().cloned();
+        let message = message.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Err(BatchError::Panicked(message.unwrap_or_default()))
+    })
+}
+
+/// Tries a command alone, and in the end sets it aside.
+async fn alone(
+    worker: &Worker,
+    lease: &mut Lease,
+    horizon: &mut Horizon,
+    part: Part<'_>,
+    mut error: BatchError,
+) -> Result<(), Pause> {
+    let pauses = ExponentialBuilder::default().with_min_delay(PAUSE.0).with_max_delay(PAUSE.1).with_jitter();
+    for pause in pauses.with_max_times(TRIES_MAX - 1).build() {
+        tokio::time::sleep(pause).await;
+        match attempt(worker, lease, horizon, part).await {
+            Ok(Applied::Committed(row)) => {
+                *lease = row;
+                return Ok(());
+            }
+            // What was due is ended; the command has still to be tried.
+            Ok(Applied::DueFirst(row)) => *lease = row,
+            Ok(Applied::Fenced) => return Err(crate::partition::why_fenced(worker, lease).await?),
+            Err(again) if !again.is_of_content() => return Err(again.into()),
+            Err(again) => error = again,
+        }
+    }
+    // If nothing at all can be applied, it is not this command's fault.
+    let nothing = Part { entries: &[], to_seq: lease.applied_seq };
+    match attempt(worker, lease, horizon, nothing).await? {
+        Applied::Committed(row) | Applied::DueFirst(row) => *lease = row,
+        Applied::Fenced => return Err(crate::partition::why_fenced(worker, lease).await?),
+    }
+    let tries = i32::try_from(TRIES_MAX).unwrap_or(i32::MAX);
+    match batch::set_aside(worker, lease, part, &error, tries).await? {
+        Applied::Committed(row) | Applied::DueFirst(row) => *lease = row,
+        Applied::Fenced => return Err(crate::partition::why_fenced(worker, lease).await?),
+    }
+    Ok(())
+}

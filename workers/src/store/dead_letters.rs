@@ -1,0 +1,137 @@
+//! Dead letters: commands that could not be applied, set aside so that their partition goes on.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use holdfast_common::command::{Action, Command};
+use holdfast_common::domain::{Decision, State};
+use holdfast_common::envelope::{decode_command, encode_command};
+use holdfast_common::outcome::{DeadLetterSettled, Outcome};
+use holdfast_common::time::Timestamp;
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use crate::reader::Entry;
+
+/// A command that could not be applied.
+#[derive(Clone, Copy, Debug)]
+pub struct DeadLetter<'a> {
+    /// The command.
+    pub command: &'a Command,
+    /// Where it stands in the log.
+    pub log_seq: u64,
+    /// Why it could not be applied.
+    pub error: &'a str,
+    /// How often it was tried alone.
+    pub tries: i32,
+}
+
+/// Writes a dead letter, and that its command failed, for whoever waits or polls. The retry of one that fails again is
+/// that one's last failure.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn bury(connection: &mut PgConnection, letter: &DeadLetter<'_>, now: Timestamp) -> sqlx::Result<()> {
+    let (slot, now) = (letter.command.slot().as_i16(), DateTime::<Utc>::from(now));
+    if let Action::SettleDeadLetter { id, .. } = letter.command.action {
+        let again = "UPDATE dead_letters SET error = $3, tries = tries + $4, failed_at = $5
+                     WHERE slot = $1 AND dead_letter_id = $2";
+        let again = sqlx::query(again).bind(slot).bind(id).bind(letter.error).bind(letter.tries).bind(now);
+        again.execute(&mut *connection).await?;
+    } else {
+        insert(connection, letter, now).await?;
+    }
+    if letter.command.action.is_internal() {
+        return Ok(());
+    }
+    let failed = Decision { replayed: false, outcome: Outcome::Failed };
+    sqlx::query(
+        "INSERT INTO outcomes (slot, request_id, replayed, outcome, created_at) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (slot, request_id) DO NOTHING",
+    )
+    .bind(slot)
+    .bind(letter.command.request_id.uuid())
+    .bind(failed.replayed)
+    .bind(Json(&failed.outcome))
+    .bind(now)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn insert(connection: &mut PgConnection, letter: &DeadLetter<'_>, now: DateTime<Utc>) -> sqlx::Result<()> {
+    // The same place in the log may be read again after a crash.
+    sqlx::query(
+        "INSERT INTO dead_letters (slot, request_id, log_seq, action, command, error, tries, failed_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+         ON CONFLICT (slot, request_id, log_seq) DO UPDATE
+         SET error = excluded.error, tries = dead_letters.tries + excluded.tries, failed_at = excluded.failed_at",
+    )
+    .bind(letter.command.slot().as_i16())
+    .bind(letter.command.request_id.uuid())
+    .bind(letter.log_seq.cast_signed())
+    .bind(letter.command.action.name())
+    .bind(encode_command(letter.command))
+    .bind(letter.error)
+    .bind(letter.tries)
+    .bind(now)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Loads the dead letters that are to be settled, and tells their commands: what those name has to be loaded too.
+///
+/// # Errors
+/// When Postgres fails, or a letter's command can't be read.
+pub async fn load(connection: &mut PgConnection, entries: &[Entry], state: &mut State) -> sqlx::Result<Vec<Command>> {
+    let named = entries.iter().filter_map(|entry| match entry.command.action {
+        Action::SettleDeadLetter { id, .. } => Some((entry.command.slot(), id)),
+        _ => None,
+    });
+    let named: BTreeSet<_> = named.collect();
+    if named.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
+        "SELECT dead_letter_id, command
+         FROM UNNEST($1::smallint[], $2::bigint[]) AS named (slot, dead_letter_id)
+         JOIN dead_letters USING (slot, dead_letter_id) WHERE settled_at IS NULL",
+    )
+    .bind(named.iter().map(|(slot, _)| slot.as_i16()).collect::<Vec<_>>())
+    .bind(named.iter().map(|(_, id)| *id).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    let mut commands = Vec::with_capacity(rows.len());
+    for (id, command) in rows {
+        let command = decode_command(&command).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        state.load_dead_letter(id, command.clone());
+        commands.push(command);
+    }
+    Ok(commands)
+}
+
+/// Notes dead letters as settled.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn settle(
+    connection: &mut PgConnection,
+    settled: &[DeadLetterSettled],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    if settled.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "UPDATE dead_letters SET settled_at = $1, is_applied = new.is_applied
+         FROM UNNEST($2::bigint[], $3::boolean[]) AS new (dead_letter_id, is_applied)
+         WHERE dead_letters.dead_letter_id = new.dead_letter_id",
+    )
+    .bind(now)
+    .bind(settled.iter().map(|letter| letter.id).collect::<Vec<_>>())
+    .bind(settled.iter().map(|letter| letter.is_applied).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
