@@ -73,7 +73,8 @@ pub struct Cluster {
     stack: tokio::sync::Mutex<Stack>,
     database_url: String,
     nats_url: String,
-    begun: Instant,
+    /// When it was there.
+    pub begun: Instant,
     events: Mutex<Events>,
 }
 

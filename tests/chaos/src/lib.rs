@@ -171,6 +171,7 @@ async fn judge(
     let mut events = market.cluster.events();
     let (exchanges, reads) = (market.journal.exchanges(), market.journal.reads());
     let evidence = Evidence {
+        begun: market.cluster.begun,
         exchanges: &exchanges,
         reads: &reads,
         tables: &tables,
@@ -186,9 +187,7 @@ async fn judge(
     report.false_starts = events.false_starts;
     let paid = tables.orders.values().filter(|order| order.status == "paid").count();
     report.rows = [tables.holds.len(), tables.orders.len(), paid, tables.payments.len(), refunds.len()];
-    if std::env::var_os("CHAOS_KINDS").is_some() {
-        eprintln!("{:#?}", report::kinds(&exchanges));
-    }
+    report.kinds = report::kinds(&exchanges);
     Ok(())
 }
 

@@ -26,6 +26,9 @@ struct Program {
     /// No faults at all.
     #[arg(long, conflicts_with = "faults")]
     calm: bool,
+    /// Tells how many answers of each kind there were.
+    #[arg(long)]
+    answers: bool,
 }
 
 #[tokio::main]
@@ -44,6 +47,9 @@ async fn main() -> anyhow::Result<ExitCode> {
             _ = tokio::signal::ctrl_c() => return Ok(ExitCode::FAILURE),
         };
         print!("{}", report.told());
+        if program.answers {
+            println!("{:#?}", report.kinds);
+        }
         println!("{}", report.summary());
         has_findings |= !report.findings.is_empty();
     }

@@ -39,6 +39,8 @@ pub struct Report {
     pub to_rest: Duration,
     /// Holds, orders, paid orders, payments and refund requests at the end.
     pub rows: [usize; 5],
+    /// How many answers of each kind there were.
+    pub kinds: BTreeMap<String, usize>,
     /// What is not as it should be.
     pub findings: Vec<String>,
     /// What was done to the cluster, when.
@@ -107,7 +109,7 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// How many operations of each kind were told of, for a look at whether a run did what it should.
+/// How many answers of each kind there were: whether a run did what it should.
 #[must_use]
 pub fn kinds(exchanges: &[Exchange]) -> BTreeMap<String, usize> {
     let mut kinds = BTreeMap::new();

@@ -2,7 +2,7 @@
 //!
 //! A deadline, and no other time, decides: what is not at rest by then is a finding.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,10 +14,12 @@ use tokio::time::{Instant, sleep};
 use crate::clients::{Market, ask, poll};
 use crate::cluster::{INGRESSES, PREFIX};
 use crate::operations::Prefer;
-use crate::record::{Asked, End, Notice};
+use crate::record::{Asked, End, Exchange, Notice};
 
 /// How long all may take to come to rest: many times as long as it should.
 const REST_WAIT: Duration = Duration::from_secs(90);
+/// How long webhooks are delivered again while all else is at rest.
+const DELIVER_WAIT: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How many requests are asked for at once.
 const AT_ONCE: usize = 16;
@@ -47,9 +49,9 @@ pub async fn come_to_rest(market: &Arc<Market>) -> anyhow::Result<Vec<String>> {
     market.cluster.start_members().await?;
     let give_up = Instant::now() + REST_WAIT;
     let mut restless = serve_again(market, give_up).await;
+    deliver_again(market).await;
     loop {
         poll_open(market).await;
-        deliver_again(market).await;
         match look(market).await {
             Ok(found) if found.is_empty() => break,
             Ok(found) if Instant::now() >= give_up => {
@@ -61,6 +63,7 @@ pub async fn come_to_rest(market: &Arc<Market>) -> anyhow::Result<Vec<String>> {
         }
     }
     poll_gone(market).await;
+    restless.extend(answer_webhooks(market).await);
     Ok(restless)
 }
 
@@ -124,24 +127,34 @@ async fn poll_all(market: &Arc<Market>, numbers: Vec<usize>) {
     polls.join_all().await;
 }
 
+/// At rest every webhook is answered; says which is not, though it is delivered again and again.
+async fn answer_webhooks(market: &Arc<Market>) -> Vec<String> {
+    let give_up = Instant::now() + DELIVER_WAIT;
+    while !unanswered(market).is_empty() && Instant::now() < give_up {
+        deliver_again(market).await;
+    }
+    let tell = |(key, notice)| format!("webhook {key} is not answered: {notice:?}");
+    unanswered(market).into_iter().map(tell).collect()
+}
+
+/// The webhooks, by key and body, of which no delivery had an answer.
+fn unanswered(market: &Market) -> HashSet<(String, Notice)> {
+    let exchanges = market.journal.exchanges();
+    let webhook = |exchange: &Exchange| match (&exchange.asked, &exchange.key) {
+        (Asked::Pay(notice), Some(key)) => Some((key.clone(), notice.clone())),
+        _ => None,
+    };
+    let mut open: HashSet<_> = exchanges.iter().filter_map(webhook).collect();
+    for answered in exchanges.iter().filter(|exchange| exchange.outcome().is_some()).filter_map(webhook) {
+        open.remove(&answered);
+    }
+    open
+}
+
 /// A provider comes again until it is answered.
 async fn deliver_again(market: &Arc<Market>) {
-    let open: HashMap<String, Notice> = {
-        let exchanges = market.journal.exchanges();
-        let mut open = HashMap::new();
-        for exchange in exchanges.iter() {
-            if let (Asked::Pay(notice), Some(key)) = (&exchange.asked, &exchange.key) {
-                open.entry(key.clone()).or_insert_with(|| notice.clone());
-            }
-        }
-        let answered = exchanges.iter().filter(|exchange| exchange.outcome().is_some());
-        for key in answered.filter_map(|exchange| exchange.key.as_ref()) {
-            open.remove(key);
-        }
-        open
-    };
     let mut deliveries = JoinSet::new();
-    for (number, (key, notice)) in open.into_iter().enumerate() {
+    for (number, (key, notice)) in unanswered(market).into_iter().enumerate() {
         if deliveries.len() >= AT_ONCE {
             deliveries.join_next().await;
         }

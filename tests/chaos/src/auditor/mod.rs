@@ -25,6 +25,8 @@ const TOLD_OF_A_RULE_MAX: usize = 4;
 /// All that is known at the end of a run.
 #[derive(Debug)]
 pub struct Evidence<'a> {
+    /// When the run began.
+    pub begun: Instant,
     /// What was asked and told.
     pub exchanges: &'a [Exchange],
     /// What was looked at.
@@ -37,6 +39,13 @@ pub struct Evidence<'a> {
     pub wipes: &'a [(Instant, Instant)],
     /// What each product had at first.
     pub products: &'a [(i64, i64)],
+}
+
+impl Evidence<'_> {
+    /// A time in seconds since the run began, as in the list of faults.
+    fn at(&self, time: Instant) -> f64 {
+        time.saturating_duration_since(self.begun).as_secs_f64()
+    }
 }
 
 /// What is not as it should be, by the rule that it breaks.

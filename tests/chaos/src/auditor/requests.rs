@@ -98,9 +98,18 @@ fn ended(exchange: &Exchange, evidence: &Evidence<'_>, findings: &mut Findings) 
             }
             End::Gone => {
                 let was_wiped = evidence.wipes.iter().any(|(from, to)| *to >= exchange.sent && from <= at);
-                let later = exchange.outcome().map(|outcome| outcome.status);
+                let later = exchange.outcome().map(|outcome| (outcome.status, evidence.at(outcome.at)));
+                let location = exchange.told.as_ref().map(|reply| reply.location.as_str()).unwrap_or_default();
                 findings.check(was_wiped, "accepted request answered 404", || {
-                    format!("{:?} (key {:?}), no wipe after it, told {later:?} later", exchange.asked, exchange.key)
+                    format!(
+                        "{location} of ingress {}, sent {:.3}, accepted {:.3}, gone {:.3}, then {later:?}: {:?}, key {:?}",
+                        exchange.ingress,
+                        evidence.at(exchange.sent),
+                        evidence.at(exchange.answered),
+                        evidence.at(*at),
+                        exchange.asked,
+                        exchange.key,
+                    )
                 });
             }
         }
@@ -113,7 +122,12 @@ fn places(exchange: &Exchange, evidence: &Evidence<'_>, findings: &mut Findings)
         let [(before, first), (after, second)] = pair else { continue };
         let was_wiped = evidence.wipes.iter().any(|(from, to)| to >= before && from <= after || *to >= exchange.sent);
         findings.check(second <= first || was_wiped, "place in line rose", || {
-            format!("{:?}: from {first} to {second}", exchange.asked)
+            let location = exchange.told.as_ref().map(|reply| reply.location.as_str()).unwrap_or_default();
+            let (before, after) = (evidence.at(*before), evidence.at(*after));
+            format!(
+                "{location}: {first} at {before:.3}, {second} at {after:.3}, sent {:.3}",
+                evidence.at(exchange.sent)
+            )
         });
     }
 }
