@@ -100,7 +100,8 @@ impl Client {
 
     async fn ask(&mut self, asked: Asked, key: Option<String>, prefer: Prefer) -> bool {
         let ingress = self.rng.random_range(0..INGRESSES);
-        ask(&self.market, ingress, asked, key, prefer).await
+        let number = ask(&self.market, ingress, asked, key, prefer).await;
+        self.market.journal.exchanges()[number].told.is_ok()
     }
 
     async fn pay(&mut self, payment: Payment) -> bool {
@@ -191,12 +192,11 @@ impl Client {
     }
 }
 
-/// Sends a request and writes down what it is told; says whether it was told anything.
-pub async fn ask(market: &Market, ingress: usize, asked: Asked, key: Option<String>, prefer: Prefer) -> bool {
+/// Sends a request and writes down what it is told; says its number in the journal.
+pub async fn ask(market: &Market, ingress: usize, asked: Asked, key: Option<String>, prefer: Prefer) -> usize {
     let client = market.cluster.client(ingress);
     let sent = Instant::now();
     let told = wire::send(&client, &asked, key.as_deref(), prefer).await.map_err(|error| format!("{error:#}"));
-    let was_answered = told.is_ok();
     let (ends, places) = (Vec::new(), Vec::new());
     let mut exchange = Exchange { asked, key, ingress, sent, told, answered: Instant::now(), ends, places };
     let place = exchange.told.as_ref().ok().and_then(|reply| reply.body["position"].as_u64());
@@ -204,8 +204,7 @@ pub async fn ask(market: &Market, ingress: usize, asked: Asked, key: Option<Stri
     if let Some(outcome) = exchange.outcome() {
         market.shelf.learn(&exchange.asked, &outcome);
     }
-    market.journal.note(exchange);
-    was_answered
+    market.journal.note(exchange)
 }
 
 /// Asks what became of an accepted request; says whether there was an answer.

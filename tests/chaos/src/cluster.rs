@@ -13,7 +13,6 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
-use tokio_util::sync::CancellationToken;
 
 use crate::member::{Member, Role};
 use crate::refunds::Receiver;
@@ -40,8 +39,6 @@ const SETTINGS: [(&str, &str); 10] = [
 ];
 /// How long a worker's partition stays its own without a sign of life.
 pub const LEASE: Duration = Duration::from_millis(1500);
-/// How often the supervisor looks whether a process has ended.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How long the auditor waits for a connection.
 const ACQUIRE_WAIT: Duration = Duration::from_secs(5);
 
@@ -69,7 +66,8 @@ pub struct Cluster {
     pub nats_down: tokio::sync::Mutex<()>,
     /// Held by whoever has Postgres down.
     pub postgres_down: tokio::sync::Mutex<()>,
-    directory: PathBuf,
+    /// Where it keeps its data and logs.
+    pub directory: PathBuf,
     stack: tokio::sync::Mutex<Stack>,
     database_url: String,
     nats_url: String,
@@ -232,40 +230,6 @@ impl Cluster {
     /// When it does not serve in time.
     pub async fn start_postgres(&self) -> anyhow::Result<()> {
         Ok(self.stack.lock().await.postgres_mut().context("no Postgres")?.start().await?)
-    }
-
-    /// Starts processes again that ended by themselves, until it is told to stop.
-    pub async fn supervise(&self, stop: CancellationToken) {
-        while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
-            for member in &self.members {
-                let Some(mut life) = member.try_life() else { continue };
-                let Some((was_at_work, last)) = member.fell(&mut life) else { continue };
-                self.note(format!("{} ended by itself: {last}", member.name));
-                if was_at_work {
-                    let what = format!("{} ended by itself while it was at work: {last}", member.name);
-                    self.events().findings.push(what);
-                } else {
-                    self.events().false_starts += 1;
-                }
-                if let Err(error) = member.start(&mut life).await {
-                    self.events().findings.push(format!("{error:#}"));
-                }
-            }
-        }
-    }
-
-    /// Every line of a program's log that tells of a panic.
-    #[must_use]
-    pub fn panics(&self) -> Vec<String> {
-        let logs = std::fs::read_dir(&self.directory).into_iter().flatten().flatten();
-        let logs = logs.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "log"));
-        let panics = logs.flat_map(|entry| {
-            let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let lines: Vec<_> = text.lines().filter(|line| line.contains("panicked")).map(str::to_owned).collect();
-            lines.into_iter().map(move |line| format!("{name}: {line}"))
-        });
-        panics.collect()
     }
 
     /// Ends everything.

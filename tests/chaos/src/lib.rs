@@ -20,6 +20,7 @@ pub mod refunds;
 pub mod report;
 pub mod rest;
 pub mod shelf;
+pub mod supervisor;
 pub mod wire;
 
 use std::path::PathBuf;

@@ -73,18 +73,7 @@ async fn serve_again(market: &Arc<Market>, give_up: Instant) -> Vec<String> {
     for (ingress, product) in (0..INGRESSES).flat_map(|ingress| market.products.iter().map(move |one| (ingress, *one)))
     {
         let mut attempt = 0;
-        loop {
-            let customer = format!("probe-{ingress}-{product}-{attempt}");
-            let asked = Asked::Hold { product, quantity: 1, customer: customer.clone() };
-            ask(market, ingress, asked, None, Prefer::Nothing).await;
-            let is_probe = |asked: &Asked| matches!(asked, Asked::Hold { customer: name, .. } if *name == customer);
-            let exchanges = market.journal.exchanges();
-            let last = exchanges.iter().rev().find(|exchange| is_probe(&exchange.asked));
-            if last.is_some_and(|exchange| exchange.outcome().is_some()) {
-                break;
-            }
-            let told = last.map(|exchange| format!("{:?}", exchange.told)).unwrap_or_default();
-            drop(exchanges);
+        while let Err(told) = serves(market, ingress, product, attempt).await {
             if Instant::now() >= give_up {
                 silent.push(format!("ingress {ingress} does not serve product {product} again: {told}"));
                 break;
@@ -94,6 +83,14 @@ async fn serve_again(market: &Arc<Market>, give_up: Instant) -> Vec<String> {
         }
     }
     silent
+}
+
+/// Whether an ingress gives a hold's outcome; else what it told.
+async fn serves(market: &Market, ingress: usize, product: i64, attempt: usize) -> Result<(), String> {
+    let asked = Asked::Hold { product, quantity: 1, customer: format!("probe-{ingress}-{product}-{attempt}") };
+    let number = ask(market, ingress, asked, None, Prefer::Nothing).await;
+    let exchange = &market.journal.exchanges()[number];
+    exchange.outcome().map(|_| ()).ok_or_else(|| format!("{:?}", exchange.told))
 }
 
 /// Asks for everything that was accepted and has no end.
@@ -169,9 +166,7 @@ async fn deliver_again(market: &Arc<Market>) {
 /// What is not at rest now.
 async fn look(market: &Market) -> anyhow::Result<Vec<String>> {
     let mut restless = Vec::new();
-    let exchanges = market.journal.exchanges();
-    let open = exchanges.iter().filter(|exchange| exchange.is_open()).count();
-    drop(exchanges);
+    let open = market.journal.exchanges().iter().filter(|exchange| exchange.is_open()).count();
     if open > 0 {
         restless.push(format!("{open} accepted requests have no end"));
     }

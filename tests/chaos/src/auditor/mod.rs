@@ -94,3 +94,6 @@ pub fn audit(evidence: &Evidence<'_>) -> Findings {
     stock::check(evidence, &mut findings);
     findings
 }
+
+#[cfg(test)]
+mod tests;
