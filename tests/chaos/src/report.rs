@@ -1,6 +1,6 @@
 //! What a run amounts to, in numbers and in findings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -21,6 +21,8 @@ pub struct Report {
     pub accepted: usize,
     /// Of those, how many ended in a 404 because NATS lost its store.
     pub wiped: usize,
+    /// Of those, how many repeated one that was accepted already, and were given a request of their own all the same.
+    pub split: usize,
     /// Requests that were refused.
     pub refused: usize,
     /// Requests that were told to come again.
@@ -74,6 +76,7 @@ impl Report {
                 Ok(_) => self.unavailable += 1,
             }
         }
+        self.split = split(exchanges);
         effects.sort_unstable();
         self.longest_pause = effects.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
     }
@@ -84,7 +87,7 @@ impl Report {
         let [holds, orders, paid, payments, refunds] = self.rows;
         json!({
             "seed": self.seed, "operations": self.operations, "done": self.done, "accepted": self.accepted,
-            "wiped": self.wiped, "refused": self.refused, "unavailable": self.unavailable, "unknown": self.unknown,
+            "wiped": self.wiped, "split": self.split, "refused": self.refused, "unavailable": self.unavailable, "unknown": self.unknown,
             "faults": self.faults, "false_starts": self.false_starts,
             "longest_pause_ms": millis(self.longest_pause), "longest_answer_ms": millis(self.longest_answer),
             "to_rest_ms": millis(self.to_rest),
@@ -103,6 +106,20 @@ impl Report {
         let timeline = self.timeline.iter().map(|(at, what)| format!("  {:7.3} {what}\n", at.as_secs_f64()));
         findings.chain(timeline).collect()
     }
+}
+
+/// A repeat of what was accepted is given the same request, as long as NATS remembers whose the key is. Forgetting it
+/// does no harm, so this is no finding; but it should be rare.
+fn split(exchanges: &[Exchange]) -> usize {
+    let mut first: HashMap<(&str, &Asked), (Instant, &str)> = HashMap::new();
+    let mut split = 0;
+    for exchange in exchanges.iter().filter(|exchange| exchange.is_accepted()) {
+        let (Some(key), Ok(reply)) = (&exchange.key, &exchange.told) else { continue };
+        let id = reply.body["request_id"].as_str().unwrap_or_default();
+        let (answered, first) = *first.entry((key, &exchange.asked)).or_insert((exchange.answered, id));
+        split += usize::from(first != id && answered < exchange.sent);
+    }
+    split
 }
 
 fn millis(duration: Duration) -> u64 {
