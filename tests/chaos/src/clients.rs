@@ -73,10 +73,10 @@ impl Client {
 
     async fn perform(&mut self, operation: Operation) -> bool {
         match operation {
-            Operation::Hold { product, quantity, keyed, prefer } => {
+            Operation::Hold { product, quantity, keyed, twice, prefer } => {
                 let product = self.market.products[product];
                 let asked = Asked::Hold { product, quantity, customer: self.fresh("customer") };
-                self.ask(asked, self.key(keyed), prefer).await
+                if twice { self.ask_twice(asked, prefer).await } else { self.ask(asked, self.key(keyed), prefer).await }
             }
             Operation::Release { keyed } => {
                 let Some(hold) = self.market.shelf.hold(&mut self.rng) else { return true };
@@ -104,6 +104,14 @@ impl Client {
         self.market.journal.exchanges()[number].told.is_ok()
     }
 
+    /// Asks two ingresses for the same at once, under one key.
+    async fn ask_twice(&self, asked: Asked, prefer: Prefer) -> bool {
+        let key = self.key(true);
+        let again = ask(&self.market, 1, asked.clone(), key.clone(), prefer);
+        let (first, _) = tokio::join!(ask(&self.market, 0, asked, key, prefer), again);
+        self.market.journal.exchanges()[first].told.is_ok()
+    }
+
     async fn pay(&mut self, payment: Payment) -> bool {
         let Some((order, amount)) = self.payable(payment) else { return true };
         let amount_minor = match payment {
@@ -112,10 +120,12 @@ impl Client {
         };
         let succeeded = payment != Payment::Failure;
         let notice = Notice { order, payment: self.fresh("pay"), succeeded, amount_minor };
+        if payment == Payment::Duplicate {
+            return self.ask_twice(Asked::Pay(notice), Prefer::Nothing).await;
+        }
         let (first, second) = (self.fresh("evt"), self.fresh("evt-again"));
-        let was_answered = self.ask(Asked::Pay(notice.clone()), Some(first.clone()), Prefer::Nothing).await;
+        let was_answered = self.ask(Asked::Pay(notice.clone()), Some(first), Prefer::Nothing).await;
         let again = match payment {
-            Payment::Duplicate => (notice, first),
             Payment::OtherKey => (notice, second),
             Payment::Reordered => (Notice { succeeded: false, ..notice }, second),
             _ => return was_answered,

@@ -29,7 +29,7 @@ pub enum Payment {
     Success,
     /// Says that paying an order failed.
     Failure,
-    /// Says the same twice, under one key.
+    /// Says the same twice at once, under one key.
     Duplicate,
     /// Says the same twice, under two keys.
     OtherKey,
@@ -63,6 +63,8 @@ pub enum Operation {
         quantity: i64,
         /// With an idempotency key.
         keyed: bool,
+        /// To both ingresses at once, as an impatient client does; only with a key.
+        twice: bool,
         /// How to wait.
         prefer: Prefer,
     },
@@ -105,7 +107,8 @@ impl Operation {
         match rng.random_range(0..100) {
             0..30 => {
                 let quantity = rng.random_range(1..=QUANTITY_MAX);
-                Self::Hold { product, quantity, keyed, prefer: draw_prefer(rng) }
+                let twice = keyed && rng.random_bool(0.2);
+                Self::Hold { product, quantity, keyed, twice, prefer: draw_prefer(rng) }
             }
             30..36 => Self::Release { keyed },
             36..52 => Self::Order { keyed, prefer: draw_prefer(rng) },
