@@ -126,6 +126,9 @@ impl Client {
         let (first, second) = (self.fresh("evt"), self.fresh("evt-again"));
         let was_answered = self.ask(Asked::Pay(notice.clone()), Some(first), Prefer::Nothing).await;
         let again = match payment {
+            Payment::BeforeOrder => {
+                return self.ask(Asked::Order { hold: notice.order }, None, Prefer::Nothing).await;
+            }
             Payment::OtherKey => (notice, second),
             Payment::Reordered => (Notice { succeeded: false, ..notice }, second),
             _ => return was_answered,
@@ -137,7 +140,7 @@ impl Client {
     fn payable(&mut self, payment: Payment) -> Option<(String, Option<i64>)> {
         let shelf = &self.market.shelf;
         if payment == Payment::BeforeOrder {
-            return shelf.hold(&mut self.rng).map(|hold| (hold, None));
+            return shelf.youngest_hold().map(|hold| (hold, None));
         }
         shelf.order(&mut self.rng).map(|order| (order.id, Some(order.amount_minor)))
     }

@@ -35,7 +35,7 @@ pub enum Payment {
     OtherKey,
     /// Says first that it succeeded, then that it failed.
     Reordered,
-    /// Says that a hold was paid which nobody has ordered.
+    /// Says that a hold was paid which nobody has ordered; then it is ordered.
     BeforeOrder,
     /// Says that another amount was paid than the order costs.
     WrongAmount,

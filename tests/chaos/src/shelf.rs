@@ -67,6 +67,11 @@ impl Shelf {
         pick(&self.known().holds, rng)
     }
 
+    /// The youngest hold, which probably nobody has ordered yet.
+    pub fn youngest_hold(&self) -> Option<String> {
+        self.known().holds.back().cloned()
+    }
+
     /// Some order, whatever has become of it.
     pub fn order(&self, rng: &mut StdRng) -> Option<KnownOrder> {
         pick(&self.known().orders, rng)

@@ -19,11 +19,7 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
                 let id = outcome.body["hold_id"].as_str().unwrap_or_default();
                 let maker = (customer.as_str(), exchange.key.as_deref());
                 let first = *makers.entry(id).or_insert(maker);
-                findings.check(
-                    first == maker && (maker.1.is_some() || first.0 == maker.0),
-                    "I4: one hold, two requests",
-                    || format!("{id}: {first:?} and {maker:?}"),
-                );
+                findings.check(first == maker, "I4: one hold, two requests", || format!("{id}: {first:?}, {maker:?}"));
             }
             Asked::Hold { quantity, .. } => {
                 let available = outcome.body["available_stock"].as_i64();

@@ -1,6 +1,6 @@
 //! Payments: none that was answered is lost (I8), and each did what its answer says.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::tables::PaymentRow;
 use super::{Evidence, Findings};
@@ -25,6 +25,7 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
         }
     }
     orders(evidence, findings);
+    parked_then_ordered(evidence, findings);
 }
 
 /// A webhook's answer is true.
@@ -93,5 +94,27 @@ fn orders(evidence: &Evidence<'_>, findings: &mut Findings) {
         };
         findings
             .check(order.refund_status == refund_status, "an order's refund", || format!("{order:?}: {payments:?}"));
+    }
+}
+
+/// A payment that waits for its order is applied in the step that makes the order, whose own response shows it.
+fn parked_then_ordered(evidence: &Evidence<'_>, findings: &mut Findings) {
+    let mut parked: HashSet<&str> = HashSet::new();
+    let mut disputed: HashSet<&str> = HashSet::new();
+    for exchange in evidence.exchanges {
+        let Asked::Pay(notice) = &exchange.asked else { continue };
+        if !notice.succeeded || notice.amount_minor.is_some() {
+            disputed.insert(&notice.order);
+        } else if exchange.outcome().is_some_and(|outcome| outcome.body["result"] == "parked") {
+            parked.insert(&notice.order);
+        }
+    }
+    for exchange in evidence.exchanges {
+        let (Asked::Order { hold }, Some(outcome)) = (&exchange.asked, exchange.outcome()) else { continue };
+        if outcome.status == 201 && parked.contains(hold.as_str()) && !disputed.contains(hold.as_str()) {
+            findings.check(outcome.body["status"] == "paid", "an order of a payment that waited", || {
+                format!("{hold}: {}", outcome.body)
+            });
+        }
     }
 }

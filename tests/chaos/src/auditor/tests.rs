@@ -218,3 +218,13 @@ fn a_failure_and_a_text_that_is_no_json_are_found() {
     story.exchanges.last_mut().unwrap().told.as_mut().unwrap().body = Value::Null;
     assert!(story.rules().contains(&"form of an answer"));
 }
+
+#[test]
+fn an_order_that_does_not_show_the_payment_that_waited_for_it_is_found() {
+    let mut story = Story::new();
+    let Asked::Pay(notice) = &mut story.exchanges[3].asked else { panic!("no webhook") };
+    notice.amount_minor = None;
+    let reply = story.exchanges[3].told.as_mut().unwrap();
+    (reply.status, reply.body) = (202, json!({"result": "parked"}));
+    assert_eq!(story.rules(), ["an order of a payment that waited"]);
+}
