@@ -29,6 +29,9 @@ struct Program {
     /// Tells how many answers of each kind there were.
     #[arg(long)]
     answers: bool,
+    /// Tells what was done to the deployment, also when there are no findings.
+    #[arg(long)]
+    timeline: bool,
 }
 
 #[tokio::main]
@@ -47,6 +50,9 @@ async fn main() -> anyhow::Result<ExitCode> {
             _ = tokio::signal::ctrl_c() => return Ok(ExitCode::FAILURE),
         };
         print!("{}", report.told());
+        if program.timeline && report.findings.is_empty() {
+            print!("{}", report.timeline());
+        }
         if program.answers {
             println!("{:#?}", report.kinds);
         }

@@ -35,6 +35,8 @@ pub struct Report {
     pub false_starts: usize,
     /// The longest time without an effect that a client was told of at once.
     pub longest_pause: Duration,
+    /// When that began, since the clients did.
+    pub pause_at: Duration,
     /// The longest time that an answer took.
     pub longest_answer: Duration,
     /// From the end of the faults until all was at rest.
@@ -78,7 +80,8 @@ impl Report {
         }
         self.split = split(exchanges);
         effects.sort_unstable();
-        self.longest_pause = effects.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
+        let pauses = effects.windows(2).map(|pair| (pair[1] - pair[0], pair[0] - begin));
+        (self.longest_pause, self.pause_at) = pauses.max().unwrap_or_default();
     }
 
     /// The run in one line.
@@ -89,7 +92,8 @@ impl Report {
             "seed": self.seed, "operations": self.operations, "done": self.done, "accepted": self.accepted,
             "wiped": self.wiped, "split": self.split, "refused": self.refused, "unavailable": self.unavailable, "unknown": self.unknown,
             "faults": self.faults, "false_starts": self.false_starts,
-            "longest_pause_ms": millis(self.longest_pause), "longest_answer_ms": millis(self.longest_answer),
+            "longest_pause_ms": millis(self.longest_pause), "pause_at_ms": millis(self.pause_at),
+            "longest_answer_ms": millis(self.longest_answer),
             "to_rest_ms": millis(self.to_rest),
             "rows": {"holds": holds, "orders": orders, "paid": paid, "payments": payments, "refund_requests": refunds},
             "findings": self.findings.len(),
@@ -99,12 +103,15 @@ impl Report {
     /// The findings as lines for people, with what was done to the cluster.
     #[must_use]
     pub fn told(&self) -> String {
-        if self.findings.is_empty() {
-            return String::new();
-        }
         let findings = self.findings.iter().map(|finding| format!("seed {}: {finding}\n", self.seed));
-        let timeline = self.timeline.iter().map(|(at, what)| format!("  {:7.3} {what}\n", at.as_secs_f64()));
-        findings.chain(timeline).collect()
+        let timeline = if self.findings.is_empty() { String::new() } else { self.timeline() };
+        findings.chain([timeline]).collect()
+    }
+
+    /// What was done to the cluster, as lines for people.
+    #[must_use]
+    pub fn timeline(&self) -> String {
+        self.timeline.iter().map(|(at, what)| format!("  {:7.3} {what}\n", at.as_secs_f64())).collect()
     }
 }
 
