@@ -1,5 +1,7 @@
 //! A client of the HTTP contract.
 
+use std::time::Duration;
+
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -11,8 +13,10 @@ pub struct Answer {
     pub status: StatusCode,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body, null when there is none.
+    /// The body, null when there is none or when it is not JSON.
     pub body: Value,
+    /// The body as it came.
+    pub text: String,
 }
 
 impl Answer {
@@ -53,6 +57,14 @@ impl Client {
         Self { http: reqwest::Client::new(), base: base.to_owned() }
     }
 
+    /// This client, giving a request up after that long.
+    ///
+    /// # Errors
+    /// When the machine has no room for another client.
+    pub fn with_timeout(self, timeout: Duration) -> reqwest::Result<Self> {
+        Ok(Self { http: reqwest::Client::builder().timeout(timeout).build()?, ..self })
+    }
+
     /// Sends a request as it is.
     ///
     /// # Errors
@@ -73,8 +85,9 @@ impl Client {
         }
         let response = request.send().await?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = serde_json::from_slice(&response.bytes().await?).unwrap_or_default();
-        Ok(Answer { status, headers, body })
+        let text = String::from_utf8_lossy(&response.bytes().await?).into_owned();
+        let body = serde_json::from_str(&text).unwrap_or_default();
+        Ok(Answer { status, headers, body, text })
     }
 
     /// Sends a request as it is.

@@ -1,7 +1,7 @@
 //! Holdfast's programs as processes, as an operator runs them.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::OnceLock;
 
 use nix::sys::signal::{Signal, kill};
@@ -19,19 +19,25 @@ pub fn program(name: &str) -> PathBuf {
     PROGRAMS.get_or_init(build).join(name)
 }
 
-/// `cargo test` builds the programs of other packages only by the way, so they are asked for. The test binary lies in
-/// `target/<profile>/deps`, the programs beside that.
+/// `cargo test` builds the programs of other packages only by the way, so they are asked for. A test binary lies in
+/// `target/<profile>/deps`, the programs above that.
 fn build() -> PathBuf {
-    let test = std::env::current_exe().unwrap_or_default();
-    let profile_dir = test.parent().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
+    let running = std::env::current_exe().unwrap_or_default();
+    let beside = running.parent().map(Path::to_owned).unwrap_or_default();
+    let profile_dir = if beside.ends_with("deps") { beside.join("..") } else { beside };
+    let profile_dir = profile_dir.canonicalize().unwrap_or_default();
     let profile = match profile_dir.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
         Some(profile) => profile,
     };
+    // The toolchain that built this, also when it was not started by cargo: `<toolchain>/bin/cargo`. Dependencies name
+    // toolchains of their own for their directories.
+    let toolchain = Path::new(env!("CARGO")).ancestors().nth(2).and_then(Path::file_name).unwrap_or_default();
     let target_dir = profile_dir.parent().map(Path::to_owned).unwrap_or_default();
     let status = std::process::Command::new(env!("CARGO"))
         .args(["build", "--workspace", "--bins", "--locked", "--quiet", "--profile", profile, "--target-dir"])
         .arg(target_dir)
+        .env("RUSTUP_TOOLCHAIN", toolchain)
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .status();
     assert!(status.is_ok_and(|status| status.success()), "the programs could not be built");
@@ -112,6 +118,11 @@ impl Process {
     pub fn signal(&self, signal: Signal) {
         let sent = kill(Pid::from_raw(self.pid().cast_signed()), signal);
         assert!(sent.is_ok(), "{signal} was not sent: {sent:?}");
+    }
+
+    /// How it ended, if it has.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
     }
 
     /// Waits until it has ended, and says whether it ended well.

@@ -1,0 +1,112 @@
+//! The tables at one moment, as plain rows.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, PgPool};
+
+/// A row of `products`.
+#[derive(Clone, Debug, FromRow)]
+#[allow(missing_docs)]
+pub struct ProductRow {
+    pub product_id: i64,
+    pub total_stock: i64,
+    pub available_stock: i64,
+    pub held_stock: i64,
+    pub sold_stock: i64,
+    pub holds_count: i64,
+    pub hold_sequence: i64,
+}
+
+/// A row of `holds`.
+#[derive(Clone, Debug, FromRow)]
+#[allow(missing_docs)]
+pub struct HoldRow {
+    pub hold_id: String,
+    pub product_id: i64,
+    pub quantity: i64,
+    pub customer_id: Option<String>,
+    pub status: String,
+    pub sequence: i64,
+    pub expires_at: DateTime<Utc>,
+}
+
+/// A row of `orders`.
+#[derive(Clone, Debug, FromRow)]
+#[allow(missing_docs)]
+pub struct OrderRow {
+    pub order_id: String,
+    pub product_id: i64,
+    pub quantity: i64,
+    pub amount_minor: i64,
+    pub status: String,
+    pub payment_id: Option<String>,
+    pub refund_status: String,
+}
+
+/// A row of `payments`.
+#[derive(Clone, Debug, FromRow)]
+#[allow(missing_docs)]
+pub struct PaymentRow {
+    pub order_id: String,
+    pub payment_id: String,
+    pub succeeded: bool,
+    pub amount_minor: Option<i64>,
+    pub state: String,
+    pub refund_reason: Option<String>,
+}
+
+/// The tables at one moment.
+#[derive(Debug, Default)]
+pub struct Tables {
+    /// By id.
+    pub products: BTreeMap<i64, ProductRow>,
+    /// By id.
+    pub holds: HashMap<String, HoldRow>,
+    /// By id.
+    pub orders: HashMap<String, OrderRow>,
+    /// By order and payment.
+    pub payments: HashMap<(String, String), PaymentRow>,
+    /// The outcomes of restocks, by the hash of their key, in hexadecimal.
+    pub restocks: HashMap<String, String>,
+}
+
+impl Tables {
+    /// Reads them, as of one moment.
+    ///
+    /// # Errors
+    /// When Postgres fails.
+    pub async fn read(pool: &PgPool) -> sqlx::Result<Self> {
+        let mut one_moment = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        let products: Vec<ProductRow> = sqlx::query_as("SELECT * FROM products").fetch_all(&mut *one_moment).await?;
+        let holds: Vec<HoldRow> = sqlx::query_as(
+            "SELECT hold_id::text, product_id, quantity::bigint, customer_id, status::text, sequence, expires_at FROM holds",
+        )
+        .fetch_all(&mut *one_moment)
+        .await?;
+        let orders: Vec<OrderRow> = sqlx::query_as(
+            "SELECT order_id::text, product_id, quantity::bigint, amount_minor, status::text, payment_id,
+                 refund_status::text FROM orders",
+        )
+        .fetch_all(&mut *one_moment)
+        .await?;
+        let payments: Vec<PaymentRow> = sqlx::query_as(
+            "SELECT order_id::text, payment_id, succeeded, amount_minor, state::text, refund_reason::text FROM payments",
+        )
+        .fetch_all(&mut *one_moment)
+        .await?;
+        let restocks: Vec<(String, String)> = sqlx::query_as(
+            "SELECT encode(key_hash, 'hex'), outcomes.outcome::text FROM idempotency_keys
+             JOIN outcomes USING (slot, request_id) WHERE endpoint = 3",
+        )
+        .fetch_all(&mut *one_moment)
+        .await?;
+        Ok(Self {
+            products: products.into_iter().map(|row| (row.product_id, row)).collect(),
+            holds: holds.into_iter().map(|row| (row.hold_id.clone(), row)).collect(),
+            orders: orders.into_iter().map(|row| (row.order_id.clone(), row)).collect(),
+            payments: payments.into_iter().map(|row| ((row.order_id.clone(), row.payment_id.clone()), row)).collect(),
+            restocks: restocks.into_iter().collect(),
+        })
+    }
+}

@@ -1,0 +1,230 @@
+//! The auditor finds what it is there for: each test makes a small true story false in one place.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::tables::{HoldRow, OrderRow, PaymentRow, ProductRow};
+use super::*;
+use crate::record::{Asked, End, Notice, Reply};
+
+/// A hold that was ordered and paid, and one that was released, of a product of 10.
+struct Story {
+    begun: Instant,
+    exchanges: Vec<Exchange>,
+    tables: Tables,
+    refunds: Vec<RefundRequest>,
+    wipes: Vec<(Instant, Instant)>,
+}
+
+fn exchange(begun: Instant, asked: Asked, key: Option<&str>, status: u16, body: Value) -> Exchange {
+    let location = match (&asked, status) {
+        (_, 202) => body["status_url"].as_str().unwrap_or_default().to_owned(),
+        (Asked::Hold { .. }, 201) => format!("/api/holds/{}", body["hold_id"].as_str().unwrap()),
+        (Asked::Order { .. }, 201) => format!("/api/orders/{}", body["order_id"].as_str().unwrap()),
+        _ => String::new(),
+    };
+    let content_type = if status < 400 { "application/json" } else { "application/problem+json" }.to_owned();
+    let (text, has_retry_after) = (body.to_string(), matches!(status, 202 | 503));
+    let told = Ok(Reply { status, body, text, replayed: false, location, content_type, has_retry_after });
+    let (key, ends, places) = (key.map(str::to_owned), Vec::new(), Vec::new());
+    Exchange { asked, key, ingress: 0, sent: begun, told, answered: begun, ends, places }
+}
+
+fn hold_row(id: &str, quantity: i64, sequence: i64, status: &str) -> HoldRow {
+    let expires_at = "2026-01-01T00:00:03Z".parse().unwrap();
+    let customer_id = Some(format!("customer-{id}"));
+    HoldRow { hold_id: id.into(), product_id: 1, quantity, customer_id, status: status.into(), sequence, expires_at }
+}
+
+fn hold_told(begun: Instant, row: &HoldRow) -> Exchange {
+    let customer = row.customer_id.clone().unwrap();
+    let body = json!({"hold_id": row.hold_id, "product_id": 1, "quantity": row.quantity, "customer_id": customer,
+        "status": "active", "expires_at": "2026-01-01T00:00:03Z", "sequence": row.sequence});
+    let asked = Asked::Hold { product: 1, quantity: row.quantity, customer };
+    exchange(begun, asked, Some(&format!("key-{}", row.hold_id)), 201, body)
+}
+
+impl Story {
+    fn new() -> Self {
+        let begun = Instant::now();
+        let later = |seconds| begun + Duration::from_secs(seconds);
+        let (paid, released) = (hold_row("a", 2, 1, "consumed"), hold_row("b", 3, 2, "released"));
+        let order = json!({"order_id": "a", "hold_id": "a", "product_id": 1, "quantity": 2, "amount_minor": 20,
+            "status": "pending_payment"});
+        let notice = Notice { order: "a".into(), payment: "p".into(), succeeded: true, amount_minor: Some(20) };
+        let processed = json!({"result": "processed", "order_id": "a", "order_status": "paid"});
+        let exchanges = vec![
+            hold_told(later(0), &paid),
+            hold_told(later(1), &released),
+            exchange(later(2), Asked::Order { hold: "a".into() }, None, 201, order),
+            exchange(later(3), Asked::Pay(notice), Some("evt"), 200, processed),
+            exchange(later(4), Asked::Release { hold: "b".into() }, None, 200, json!({"status": "released"})),
+        ];
+        let mut tables = Tables::default();
+        let product = ProductRow {
+            product_id: 1,
+            total_stock: 10,
+            available_stock: 8,
+            held_stock: 0,
+            sold_stock: 2,
+            holds_count: 0,
+            hold_sequence: 2,
+        };
+        tables.products.insert(1, product);
+        tables.holds.extend([paid, released].map(|row| (row.hold_id.clone(), row)));
+        let order = OrderRow {
+            order_id: "a".into(),
+            product_id: 1,
+            quantity: 2,
+            amount_minor: 20,
+            status: "paid".into(),
+            payment_id: Some("p".into()),
+            refund_status: "none".into(),
+        };
+        tables.orders.insert("a".into(), order);
+        let payment = PaymentRow {
+            order_id: "a".into(),
+            payment_id: "p".into(),
+            succeeded: true,
+            amount_minor: Some(20),
+            state: "applied".into(),
+            refund_reason: None,
+        };
+        tables.payments.insert(("a".into(), "p".into()), payment);
+        Self { begun, exchanges, tables, refunds: Vec::new(), wipes: Vec::new() }
+    }
+
+    fn rules(&self) -> Vec<&'static str> {
+        let evidence = Evidence {
+            begun: self.begun,
+            exchanges: &self.exchanges,
+            reads: &[],
+            tables: &self.tables,
+            refunds: &self.refunds,
+            wipes: &self.wipes,
+            products: &[(1, 10)],
+        };
+        audit(&evidence).by_rule.into_keys().collect()
+    }
+
+    fn accept(&mut self, end: Option<End>) {
+        let (customer, at) = ("customer-c".to_owned(), self.begun + Duration::from_secs(5));
+        let body = json!({"status": "queued", "position": 3, "status_url": "/api/requests/c?seq=9"});
+        let asked = Asked::Hold { product: 1, quantity: 1, customer };
+        let mut accepted = exchange(at, asked, None, 202, body);
+        accepted.ends.extend(end.map(|end| (at + Duration::from_secs(1), end)));
+        self.exchanges.push(accepted);
+    }
+}
+
+#[test]
+fn a_true_story_has_no_findings() {
+    assert_eq!(Story::new().rules(), Vec::<&str>::new());
+}
+
+#[test]
+fn a_hold_that_was_told_and_is_lost_is_found() {
+    let mut story = Story::new();
+    story.tables.holds.remove("b");
+    assert!(story.rules().contains(&"I5: a hold that was told"));
+    assert!(story.rules().contains(&"sequences without gaps"));
+}
+
+#[test]
+fn units_sold_twice_are_found() {
+    let mut story = Story::new();
+    story.tables.products.get_mut(&1).unwrap().available_stock = 10;
+    assert_eq!(story.rules(), ["I1: total, available, held, sold, holds"]);
+}
+
+#[test]
+fn holds_out_of_order_are_found() {
+    let mut story = Story::new();
+    for (id, sequence) in [("a", 2), ("b", 1)] {
+        story.tables.holds.get_mut(id).unwrap().sequence = sequence;
+    }
+    for exchange in &mut story.exchanges[..2] {
+        let reply = exchange.told.as_mut().unwrap();
+        reply.body["sequence"] = json!(3 - reply.body["sequence"].as_i64().unwrap());
+    }
+    assert_eq!(story.rules(), ["I6: order of holds"]);
+}
+
+#[test]
+fn a_second_effect_of_one_request_is_found() {
+    let mut story = Story::new();
+    let twice = HoldRow { customer_id: Some("customer-b".into()), ..hold_row("c", 3, 3, "expired") };
+    story.tables.products.get_mut(&1).unwrap().hold_sequence = 3;
+    story.tables.holds.insert("c".into(), twice);
+    assert_eq!(story.rules(), ["I4: one request, two holds"]);
+}
+
+#[test]
+fn two_answers_under_one_key_are_found() {
+    let mut story = Story::new();
+    let mut repeat = story.exchanges[3].clone();
+    repeat.told.as_mut().unwrap().text.push(' ');
+    repeat.told.as_mut().unwrap().replayed = true;
+    story.exchanges.push(repeat.clone());
+    assert_eq!(story.rules(), ["I4: a duplicate webhook's answer"]);
+    repeat.told.as_mut().unwrap().replayed = false;
+    story.exchanges.push(repeat);
+    assert!(story.rules().contains(&"I4: two originals under one key"));
+}
+
+#[test]
+fn a_paid_order_that_is_no_longer_paid_is_found() {
+    let mut story = Story::new();
+    let order = story.tables.orders.get_mut("a").unwrap();
+    (order.status, order.payment_id) = ("cancelled".into(), None);
+    assert!(story.rules().contains(&"I3: paid is final"));
+}
+
+#[test]
+fn a_payment_that_was_answered_and_is_lost_is_found() {
+    let mut story = Story::new();
+    story.tables.payments.clear();
+    assert!(story.rules().contains(&"I8: a payment that was answered"));
+}
+
+#[test]
+fn an_accepted_request_has_an_end_unless_the_log_was_lost_after_it() {
+    let mut story = Story::new();
+    story.accept(None);
+    assert_eq!(story.rules(), ["accepted request without an end"]);
+    let mut story = Story::new();
+    story.accept(Some(End::Gone));
+    assert_eq!(story.rules(), ["accepted request answered 404"]);
+    let wiped = story.begun + Duration::from_secs(6);
+    story.wipes.push((wiped, wiped));
+    assert_eq!(story.rules(), Vec::<&str>::new());
+}
+
+#[test]
+fn a_refund_that_nobody_is_owed_is_found() {
+    let mut story = Story::new();
+    let body = json!({"refund_id": "r", "order_id": "a", "payment_id": "p"}).to_string();
+    story.refunds.push(RefundRequest { id: "r".into(), body, is_accepted: true });
+    assert_eq!(story.rules(), ["a refund that nobody is owed"]);
+}
+
+#[test]
+fn a_failure_and_a_text_that_is_no_json_are_found() {
+    let mut story = Story::new();
+    let problem = json!({"type": "t", "title": "t", "detail": "d", "code": "internal_error", "status": 500});
+    story.exchanges.push(exchange(story.begun, Asked::Release { hold: "b".into() }, None, 500, problem));
+    assert_eq!(story.rules(), ["failure"]);
+    story.exchanges.last_mut().unwrap().told.as_mut().unwrap().body = Value::Null;
+    assert!(story.rules().contains(&"form of an answer"));
+}
+
+#[test]
+fn an_order_that_does_not_show_the_payment_that_waited_for_it_is_found() {
+    let mut story = Story::new();
+    let Asked::Pay(notice) = &mut story.exchanges[3].asked else { panic!("no webhook") };
+    notice.amount_minor = None;
+    let reply = story.exchanges[3].told.as_mut().unwrap();
+    (reply.status, reply.body) = (202, json!({"result": "parked"}));
+    assert_eq!(story.rules(), ["an order of a payment that waited"]);
+}

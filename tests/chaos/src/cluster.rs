@@ -1,0 +1,245 @@
+//! A whole deployment for one run: a Postgres and a NATS of its own, two ingresses, three workers, a shop that takes
+//! refund requests. Real programs, started as an operator would, and started again when they fall.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use holdfast_common::schema;
+use holdfast_stack::{Sources, Stack, StackOptions};
+use holdfast_tests::{ADMIN_TOKEN, Client, WEBHOOK_SECRET};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
+
+use crate::member::{Member, Role};
+use crate::refunds::Receiver;
+
+/// How many ingresses there are.
+pub const INGRESSES: usize = 2;
+/// How many workers there are.
+pub const WORKERS: usize = 3;
+/// The prefix of its names in NATS.
+pub const PREFIX: &str = "chaos";
+
+/// Short times, so that much comes due in a run.
+const SETTINGS: [(&str, &str); 10] = [
+    ("NATS_PREFIX", PREFIX),
+    ("PARTITIONS", "4"),
+    ("LOG_MAX_MB", "256"),
+    ("PORT", "0"),
+    ("LISTEN_ADDRESS", "127.0.0.1"),
+    ("ADMIN_TOKEN", ADMIN_TOKEN),
+    ("WEBHOOK_SECRETS", WEBHOOK_SECRET),
+    ("HOLD_EXPIRY_SECONDS", "3"),
+    ("ORDER_PAYMENT_SECONDS", "4"),
+    ("REQUEST_WAIT_MS", "1500"),
+];
+/// How long a worker's partition stays its own without a sign of life.
+pub const LEASE: Duration = Duration::from_millis(1500);
+/// How long the auditor waits for a connection.
+const ACQUIRE_WAIT: Duration = Duration::from_secs(5);
+
+/// What happened to the cluster that nobody asked of its programs.
+#[derive(Debug, Default)]
+pub struct Events {
+    /// Faults, with the time since the start of the run.
+    pub timeline: Vec<(Duration, String)>,
+    /// When NATS lost its store: from its end to its return.
+    pub wipes: Vec<(Instant, Instant)>,
+    /// How often a process ended by itself before it had begun its work.
+    pub false_starts: usize,
+    /// What should not have happened at all.
+    pub findings: Vec<String>,
+}
+
+/// The running deployment. Dropping it kills it.
+#[derive(Debug)]
+pub struct Cluster {
+    /// Its processes: the ingresses first, then the workers.
+    pub members: Vec<Member>,
+    /// The shop.
+    pub refunds: Receiver,
+    /// Held by whoever has NATS down.
+    pub nats_down: tokio::sync::Mutex<()>,
+    /// Held by whoever has Postgres down.
+    pub postgres_down: tokio::sync::Mutex<()>,
+    /// Where it keeps its data and logs.
+    pub directory: PathBuf,
+    stack: tokio::sync::Mutex<Stack>,
+    database_url: String,
+    nats_url: String,
+    /// When it was there.
+    pub begun: Instant,
+    events: Mutex<Events>,
+}
+
+impl Cluster {
+    /// Starts it in a directory of its own, and waits until the ingresses listen.
+    ///
+    /// # Errors
+    /// When a part does not start.
+    pub async fn start(directory: &Path, seed: u64) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(directory)?;
+        let sources = Sources { database_url: None, nats_url: None, ..Sources::from_env() };
+        let stack = Stack::start(StackOptions { data_dir: directory.to_owned(), sources }, &|_| ()).await?;
+        let (database_url, nats_url) = (stack.database_url().to_owned(), stack.nats_url().to_owned());
+        let pool = PgPool::connect(&database_url).await?;
+        schema::migrate(&pool).await?;
+        pool.close().await;
+        let refunds = Receiver::start(seed).await?;
+        let mut settings: Vec<_> =
+            SETTINGS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        settings.push(("PARTITION_LEASE_MS".to_owned(), LEASE.as_millis().to_string()));
+        settings.push(("REFUND_URL".to_owned(), refunds.url.clone()));
+        let mut members = Vec::new();
+        for number in 0..INGRESSES + WORKERS {
+            let (role, number) =
+                if number < INGRESSES { (Role::Ingress, number) } else { (Role::Worker, number - INGRESSES) };
+            let urls = (database_url.as_str(), nats_url.as_str());
+            members.push(Member::new(role, number, urls, settings.clone(), directory).await?);
+        }
+        let cluster = Self {
+            members,
+            refunds,
+            nats_down: tokio::sync::Mutex::default(),
+            postgres_down: tokio::sync::Mutex::default(),
+            directory: directory.to_owned(),
+            stack: tokio::sync::Mutex::new(stack),
+            database_url,
+            nats_url,
+            begun: Instant::now(),
+            events: Mutex::default(),
+        };
+        cluster.start_members().await?;
+        Ok(cluster)
+    }
+
+    /// Starts every process that does not run.
+    ///
+    /// # Errors
+    /// When one does not serve in time.
+    pub async fn start_members(&self) -> anyhow::Result<()> {
+        for member in &self.members {
+            member.start(&mut *member.life().await).await?;
+        }
+        Ok(())
+    }
+
+    /// What happened so far. Not to be held across a wait.
+    pub fn events(&self) -> MutexGuard<'_, Events> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes down what is done to it.
+    pub fn note(&self, what: String) {
+        self.events().timeline.push((self.begun.elapsed(), what));
+    }
+
+    /// A client of an ingress.
+    #[must_use]
+    pub fn client(&self, ingress: usize) -> Client {
+        self.members[ingress].client()
+    }
+
+    /// The number of the worker that has most partitions, among the workers.
+    pub async fn holder(&self) -> Option<usize> {
+        let pool = self.pool().await.ok()?;
+        let owner =
+            "SELECT owner FROM partitions WHERE owner IS NOT NULL GROUP BY owner ORDER BY count(*) DESC LIMIT 1";
+        let owner: Option<String> = sqlx::query_scalar(owner).fetch_optional(&pool).await.ok()?;
+        pool.close().await;
+        // Operators tell workers by host and process.
+        let pid: u32 = owner?.split(':').nth(1)?.parse().ok()?;
+        for (number, member) in self.members[INGRESSES..].iter().enumerate() {
+            if member.try_life().is_some_and(|mut life| life.pid() == Some(pid)) {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    /// Connections to Postgres that no proxy is before.
+    ///
+    /// # Errors
+    /// When Postgres does not answer.
+    pub async fn pool(&self) -> sqlx::Result<PgPool> {
+        let options = PgPoolOptions::new().max_connections(2).acquire_timeout(ACQUIRE_WAIT);
+        options.connect(&self.database_url).await
+    }
+
+    /// A connection to NATS that no proxy is before.
+    ///
+    /// # Errors
+    /// When NATS does not answer.
+    pub async fn nats(&self) -> anyhow::Result<async_nats::Client> {
+        Ok(async_nats::connect(&self.nats_url).await?)
+    }
+
+    /// Kills NATS; with `wipe`, its store is lost.
+    ///
+    /// # Errors
+    /// When that is not possible.
+    pub async fn stop_nats(&self, wipe: bool) -> anyhow::Result<()> {
+        self.stack.lock().await.nats_mut().context("no NATS")?.kill().await?;
+        if wipe {
+            std::fs::remove_dir_all(self.directory.join("nats/jetstream")).context("wiping NATS")?;
+        }
+        Ok(())
+    }
+
+    /// Kills Postgres: at once as by an operator (immediate shutdown), or by a crash of its first process.
+    ///
+    /// # Errors
+    /// When that is not possible.
+    pub async fn stop_postgres(&self, by_crash: bool) -> anyhow::Result<()> {
+        let mut stack = self.stack.lock().await;
+        let postgres = stack.postgres_mut().context("no Postgres")?;
+        if by_crash {
+            return Ok(postgres.kill().await?);
+        }
+        if let Some(pid) = postgres.pid() {
+            nix::sys::signal::kill(Pid::from_raw(pid.cast_signed()), Signal::SIGQUIT)?;
+        }
+        Ok(postgres.stop().await?)
+    }
+
+    /// Starts both servers, those that don't run.
+    ///
+    /// # Errors
+    /// When one does not serve in time.
+    pub async fn start_servers(&self) -> anyhow::Result<()> {
+        let mut stack = self.stack.lock().await;
+        stack.postgres_mut().context("no Postgres")?.start().await?;
+        Ok(stack.nats_mut().context("no NATS")?.start().await?)
+    }
+
+    /// Starts NATS.
+    ///
+    /// # Errors
+    /// When it does not serve in time.
+    pub async fn start_nats(&self) -> anyhow::Result<()> {
+        Ok(self.stack.lock().await.nats_mut().context("no NATS")?.start().await?)
+    }
+
+    /// Starts Postgres.
+    ///
+    /// # Errors
+    /// When it does not serve in time.
+    pub async fn start_postgres(&self) -> anyhow::Result<()> {
+        Ok(self.stack.lock().await.postgres_mut().context("no Postgres")?.start().await?)
+    }
+
+    /// Ends everything.
+    ///
+    /// # Errors
+    /// When a server can't be stopped.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        for member in &self.members {
+            member.life().await.end(Signal::SIGKILL).await;
+        }
+        Ok(self.stack.into_inner().stop().await?)
+    }
+}

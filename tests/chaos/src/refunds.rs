@@ -1,0 +1,110 @@
+//! The shop's end of refunds: a receiver that accepts, refuses, or accepts and hangs up without a word.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// The longest request that is read, in bytes.
+const REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// How long a request may take to come in.
+const READ_WAIT: Duration = Duration::from_secs(10);
+/// Of so many requests one is refused, and one is accepted without an answer.
+const ONE_FAILS_OF: u32 = 8;
+
+/// A refund request as it came.
+#[derive(Clone, Debug)]
+pub struct RefundRequest {
+    /// Its idempotency key.
+    pub id: String,
+    /// Its body.
+    pub body: String,
+    /// Whether the shop took it; it may have failed to say so.
+    pub is_accepted: bool,
+}
+
+type Requests = Arc<Mutex<Vec<RefundRequest>>>;
+
+/// The running receiver. Dropping it ends it.
+#[derive(Debug)]
+pub struct Receiver {
+    /// Where refund requests are posted.
+    pub url: String,
+    requests: Requests,
+    accepting: JoinHandle<()>,
+}
+
+impl Receiver {
+    /// Listens on a port of the OS's choice; how it fails is drawn from the seed.
+    ///
+    /// # Errors
+    /// When there is no port left.
+    pub async fn start(seed: u64) -> std::io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}/refunds", listener.local_addr()?);
+        let requests = Requests::default();
+        let shared = Arc::clone(&requests);
+        let mut rng = StdRng::seed_from_u64(seed);
+        let accepting = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(receive(stream, rng.random_range(0..ONE_FAILS_OF), Arc::clone(&shared)));
+            }
+        });
+        Ok(Self { url, requests, accepting })
+    }
+
+    /// Every request so far.
+    #[must_use]
+    pub fn requests(&self) -> Vec<RefundRequest> {
+        lock(&self.requests).clone()
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+fn lock(requests: &Requests) -> MutexGuard<'_, Vec<RefundRequest>> {
+    requests.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn receive(mut stream: TcpStream, mood: u32, requests: Requests) {
+    let Ok(Some((id, body))) = timeout(READ_WAIT, read_request(&mut stream)).await else { return };
+    let is_accepted = mood != 0;
+    lock(&requests).push(RefundRequest { id, body, is_accepted });
+    if mood == 1 {
+        return;
+    }
+    let status = if is_accepted { "202 Accepted" } else { "503 Service Unavailable" };
+    let response = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    // The worker may have been killed meanwhile.
+    let _ = stream.write_all(response.as_bytes()).await;
+}
+
+/// The idempotency key and the body of a request.
+async fn read_request(stream: &mut TcpStream) -> Option<(String, String)> {
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 4096];
+    while bytes.len() < REQUEST_BYTES_MAX {
+        let read = stream.read(&mut chunk).await.ok().filter(|read| *read > 0)?;
+        bytes.extend_from_slice(&chunk[..read]);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let header = |name: &str| {
+            let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+            lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned())
+        };
+        let length: usize = header("content-length")?.parse().ok()?;
+        if body.len() >= length {
+            return Some((header("idempotency-key").unwrap_or_default(), body.to_owned()));
+        }
+    }
+    None
+}
