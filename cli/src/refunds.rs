@@ -173,6 +173,6 @@ async fn advance(one: One, to: RefundStatus, state: State) -> anyhow::Result<()>
 
 async fn is_applied(pool: &PgPool, nats: &NatsSettings, order_id: HoldId, seq: u64) -> anyhow::Result<bool> {
     let partition = nats.partitions.of(order_id.slot());
-    let (_, applied_seq) = holdfast_ingress::store::request(pool, order_id.request(), partition).await?;
-    Ok(applied_seq >= seq)
+    let (_, position) = holdfast_ingress::store::request(pool, order_id.request(), partition).await?;
+    Ok(position.applied_seq >= seq)
 }

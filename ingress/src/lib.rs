@@ -9,6 +9,7 @@ pub mod clock;
 pub mod connections;
 pub mod http;
 pub mod listener;
+pub mod log;
 pub mod positions;
 pub mod publisher;
 pub mod queued_keys;
@@ -21,7 +22,6 @@ pub mod webhooks;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use clap::Args;
@@ -30,8 +30,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connections::Connections;
 use crate::http::signature::WebhookSecrets;
+use crate::log::Log;
 use crate::positions::Positions;
-use crate::publisher::{NotPublished, Publisher};
+use crate::publisher::Publisher;
 use crate::queued_keys::QueuedKeys;
 use crate::stock::StockView;
 use crate::waiters::Waiters;
@@ -65,7 +66,7 @@ pub struct App {
     stock: StockView,
     webhooks: WebhookPublisher,
     webhook_secrets: WebhookSecrets,
-    log_end: AtomicU64,
+    log: Log,
 }
 
 impl App {
@@ -73,24 +74,6 @@ impl App {
     #[must_use]
     pub fn pool(&self) -> &sqlx::PgPool {
         &self.connections.pool
-    }
-
-    /// The last sequence of the log, asked for anew only when it may be below `seq`.
-    async fn log_end(&self, seq: u64) -> Result<u64, NotPublished> {
-        let known = self.log_end.load(Ordering::Relaxed);
-        if seq <= known {
-            return Ok(known);
-        }
-        let stream = self.settings.nats.subjects.log_stream();
-        let unavailable = |error| {
-            tracing::warn!(%error, "the log's end could not be asked for");
-            NotPublished::Unavailable
-        };
-        let end = self.connections.jetstream.get_stream(stream).await.map_err(unavailable)?;
-        let end = end.cached_info().state.last_sequence;
-        // Not the greater of both: a log that lost its messages ends lower.
-        self.log_end.store(end, Ordering::Relaxed);
-        Ok(end)
     }
 }
 
@@ -110,6 +93,7 @@ impl Ingress {
         let connections = Connections::open(&settings).await?;
         let waiters = Arc::new(Waiters::default());
         let publisher = Publisher::start(&settings, &connections, &waiters);
+        let log = Log::new(&settings, &connections);
         let webhooks = WebhookPublisher::start(&connections);
         let positions = Positions::load(&connections.pool, settings.nats.partitions).await?;
         let queued_keys = QueuedKeys::new(&settings, &connections);
@@ -119,7 +103,6 @@ impl Ingress {
         let socket = tokio::net::TcpListener::bind(address)
             .await
             .map_err(|error| anyhow::anyhow!("can't listen on {address}: {error}. Free the port or set PORT"))?;
-        let log_end = AtomicU64::new(0);
         let webhook_secrets = WebhookSecrets::from_setting(settings.ingress.webhook_secrets.as_ref());
         let app = Arc::new(App {
             settings,
@@ -131,7 +114,7 @@ impl Ingress {
             stock,
             webhooks,
             webhook_secrets,
-            log_end,
+            log,
         });
         let listening = listener::start(Arc::clone(&app)).await?;
         Ok(Self { app, socket, listening })

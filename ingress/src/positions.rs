@@ -51,9 +51,9 @@ impl Positions {
         self.moved.notified()
     }
 
-    /// The log sequence up to which a partition is known to be applied.
+    /// How far a partition is known to be applied.
     #[must_use]
-    pub fn applied_seq(&self, partition: Partition) -> u64 {
-        self.known[usize::from(partition.0)].lock().unwrap_or_else(PoisonError::into_inner).applied_seq
+    pub fn of(&self, partition: Partition) -> Position {
+        *self.known[usize::from(partition.0)].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,7 +12,7 @@ use async_nats::jetstream::stream::StorageType;
 use bytes::Bytes;
 use holdfast_common::command::Command;
 use holdfast_common::id::RequestId;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 use crate::Settings;
 use crate::connections::Connections;
@@ -31,7 +31,8 @@ pub type Accepted = (RequestId, u64);
 pub struct QueuedKeys {
     bucket: String,
     jetstream: async_nats::jetstream::Context,
-    store: OnceCell<Store>,
+    /// Found again after it was lost: NATS keeps it in memory, so a restart makes it anew.
+    store: Mutex<Option<Store>>,
 }
 
 impl QueuedKeys {
@@ -39,14 +40,24 @@ impl QueuedKeys {
     #[must_use]
     pub fn new(settings: &Settings, connections: &Connections) -> Self {
         let bucket = settings.nats.subjects.queued_keys_bucket();
-        Self { bucket, jetstream: connections.jetstream.clone(), store: OnceCell::new() }
+        Self { bucket, jetstream: connections.jetstream.clone(), store: Mutex::new(None) }
     }
 
     /// Claims a command's key for a request that was accepted, and says which request has the claim. A command without
     /// a key is its own.
     pub async fn claim(&self, command: &Command, accepted: Accepted) -> Accepted {
         let Some(name) = claim_name(command) else { return accepted };
-        match tokio::time::timeout(CLAIM_WAIT, self.first(&name, accepted)).await {
+        let claim = async {
+            match self.first(&name, accepted).await {
+                Ok(first) => Ok(first),
+                Err(error) => {
+                    tracing::info!(%error, "the bucket of queued keys is opened anew");
+                    *self.store.lock().await = None;
+                    self.first(&name, accepted).await
+                }
+            }
+        };
+        match tokio::time::timeout(CLAIM_WAIT, claim).await {
             Ok(Ok(first)) => first,
             Ok(Err(error)) => {
                 tracing::warn!(%error, "a queued idempotency key could not be claimed");
@@ -57,7 +68,7 @@ impl QueuedKeys {
     }
 
     async fn first(&self, name: &str, (request_id, seq): Accepted) -> anyhow::Result<Accepted> {
-        let store = self.store.get_or_try_init(|| self.open()).await?;
+        let store = self.opened().await?;
         match store.create(name, format!("{request_id} {seq}").into()).await {
             Ok(_) => Ok((request_id, seq)),
             Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {
@@ -65,6 +76,14 @@ impl QueuedKeys {
                 Ok(claim.as_ref().and_then(read_claim).unwrap_or((request_id, seq)))
             }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn opened(&self) -> anyhow::Result<Store> {
+        let mut store = self.store.lock().await;
+        match &*store {
+            Some(store) => Ok(store.clone()),
+            None => Ok(store.insert(self.open().await?).clone()),
         }
     }
 

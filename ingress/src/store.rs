@@ -164,14 +164,15 @@ pub async fn webhook_key(pool: &PgPool, slot: Slot, hash: [u8; 16]) -> sqlx::Res
 ///
 /// # Errors
 /// When Postgres fails, or a row makes no sense.
-pub async fn request(pool: &PgPool, id: RequestId, partition: Partition) -> sqlx::Result<(Option<Decision>, u64)> {
+pub async fn request(pool: &PgPool, id: RequestId, partition: Partition) -> sqlx::Result<(Option<Decision>, Position)> {
     let row = sqlx::query(
         "SELECT outcomes.outcome, outcomes.replayed, holds.hold_id, holds.product_id, holds.quantity, holds.customer_id, holds.price_minor,
              holds.currency, holds.status::text, holds.sequence, holds.created_at, holds.expires_at, holds.ended_at,
-             (SELECT applied_seq FROM partitions WHERE partition = $3) AS applied_seq
+             partitions.applied_seq, partitions.stream_created
          FROM (VALUES ($1::smallint, $2::uuid)) AS named (slot, id)
          LEFT JOIN outcomes ON outcomes.slot = named.slot AND outcomes.request_id = named.id
-         LEFT JOIN holds ON holds.slot = named.slot AND holds.hold_id = named.id",
+         LEFT JOIN holds ON holds.slot = named.slot AND holds.hold_id = named.id
+         LEFT JOIN partitions ON partitions.partition = $3",
     )
     .bind(id.slot().as_i16())
     .bind(id.uuid())
@@ -179,6 +180,11 @@ pub async fn request(pool: &PgPool, id: RequestId, partition: Partition) -> sqlx
     .fetch_one(pool)
     .await?;
     let applied_seq: Option<i64> = row.try_get("applied_seq")?;
+    let stream_created: Option<DateTime<Utc>> = row.try_get("stream_created")?;
+    let position = applied_seq.zip(stream_created).map(|(applied_seq, created)| Position {
+        stream_created: created.into(),
+        applied_seq: applied_seq.cast_unsigned(),
+    });
     let told = match row.try_get::<Option<Json<Outcome>>, _>("outcome")? {
         Some(Json(outcome)) => Some(Decision { replayed: row.try_get("replayed")?, outcome }),
         None => None,
@@ -186,7 +192,7 @@ pub async fn request(pool: &PgPool, id: RequestId, partition: Partition) -> sqlx
     // A hold that failed at first may have been made by a retry.
     let is_final = told.as_ref().is_some_and(|decision| decision.outcome != Outcome::Failed);
     let decision = if is_final { told } else { made_hold(&row)?.or(told) };
-    Ok((decision, applied_seq.unwrap_or(0).cast_unsigned()))
+    Ok((decision, position.unwrap_or_default()))
 }
 
 /// A hold that was made is its own outcome.

@@ -16,6 +16,9 @@ use crate::publisher::{NotPublished, Publication};
 use crate::store;
 use crate::waiters::{Answer, Waiting};
 
+/// How long the look at an outcome's row may take, when its reply did not come.
+const LOOK_WAIT: Duration = Duration::from_secs(1);
+
 /// What a request is told.
 #[derive(Debug)]
 pub enum Submitted {
@@ -107,18 +110,20 @@ async fn accepted(
 /// The reply may have been lost: the row is what counts.
 async fn look_once(app: &App, command: &Command, seq: u64) -> Submitted {
     let partition = app.settings.nats.partitions.of(command.slot());
-    match store::request(&app.connections.pool, command.request_id, partition).await {
-        Ok((Some(decision), _)) => Submitted::Done(decision),
-        Ok((None, _)) => in_line(app, command, seq).await,
-        Err(error) => {
-            tracing::warn!(%error, "an outcome could not be looked up");
-            in_line(app, command, seq).await
-        }
+    let look = store::request(&app.connections.pool, command.request_id, partition);
+    match tokio::time::timeout(LOOK_WAIT, look).await {
+        Ok(Ok((Some(decision), _))) => return Submitted::Done(decision),
+        Ok(Ok((None, _))) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "an outcome could not be looked up"),
+        Err(_) => tracing::warn!("an outcome could not be looked up in {LOOK_WAIT:?}"),
     }
+    in_line(app, command, seq).await
 }
 
 async fn in_line(app: &App, command: &Command, seq: u64) -> Submitted {
     let (request_id, seq) = app.queued_keys.claim(command, (command.request_id, seq)).await;
-    let applied_seq = app.positions.applied_seq(app.settings.nats.partitions.of(command.slot()));
+    let position = app.positions.of(app.settings.nats.partitions.of(command.slot()));
+    // Without an answer of NATS, as if the stream was still the same.
+    let applied_seq = app.log.state(seq).await.map_or(position.applied_seq, |log| log.applied_seq(position));
     Submitted::Queued(Queued::new(request_id, seq, applied_seq))
 }

@@ -10,6 +10,7 @@ mod expiry_storm;
 mod holds;
 mod idempotency;
 mod limits;
+mod log_lost;
 mod operator;
 mod orders;
 mod ownership;

@@ -46,8 +46,10 @@ async fn a_success_pays_a_pending_order_and_a_duplicate_is_told_the_same() {
     assert_eq!((&shown["status"], &shown["payment_id"]), (&json!("paid"), &json!("pay_1")));
     assert_eq!(stock_of(&sale, product).await, [7, 0, 3]);
 
-    let other_body = Webhook::new("k1", &order, "pay_1", "failed").send(sale.client()).await;
-    assert_eq!((other_body.status.as_u16(), other_body.problem()), (422, "idempotency_key_reused"));
+    for _ in 0..2 {
+        let other_body = Webhook::new("k1", &order, "pay_1", "failed").send(sale.client()).await;
+        assert_eq!((other_body.status.as_u16(), other_body.problem()), (422, "idempotency_key_reused"));
+    }
     assert_result(&Webhook::new("k2", &order, "pay_1", "paid").send(sale.client()).await, "duplicate", "paid");
     assert_result(&Webhook::new("k3", &order, "pay_1", "failed").send(sale.client()).await, "ignored", "paid");
     assert_result(&Webhook::new("k4", &order, "pay_2", "failed").send(sale.client()).await, "ignored", "paid");

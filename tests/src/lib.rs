@@ -15,7 +15,7 @@ mod webhook;
 pub use client::{Answer, Client};
 pub use invariants::assert_invariants;
 pub use process::{Process, program};
-pub use sale::{ADMIN_TOKEN, Sale, SaleBuilder};
+pub use sale::{ADMIN_TOKEN, PARTITIONS, Sale, SaleBuilder};
 pub use shared_stack::{SharedStack, start_stack};
 pub use wait::{DEADLINE, until};
 pub use webhook::{WEBHOOK_SECRET, Webhook};

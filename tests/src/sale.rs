@@ -18,8 +18,8 @@ use crate::webhook::WEBHOOK_SECRET;
 /// The admin token of every sale.
 pub const ADMIN_TOKEN: &str = "an-admin-token-of-the-tests";
 
-/// Few, so that a test machine is not busy with idle ones.
-const PARTITIONS: u16 = 4;
+/// How many partitions a sale has: few, so that a test machine is not busy with idle ones.
+pub const PARTITIONS: u16 = 4;
 
 /// How a sale is set up.
 #[derive(Debug, Default)]

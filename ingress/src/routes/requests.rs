@@ -40,15 +40,32 @@ pub(super) async fn show(
     let request_id: RequestId = id.parse().map_err(|_| not_found())?;
     let seq = read_seq(place.seq.as_deref())?;
     let partition = app.settings.nats.partitions.of(request_id.slot());
-    let (decision, applied_seq) = store::request(&app.connections.pool, request_id, partition).await?;
+    // The log first: what it may have got since is then not taken for something that has passed.
+    let log = match seq {
+        Some(seq) => Some((seq, app.log.state(seq).await)),
+        None => None,
+    };
+    let (decision, position) = store::request(&app.connections.pool, request_id, partition).await?;
     if let Some(decision) = decision {
         return Ok(render::done_status(request_id.uuid(), &decision));
     }
-    let seq = seq.filter(|seq| *seq > applied_seq).ok_or_else(not_found)?;
-    if seq > app.log_end(seq).await? {
+    let (seq, log) = log.ok_or_else(not_found)?;
+    let mut log = match log {
+        Ok(log) => log,
+        // While NATS is away, what the table says has to do.
+        Err(_) if seq > position.applied_seq => {
+            return Ok(render::queued_status(&Queued::new(request_id, seq, position.applied_seq)));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if !log.is_ahead(seq, position) {
+        // Nobody is told that a request is gone by what was known a moment ago: the stream may be another by now.
+        log = app.log.state_now().await?;
+    }
+    if !log.is_ahead(seq, position) {
         return Err(not_found());
     }
-    Ok(render::queued_status(&Queued::new(request_id, seq, applied_seq)))
+    Ok(render::queued_status(&Queued::new(request_id, seq, log.applied_seq(position))))
 }
 
 fn read_seq(text: Option<&str>) -> Result<Option<u64>, Problem> {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use holdfast_common::command::{Command, IdempotencyKey};
 use holdfast_common::domain::Decision;
 use holdfast_common::envelope::{EnvelopeBuilder, encode_command};
+use holdfast_common::outcome::{Outcome, Refusal};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use self::publisher::Stored;
@@ -77,7 +78,9 @@ async fn look(app: &App, command: &Command) -> Option<Decision> {
             return Ok(None);
         };
         if fingerprint != key.fingerprint {
-            return Ok(None);
+            // Another body was first with this key, so all that come with ours are told so.
+            let reused = Decision { replayed: false, outcome: Outcome::Refused(Refusal::IdempotencyKeyReused) };
+            return Ok(Some((command.request_id, reused)));
         }
         let partition = app.settings.nats.partitions.of(command.slot());
         Ok(store::request(app.pool(), first, partition).await?.0.map(|decision| (first, decision)))

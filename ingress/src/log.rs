@@ -1,0 +1,95 @@
+//! The log as it is now: which stream it is, and where it ends.
+//!
+//! A NATS that lost its store begins a new stream, whose sequences have nothing to do with the old one's. Places in line
+//! and positions are compared only within one stream.
+
+use std::time::Duration;
+
+use async_nats::jetstream::Context;
+use holdfast_common::log::stream;
+use holdfast_common::time::Timestamp;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::Settings;
+use crate::connections::Connections;
+use crate::publisher::NotPublished;
+use crate::store::Position;
+
+/// How long an answer of NATS is good for places within it.
+const GOOD_FOR: Duration = Duration::from_secs(1);
+
+/// Asks NATS about the log, once for all who ask at the same time.
+pub struct Log {
+    stream: String,
+    jetstream: Context,
+    known: Mutex<Option<(Instant, LogState)>>,
+}
+
+/// What NATS says of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogState {
+    /// When its stream was made.
+    pub created: Timestamp,
+    /// The last sequence.
+    pub end: u64,
+}
+
+impl LogState {
+    /// Whether a place in the log has still to come for a partition that stands somewhere.
+    #[must_use]
+    pub fn is_ahead(&self, seq: u64, position: Position) -> bool {
+        seq <= self.end && seq > self.applied_seq(position)
+    }
+
+    /// How far a partition is applied in this stream: nothing, when its position is in another.
+    #[must_use]
+    pub fn applied_seq(&self, position: Position) -> u64 {
+        if position.stream_created == self.created { position.applied_seq } else { 0 }
+    }
+}
+
+impl Log {
+    /// Nothing is asked yet.
+    #[must_use]
+    pub fn new(settings: &Settings, connections: &Connections) -> Self {
+        let (stream, jetstream) = (settings.nats.subjects.log_stream(), connections.jetstream.clone());
+        Self { stream, jetstream, known: Mutex::new(None) }
+    }
+
+    /// The log's stream and end, not older than a second, and asked for anew when it may end before `seq`.
+    ///
+    /// # Errors
+    /// When NATS does not answer.
+    pub async fn state(&self, seq: u64) -> Result<LogState, NotPublished> {
+        let mut known = self.known.lock().await;
+        if let Some((at, state)) = *known
+            && at.elapsed() < GOOD_FOR
+            && seq <= state.end
+        {
+            return Ok(state);
+        }
+        let state = self.ask().await?;
+        *known = Some((Instant::now(), state));
+        Ok(state)
+    }
+
+    /// The log's stream and end as they are now.
+    ///
+    /// # Errors
+    /// When NATS does not answer.
+    pub async fn state_now(&self) -> Result<LogState, NotPublished> {
+        let mut known = self.known.lock().await;
+        let state = self.ask().await?;
+        *known = Some((Instant::now(), state));
+        Ok(state)
+    }
+
+    async fn ask(&self) -> Result<LogState, NotPublished> {
+        let found = self.jetstream.get_stream(&self.stream).await.map_err(|error| {
+            tracing::warn!(%error, "the log's end could not be asked for");
+            NotPublished::Unavailable
+        })?;
+        Ok(LogState { created: stream::created(&found), end: found.cached_info().state.last_sequence })
+    }
+}

@@ -1,0 +1,70 @@
+//! NATS that loses its store: places in the new log are not taken for places in the old one.
+
+use std::time::Duration;
+
+use async_nats::jetstream;
+use holdfast_common::log::stream;
+use holdfast_common::settings::{LogLayout, NatsSettings, Secret};
+use holdfast_stack::Stack;
+use holdfast_tests::{Answer, PARTITIONS, Sale, SaleBuilder, start_stack, until};
+use reqwest::StatusCode;
+
+use super::requests::done;
+
+/// Kills NATS, removes what it stored, starts it, and makes the log's stream anew as a worker would.
+async fn lose_the_log(stack: &mut Stack, directory: &std::path::Path, sale: &Sale) {
+    let nats = stack.nats_mut().unwrap();
+    nats.kill().await.unwrap();
+    std::fs::remove_dir_all(directory.join("stack/nats/jetstream")).unwrap();
+    nats.start().await.unwrap();
+    let layout = LogLayout {
+        subjects: sale.name.parse().unwrap(),
+        partitions: PARTITIONS.to_string().parse().unwrap(),
+        stream_replicas: 1,
+        log_max_mb: 64,
+    };
+    let settings = NatsSettings { nats_url: Secret::from(stack.nats_url().to_owned()), layout };
+    let client = async_nats::connect(stack.nats_url()).await.unwrap();
+    stream::open(&jetstream::new(client), &settings).await.unwrap();
+}
+
+async fn queue(sale: &Sale, product: i64, headers: &[(&str, &str)]) -> Answer {
+    let headers = [&[("prefer", "respond-async")], headers].concat();
+    until("a place in the log", async || {
+        let answer = sale.client().hold(product, 1, &headers).await;
+        (answer.status == StatusCode::ACCEPTED).then_some(answer)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_place_in_the_new_log_is_ahead_and_a_lost_one_is_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut stack = start_stack(&directory.path().join("stack")).await;
+    let mut sale = SaleBuilder::default().on(&stack, directory.path()).start().await;
+    let product = sale.product(100).await;
+    for _ in 0..20 {
+        assert_eq!(sale.client().hold(product, 1, &[]).await.status, StatusCode::CREATED);
+    }
+    sale.workers.remove(0).crash().await;
+    let lost = queue(&sale, product, &[]).await.header("location").to_owned();
+    assert_eq!(sale.client().get(&lost).await.body["status"], "queued");
+    lose_the_log(&mut stack, directory.path(), &sale).await;
+
+    let kept = queue(&sale, product, &[("idempotency-key", "k")]).await;
+    let shown = sale.client().get(kept.header("location")).await;
+    assert_eq!(
+        (shown.status, &shown.body["status"]),
+        (StatusCode::OK, &"queued".into()),
+        "the position is the old log's"
+    );
+    assert!(shown.body["position"].as_u64() <= kept.body["position"].as_u64(), "places only fall");
+    let repeated = queue(&sale, product, &[("idempotency-key", "k")]).await;
+    assert_eq!(repeated.body["request_id"], kept.body["request_id"], "also after NATS has forgotten the keys");
+    let gone = sale.client().get(&lost).await;
+    assert_eq!((gone.status, gone.problem()), (StatusCode::NOT_FOUND, "request_not_found"));
+    sale.start_worker().await;
+    assert_eq!(done(sale.client(), kept.header("location")).await["status"], 201);
+    drop(sale);
+    tokio::time::timeout(Duration::from_secs(30), stack.stop()).await.unwrap().unwrap();
+}
