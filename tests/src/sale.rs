@@ -183,8 +183,17 @@ impl Sale {
 
     /// Starts a worker process, and does not wait for it.
     pub fn add_worker(&mut self) {
+        let worker = self.worker_with(&[]);
+        self.workers.push(worker);
+    }
+
+    /// A worker process with more settings than the others have, for its test to keep.
+    #[must_use]
+    pub fn worker_with(&self, more: &[(&str, &str)]) -> Process {
+        let mut settings = self.settings.clone();
+        settings.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let log = self.directory.join(format!("worker-{}.log", fresh_name()));
-        self.workers.push(Process::start(&program("holdfast-workers"), &[], &self.settings, log));
+        Process::start(&program("holdfast-workers"), &[], &settings, log)
     }
 
     /// Adds a product with this stock, by the administration.

@@ -14,6 +14,7 @@ use sqlx::PgConnection;
 
 use crate::Worker;
 use crate::announce;
+use crate::crash_points;
 use crate::expiry::tickets::TicketError;
 use crate::horizon::Horizon;
 use crate::reader::Entry;
@@ -93,6 +94,7 @@ pub async fn apply(
     // Should this fail, what is due has to be looked up anew.
     let horizon_before = std::mem::take(horizon);
     let mut moved = Lease { applied_seq: part.to_seq, ..known.clone() };
+    crash_points::pass("fetch");
     let mut transaction = worker.pool.begin().await?;
     let Some(now) = lease::advance(&mut transaction, known, &moved, worker.lease()).await? else {
         return Ok(Applied::Fenced);
@@ -107,6 +109,7 @@ pub async fn apply(
         (moved, entries) = (known.clone(), &[]);
     }
     let mut state = load::state(&mut transaction, entries, due).await?;
+    crash_points::pass("load");
     expire_due(&mut state, now);
     let mut replies = Vec::with_capacity(entries.len());
     for Entry { ingress, command, .. } in entries {
@@ -118,11 +121,15 @@ pub async fn apply(
     }
     let changes = Changes::from(state);
     write::changes(&mut transaction, &changes, now).await?;
+    crash_points::pass("write");
     // A hold without a ticket would not end by itself; a ticket for nothing does no harm. So it comes before the commit.
     worker.tickets.ensure(worker, known.partition, &changes).await?;
+    crash_points::pass("ticket");
     transaction.commit().await?;
+    crash_points::pass("commit");
     *horizon = horizon_now.after(&changes);
     tell(worker, &moved, &replies, changes, now).await;
+    crash_points::pass("reply");
     Ok(if is_due_first { Applied::DueFirst(moved) } else { Applied::Committed(moved) })
 }
 

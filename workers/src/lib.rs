@@ -6,6 +6,7 @@
 
 pub mod announce;
 pub mod batch;
+mod crash_points;
 pub mod expiry;
 pub mod horizon;
 pub mod isolation;
