@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use holdfast_tests::ADMIN_TOKEN;
+use holdfast_tests::{ADMIN_TOKEN, until};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use reqwest::Method;
@@ -70,6 +70,7 @@ pub struct Options {
 pub async fn run(options: &Options) -> anyhow::Result<Report> {
     let directory = std::env::temp_dir().join(format!("holdfast-chaos-{}-{}", std::process::id(), options.seed));
     let cluster = Arc::new(Cluster::start(&directory, options.seed).await?);
+    every_partition_has_a_worker(&cluster).await?;
     let products = create_products(&cluster).await?;
     let market = Arc::new(Market {
         cluster: Arc::clone(&cluster),
@@ -96,6 +97,19 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     Arc::into_inner(cluster).context("the cluster is still in use")?.stop().await?;
     clear(directory, &mut report).await?;
     Ok(report)
+}
+
+/// Waits until the workers have shared the partitions, so that the first requests are answered and not queued.
+async fn every_partition_has_a_worker(cluster: &Cluster) -> anyhow::Result<()> {
+    let pool = cluster.pool().await?;
+    until("a worker for every partition", async || {
+        let counts = "SELECT count(*), count(*) FILTER (WHERE owner IS NULL OR lease_until <= now()) FROM partitions";
+        let (rows, without): (i64, i64) = sqlx::query_as(counts).fetch_one(&pool).await.ok()?;
+        (rows > 0 && without == 0).then_some(())
+    })
+    .await;
+    pool.close().await;
+    Ok(())
 }
 
 async fn create_products(cluster: &Cluster) -> anyhow::Result<Vec<(i64, i64)>> {

@@ -55,9 +55,14 @@ fn same_bytes(key: &str, outcomes: &[(&Exchange, Final<'_>)], findings: &mut Fin
 /// At most one of the answers is not a replay. What was polled for doesn't say which it is.
 fn one_original(key: &str, exchanges: &[&Exchange], findings: &mut Findings) {
     let direct = outcomes(exchanges).into_iter().filter(|(exchange, _)| !exchange.is_accepted());
-    let originals = direct.filter(|(exchange, _)| exchange.told.as_ref().is_ok_and(|reply| !reply.replayed)).count();
-    findings.check(originals <= 1, "I4: two originals under one key", || {
-        format!("{key}: {originals} answers without Idempotent-Replayed to {:?}", exchanges[0].asked)
+    let originals: Vec<_> =
+        direct.filter(|(exchange, _)| exchange.told.as_ref().is_ok_and(|reply| !reply.replayed)).collect();
+    findings.check(originals.len() <= 1, "I4: two originals under one key", || {
+        let told = originals.iter().map(|(exchange, end)| {
+            let waited = exchange.answered.saturating_duration_since(exchange.sent);
+            format!("{} {} of ingress {} after {waited:?}", end.status, end.code(), exchange.ingress)
+        });
+        format!("{key}: {:?} was told {}", exchanges[0].asked, told.collect::<Vec<_>>().join("; "))
     });
 }
 
