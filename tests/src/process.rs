@@ -30,14 +30,12 @@ fn build() -> PathBuf {
         Some("debug") | None => "dev",
         Some(profile) => profile,
     };
-    // The toolchain that built this, also when it was not started by cargo: `<toolchain>/bin/cargo`. Dependencies name
-    // toolchains of their own for their directories.
-    let toolchain = Path::new(env!("CARGO")).ancestors().nth(2).and_then(Path::file_name).unwrap_or_default();
+    // The cargo that runs the tests; for a program that was started by itself, the one of this directory's toolchain.
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let target_dir = profile_dir.parent().map(Path::to_owned).unwrap_or_default();
-    let status = std::process::Command::new(env!("CARGO"))
+    let status = std::process::Command::new(cargo)
         .args(["build", "--workspace", "--bins", "--locked", "--quiet", "--profile", profile, "--target-dir"])
         .arg(target_dir)
-        .env("RUSTUP_TOOLCHAIN", toolchain)
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .status();
     assert!(status.is_ok_and(|status| status.success()), "the programs could not be built");
