@@ -161,4 +161,26 @@ mod tests {
             assert!(decode(&whole[..cut]).is_err(), "cut at {cut}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn bytes_that_nobody_wrote_are_refused_or_read_and_never_more(bytes: Vec<u8>) {
+            let _ = decode(&bytes);
+            let _ = decode(&[&[VERSION][..], &bytes].concat());
+            let _ = decode_command(&bytes);
+        }
+
+        #[test]
+        fn an_envelope_that_was_bent_is_refused_or_read_and_never_more(at: usize, byte: u8, length: usize) {
+            let mut builder = EnvelopeBuilder::new(IngressId(5));
+            (1..4).for_each(|product| { builder.push(&encode_command(&command(product))); });
+            let mut message = builder.finish();
+            let at = at % message.len();
+            message[at] = byte;
+            message.truncate(length % (message.len() + 1));
+            if let Ok(read) = decode(&message) {
+                proptest::prop_assert!(read.commands.len() <= ENVELOPE_COMMANDS_MAX);
+            }
+        }
+    }
 }

@@ -22,5 +22,6 @@ mod refunds;
 mod requests;
 mod start;
 mod stock_boundary;
+mod strangers;
 mod webhook_signatures;
 mod worker_crash;
