@@ -53,6 +53,12 @@ impl Client {
         Self { http: reqwest::Client::new(), base: base.to_owned() }
     }
 
+    /// The host and port that it calls.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
     /// Sends a request as it is.
     ///
     /// # Errors

@@ -17,6 +17,8 @@ use crate::http::idempotency;
 use crate::http::problem::Problem;
 use crate::http::render;
 use crate::http::views::{ORDER_REFERENCE_PREFIX, OrderView};
+use crate::overload::Room;
+use crate::publisher::NotPublished;
 use crate::store;
 
 /// `POST /api/orders`
@@ -30,6 +32,10 @@ pub(super) async fn create(
     // `finish` refuses a request without a hold.
     let hold_id = hold_id.ok_or_else(Problem::internal)?;
     let action = Action::CreateOrder { hold_id };
+    // Nothing is looked up for what would be refused all the same.
+    if app.waiters.is_full(Room::of(&action)) {
+        return Err(NotPublished::QueueFull.into());
+    }
     refuse_expired(&app, &headers, hold_id, &action).await?;
     command(&app, &headers, hold_id.slot(), action).await
 }
