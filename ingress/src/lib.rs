@@ -9,6 +9,7 @@ pub mod clock;
 pub mod connections;
 pub mod http;
 pub mod listener;
+pub mod open_files;
 pub mod overload;
 pub mod positions;
 pub mod publisher;
@@ -111,6 +112,7 @@ impl Ingress {
     /// # Errors
     /// When one of them can't be reached or is not what Holdfast needs, or the port is taken.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+        open_files::make_room(settings.ingress.limits.connections_max);
         let connections = Connections::open(&settings).await?;
         let waiters = Arc::new(Waiters::new(settings.ingress.limits.connections_max as usize));
         let publisher = Publisher::start(&settings, &connections, &waiters);
