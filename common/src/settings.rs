@@ -3,11 +3,16 @@
 //! Each program flattens the groups it needs. A value that may be a secret is a [`Secret`], which shows itself to
 //! nobody who does not ask for it by name.
 
+mod limits;
+mod networks;
+
 use std::fmt;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
+pub use self::limits::LimitSettings;
+pub use self::networks::{Networks, NoNetwork};
 use crate::partition::Partitions;
 use crate::subjects::Subjects;
 
@@ -147,6 +152,9 @@ pub struct IngressSettings {
     /// The secrets that payment webhooks may be signed with, with commas between them
     #[arg(long, env = "WEBHOOK_SECRETS", hide_env_values = true)]
     pub webhook_secrets: Option<Secret>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub limits: LimitSettings,
 }
 
 /// How long what has ended is kept.

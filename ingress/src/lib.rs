@@ -10,9 +10,12 @@ pub mod connections;
 pub mod http;
 pub mod listener;
 pub mod log;
+pub mod open_files;
+pub mod overload;
 pub mod positions;
 pub mod publisher;
 pub mod queued_keys;
+pub mod rate_limits;
 pub mod routes;
 pub mod stock;
 pub mod store;
@@ -34,6 +37,7 @@ use crate::log::Log;
 use crate::positions::Positions;
 use crate::publisher::Publisher;
 use crate::queued_keys::QueuedKeys;
+use crate::rate_limits::RateLimits;
 use crate::stock::StockView;
 use crate::waiters::Waiters;
 use crate::webhooks::publisher::WebhookPublisher;
@@ -63,6 +67,7 @@ pub struct App {
     publisher: Publisher,
     positions: Positions,
     queued_keys: QueuedKeys,
+    rate_limits: Arc<RateLimits>,
     stock: StockView,
     webhooks: WebhookPublisher,
     webhook_secrets: WebhookSecrets,
@@ -90,13 +95,15 @@ impl Ingress {
     /// # Errors
     /// When one of them can't be reached or is not what Holdfast needs, or the port is taken.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+        open_files::make_room(settings.ingress.limits.connections_max);
         let connections = Connections::open(&settings).await?;
-        let waiters = Arc::new(Waiters::default());
+        let waiters = Arc::new(Waiters::new(settings.ingress.limits.connections_max as usize));
         let publisher = Publisher::start(&settings, &connections, &waiters);
         let log = Log::new(&settings, &connections);
         let webhooks = WebhookPublisher::start(&connections);
         let positions = Positions::load(&connections.pool, settings.nats.partitions).await?;
         let queued_keys = QueuedKeys::new(&settings, &connections);
+        let rate_limits = RateLimits::start(&settings.ingress.limits);
         let stock = StockView::new(&settings, &connections);
         let everywhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let address = SocketAddr::new(settings.ingress.listen_address.unwrap_or(everywhere), settings.ingress.port);
@@ -111,6 +118,7 @@ impl Ingress {
             publisher,
             positions,
             queued_keys,
+            rate_limits,
             stock,
             webhooks,
             webhook_secrets,
@@ -138,17 +146,17 @@ impl Ingress {
     /// 2 seconds.
     ///
     /// # Errors
-    /// When the socket fails.
+    /// None so far: what fails while it serves is tried again.
     pub async fn serve(self, stop: CancellationToken) -> anyhow::Result<()> {
         let router = routes::router(Arc::clone(&self.app));
         let drained = stop.clone();
-        let serving = http::serve(self.socket, router, stop);
+        let serving = http::serve::serve(self.socket, router, &self.app.settings.ingress.limits, stop);
         let out_of_time = async {
             drained.cancelled().await;
             tokio::time::sleep(DRAIN_WAIT).await;
         };
         tokio::select! {
-            ended = serving => ended?,
+            () = serving => {}
             () = out_of_time => tracing::warn!("some requests were still waiting when the ingress stopped"),
         }
         self.listening.abort();

@@ -21,9 +21,10 @@ struct Program {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let program = Program::parse();
+    let mut program = Program::parse();
     telemetry::start(&program.telemetry, telemetry::SERVICE);
     program.settings.ingress.refuse_dev_secrets()?;
+    program.settings.ingress.limits.limit_by_default();
     let ingress = Ingress::start(program.settings).await?;
     tracing::info!(address = %ingress.address()?, "listening");
     let stop = CancellationToken::new();

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 
 use crate::Settings;
 use crate::connections::Connections;
+use crate::overload::Room;
 use crate::waiters::{Answer, Waiters};
 
 /// The most envelopes that gather in a partition: 16 times 512 commands.
@@ -40,7 +41,7 @@ pub enum NotPublished {
     /// The log has reached its greatest size.
     #[error("the command log is full")]
     LogFull,
-    /// Too many commands of this partition wait already.
+    /// Too many commands wait already.
     #[error("too many commands are waiting")]
     QueueFull,
 }
@@ -74,11 +75,15 @@ impl Queue {
         reply_to: IngressId,
         request_id: RequestId,
         command: &[u8],
+        room: Room,
     ) -> Result<Arc<Publication>, NotPublished> {
         let mut envelopes = self.envelopes();
-        let had_room = envelopes.back_mut().is_some_and(|last| last.envelope.push(command));
+        let envelopes_max = room.places(QUEUED_ENVELOPES_MAX);
+        // A shopper's command may not fill up what another's has begun in the reserved room.
+        let is_beyond = envelopes.len() > envelopes_max;
+        let had_room = !is_beyond && envelopes.back_mut().is_some_and(|last| last.envelope.push(command));
         if !had_room {
-            if envelopes.len() >= QUEUED_ENVELOPES_MAX {
+            if envelopes.len() >= envelopes_max {
                 return Err(NotPublished::QueueFull);
             }
             let mut envelope = EnvelopeBuilder::new(reply_to);
@@ -134,14 +139,15 @@ impl Publisher {
     /// Queues an encoded command for its partition's next envelope.
     ///
     /// # Errors
-    /// When the partition's queue is full.
+    /// When the partition's queue is full, as far as this room goes.
     pub fn push(
         &self,
         partition: Partition,
         request_id: RequestId,
         command: &[u8],
+        room: Room,
     ) -> Result<Arc<Publication>, NotPublished> {
-        self.queues[usize::from(partition.0)].push(self.reply_to, request_id, command)
+        self.queues[usize::from(partition.0)].push(self.reply_to, request_id, command, room)
     }
 }
 
@@ -208,4 +214,25 @@ impl Task {
 fn is_log_full(error: &jetstream::context::PublishError) -> bool {
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<jetstream::Error>());
     source.is_some_and(|source| source.error_code() == ErrorCode::STREAM_STORE_FAILED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use holdfast_common::id::ProductId;
+
+    #[test]
+    fn shoppers_commands_leave_a_part_of_the_queue_to_others() {
+        let queue = Queue::default();
+        let push_until_full = |room| {
+            let request_id = RequestId::new(ProductId(1).slot(), 0, 1);
+            let pushed = (0..).take_while(|_| queue.push(IngressId(1), request_id, &[0; 1024], room).is_ok()).count();
+            (pushed > 0, queue.envelopes().len())
+        };
+        let open = Room::Open.places(QUEUED_ENVELOPES_MAX);
+        assert_eq!(push_until_full(Room::Open), (true, open));
+        assert_eq!(push_until_full(Room::Reserved), (true, QUEUED_ENVELOPES_MAX));
+        queue.envelopes().pop_front();
+        assert_eq!(push_until_full(Room::Open), (false, QUEUED_ENVELOPES_MAX - 1));
+    }
 }

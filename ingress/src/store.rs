@@ -5,7 +5,7 @@ pub mod overview;
 pub mod payments;
 
 use chrono::{DateTime, Utc};
-use holdfast_common::command::{Endpoint, IdempotencyKey};
+use holdfast_common::command::Endpoint;
 use holdfast_common::domain::{Decision, Hold, Order, Product};
 use holdfast_common::id::{HoldId, ProductId, RequestId, Slot};
 use holdfast_common::outcome::{Outcome, ProductAsOf};
@@ -103,21 +103,17 @@ pub async fn hold(pool: &PgPool, id: HoldId) -> sqlx::Result<Option<(Hold, Times
     Ok(Some((HoldRow::from_row(&row)?.try_into()?, as_of.into())))
 }
 
-/// Whether a hold has expired, and an order of it with this key was not asked for before. By Postgres's clock.
+/// Whether a hold has expired, by Postgres's clock.
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn has_expired(pool: &PgPool, id: HoldId, key: Option<IdempotencyKey>) -> sqlx::Result<bool> {
+pub async fn has_expired(pool: &PgPool, id: HoldId) -> sqlx::Result<bool> {
     let expired: Option<bool> = sqlx::query_scalar(
-        "SELECT (status = 'expired' OR status = 'active' AND expires_at <= now()) AND NOT EXISTS (
-             SELECT FROM idempotency_keys WHERE slot = $1 AND endpoint = $3 AND key_hash = $4
-         )
-         FROM holds WHERE slot = $1 AND hold_id = $2",
+        "SELECT status = 'expired' OR status = 'active' AND expires_at <= now() FROM holds
+         WHERE slot = $1 AND hold_id = $2",
     )
     .bind(id.slot().as_i16())
     .bind(id.uuid())
-    .bind(Endpoint::CreateOrder as i16)
-    .bind(key.map(|key| key.hash.to_vec()))
     .fetch_optional(pool)
     .await?;
     Ok(expired.unwrap_or(false))

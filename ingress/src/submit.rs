@@ -12,6 +12,7 @@ use holdfast_common::id::RequestId;
 use tokio::time::{Instant, timeout_at};
 
 use crate::App;
+use crate::overload::Room;
 use crate::publisher::{NotPublished, Publication};
 use crate::store;
 use crate::waiters::{Answer, Waiting};
@@ -59,8 +60,9 @@ pub async fn submit(app: &App, command: &Command, wait: Duration) -> Result<Subm
     let partition = app.settings.nats.partitions.of(command.slot());
     let request_id = command.request_id;
     // The place is taken first: the outcome may be there before the publisher's queue lets go of us.
-    let mut waiting = app.waiters.wait(request_id).ok_or(NotPublished::QueueFull)?;
-    let publication = app.publisher.push(partition, request_id, &encode_command(command))?;
+    let room = Room::of(&command.action);
+    let mut waiting = app.waiters.wait(request_id, room).ok_or(NotPublished::QueueFull)?;
+    let publication = app.publisher.push(partition, request_id, &encode_command(command), room)?;
     if !wait.is_zero()
         && let Ok(answer) = timeout_at(begun + wait, waiting.answer()).await
     {

@@ -65,6 +65,12 @@ impl Client {
         Ok(Self { http: reqwest::Client::builder().timeout(timeout).build()?, ..self })
     }
 
+    /// The host and port that it calls.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
     /// Sends a request as it is.
     ///
     /// # Errors

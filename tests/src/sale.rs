@@ -93,6 +93,9 @@ impl SaleBuilder {
             ("LISTEN_ADDRESS".to_owned(), "127.0.0.1".to_owned()),
             ("ADMIN_TOKEN".to_owned(), ADMIN_TOKEN.to_owned()),
             ("WEBHOOK_SECRETS".to_owned(), WEBHOOK_SECRET.to_owned()),
+            // A test's clients all have one address. Its own settings come later and win.
+            ("RATE_LIMIT_PER_IP".to_owned(), "0".to_owned()),
+            ("RATE_LIMIT_PER_KEY".to_owned(), "0".to_owned()),
         ];
         settings.extend(self.settings);
         let directory = stack.directory.join(&name);

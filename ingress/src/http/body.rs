@@ -1,10 +1,12 @@
 //! Reading a JSON body, field by field, so that a refusal can name every field that is wrong.
 //!
-//! In the contract's order: 415 for another content type, 413 for too much, 400 for what is not JSON, 422 for what is
+//! A body has `REQUEST_READ_MS` to arrive whole; then 408. In the contract's order: 415 for another content type, 413 for too much, 400 for what is not JSON, 422 for what is
 //! not in form.
 
 use std::borrow::Cow;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
@@ -15,6 +17,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::problem::Problem;
+use crate::App;
 
 /// The largest body, in bytes.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -42,21 +45,25 @@ pub struct Fields {
     errors: Vec<FieldError>,
 }
 
-impl<S: Send + Sync> FromRequest<S> for Fields {
+impl FromRequest<Arc<App>> for Fields {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
         check_content_type(request.headers())?;
-        Self::parse(&raw(request).await?)
+        Self::parse(&raw(request, app.settings.ingress.limits.request_read()).await?)
     }
 }
 
-/// Reads a body as it is.
+/// Reads a body as it is, for so long.
 ///
 /// # Errors
-/// 413 when it is too long, 400 when it does not arrive whole.
-pub async fn raw(request: Request) -> Result<Bytes, Problem> {
-    axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX).await.map_err(unread_body)
+/// 413 when it is too long, 400 when it does not arrive whole, 408 when that takes too long.
+pub async fn raw(request: Request, wait: Duration) -> Result<Bytes, Problem> {
+    let whole = axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX);
+    match tokio::time::timeout(wait, whole).await {
+        Ok(read) => read.map_err(unread_body),
+        Err(_) => Err(Problem::request_timeout()),
+    }
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use holdfast_common::outcome::Refusal;
@@ -31,7 +31,7 @@ pub struct Problem {
     #[serde(flatten)]
     more: Map<String, Value>,
     #[serde(skip)]
-    header: Option<(HeaderName, HeaderValue)>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
@@ -48,7 +48,7 @@ impl Problem {
             detail: detail.into(),
             code,
             more: Map::new(),
-            header: None,
+            headers: Vec::new(),
         }
     }
 
@@ -59,10 +59,10 @@ impl Problem {
         self
     }
 
-    /// This problem with a header.
+    /// This problem with one more header.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.header = Some((name, value));
+        self.headers.push((name, value));
         self
     }
 
@@ -126,6 +126,13 @@ impl Problem {
     pub fn command_failed() -> Self {
         let detail = "This request could not be applied. It is set aside for an operator to look at.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "command_failed", detail)
+    }
+
+    /// 408: the rest of a body did not come in time. Where it would end is not known, so the connection ends.
+    #[must_use]
+    pub fn request_timeout() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "The body did not arrive in time.")
+            .with_header(CONNECTION, HeaderValue::from_static("close"))
     }
 
     /// 503: a part that is needed is away.
@@ -208,13 +215,11 @@ impl From<sqlx::Error> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(mut self) -> Response {
-        let header = self.header.take();
+        let headers = std::mem::take(&mut self.headers);
         // Serialising our own strings and numbers can't fail.
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let mut response = (self.status, [(CONTENT_TYPE, "application/problem+json")], body).into_response();
-        if let Some((name, value)) = header {
-            response.headers_mut().insert(name, value);
-        }
+        response.headers_mut().extend(headers);
         response
     }
 }

@@ -16,6 +16,7 @@ use crate::http::idempotency;
 use crate::http::problem::Problem;
 use crate::http::render;
 use crate::http::views::HoldView;
+use crate::rate_limits::told;
 use crate::store;
 
 /// `POST /api/holds`
@@ -28,7 +29,9 @@ pub(super) async fn create(
     let quantity = fields.required("quantity", integer(1, QUANTITY_MAX.into())) as u32;
     let customer_id = fields.optional("customer_id", text(CUSTOMER_CHARS_MAX));
     fields.finish()?;
-    command(&app, &headers, product_id.slot(), Action::CreateHold { product_id, quantity, customer_id }).await
+    let left = app.rate_limits.check_customer(customer_id.as_deref())?;
+    let action = Action::CreateHold { product_id, quantity, customer_id };
+    Ok(told(command(&app, &headers, product_id.slot(), action).await?, left))
 }
 
 /// `GET /api/holds/{id}`

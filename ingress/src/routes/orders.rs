@@ -1,23 +1,31 @@
 //! `/api/orders`: turn a hold into an order, look at one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use holdfast_common::command::Action;
+use holdfast_common::command::{Action, Command};
 use holdfast_common::id::HoldId;
 use holdfast_common::outcome::Refusal;
 
-use super::holds::command;
+use super::requests::answer;
 use crate::App;
-use crate::clock;
+use crate::clock::{self, new_request_id};
 use crate::http::body::{Fields, parsed};
 use crate::http::idempotency;
+use crate::http::prefer::Preference;
 use crate::http::problem::Problem;
 use crate::http::render;
 use crate::http::views::{ORDER_REFERENCE_PREFIX, OrderView};
+use crate::overload::Room;
+use crate::publisher::NotPublished;
 use crate::store;
+use crate::submit::{Submitted, submit};
+
+/// How long the outcome of an order on an expired hold is waited for.
+const EXPIRED_WAIT: Duration = Duration::from_secs(1);
 
 /// `POST /api/orders`
 pub(super) async fn create(
@@ -30,25 +38,40 @@ pub(super) async fn create(
     // `finish` refuses a request without a hold.
     let hold_id = hold_id.ok_or_else(Problem::internal)?;
     let action = Action::CreateOrder { hold_id };
-    refuse_expired(&app, &headers, hold_id, &action).await?;
-    command(&app, &headers, hold_id.slot(), action).await
+    // Nothing is looked up for what would be refused all the same.
+    if app.waiters.is_full(Room::of(&action)) {
+        return Err(NotPublished::QueueFull.into());
+    }
+    let key = idempotency::key(&headers, &action)?;
+    let command = Command { request_id: new_request_id(hold_id.slot()), key, action };
+    if has_expired(&app, hold_id).await {
+        return expired(&app, &headers, &command).await;
+    }
+    answer(&app, &headers, &command).await
 }
 
-/// A hold is expired from the first instant on, also while no worker is there to say so. Only a look before the command
-/// is in the log can say it: a batch that was begun in time may still consume the hold. A hold that can't have run out
-/// costs no look.
-async fn refuse_expired(app: &App, headers: &HeaderMap, hold_id: HoldId, action: &Action) -> Result<(), Problem> {
+/// Whether a hold's time has run out. Only a look before the command is in the log can say it: a batch that was begun in
+/// time may still consume the hold. A hold that can't have run out costs no look.
+async fn has_expired(app: &App, hold_id: HoldId) -> bool {
     if !clock::may_have_expired(hold_id, app.settings.holds.hold_expiry_seconds) {
-        return Ok(());
+        return false;
     }
-    match store::has_expired(app.pool(), hold_id, idempotency::key(headers, action)?).await {
-        Ok(true) => Err(Refusal::HoldExpired.into()),
-        Ok(false) => Ok(()),
-        Err(error) => {
-            tracing::warn!(%error, "whether a hold has expired could not be looked up; its worker will say");
-            Ok(())
-        }
+    store::has_expired(app.pool(), hold_id).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "whether a hold has expired could not be looked up; its worker will say");
+        false
+    })
+}
+
+/// A hold is expired from the first instant on, also while no worker is there to say so. A request with a key is still
+/// sent its way: its outcome is kept, or is that of an earlier one. The answer waits a moment for that.
+async fn expired(app: &App, headers: &HeaderMap, command: &Command) -> Result<Response, Problem> {
+    let preference = Preference::of(headers);
+    if command.key.is_some()
+        && let Ok(done @ Submitted::Done(_)) = submit(app, command, preference.wait(EXPIRED_WAIT)).await
+    {
+        return Ok(render::submitted(&done, &preference));
     }
+    Err(Refusal::HoldExpired.into())
 }
 
 /// `GET /api/orders/{id or reference}`

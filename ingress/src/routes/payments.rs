@@ -28,7 +28,7 @@ const REFERENCES: [&str; 3] = ["order_reference", "order_id", "hold_id"];
 /// `POST /api/payments/webhook`
 pub(super) async fn webhook(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
     let headers = request.headers().clone();
-    let body = body::raw(request).await?;
+    let body = body::raw(request, app.settings.ingress.limits.request_read()).await?;
     let verified = signature::verify(&headers, &body, &app.webhook_secrets, clock::for_signatures());
     let verified = verified.map_err(|_| Problem::signature_invalid())?;
     let key = verified.key(|| body_id(&body)).ok_or_else(Problem::idempotency_key_missing)?;

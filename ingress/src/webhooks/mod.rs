@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use self::publisher::Stored;
 use crate::App;
+use crate::overload::Room;
 use crate::publisher::NotPublished;
 use crate::store;
 use crate::waiters::Answer;
@@ -29,7 +30,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// When that can't be had in time; the provider will come again.
 pub async fn deliver(app: &App, command: &Command) -> Result<Decision, NotPublished> {
     let give_up = Instant::now() + Duration::from_millis(app.settings.ingress.request_wait_ms);
-    let mut waiting = app.waiters.wait(command.request_id).ok_or(NotPublished::QueueFull)?;
+    let mut waiting = app.waiters.wait(command.request_id, Room::of(&command.action)).ok_or(NotPublished::QueueFull)?;
     let stored = timeout_at(give_up, publish(app, command)).await.map_err(|_| NotPublished::Unavailable)??;
     if stored == Stored::Now {
         match timeout_at(give_up, waiting.answer()).await {

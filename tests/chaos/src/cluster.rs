@@ -25,7 +25,7 @@ pub const WORKERS: usize = 3;
 pub const PREFIX: &str = "chaos";
 
 /// Short times, so that much comes due in a run.
-const SETTINGS: [(&str, &str); 10] = [
+const SETTINGS: [(&str, &str); 12] = [
     ("NATS_PREFIX", PREFIX),
     ("PARTITIONS", "4"),
     ("LOG_MAX_MB", "256"),
@@ -36,6 +36,8 @@ const SETTINGS: [(&str, &str); 10] = [
     ("HOLD_EXPIRY_SECONDS", "3"),
     ("ORDER_PAYMENT_SECONDS", "4"),
     ("REQUEST_WAIT_MS", "1500"),
+    ("RATE_LIMIT_PER_IP", "0"),
+    ("RATE_LIMIT_PER_KEY", "0"),
 ];
 /// How long a worker's partition stays its own without a sign of life.
 pub const LEASE: Duration = Duration::from_millis(1500);

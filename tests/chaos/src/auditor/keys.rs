@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::{Evidence, Findings};
 use crate::record::{Asked, Exchange, Final};
 
+const EXPIRED: &str = "hold_expired";
 const REUSED: &str = "idempotency_key_reused";
 
 pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
@@ -52,9 +53,11 @@ fn same_bytes(key: &str, outcomes: &[(&Exchange, Final<'_>)], findings: &mut Fin
     }
 }
 
-/// At most one of the answers is not a replay. What was polled for doesn't say which it is.
+/// At most one of the answers is not a replay. What was polled for doesn't say which it is; nor does an order of an expired
+/// hold, which is refused also when no worker has decided so.
 fn one_original(key: &str, exchanges: &[&Exchange], findings: &mut Findings) {
-    let direct = outcomes(exchanges).into_iter().filter(|(exchange, _)| !exchange.is_accepted());
+    let decided = outcomes(exchanges).into_iter().filter(|(_, outcome)| outcome.code() != EXPIRED);
+    let direct = decided.filter(|(exchange, _)| !exchange.is_accepted());
     let originals: Vec<_> =
         direct.filter(|(exchange, _)| exchange.told.as_ref().is_ok_and(|reply| !reply.replayed)).collect();
     findings.check(originals.len() <= 1, "I4: two originals under one key", || {

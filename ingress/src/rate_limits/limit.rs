@@ -1,0 +1,110 @@
+//! One limit: so many requests a second for each client, and twice as many at once.
+
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use governor::clock::{Clock, MonotonicClock};
+use governor::middleware::StateInformationMiddleware;
+use governor::{Quota, RateLimiter};
+
+use super::buckets::{Buckets, CLIENTS_MAX};
+use crate::http::problem::Problem;
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+/// How many seconds' requests may come at once. It is also how long a full bucket takes to drain.
+const BURST_SECONDS: u32 = 2;
+
+/// A limit, with what it knows of each client.
+pub struct Limit<C: Clock = MonotonicClock> {
+    name: &'static str,
+    rate: NonZeroU32,
+    burst: NonZeroU32,
+    policy: HeaderValue,
+    hasher: RandomState,
+    limiter: RateLimiter<u64, Buckets, C, StateInformationMiddleware>,
+    clock: C,
+}
+
+/// What a client has left, as response headers say it (draft-ietf-httpapi-ratelimit-headers-10).
+#[derive(Debug)]
+pub struct Left {
+    policy: HeaderValue,
+    limit: HeaderValue,
+}
+
+impl Left {
+    /// Adds it to a response's headers, beside what other limits say there.
+    pub fn tell(self, headers: &mut HeaderMap) {
+        headers.append(RATE_LIMIT_POLICY, self.policy);
+        headers.append(RATE_LIMIT, self.limit);
+    }
+}
+
+impl Limit {
+    /// A limit of this name; `None` when the rate, in requests a second, is 0 or not set.
+    #[must_use]
+    pub fn new(name: &'static str, rate: Option<u32>) -> Option<Self> {
+        let rate = NonZeroU32::new(rate?)?;
+        Some(Self::with_clock(name, rate, CLIENTS_MAX, MonotonicClock))
+    }
+}
+
+impl<C: Clock + Clone> Limit<C> {
+    fn with_clock(name: &'static str, rate: NonZeroU32, clients_max: usize, clock: C) -> Self {
+        let burst = rate.saturating_mul(NonZeroU32::MIN.saturating_add(BURST_SECONDS - 1));
+        let quota = Quota::per_second(rate).allow_burst(burst);
+        let limiter = RateLimiter::new(quota, Buckets::new(clients_max), clock.clone());
+        let policy = header(format!("\"{name}\";q={burst};w={BURST_SECONDS}"));
+        Self { name, rate, burst, policy, hasher: RandomState::new(), limiter, clock }
+    }
+
+    /// Counts a client's request.
+    ///
+    /// # Errors
+    /// 429 when it is one too many; then it is not counted.
+    pub fn check(&self, client: &(impl Hash + ?Sized)) -> Result<Left, Problem> {
+        // Clients choose their names: hashed with a key of our own, nobody can aim at another's bucket.
+        match self.limiter.check_key(&self.hasher.hash_one(client)) {
+            Ok(state) => {
+                let left = state.remaining_burst_capacity();
+                Ok(self.left(left, (self.burst.get() - left.min(self.burst.get())).div_ceil(self.rate.get()).into()))
+            }
+            Err(refused) => Err(self.refusal(refused.wait_time_from(self.clock.now()))),
+        }
+    }
+
+    /// `r` requests may be made at once, and the bucket is empty again in `t` seconds.
+    fn left(&self, requests: u32, seconds: u64) -> Left {
+        let limit = header(format!("\"{}\";r={requests};t={seconds}", self.name));
+        Left { policy: self.policy.clone(), limit }
+    }
+
+    fn refusal(&self, wait: Duration) -> Problem {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let seconds = seconds.max(1);
+        let Left { policy, limit } = self.left(0, seconds);
+        let detail = format!("More than {} requests a second. Try again in {seconds} s.", self.rate);
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail)
+            .with_header(RETRY_AFTER, seconds.into())
+            .with_header(RATE_LIMIT_POLICY, policy)
+            .with_header(RATE_LIMIT, limit)
+    }
+
+    /// Forgets those who are within their limit anyhow.
+    pub fn sweep(&self) {
+        self.limiter.retain_recent();
+        self.limiter.shrink_to_fit();
+    }
+}
+
+fn header(text: String) -> HeaderValue {
+    // Names and numbers of our own are always fit for a header.
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests;
