@@ -47,6 +47,10 @@ const SESSION: &[(&str, &str)] = &[
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
+    // What is off counts as so dear that Postgres would compile the plan.
+    ("jit", "off"),
+    // The plan is the same whatever the values, so it is made once.
+    ("plan_cache_mode", "force_generic_plan"),
 ];
 
 /// How long JetStream may take to store what a worker publishes.
