@@ -57,6 +57,10 @@ pub enum BatchError {
     Panicked(String),
 }
 
+/// Classes of PostgreSQL's errors (its appendix A) that come from statements and rows: unsupported features, cardinality,
+/// data, integrity, syntax, program limits, raised. The others are a server's own troubles.
+const OF_CONTENT: [&str; 7] = ["0A", "21", "22", "23", "42", "54", "P0"];
+
 impl BatchError {
     /// Whether it came from what the batch says or what its rows hold, so that trying again alone will not help.
     /// Otherwise a server is away, busy or restarting, and the batch is good.
@@ -66,9 +70,8 @@ impl BatchError {
             Self::Ticket(_) => false,
             Self::Panicked(_) => true,
             Self::Postgres(error) => match error {
-                // PostgreSQL's appendix A: data, integrity and syntax errors; the other classes are its own troubles.
                 sqlx::Error::Database(error) => {
-                    error.code().is_some_and(|code| ["21", "22", "23", "42"].contains(&code.get(..2).unwrap_or("")))
+                    error.code().is_some_and(|code| OF_CONTENT.contains(&code.get(..2).unwrap_or_default()))
                 }
                 sqlx::Error::Decode(_)
                 | sqlx::Error::ColumnDecode { .. }
@@ -140,14 +143,16 @@ async fn look_for_due(
     scope: &Scope,
     entries: &[Entry],
 ) -> sqlx::Result<(Due, Horizon)> {
-    let (mut due, horizon) = if horizon.is_clear_at(scope.now) {
+    // Who asks for it is not put off by what we believe: a ticket or the table has said that something is due.
+    let is_asked = entries.iter().any(|entry| entry.command.action == Action::ExpireDue);
+    let (mut due, horizon) = if horizon.is_clear_at(scope.now) && !is_asked {
         (Due::default(), horizon)
     } else {
         let due = due::load(connection, scope).await?;
         let horizon = if due.has_more { Horizon::Unknown } else { Horizon::found(due::next(connection, scope).await?) };
         (due, horizon)
     };
-    if entries.iter().any(|entry| entry.command.action == Action::ExpireDue) {
+    if is_asked {
         due::add_parked(connection, scope, &mut due).await?;
     }
     Ok((due, horizon))
