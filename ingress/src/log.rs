@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::Context;
+use holdfast_common::id::RequestId;
 use holdfast_common::log::stream;
 use holdfast_common::time::Timestamp;
 use tokio::sync::Mutex;
@@ -36,6 +37,13 @@ pub struct LogState {
 }
 
 impl LogState {
+    /// Whether a request can be in this stream, by when its id was made. Hosts' clocks may differ, so nothing may depend
+    /// on it but which of two requests a client is told of.
+    #[must_use]
+    pub fn may_have(&self, id: RequestId) -> bool {
+        id.unix_millis().cast_signed() >= self.created.0 / 1000
+    }
+
     /// Whether a place in the log has still to come for a partition that stands somewhere.
     #[must_use]
     pub fn is_ahead(&self, seq: u64, position: Position) -> bool {

@@ -123,9 +123,14 @@ async fn look_once(app: &App, command: &Command, seq: u64) -> Submitted {
 }
 
 async fn in_line(app: &App, command: &Command, seq: u64) -> Submitted {
-    let (request_id, seq) = app.queued_keys.claim(command, (command.request_id, seq)).await;
+    let log = app.log.state(seq).await.ok();
+    let is_in_log = |id: RequestId| log.is_none_or(|log| log.may_have(id));
+    let own = (command.request_id, seq);
+    let first = if is_in_log(own.0) { app.queued_keys.claim(command, own).await } else { own };
+    // A claim may be of a request that was lost with an earlier log: then this one is the first.
+    let (request_id, seq) = if is_in_log(first.0) { first } else { own };
     let position = app.positions.of(app.settings.nats.partitions.of(command.slot()));
     // Without an answer of NATS, as if the stream was still the same.
-    let applied_seq = app.log.state(seq).await.map_or(position.applied_seq, |log| log.applied_seq(position));
+    let applied_seq = log.map_or(position.applied_seq, |log| log.applied_seq(position));
     Submitted::Queued(Queued::new(request_id, seq, applied_seq))
 }

@@ -6,7 +6,7 @@ use async_nats::jetstream;
 use holdfast_common::log::stream;
 use holdfast_common::settings::{LogLayout, NatsSettings, Secret};
 use holdfast_stack::Stack;
-use holdfast_tests::{Answer, PARTITIONS, Sale, SaleBuilder, start_stack, until};
+use holdfast_tests::{Answer, PARTITIONS, Sale, SaleBuilder, Webhook, start_stack, until};
 use reqwest::StatusCode;
 
 use super::requests::done;
@@ -41,13 +41,17 @@ async fn queue(sale: &Sale, product: i64, headers: &[(&str, &str)]) -> Answer {
 async fn a_place_in_the_new_log_is_ahead_and_a_lost_one_is_gone() {
     let directory = tempfile::tempdir().unwrap();
     let mut stack = start_stack(&directory.path().join("stack")).await;
-    let mut sale = SaleBuilder::default().on(&stack, directory.path()).start().await;
+    let sale = SaleBuilder::default().on(&stack, directory.path());
+    let mut sale = sale.setting("REQUEST_WAIT_MS", "300").start().await;
     let product = sale.product(100).await;
     for _ in 0..20 {
         assert_eq!(sale.client().hold(product, 1, &[]).await.status, StatusCode::CREATED);
     }
+    let hold = sale.client().hold(product, 1, &[]).await.body["hold_id"].as_str().unwrap().to_owned();
     sale.workers.remove(0).crash().await;
     let lost = queue(&sale, product, &[]).await.header("location").to_owned();
+    let paid = Webhook::new("k1", &hold, "pay_1", "succeeded");
+    assert_eq!(paid.send(sale.client()).await.status, StatusCode::SERVICE_UNAVAILABLE, "in the log, and not applied");
     assert_eq!(sale.client().get(&lost).await.body["status"], "queued");
     lose_the_log(&mut stack, directory.path(), &sale).await;
 
@@ -65,6 +69,10 @@ async fn a_place_in_the_new_log_is_ahead_and_a_lost_one_is_gone() {
     assert_eq!((gone.status, gone.problem()), (StatusCode::NOT_FOUND, "request_not_found"));
     sale.start_worker().await;
     assert_eq!(done(sale.client(), kept.header("location")).await["status"], 201);
+    until("the payment to be taken, as often as its provider comes", async || {
+        (paid.send(sale.client()).await.body["result"] == "parked").then_some(())
+    })
+    .await;
     drop(sale);
     tokio::time::timeout(Duration::from_secs(30), stack.stop()).await.unwrap().unwrap();
 }

@@ -125,7 +125,8 @@ impl Task {
             if webhook.stored.is_closed() {
                 continue;
             } else if self.known.contains_key(&webhook.message_id) {
-                self.tell(webhook, Stored::Before);
+                // Not known for longer by that: should the log have been lost meanwhile, it is published again.
+                let _ = webhook.stored.send(Stored::Before);
             } else if seen.insert(webhook.message_id.clone()) {
                 gathered.push(webhook);
             } else {
