@@ -6,7 +6,7 @@ use super::order::Order;
 use super::payment::Payment;
 use super::product::Product;
 use super::state::{KeyScope, KeyUse, Row, State};
-use crate::id::RequestId;
+use crate::id::{RequestId, Slot};
 use crate::outcome::DeadLetterSettled;
 
 /// The rows to write after a batch.
@@ -32,8 +32,8 @@ pub struct Changes {
     pub decisions: Vec<(RequestId, Decision)>,
     /// First uses of idempotency keys to insert.
     pub keys: Vec<(KeyScope, KeyUse)>,
-    /// Dead letters that are settled.
-    pub settled_letters: Vec<DeadLetterSettled>,
+    /// Dead letters that are settled, each with its slot.
+    pub settled_letters: Vec<(Slot, DeadLetterSettled)>,
 }
 
 impl From<State> for Changes {

@@ -136,7 +136,7 @@ fn settle_dead_letter(
         decide(state, &command, now, policy);
     }
     let settled = DeadLetterSettled { id, is_applied: is_retry };
-    state.settled_letters.push(settled);
+    state.settled_letters.push((command.slot(), settled));
     Ok(Outcome::DeadLetterSettled(settled))
 }
 

@@ -60,7 +60,7 @@ pub struct State {
     decisions: HashMap<RequestId, Decision>,
     pub(super) new_decisions: Vec<RequestId>,
     dead_letters: HashMap<i64, Command>,
-    pub(super) settled_letters: Vec<DeadLetterSettled>,
+    pub(super) settled_letters: Vec<(Slot, DeadLetterSettled)>,
 }
 
 impl State {

@@ -6,11 +6,13 @@ use chrono::{DateTime, Utc};
 use holdfast_common::command::{Action, Command};
 use holdfast_common::domain::{Decision, State};
 use holdfast_common::envelope::{decode_command, encode_command};
+use holdfast_common::id::Slot;
 use holdfast_common::outcome::{DeadLetterSettled, Outcome};
 use holdfast_common::time::Timestamp;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
+use super::write::expect_rows;
 use crate::reader::Entry;
 
 /// A command that could not be applied.
@@ -117,21 +119,23 @@ pub async fn load(connection: &mut PgConnection, entries: &[Entry], state: &mut 
 /// When Postgres fails.
 pub async fn settle(
     connection: &mut PgConnection,
-    settled: &[DeadLetterSettled],
+    settled: &[(Slot, DeadLetterSettled)],
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     if settled.is_empty() {
         return Ok(());
     }
-    sqlx::query(
+    let result = sqlx::query(
         "UPDATE dead_letters SET settled_at = $1, is_applied = new.is_applied
-         FROM UNNEST($2::bigint[], $3::boolean[]) AS new (dead_letter_id, is_applied)
-         WHERE dead_letters.dead_letter_id = new.dead_letter_id",
+         FROM UNNEST($2::smallint[], $3::bigint[], $4::boolean[]) AS new (slot, dead_letter_id, is_applied)
+         WHERE dead_letters.slot = new.slot AND dead_letters.dead_letter_id = new.dead_letter_id
+             AND dead_letters.settled_at IS NULL",
     )
     .bind(now)
-    .bind(settled.iter().map(|letter| letter.id).collect::<Vec<_>>())
-    .bind(settled.iter().map(|letter| letter.is_applied).collect::<Vec<_>>())
+    .bind(settled.iter().map(|(slot, _)| slot.as_i16()).collect::<Vec<_>>())
+    .bind(settled.iter().map(|(_, letter)| letter.id).collect::<Vec<_>>())
+    .bind(settled.iter().map(|(_, letter)| letter.is_applied).collect::<Vec<_>>())
     .execute(connection)
     .await?;
-    Ok(())
+    expect_rows(&result, settled.len(), "dead_letters")
 }

@@ -40,7 +40,7 @@ fn column<'r, R, C>(rows: &'r [R], value: impl Fn(&'r R) -> C) -> Vec<C> {
     rows.iter().map(value).collect()
 }
 
-fn expect_rows(result: &PgQueryResult, rows: usize, table: &'static str) -> sqlx::Result<()> {
+pub(super) fn expect_rows(result: &PgQueryResult, rows: usize, table: &'static str) -> sqlx::Result<()> {
     if result.rows_affected() == rows as u64 {
         return Ok(());
     }
