@@ -29,7 +29,7 @@ pub enum Applied {
     /// It is committed, and the partition is now here.
     Committed(Lease),
     /// More was due than one transaction ends. Some of that is ended, and the batch is to be applied once more.
-    DueFirst(Lease),
+    DueFirst,
     /// The partition row is not as we know it. Nothing of the batch happened now.
     Fenced,
 }
@@ -133,7 +133,7 @@ pub async fn apply(
     *horizon = horizon_now.after(&changes);
     tell(worker, &moved, &replies, changes, now).await;
     crash_points::pass("reply");
-    Ok(if is_due_first { Applied::DueFirst(moved) } else { Applied::Committed(moved) })
+    Ok(if is_due_first { Applied::DueFirst } else { Applied::Committed(moved) })
 }
 
 /// What is due, and when something falls due next.
@@ -158,7 +158,7 @@ async fn look_for_due(
     Ok((due, horizon))
 }
 
-/// Sets a command that can't be applied aside, and goes on behind it.
+/// Sets a command that can't be applied aside, and goes on behind it. `None` when another worker has the partition.
 ///
 /// # Errors
 /// When Postgres fails.
@@ -168,11 +168,11 @@ pub async fn set_aside(
     part: Part<'_>,
     error: &BatchError,
     tries: i32,
-) -> Result<Applied, BatchError> {
+) -> sqlx::Result<Option<Lease>> {
     let moved = Lease { applied_seq: part.to_seq, ..known.clone() };
     let mut transaction = worker.pool.begin().await?;
     let Some(now) = lease::advance(&mut transaction, known, &moved, worker.lease()).await? else {
-        return Ok(Applied::Fenced);
+        return Ok(None);
     };
     let (mut replies, text) = (Vec::new(), error.to_string());
     for Entry { ingress, command, log_seq } in part.entries {
@@ -189,7 +189,7 @@ pub async fn set_aside(
     }
     transaction.commit().await?;
     tell(worker, &moved, &replies, Changes::default(), now).await;
-    Ok(Applied::Committed(moved))
+    Ok(Some(moved))
 }
 
 async fn tell(worker: &Worker, lease: &Lease, replies: &[(IngressId, Reply)], changes: Changes, now: Timestamp) {

@@ -14,7 +14,7 @@ use futures_util::FutureExt;
 use crate::Worker;
 use crate::batch::{self, Applied, BatchError, Part};
 use crate::horizon::Horizon;
-use crate::partition::Pause;
+use crate::partition::{Pause, why_fenced};
 use crate::reader::Batch;
 use crate::store::lease::Lease;
 
@@ -22,6 +22,22 @@ use crate::store::lease::Lease;
 const TRIES_MAX: usize = 5;
 /// The first pause between those tries, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+
+/// What an attempt did.
+enum Step {
+    /// The commands are applied.
+    Applied,
+    /// What was due is ended; the commands have still to be applied.
+    DueFirst,
+}
+
+/// Why an attempt did nothing.
+enum Failure {
+    /// For what is in the commands or in the rows they name.
+    Content(BatchError),
+    /// The partition is to be left alone for now.
+    Pause(Pause),
+}
 
 /// Applies a batch, without those of its commands that can't be. Not given up by a stop: what was begun is ended.
 ///
@@ -38,33 +54,44 @@ pub(crate) async fn apply(
     while let Some(range) = ranges.pop() {
         let part = batch.part(range.clone(), lease.applied_seq);
         match attempt(worker, lease, horizon, part).await {
-            Ok(Applied::Committed(row)) => *lease = row,
-            Ok(Applied::DueFirst(row)) => {
-                *lease = row;
-                ranges.push(range);
-            }
-            Ok(Applied::Fenced) => return Err(crate::partition::why_fenced(worker, lease).await?),
-            Err(error) if !error.is_of_content() || range.is_empty() => return Err(error.into()),
-            Err(error) if range.len() > 1 => {
+            Ok(Step::Applied) => {}
+            Ok(Step::DueFirst) => ranges.push(range),
+            Err(Failure::Pause(pause)) => return Err(pause),
+            Err(Failure::Content(error)) if range.is_empty() => return Err(error.into()),
+            Err(Failure::Content(error)) if range.len() > 1 => {
                 let Range { start, end } = range;
                 tracing::warn!(partition = %lease.partition, %error, commands = end - start, "a batch failed; it is split");
                 let middle = start + (end - start) / 2;
                 ranges.extend([middle..end, start..middle]);
             }
-            Err(error) => alone(worker, lease, horizon, part, error).await?,
+            Err(Failure::Content(error)) => alone(worker, lease, horizon, part, error).await?,
         }
     }
     Ok(())
 }
 
 /// One attempt. A panic is a bug of ours, and fails only what it came from.
-async fn attempt(worker: &Worker, lease: &Lease, horizon: &mut Horizon, part: Part<'_>) -> Result<Applied, BatchError> {
+async fn attempt(worker: &Worker, lease: &mut Lease, horizon: &mut Horizon, part: Part<'_>) -> Result<Step, Failure> {
     let attempt = AssertUnwindSafe(batch::apply(worker, lease, horizon, part)).catch_unwind();
-    attempt.await.unwrap_or_else(|panic| {
+    let applied = attempt.await.unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<String>().cloned();
         let message = message.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         Err(BatchError::Panicked(message.unwrap_or_default()))
-    })
+    });
+    match applied {
+        Ok(Applied::Committed(row)) => {
+            *lease = row;
+            Ok(Step::Applied)
+        }
+        Ok(Applied::DueFirst) => Ok(Step::DueFirst),
+        Ok(Applied::Fenced) => Err(Failure::Pause(fenced(worker, lease).await)),
+        Err(error) if error.is_of_content() => Err(Failure::Content(error)),
+        Err(error) => Err(Failure::Pause(error.into())),
+    }
+}
+
+async fn fenced(worker: &Worker, lease: &Lease) -> Pause {
+    why_fenced(worker, lease).await.unwrap_or_else(Pause::from)
 }
 
 /// Tries a command alone, and in the end sets it aside.
@@ -79,27 +106,23 @@ async fn alone(
     for pause in pauses.with_max_times(TRIES_MAX - 1).build() {
         tokio::time::sleep(pause).await;
         match attempt(worker, lease, horizon, part).await {
-            Ok(Applied::Committed(row)) => {
-                *lease = row;
-                return Ok(());
-            }
-            // What was due is ended; the command has still to be tried.
-            Ok(Applied::DueFirst(row)) => *lease = row,
-            Ok(Applied::Fenced) => return Err(crate::partition::why_fenced(worker, lease).await?),
-            Err(again) if !again.is_of_content() => return Err(again.into()),
-            Err(again) => error = again,
+            Ok(Step::Applied) => return Ok(()),
+            Ok(Step::DueFirst) => {}
+            Err(Failure::Pause(pause)) => return Err(pause),
+            Err(Failure::Content(again)) => error = again,
         }
     }
     // If nothing at all can be applied, it is not this command's fault.
     let nothing = Part { entries: &[], to_seq: lease.applied_seq };
-    match attempt(worker, lease, horizon, nothing).await? {
-        Applied::Committed(row) | Applied::DueFirst(row) => *lease = row,
-        Applied::Fenced => return Err(crate::partition::why_fenced(worker, lease).await?),
+    match attempt(worker, lease, horizon, nothing).await {
+        Ok(Step::Applied | Step::DueFirst) => {}
+        Err(Failure::Pause(pause)) => return Err(pause),
+        Err(Failure::Content(error)) => return Err(error.into()),
     }
     let tries = i32::try_from(TRIES_MAX).unwrap_or(i32::MAX);
     match batch::set_aside(worker, lease, part, &error, tries).await? {
-        Applied::Committed(row) | Applied::DueFirst(row) => *lease = row,
-        Applied::Fenced => return Err(crate::partition::why_fenced(worker, lease).await?),
+        Some(row) => *lease = row,
+        None => return Err(fenced(worker, lease).await),
     }
     Ok(())
 }
