@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use holdfast_common::partition::Partition;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -34,8 +34,11 @@ pub async fn run(worker: Arc<Worker>, stop: CancellationToken) -> anyhow::Result
             biased;
             () = stop.cancelled() => break,
             Some(ended) = owned.tasks.join_next_with_id() => owned.ended(ended).await,
-            // A hint: whoever misses it looks at its next turn.
-            Some(_) = given_back.next() => owned.look_after().await,
+            // A hint: whoever misses it looks at its next turn. One look is for all that have come.
+            Some(_) = given_back.next() => {
+                while given_back.next().now_or_never().flatten().is_some() {}
+                owned.look_after().await;
+            }
             _ = turn.tick() => owned.look_after().await,
         }
     }
