@@ -77,9 +77,7 @@ impl Log {
         {
             return Ok(state);
         }
-        let state = self.ask().await?;
-        *known = Some((Instant::now(), state));
-        Ok(state)
+        self.ask(&mut known).await
     }
 
     /// The log's stream and end as they are now.
@@ -87,17 +85,42 @@ impl Log {
     /// # Errors
     /// When NATS does not answer.
     pub async fn state_now(&self) -> Result<LogState, NotPublished> {
-        let mut known = self.known.lock().await;
-        let state = self.ask().await?;
-        *known = Some((Instant::now(), state));
-        Ok(state)
+        self.ask(&mut *self.known.lock().await).await
     }
 
-    async fn ask(&self) -> Result<LogState, NotPublished> {
+    async fn ask(&self, known: &mut Option<(Instant, LogState)>) -> Result<LogState, NotPublished> {
         let found = self.jetstream.get_stream(&self.stream).await.map_err(|error| {
             tracing::warn!(%error, "the log's end could not be asked for");
             NotPublished::Unavailable
         })?;
-        Ok(LogState { created: stream::created(&found), end: found.cached_info().state.last_sequence })
+        let state = LogState { created: stream::created(&found), end: found.cached_info().state.last_sequence };
+        *known = Some((Instant::now(), state));
+        Ok(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use holdfast_common::id::ProductId;
+
+    const LOG: LogState = LogState { created: Timestamp(5_000_000), end: 10 };
+
+    fn at(stream_created: i64, applied_seq: u64) -> Position {
+        Position { stream_created: Timestamp(stream_created), applied_seq }
+    }
+
+    #[test]
+    fn places_are_compared_within_one_stream_only() {
+        assert!(LOG.is_ahead(7, at(5_000_000, 6)) && !LOG.is_ahead(6, at(5_000_000, 6)));
+        assert!(LOG.is_ahead(1, at(4_000_000, 500)), "the position is another stream's");
+        assert!(!LOG.is_ahead(11, at(4_000_000, 500)), "it is beyond the end");
+        assert_eq!((LOG.applied_seq(at(5_000_000, 6)), LOG.applied_seq(at(4_000_000, 500))), (6, 0));
+    }
+
+    #[test]
+    fn a_request_older_than_the_stream_was_lost_with_the_one_before() {
+        let made_at = |unix_millis| RequestId::new(ProductId(1).slot(), unix_millis, 0);
+        assert!(LOG.may_have(made_at(5000)) && !LOG.may_have(made_at(4999)));
     }
 }
