@@ -7,7 +7,7 @@ use holdfast_common::id::SLOTS;
 use holdfast_common::postgres::{self, Pool};
 use holdfast_common::schema;
 use holdfast_common::settings::{PostgresSettings, RetentionSettings};
-use holdfast_workers::prune::prune;
+use holdfast_workers::prune::{Pruned, prune};
 use holdfast_workers::store::retention::Ages;
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -33,9 +33,13 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let pruned = prune(&pool, Ages::new(&options.retention), Duration::ZERO, done).await?;
     progress.finish_and_clear();
     if options.json {
-        println!("{}", json!({"keys": pruned.keys, "outcomes": pruned.outcomes, "holds": pruned.holds}));
+        let Pruned { keys, outcomes, holds, dead_letters } = pruned;
+        println!("{}", json!({"keys": keys, "outcomes": outcomes, "holds": holds, "dead_letters": dead_letters}));
     } else {
-        println!("removed {} keys, {} outcomes and {} holds", pruned.keys, pruned.outcomes, pruned.holds);
+        println!(
+            "removed {} keys, {} outcomes, {} holds and {} dead letters",
+            pruned.keys, pruned.outcomes, pruned.holds, pruned.dead_letters
+        );
     }
     Ok(())
 }

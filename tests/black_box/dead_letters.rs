@@ -103,5 +103,8 @@ async fn a_bug_in_the_decision_fails_one_command_and_no_process() {
     assert_eq!(sale.client().get(&path).await.body["status"], "released");
     let (ended_well, output) = sale.holdfast(&["dead-letters", "drop", &id]).await;
     assert!(!ended_well && output.contains("was retried before"), "{output}");
+    run(&sale, "UPDATE dead_letters SET settled_at = settled_at - interval '31 days'".to_owned()).await;
+    let (_, pruned) = sale.holdfast(&["prune", "--json"]).await;
+    assert!(pruned.contains("\"dead_letters\":1"), "{pruned}");
     assert_invariants(&sale.pool).await;
 }

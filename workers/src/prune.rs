@@ -29,6 +29,8 @@ pub struct Pruned {
     pub outcomes: u64,
     /// Holds that ended without an order.
     pub holds: u64,
+    /// Dead letters that were settled.
+    pub dead_letters: u64,
 }
 
 /// Prunes soon after the start and then daily, until the process stops. Several workers doing so do no harm.
@@ -54,6 +56,7 @@ pub async fn prune(pool: &PgPool, ages: Ages, pause: Duration, done: impl Fn(u16
         pruned.keys += retention::keys(pool, slot, ages).await?;
         pruned.outcomes += retention::outcomes(pool, slot, ages).await?;
         pruned.holds += retention::holds(pool, slot, ages).await?;
+        pruned.dead_letters += retention::dead_letters(pool, slot, ages).await?;
         done(slot + 1);
         tokio::time::sleep(pause).await;
     }

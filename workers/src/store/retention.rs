@@ -58,6 +58,17 @@ pub async fn holds(pool: &PgPool, slot: u16, ages: Ages) -> sqlx::Result<u64> {
     steps(pool, statement, slot, ages.ended).await
 }
 
+/// Removes dead letters that were settled; those that wait stay.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn dead_letters(pool: &PgPool, slot: u16, ages: Ages) -> sqlx::Result<u64> {
+    let statement = "DELETE FROM dead_letters WHERE slot = $1 AND dead_letter_id IN (
+             SELECT dead_letter_id FROM dead_letters
+             WHERE slot = $1 AND settled_at < now() - make_interval(secs => $2) LIMIT $3)";
+    steps(pool, statement, slot, ages.ended).await
+}
+
 async fn steps(pool: &PgPool, statement: &'static str, slot: u16, age: f64) -> sqlx::Result<u64> {
     let mut removed = 0;
     loop {
