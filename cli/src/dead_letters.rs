@@ -2,13 +2,10 @@
 //!
 //! To retry or drop one is a command in the log like any other, and a worker applies it.
 
-use std::time::Duration;
-
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use comfy_table::Table;
 use holdfast_common::command::Action;
-use holdfast_common::log::{self, internal};
 use holdfast_common::postgres::{self, Pool};
 use holdfast_common::schema;
 use holdfast_common::settings::{NatsSettings, PostgresSettings};
@@ -16,13 +13,11 @@ use holdfast_ingress::clock::new_request_id;
 use holdfast_ingress::store::dead_letters::{self, ListedLetter};
 use serde_json::{Value, json};
 use sqlx::PgPool;
-use tokio::time::Instant;
+
+use crate::say::{say, until_applied};
 
 /// The most dead letters that are listed.
 const LISTED_MAX: i64 = 1000;
-/// How long a worker may take to apply what was asked.
-const SETTLED_WAIT: Duration = Duration::from_secs(15);
-const POLL: Duration = Duration::from_millis(50);
 
 /// What `dead-letters` is told.
 #[derive(Args)]
@@ -128,24 +123,17 @@ async fn settle(one: One, is_retry: bool) -> anyhow::Result<()> {
     if letter.settled_at.is_some() {
         bail!("dead letter {} was {} before", one.id, letter.status());
     }
-    let nats = log::connect(&one.nats, "holdfast-dead-letters", |_| ()).await?;
-    let jetstream = async_nats::jetstream::new(nats);
-    log::stream::open(&jetstream, &one.nats).await?;
     let action = Action::SettleDeadLetter { id: one.id, is_retry };
     let command = holdfast_common::command::Command { request_id: new_request_id(slot), key: None, action };
-    let said = internal::say(&jetstream, &one.nats, &command, None).await;
-    said.map_err(|error| anyhow::anyhow!("the log did not take it: {error}"))?;
-    let give_up = Instant::now() + SETTLED_WAIT;
-    while Instant::now() < give_up {
+    say(&one.nats, &command).await?;
+    let now = until_applied(async || {
         let now = find(&pool, one.id).await?;
-        if now.settled_at.is_some() {
-            println!("dead letter {} was {}", one.id, now.status());
-            return Ok(());
-        }
-        if now.tries > letter.tries {
-            bail!("it failed again: {}", now.error);
-        }
-        tokio::time::sleep(POLL).await;
+        Ok((now.settled_at.is_some() || now.tries > letter.tries).then_some(now))
+    })
+    .await?;
+    if now.settled_at.is_none() {
+        bail!("it failed again: {}", now.error);
     }
-    bail!("it is in the log, but no worker has applied it in {SETTLED_WAIT:?}: see that workers run")
+    println!("dead letter {} was {}", one.id, now.status());
+    Ok(())
 }

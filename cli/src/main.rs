@@ -6,6 +6,7 @@ mod migrate;
 mod partitions;
 mod prune;
 mod refunds;
+mod say;
 
 use clap::{Parser, Subcommand};
 use holdfast_common::settings::TelemetrySettings;

@@ -2,8 +2,6 @@
 //!
 //! Nothing is changed from here: what is asked is a command in the log like any other, and a worker applies it.
 
-use std::time::Duration;
-
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::Table;
@@ -12,18 +10,16 @@ use holdfast_common::domain::RefundStatus;
 use holdfast_common::id::HoldId;
 use holdfast_common::log::internal;
 use holdfast_common::postgres::{self, Pool};
+use holdfast_common::schema;
 use holdfast_common::settings::{NatsSettings, PostgresSettings};
-use holdfast_common::{log, schema};
 use holdfast_ingress::store::payments::{self, ListedPayment};
 use serde_json::json;
 use sqlx::PgPool;
-use tokio::time::Instant;
+
+use crate::say::{say, until_applied};
 
 /// The most refunds that are listed.
 const LISTED_MAX: i64 = 10_000;
-/// How long a worker may take to apply what was asked.
-const APPLIED_WAIT: Duration = Duration::from_secs(15);
-const POLL: Duration = Duration::from_millis(50);
 
 /// What `refunds` is told.
 #[derive(Args)]
@@ -154,21 +150,11 @@ async fn advance(one: One, to: RefundStatus, state: State) -> anyhow::Result<()>
         Some("refund_due" | "refund_requested" | "refunded") => {}
         Some(other) => bail!("no refund is owed for this payment: it is {other}"),
     }
-    let nats = log::connect(&one.nats, "holdfast-refunds", |_| ()).await?;
-    let jetstream = async_nats::jetstream::new(nats);
-    log::stream::open(&jetstream, &one.nats).await?;
     let action = Action::AdvanceRefund { order_id, payment_id: one.payment.clone(), to };
-    let said = internal::say(&jetstream, &one.nats, &internal::command(order_id.slot(), action), None).await;
-    let seq = said.map_err(|error| anyhow::anyhow!("the log did not take it: {error}"))?;
-    let give_up = Instant::now() + APPLIED_WAIT;
-    while Instant::now() < give_up {
-        if is_applied(&pool, &one.nats, order_id, seq).await? {
-            println!("{} is {}", one.payment, state.stored());
-            return Ok(());
-        }
-        tokio::time::sleep(POLL).await;
-    }
-    bail!("it is in the log, but no worker has applied it in {APPLIED_WAIT:?}: see that workers run")
+    let seq = say(&one.nats, &internal::command(order_id.slot(), action)).await?;
+    until_applied(async || Ok(is_applied(&pool, &one.nats, order_id, seq).await?.then_some(()))).await?;
+    println!("{} is {}", one.payment, state.stored());
+    Ok(())
 }
 
 async fn is_applied(pool: &PgPool, nats: &NatsSettings, order_id: HoldId, seq: u64) -> anyhow::Result<bool> {
