@@ -130,7 +130,7 @@ fn assert_same_answers(answers: BTreeMap<String, Vec<Answer>>) {
         let first = &answers[0];
         assert!(matches!(first.status.as_u16(), 200 | 202), "{key}: {first:?}");
         for answer in &answers {
-            assert_eq!((answer.status, &answer.body), (first.status, &first.body), "{key}");
+            assert_eq!((answer.status, &answer.text), (first.status, &first.text), "{key}");
         }
         let firsts = answers.iter().filter(|answer| answer.header("idempotent-replayed") != "true").count();
         assert!(firsts <= 1, "{key}: {firsts} were told that they were the first");

@@ -2,8 +2,8 @@
 //!
 //! An older server, or another program, can drop or change a setting without an error, and each of those compared here
 //! carries a promise: without direct gets nobody can look back, without `discard: new` the log would forget, without
-//! the deduplication window a repeated publish would be a second command, without atomic batches each webhook would be a sync
-//! of its own.
+//! the deduplication window a repeated publish would be a second command, without atomic batches each webhook would be a
+//! sync of its own.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! A webhook's way into the log and back.
 //!
-//! Each is a message of its own (see [`publisher`]), with a message id made of its key and its body, so that JetStream itself drops a
-//! duplicate; the idempotency table drops those that come later. A dropped duplicate has no command that a worker could
-//! answer, so it waits until the first one's place is applied and is told the first one's outcome.
+//! Each is a message of its own (see [`publisher`]), with a message id made of its key and its body, so that JetStream
+//! itself drops a duplicate; the idempotency table drops those that come later. A dropped duplicate has no command that
+//! a worker could answer, so it waits until the first one's place is applied and is told the first one's outcome.
 
 pub mod publisher;
 
