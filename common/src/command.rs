@@ -170,6 +170,15 @@ pub enum Endpoint {
     SettlePayment = 5,
 }
 
+impl Endpoint {
+    /// The endpoint that is stored as a number.
+    #[must_use]
+    pub fn from_number(number: i16) -> Option<Self> {
+        let all = [Self::CreateHold, Self::ReleaseHold, Self::Restock, Self::CreateOrder, Self::SettlePayment];
+        all.into_iter().find(|endpoint| *endpoint as i16 == number)
+    }
+}
+
 impl Action {
     /// The endpoint that accepts this action with an idempotency key, if one does.
     #[must_use]

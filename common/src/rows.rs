@@ -4,6 +4,7 @@
 //! guess.
 
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -28,7 +29,7 @@ impl From<InvalidRow> for sqlx::Error {
 }
 
 /// A row of `products`.
-#[derive(Debug, FromRow)]
+#[derive(Debug, Deserialize, FromRow)]
 #[allow(missing_docs)]
 pub struct ProductRow {
     pub product_id: i64,
@@ -70,7 +71,7 @@ impl TryFrom<ProductRow> for Product {
 }
 
 /// A row of `holds`; `status` as text.
-#[derive(Debug, FromRow)]
+#[derive(Debug, Deserialize, FromRow)]
 #[allow(missing_docs)]
 pub struct HoldRow {
     pub hold_id: Uuid,
@@ -125,7 +126,7 @@ pub fn hold_status(state: &HoldState) -> &'static str {
 }
 
 /// A row of `orders`; enums as text.
-#[derive(Debug, FromRow)]
+#[derive(Debug, Deserialize, FromRow)]
 #[allow(missing_docs)]
 pub struct OrderRow {
     pub order_id: Uuid,
@@ -175,7 +176,7 @@ impl TryFrom<OrderRow> for Order {
 }
 
 /// A row of `payments`; enums as text.
-#[derive(Debug, FromRow)]
+#[derive(Debug, Deserialize, FromRow)]
 #[allow(missing_docs)]
 pub struct PaymentRow {
     pub order_id: Uuid,

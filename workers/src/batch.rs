@@ -1,7 +1,7 @@
 //! The batch cycle: fetch (done by the [`crate::reader`]), load, decide, write, commit, reply.
 //!
-//! One transaction moves the position and writes every effect of the batch, or none of it. What clients are told is
-//! sent after the commit, never before (I5). If the process dies before the commit, nothing happened and the successor
+//! One statement, which is a transaction of its own, moves the position and writes every effect of the batch, or none of
+//! it. What clients are told is sent after it, never before (I5). If the process dies before the commit, nothing happened and the successor
 //! reads the same commands; if it dies after it, the successor begins behind them and ingresses read the rows.
 
 use holdfast_common::command::Action;
@@ -19,7 +19,7 @@ use crate::expiry::tickets::TicketError;
 use crate::horizon::Horizon;
 use crate::reader::Entry;
 use crate::store::dead_letters::{self, DeadLetter};
-use crate::store::lease::{self, Lease};
+use crate::store::lease::{self, Fence, Lease};
 use crate::store::load::due::{self, Due};
 use crate::store::load::{self, Scope};
 use crate::store::write;
@@ -96,23 +96,15 @@ pub async fn apply(
 ) -> Result<Applied, BatchError> {
     // Should this fail, what is due has to be looked up anew.
     let horizon_before = std::mem::take(horizon);
-    let mut moved = Lease { applied_seq: part.to_seq, ..known.clone() };
     crash_points::pass("fetch");
-    let mut transaction = worker.pool.begin().await?;
-    let Some(now) = lease::advance(&mut transaction, known, &moved, worker.lease()).await? else {
-        return Ok(Applied::Fenced);
-    };
+    let mut connection = worker.pool.acquire().await?;
+    let (now, mut state) = load::state(&mut connection, part.entries).await?;
     let scope = Scope { now, slots: worker.settings.nats.partitions.slots(known.partition) };
-    let mut entries = part.entries;
-    let (due, horizon_now) = look_for_due(&mut transaction, horizon_before, &scope, entries).await?;
-    let is_due_first = due.has_more;
-    if is_due_first {
-        // No command is refused for units that are due: those come back first, in a transaction of their own.
-        lease::advance(&mut transaction, &moved, known, worker.lease()).await?;
-        (moved, entries) = (known.clone(), &[]);
-    }
-    let mut state = load::state(&mut transaction, entries, due).await?;
+    let (due, horizon_now) = look_for_due(&mut connection, horizon_before, &scope, part.entries).await?;
+    load::add_due(&mut connection, &due, &mut state).await?;
     crash_points::pass("load");
+    // No command is refused for units that are due: when there are many, those come back first, in a batch of their own.
+    let Part { entries, to_seq } = if due.has_more { Part { entries: &[], to_seq: known.applied_seq } } else { part };
     expire_due(&mut state, now);
     let mut replies = Vec::with_capacity(entries.len());
     for Entry { ingress, command, .. } in entries {
@@ -123,17 +115,20 @@ pub async fn apply(
         }
     }
     let changes = Changes::from(state);
-    write::changes(&mut transaction, &changes, now).await?;
-    crash_points::pass("write");
     // A hold without a ticket would not end by itself; a ticket for nothing does no harm. So it comes before the commit.
     worker.tickets.ensure(worker, known.partition, &changes).await?;
     crash_points::pass("ticket");
-    transaction.commit().await?;
+    let moved = Lease { applied_seq: to_seq, ..known.clone() };
+    let fence = Fence { known, to: &moved, lease: worker.lease() };
+    let commit = write::commit(&mut connection, &fence, &changes, now);
+    if !crash_points::pass_during("write", commit).await? {
+        return Ok(Applied::Fenced);
+    }
     crash_points::pass("commit");
     *horizon = horizon_now.after(&changes);
     tell(worker, &moved, &replies, changes, now).await;
     crash_points::pass("reply");
-    Ok(if is_due_first { Applied::DueFirst } else { Applied::Committed(moved) })
+    Ok(if due.has_more { Applied::DueFirst } else { Applied::Committed(moved) })
 }
 
 /// What is due, and when something falls due next.
@@ -145,13 +140,11 @@ async fn look_for_due(
 ) -> sqlx::Result<(Due, Horizon)> {
     // Who asks for it is not put off by what we believe: a ticket or the table has said that something is due.
     let is_asked = entries.iter().any(|entry| entry.command.action == Action::ExpireDue);
-    let (mut due, horizon) = if horizon.is_clear_at(scope.now) && !is_asked {
-        (Due::default(), horizon)
-    } else {
-        let due = due::load(connection, scope).await?;
-        let horizon = if due.has_more { Horizon::Unknown } else { Horizon::found(due::next(connection, scope).await?) };
-        (due, horizon)
-    };
+    if horizon.is_clear_at(scope.now) && !is_asked {
+        return Ok((Due::default(), horizon));
+    }
+    let mut due = due::find(connection, scope).await?;
+    let horizon = if due.has_more { Horizon::Unknown } else { Horizon::found(due::next(connection, scope).await?) };
     if is_asked {
         due::add_parked(connection, scope, &mut due).await?;
     }
@@ -171,7 +164,8 @@ pub async fn set_aside(
 ) -> sqlx::Result<Option<Lease>> {
     let moved = Lease { applied_seq: part.to_seq, ..known.clone() };
     let mut transaction = worker.pool.begin().await?;
-    let Some(now) = lease::advance(&mut transaction, known, &moved, worker.lease()).await? else {
+    let fence = Fence { known, to: &moved, lease: worker.lease() };
+    let Some(now) = lease::advance(&mut transaction, &fence).await? else {
         return Ok(None);
     };
     let (mut replies, text) = (Vec::new(), error.to_string());

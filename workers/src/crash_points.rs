@@ -4,8 +4,24 @@
 //! time that it is passed.
 
 /// Ends the process at once, if it is to die here.
-#[cfg(debug_assertions)]
 pub(crate) fn pass(point: &str) {
+    if is_here(point) {
+        die(point);
+    }
+}
+
+/// Does a step; if the process is to die in it, then once the step has begun and before its end is known.
+pub(crate) async fn pass_during<S: Future>(point: &str, step: S) -> S::Output {
+    let mut step = std::pin::pin!(step);
+    if is_here(point) {
+        let _ = futures_util::poll!(&mut step);
+        die(point);
+    }
+    step.await
+}
+
+#[cfg(debug_assertions)]
+fn is_here(point: &str) -> bool {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -16,15 +32,16 @@ pub(crate) fn pass(point: &str) {
         let (name, time) = asked.split_once(':').unwrap_or((&asked, "1"));
         Some((name.to_owned(), time.parse().ok()?))
     });
-    if let Some((name, time)) = asked
-        && name == point
-        && PASSED.fetch_add(1, Ordering::Relaxed) + 1 == *time
-    {
-        eprintln!("crash point {point}");
-        std::process::abort();
-    }
+    asked.as_ref().is_some_and(|(name, time)| name == point && PASSED.fetch_add(1, Ordering::Relaxed) + 1 == *time)
 }
 
-/// Nothing, outside of tests.
+/// Nowhere, outside of tests.
 #[cfg(not(debug_assertions))]
-pub(crate) fn pass(_point: &str) {}
+fn is_here(_point: &str) -> bool {
+    false
+}
+
+fn die(point: &str) -> ! {
+    eprintln!("crash point {point}");
+    std::process::abort();
+}

@@ -39,7 +39,7 @@ const POOL: Pool<'_> = Pool { name: "holdfast-workers", connections_max: 6, sess
 
 /// Settings of each connection.
 const SESSION: &[(&str, &str)] = &[
-    // A worker that hangs in the middle of a batch must not keep its partition's row locked for its successor.
+    // A batch is one statement; but a worker that hangs while it sets a command aside must not keep its partition locked.
     ("idle_in_transaction_session_timeout", "2000"),
     ("statement_timeout", "10000"),
     // Every statement of a batch looks up few rows by primary key. A plan made while a table was small, and kept, must

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::batch::BatchError;
 use crate::horizon::Horizon;
 use crate::reader::{ReadError, Reader};
-use crate::store::lease::{self, Lease};
+use crate::store::lease::{self, Fence, Lease};
 use crate::{Worker, announce, expiry, isolation};
 
 /// How long a partition without commands waits before it moves past those of the others.
@@ -173,7 +173,8 @@ async fn pass_others(worker: &Worker, lease: &mut Lease, stream: &Stream, reader
 
 async fn move_to(worker: &Worker, lease: &mut Lease, to: Lease) -> Result<(), Pause> {
     let mut connection = worker.pool.acquire().await?;
-    if lease::advance(&mut connection, lease, &to, worker.lease()).await?.is_none() {
+    let fence = Fence { known: lease, to: &to, lease: worker.lease() };
+    if lease::advance(&mut connection, &fence).await?.is_none() {
         return Err(why_fenced(worker, lease).await?);
     }
     // As Postgres rounds it, so that the next fence matches.

@@ -79,10 +79,12 @@ impl State {
         self.orders.insert(order.id, Row { value: order, is_new: false, is_changed: false });
     }
 
-    /// Adds a payment of the table. An order's payments come in the order of their arrival.
+    /// Adds a payment of the table, if it is not here yet. An order's payments come in the order of their arrival.
     pub fn load_payment(&mut self, payment: Payment) {
-        let row = Row { value: payment, is_new: false, is_changed: false };
-        self.payments.entry(row.value.order_id).or_default().push(row);
+        let payments = self.payments.entry(payment.order_id).or_default();
+        if payments.iter().all(|row| row.value.payment_id != payment.payment_id) {
+            payments.push(Row { value: payment, is_new: false, is_changed: false });
+        }
     }
 
     /// Adds how many units of a product a customer has in active holds and in orders that are not cancelled.

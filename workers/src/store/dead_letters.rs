@@ -12,7 +12,7 @@ use holdfast_common::time::Timestamp;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use super::write::expect_rows;
+use super::write::Statement;
 use crate::reader::Entry;
 
 /// A command that could not be applied.
@@ -114,28 +114,12 @@ pub async fn load(connection: &mut PgConnection, entries: &[Entry], state: &mut 
 }
 
 /// Notes dead letters as settled.
-///
-/// # Errors
-/// When Postgres fails.
-pub async fn settle(
-    connection: &mut PgConnection,
-    settled: &[(Slot, DeadLetterSettled)],
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    if settled.is_empty() {
-        return Ok(());
-    }
-    let result = sqlx::query(
-        "UPDATE dead_letters SET settled_at = $1, is_applied = new.is_applied
-         FROM UNNEST($2::smallint[], $3::bigint[], $4::boolean[]) AS new (slot, dead_letter_id, is_applied)
-         WHERE dead_letters.slot = new.slot AND dead_letters.dead_letter_id = new.dead_letter_id
-             AND dead_letters.settled_at IS NULL",
-    )
-    .bind(now)
-    .bind(settled.iter().map(|(slot, _)| slot.as_i16()).collect::<Vec<_>>())
-    .bind(settled.iter().map(|(_, letter)| letter.id).collect::<Vec<_>>())
-    .bind(settled.iter().map(|(_, letter)| letter.is_applied).collect::<Vec<_>>())
-    .execute(connection)
-    .await?;
-    expect_rows(&result, settled.len(), "dead_letters")
+pub(super) fn settle(write: &mut Statement, settled: &[(Slot, DeadLetterSettled)], now: DateTime<Utc>) {
+    write
+        .rows("dead_letters", settled)
+        .key("slot", "smallint", |(slot, _)| slot.as_i16())
+        .key("dead_letter_id", "bigint", |(_, letter)| letter.id)
+        .column("settled_at", "timestamptz", move |_| now)
+        .column("is_applied", "boolean", |(_, letter)| letter.is_applied)
+        .update_where("dead_letters.settled_at IS NULL");
 }

@@ -9,8 +9,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use holdfast_common::partition::{Partition, Partitions};
 use holdfast_common::time::Timestamp;
+use sqlx::postgres::Postgres;
 use sqlx::postgres::types::PgInterval;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, QueryBuilder};
 
 /// A partition that is ours for now, and how far it has come.
 #[derive(Clone, Debug)]
@@ -152,31 +153,42 @@ pub async fn read_own(pool: &PgPool, lease: &Lease) -> sqlx::Result<Option<Lease
     Ok(row.map(Lease::from))
 }
 
-/// Moves a partition from the position we know to another, renews the lease, and tells Postgres's time. `None` when
-/// the row is no longer as we know it: then nothing of ours may be committed.
+/// The row as a batch knows it, and as it is to be: what is written together with it is written only if nobody else has
+/// changed the row.
+#[derive(Clone, Copy, Debug)]
+pub struct Fence<'l> {
+    /// The partition as we know it.
+    pub known: &'l Lease,
+    /// Where it is to stand.
+    pub to: &'l Lease,
+    /// For how long it stays ours from then on.
+    pub lease: Duration,
+}
+
+impl Fence<'_> {
+    /// The update that moves the row, or matches none.
+    pub(super) fn push_to(&self, query: &mut QueryBuilder<Postgres>) {
+        let Fence { known, to, lease } = self;
+        query.push("UPDATE partitions SET applied_seq = ").push_bind(to.applied_seq.cast_signed());
+        query.push(", stream_created = ").push_bind(to.stream_created);
+        query.push(", lease_until = now() + ").push_bind(interval(*lease));
+        query.push(" WHERE partition = ").push_bind(known.partition.0.cast_signed());
+        query.push(" AND epoch = ").push_bind(known.epoch);
+        query.push(" AND applied_seq = ").push_bind(known.applied_seq.cast_signed());
+        query.push(" AND stream_created = ").push_bind(known.stream_created);
+    }
+}
+
+/// Moves a partition and renews its lease, and tells Postgres's time. `None` when the row is no longer as we know it:
+/// then nothing of ours may be committed.
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn advance(
-    connection: &mut PgConnection,
-    known: &Lease,
-    to: &Lease,
-    lease: Duration,
-) -> sqlx::Result<Option<Timestamp>> {
-    let now: Option<DateTime<Utc>> = sqlx::query_scalar(
-        "UPDATE partitions SET applied_seq = $1, stream_created = $2, lease_until = now() + $3
-         WHERE partition = $4 AND epoch = $5 AND applied_seq = $6 AND stream_created = $7
-         RETURNING now()",
-    )
-    .bind(to.applied_seq.cast_signed())
-    .bind(to.stream_created)
-    .bind(interval(lease))
-    .bind(known.partition.0.cast_signed())
-    .bind(known.epoch)
-    .bind(known.applied_seq.cast_signed())
-    .bind(known.stream_created)
-    .fetch_optional(connection)
-    .await?;
+pub async fn advance(connection: &mut PgConnection, fence: &Fence<'_>) -> sqlx::Result<Option<Timestamp>> {
+    let mut query = QueryBuilder::new("");
+    fence.push_to(&mut query);
+    let now: Option<DateTime<Utc>> =
+        query.push(" RETURNING now()").build_query_scalar().fetch_optional(connection).await?;
     Ok(now.map(Timestamp::from))
 }
 

@@ -1,19 +1,22 @@
-//! The load step: all rows that a batch of commands names, in a fixed few statements whatever the batch's size.
+//! The load step: all rows that a batch of commands names, in one statement whatever the batch's size.
+//!
+//! The statement gives one row: Postgres's time, and for each table the named rows as a JSON array. So all of it is one
+//! round trip and one snapshot. What few batches need is loaded beside it: dead letters, what customers have, what is due.
 
 mod customers;
 pub mod due;
-mod payments;
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
 use holdfast_common::command::{Command, Endpoint};
-use holdfast_common::domain::{Decision, Hold, KeyScope, KeyUse, Product, State};
+use holdfast_common::domain::{Decision, KeyScope, KeyUse, State};
 use holdfast_common::id::{HoldId, ProductId, RequestId, Slot};
 use holdfast_common::outcome::Outcome;
-use holdfast_common::rows::{HoldRow, ProductRow};
+use holdfast_common::rows::{HoldRow, OrderRow, PaymentRow, ProductRow};
 use holdfast_common::time::Timestamp;
+use serde::Deserialize;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -22,7 +25,7 @@ use self::due::Due;
 use super::dead_letters;
 use crate::reader::Entry;
 
-/// Which rows a batch needs besides those that its commands name.
+/// Where a batch looks for what is due.
 pub struct Scope {
     /// The batch's time.
     pub now: Timestamp,
@@ -30,142 +33,169 @@ pub struct Scope {
     pub slots: RangeInclusive<Slot>,
 }
 
-/// Loads what a batch of commands names, with what was found due.
+/// The first use of a key.
+#[derive(Deserialize)]
+struct KeyRow {
+    endpoint: i16,
+    #[serde(with = "hex::serde")]
+    key_hash: [u8; 16],
+    product_id: i64,
+    #[serde(with = "hex::serde")]
+    fingerprint: [u8; 16],
+    request_id: Uuid,
+    used_at: DateTime<Utc>,
+}
+
+/// What became of a command.
+#[derive(Deserialize)]
+struct OutcomeRow {
+    request_id: Uuid,
+    replayed: bool,
+    outcome: Outcome,
+}
+
+/// Rows of one table; null when there are none.
+type Rows<R> = Option<Json<Vec<R>>>;
+type Loaded =
+    (DateTime<Utc>, Rows<KeyRow>, Rows<OutcomeRow>, Rows<HoldRow>, Rows<OrderRow>, Rows<PaymentRow>, Rows<ProductRow>);
+
+/// What is to be loaded.
+#[derive(Default)]
+struct Names {
+    keys: BTreeSet<(Slot, Endpoint, [u8; 16])>,
+    /// Commands that may have been applied before.
+    requests: BTreeSet<RequestId>,
+    /// Holds, with their orders and payments.
+    holds: BTreeSet<HoldId>,
+    products: BTreeSet<ProductId>,
+}
+
+impl Names {
+    fn of<'a>(commands: impl Iterator<Item = &'a Command>) -> Self {
+        let mut names = Self::default();
+        for command in commands {
+            let action = &command.action;
+            if !action.is_internal() {
+                names.requests.insert(command.request_id);
+            }
+            names.products.extend(action.named_product());
+            names.holds.extend(action.named_hold());
+            names.keys.extend(action.endpoint().zip(command.key).map(|(to, key)| (command.slot(), to, key.hash)));
+        }
+        names
+    }
+}
+
+/// Loads what a batch of commands names, and tells the batch's time.
 ///
 /// # Errors
 /// When Postgres fails, or a row makes no sense.
-pub async fn state(connection: &mut PgConnection, entries: &[Entry], due: Due) -> sqlx::Result<State> {
+pub async fn state(connection: &mut PgConnection, entries: &[Entry]) -> sqlx::Result<(Timestamp, State)> {
     let mut state = State::default();
     let letters = dead_letters::load(connection, entries, &mut state).await?;
     let commands = entries.iter().map(|entry| &entry.command).chain(&letters);
-    // A command may have been applied before, and a key's outcome may be replayed: those are looked up by id.
-    let told = commands.clone().filter(|command| !command.action.is_internal());
-    let mut requests: BTreeSet<RequestId> = told.map(|command| command.request_id).collect();
-    requests.extend(load_keys(connection, commands.clone(), &mut state).await?);
-    let mut products: BTreeSet<ProductId> = commands.clone().filter_map(|c| c.action.named_product()).collect();
-    let mut settled: BTreeSet<HoldId> = commands.clone().filter_map(|c| c.action.named_hold()).collect();
-    let holds: BTreeSet<HoldId> =
-        requests.iter().copied().map(HoldId::of_request).chain(settled.iter().copied()).collect();
-    products.extend(load_holds(connection, &holds, &mut state).await?);
-    products
-        .extend(due.holds.iter().map(|hold| hold.product_id).chain(due.orders.iter().map(|order| order.product_id)));
-    settled
-        .extend(due.holds.iter().map(|hold| hold.id).chain(due.orders.iter().map(|order| order.id)).chain(due.parked));
-    due.holds.into_iter().for_each(|hold| state.load_hold(hold));
-    payments::load(connection, &settled, &mut state).await?;
-    load_outcomes(connection, &requests, &mut state).await?;
-    load_products(connection, &products, &mut state).await?;
+    let now = named(connection, Names::of(commands.clone()), &mut state).await?;
     customers::load(connection, commands, &mut state).await?;
-    Ok(state)
+    Ok((now, state))
 }
 
-/// The first use of a key, and the key's place among those asked for, from 1.
-type KeyRow = (i64, Vec<u8>, Uuid, DateTime<Utc>, i32);
-
-/// Loads the first uses of the keys, and tells which requests those were.
-async fn load_keys<'a>(
-    connection: &mut PgConnection,
-    commands: impl Iterator<Item = &'a Command>,
-    state: &mut State,
-) -> sqlx::Result<Vec<RequestId>> {
-    let keyed = commands.filter_map(|command| Some((command.slot(), command.action.endpoint()?, command.key?.hash)));
-    let keyed: BTreeSet<_> = keyed.collect();
-    if keyed.is_empty() {
-        return Ok(Vec::new());
-    }
-    // Which product a key counts for may only be known from a hold, so the keys of all products of the slot come along.
-    let rows: Vec<KeyRow> = sqlx::query_as(
-        "SELECT product_id, fingerprint, request_id, used_at, named.place::int
-         FROM UNNEST($1::smallint[], $2::smallint[], $3::bytea[]) WITH ORDINALITY AS named (slot, endpoint, key_hash, place)
-         JOIN idempotency_keys USING (slot, endpoint, key_hash)",
-    )
-    .bind(keyed.iter().map(|(slot, ..)| slot.as_i16()).collect::<Vec<_>>())
-    .bind(keyed.iter().map(|(_, endpoint, _)| *endpoint as i16).collect::<Vec<_>>())
-    .bind(keyed.iter().map(|(.., hash)| hash.to_vec()).collect::<Vec<_>>())
-    .fetch_all(connection)
-    .await?;
-    let asked: Vec<(_, Endpoint, _)> = keyed.into_iter().collect();
-    let mut requests = Vec::with_capacity(rows.len());
-    for (product_id, fingerprint, request_id, used_at, place) in rows {
-        let (slot, endpoint, hash) = asked[place as usize - 1];
-        let scope = KeyScope { slot, endpoint, hash, product_id: ProductId(product_id) };
-        let request_id = RequestId::from_uuid(request_id).map_err(|error| sqlx::Error::Decode(error.into()))?;
-        let fingerprint = fingerprint.try_into().map_err(|_| sqlx::Error::Decode("fingerprint".into()))?;
-        state.load_key(scope, KeyUse { request_id, fingerprint, used_at: used_at.into() });
-        requests.push(request_id);
-    }
-    Ok(requests)
-}
-
-/// Loads holds, and tells of which products they are.
-async fn load_holds(
-    connection: &mut PgConnection,
-    holds: &BTreeSet<HoldId>,
-    state: &mut State,
-) -> sqlx::Result<Vec<ProductId>> {
-    if holds.is_empty() {
-        return Ok(Vec::new());
-    }
-    let rows: Vec<HoldRow> = sqlx::query_as(
-        "SELECT hold_id, product_id, quantity, customer_id, price_minor, currency, status::text, sequence,
-             created_at, expires_at, ended_at
-         FROM UNNEST($1::smallint[], $2::uuid[]) AS named (slot, hold_id) JOIN holds USING (slot, hold_id)",
-    )
-    .bind(holds.iter().map(|id| id.slot().as_i16()).collect::<Vec<_>>())
-    .bind(holds.iter().map(|id| id.uuid()).collect::<Vec<_>>())
-    .fetch_all(connection)
-    .await?;
-    let mut products = Vec::with_capacity(rows.len());
-    for row in rows {
-        let hold = Hold::try_from(row)?;
-        products.push(hold.product_id);
-        state.load_hold(hold);
-    }
-    Ok(products)
-}
-
-async fn load_outcomes(
-    connection: &mut PgConnection,
-    requests: &BTreeSet<RequestId>,
-    state: &mut State,
-) -> sqlx::Result<()> {
-    if requests.is_empty() {
-        return Ok(());
-    }
-    let rows: Vec<(Uuid, bool, Json<Outcome>)> = sqlx::query_as(
-        "SELECT request_id, replayed, outcome
-         FROM UNNEST($1::smallint[], $2::uuid[]) AS named (slot, request_id) JOIN outcomes USING (slot, request_id)",
-    )
-    .bind(requests.iter().map(|id| id.slot().as_i16()).collect::<Vec<_>>())
-    .bind(requests.iter().map(|id| id.uuid()).collect::<Vec<_>>())
-    .fetch_all(connection)
-    .await?;
-    for (id, replayed, Json(outcome)) in rows {
-        let request_id = RequestId::from_uuid(id).map_err(|error| sqlx::Error::Decode(error.into()))?;
-        state.load_decision(request_id, Decision { replayed, outcome });
+/// Loads what was found due, with all that belongs to it.
+///
+/// # Errors
+/// When Postgres fails, or a row makes no sense.
+pub async fn add_due(connection: &mut PgConnection, due: &Due, state: &mut State) -> sqlx::Result<()> {
+    if !due.ids.is_empty() {
+        named(connection, Names { holds: due.ids.clone(), ..Names::default() }, state).await?;
     }
     Ok(())
 }
 
-async fn load_products(
-    connection: &mut PgConnection,
-    products: &BTreeSet<ProductId>,
-    state: &mut State,
-) -> sqlx::Result<()> {
-    if products.is_empty() {
-        return Ok(());
-    }
-    let rows: Vec<ProductRow> = sqlx::query_as(
-        "SELECT product_id, name, price_minor, currency, total_stock, available_stock, held_stock, sold_stock,
-             holds_count, max_per_customer, sale_starts_at, sale_ends_at, hold_sequence, version
-         FROM UNNEST($1::smallint[], $2::bigint[]) AS named (slot, product_id) JOIN products USING (slot, product_id)",
+async fn named(connection: &mut PgConnection, names: Names, state: &mut State) -> sqlx::Result<Timestamp> {
+    // Which product a key counts for may only be known from a hold, so the keys of all products of the slot come along,
+    // and with each the request that used it first.
+    let (now, keys, outcomes, holds, orders, payments, products): Loaded = sqlx::query_as(
+        "WITH keys AS MATERIALIZED (
+             SELECT slot, endpoint, encode(key_hash, 'hex') AS key_hash, product_id,
+                 encode(fingerprint, 'hex') AS fingerprint, request_id, used_at
+             FROM UNNEST($1::smallint[], $2::smallint[], $3::bytea[]) AS named (slot, endpoint, key_hash)
+             JOIN idempotency_keys USING (slot, endpoint, key_hash)
+         ), requests AS MATERIALIZED (
+             SELECT * FROM UNNEST($4::smallint[], $5::uuid[]) AS named (slot, request_id)
+             UNION ALL SELECT slot, request_id FROM keys
+         ), named AS MATERIALIZED (
+             SELECT * FROM UNNEST($6::smallint[], $7::uuid[]) AS named (slot, hold_id)
+         ), held AS MATERIALIZED (
+             SELECT slot, hold_id, product_id, quantity, customer_id, price_minor, currency, status, sequence, created_at,
+                 expires_at, ended_at
+             FROM (TABLE requests UNION ALL TABLE named) AS ids (slot, hold_id) JOIN holds USING (slot, hold_id)
+         ), ordered AS MATERIALIZED (
+             SELECT order_id, product_id, quantity, customer_id, amount_minor, currency, status, cancel_reason,
+                 payment_id, settled_at, refund_status, payment_due_at, created_at
+             FROM named JOIN orders ON orders.slot = named.slot AND order_id = hold_id
+         )
+         SELECT now(),
+             (SELECT json_agg(keys) FROM keys),
+             (SELECT json_agg(told) FROM (
+                 SELECT request_id, replayed, outcome FROM requests JOIN outcomes USING (slot, request_id)) AS told),
+             (SELECT json_agg(held) FROM held),
+             (SELECT json_agg(ordered) FROM ordered),
+             (SELECT json_agg(paid ORDER BY arrival) FROM (
+                 SELECT order_id, payment_id, succeeded, amount_minor, currency, state, refund_reason, arrival, received_at
+                 FROM named JOIN payments ON payments.slot = named.slot AND order_id = hold_id) AS paid),
+             (SELECT json_agg(sold) FROM (
+                 SELECT product_id, name, price_minor, currency, total_stock, available_stock, held_stock, sold_stock,
+                     holds_count, max_per_customer, sale_starts_at, sale_ends_at, hold_sequence, version
+                 FROM (SELECT * FROM UNNEST($8::smallint[], $9::bigint[])
+                       UNION SELECT slot, product_id FROM held) AS named (slot, product_id)
+                 JOIN products USING (slot, product_id)) AS sold)",
     )
-    .bind(products.iter().map(|id| id.slot().as_i16()).collect::<Vec<_>>())
-    .bind(products.iter().map(|id| id.0).collect::<Vec<_>>())
-    .fetch_all(connection)
+    .bind(names.keys.iter().map(|(slot, ..)| slot.as_i16()).collect::<Vec<_>>())
+    .bind(names.keys.iter().map(|(_, endpoint, _)| *endpoint as i16).collect::<Vec<_>>())
+    .bind(names.keys.iter().map(|(.., hash)| hash.as_slice()).collect::<Vec<_>>())
+    .bind(names.requests.iter().map(|id| id.slot().as_i16()).collect::<Vec<_>>())
+    .bind(names.requests.iter().map(|id| id.uuid()).collect::<Vec<_>>())
+    .bind(names.holds.iter().map(|id| id.slot().as_i16()).collect::<Vec<_>>())
+    .bind(names.holds.iter().map(|id| id.uuid()).collect::<Vec<_>>())
+    .bind(names.products.iter().map(|id| id.slot().as_i16()).collect::<Vec<_>>())
+    .bind(names.products.iter().map(|id| id.0).collect::<Vec<_>>())
+    .fetch_one(connection)
     .await?;
-    for row in rows {
-        state.load_product(Product::try_from(row)?);
+    for row in rows(keys) {
+        let (scope, first) = row.read()?;
+        state.load_key(scope, first);
     }
-    Ok(())
+    for row in rows(outcomes) {
+        state.load_decision(request_id(row.request_id)?, Decision { replayed: row.replayed, outcome: row.outcome });
+    }
+    for row in rows(holds) {
+        state.load_hold(row.try_into()?);
+    }
+    for row in rows(orders) {
+        state.load_order(row.try_into()?);
+    }
+    for row in rows(payments) {
+        state.load_payment(row.try_into()?);
+    }
+    for row in rows(products) {
+        state.load_product(row.try_into()?);
+    }
+    Ok(now.into())
+}
+
+fn request_id(uuid: Uuid) -> sqlx::Result<RequestId> {
+    RequestId::from_uuid(uuid).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+fn rows<R>(rows: Rows<R>) -> Vec<R> {
+    rows.map_or_else(Vec::new, |Json(rows)| rows)
+}
+
+impl KeyRow {
+    fn read(self) -> sqlx::Result<(KeyScope, KeyUse)> {
+        let endpoint = Endpoint::from_number(self.endpoint).ok_or_else(|| sqlx::Error::Decode("endpoint".into()))?;
+        let request_id = request_id(self.request_id)?;
+        let product_id = ProductId(self.product_id);
+        let scope = KeyScope { slot: request_id.slot(), endpoint, hash: self.key_hash, product_id };
+        Ok((scope, KeyUse { request_id, fingerprint: self.fingerprint, used_at: self.used_at.into() }))
+    }
 }

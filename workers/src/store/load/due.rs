@@ -2,10 +2,10 @@
 //!
 //! For the whole partition, so that no command of a batch is refused for units that are due.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
-use holdfast_common::domain::{Hold, Order};
 use holdfast_common::id::HoldId;
-use holdfast_common::rows::{HoldRow, OrderRow};
 use holdfast_common::time::Timestamp;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -18,25 +18,32 @@ const DUE_MAX: i64 = 4096;
 /// What was found due.
 #[derive(Default)]
 pub struct Due {
-    /// Holds whose time has run out.
-    pub(super) holds: Vec<Hold>,
-    /// Unpaid orders whose time has run out.
-    pub(super) orders: Vec<Order>,
-    /// What payments were for that have waited long.
-    pub(super) parked: Vec<HoldId>,
+    /// The holds; the orders, and what payments that have waited long were for, by the ids of their holds.
+    pub ids: BTreeSet<HoldId>,
     /// Whether there is more than one transaction ends.
     pub has_more: bool,
 }
 
-/// Loads the holds and orders of a partition that are due.
+/// Finds the holds and orders of a partition that are due.
 ///
 /// # Errors
-/// When Postgres fails, or a row makes no sense.
-pub async fn load(connection: &mut PgConnection, scope: &Scope) -> sqlx::Result<Due> {
-    let holds = holds(connection, scope).await?;
-    let orders = orders(connection, scope).await?;
-    let has_more = holds.len().max(orders.len()) as i64 >= DUE_MAX;
-    Ok(Due { holds, orders, parked: Vec::new(), has_more })
+/// When Postgres fails.
+pub async fn find(connection: &mut PgConnection, scope: &Scope) -> sqlx::Result<Due> {
+    let found: Vec<Uuid> = sqlx::query_scalar(
+        "(SELECT hold_id FROM holds WHERE status = 'active' AND expires_at <= $1 AND slot BETWEEN $2 AND $3
+          ORDER BY expires_at LIMIT $4)
+         UNION ALL
+         (SELECT order_id FROM orders WHERE status = 'pending_payment' AND payment_due_at <= $1 AND slot BETWEEN $2 AND $3
+          ORDER BY payment_due_at LIMIT $4)",
+    )
+    .bind(DateTime::<Utc>::from(scope.now))
+    .bind(scope.slots.start().as_i16())
+    .bind(scope.slots.end().as_i16())
+    .bind(DUE_MAX)
+    .fetch_all(connection)
+    .await?;
+    // With as many of one kind there may be more; with as many of both together there may not, and one look more shows.
+    Ok(Due { has_more: found.len() as i64 >= DUE_MAX, ids: hold_ids(found)? })
 }
 
 /// When the next hold or order falls due that is not due yet; `None` when there is none.
@@ -60,44 +67,12 @@ pub async fn next(connection: &mut PgConnection, scope: &Scope) -> sqlx::Result<
     Ok(next.map(Timestamp::from))
 }
 
-async fn holds(connection: &mut PgConnection, scope: &Scope) -> sqlx::Result<Vec<Hold>> {
-    let rows: Vec<HoldRow> = sqlx::query_as(
-        "SELECT hold_id, product_id, quantity, customer_id, price_minor, currency, status::text, sequence, created_at,
-             expires_at, ended_at
-         FROM holds WHERE status = 'active' AND expires_at <= $1 AND slot BETWEEN $2 AND $3
-         ORDER BY expires_at LIMIT $4",
-    )
-    .bind(DateTime::<Utc>::from(scope.now))
-    .bind(scope.slots.start().as_i16())
-    .bind(scope.slots.end().as_i16())
-    .bind(DUE_MAX)
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter().map(|row| Ok(Hold::try_from(row)?)).collect()
-}
-
-async fn orders(connection: &mut PgConnection, scope: &Scope) -> sqlx::Result<Vec<Order>> {
-    let rows: Vec<OrderRow> = sqlx::query_as(
-        "SELECT order_id, product_id, quantity, customer_id, amount_minor, currency, status::text, cancel_reason::text,
-             payment_id, settled_at, refund_status::text, payment_due_at, created_at
-         FROM orders WHERE status = 'pending_payment' AND payment_due_at <= $1 AND slot BETWEEN $2 AND $3
-         ORDER BY payment_due_at LIMIT $4",
-    )
-    .bind(DateTime::<Utc>::from(scope.now))
-    .bind(scope.slots.start().as_i16())
-    .bind(scope.slots.end().as_i16())
-    .bind(DUE_MAX)
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter().map(|row| Ok(Order::try_from(row)?)).collect()
-}
-
 /// Adds the payments that have waited so long that they may be unmatched; the decision knows how long that is.
 ///
 /// # Errors
 /// When Postgres fails.
 pub async fn add_parked(connection: &mut PgConnection, scope: &Scope, due: &mut Due) -> sqlx::Result<()> {
-    let rows: Vec<Uuid> = sqlx::query_scalar(
+    let found: Vec<Uuid> = sqlx::query_scalar(
         "SELECT order_id FROM payments
          WHERE state = 'parked' AND received_at <= $1 - interval '24 hours' AND slot BETWEEN $2 AND $3
          ORDER BY received_at LIMIT $4",
@@ -108,8 +83,11 @@ pub async fn add_parked(connection: &mut PgConnection, scope: &Scope, due: &mut 
     .bind(DUE_MAX)
     .fetch_all(connection)
     .await?;
-    for id in rows {
-        due.parked.push(HoldId::from_uuid(id).map_err(|error| sqlx::Error::Decode(error.into()))?);
-    }
+    due.ids.extend(hold_ids(found)?);
     Ok(())
+}
+
+fn hold_ids(found: Vec<Uuid>) -> sqlx::Result<BTreeSet<HoldId>> {
+    let ids = found.into_iter().map(HoldId::from_uuid).collect::<Result<_, _>>();
+    ids.map_err(|error| sqlx::Error::Decode(error.into()))
 }

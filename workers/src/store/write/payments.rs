@@ -3,62 +3,33 @@
 use chrono::DateTime;
 use holdfast_common::domain::{Payment, PaymentState};
 use holdfast_common::rows::{payment_state, refund_reason};
-use sqlx::PgConnection;
 
-use super::{column, expect_rows};
+use super::{Part, Statement};
 
-pub(super) async fn insert(connection: &mut PgConnection, rows: &[Payment]) -> sqlx::Result<()> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let result = sqlx::query(
-        "INSERT INTO payments (slot, order_id, payment_id, succeeded, amount_minor, currency, state, refund_reason,
-             arrival, received_at)
-         SELECT slot, order_id, payment_id, succeeded, amount_minor, currency, state::payment_state,
-             refund_reason::refund_reason, arrival, received_at
-         FROM UNNEST($1::smallint[], $2::uuid[], $3::text[], $4::boolean[], $5::bigint[], $6::text[], $7::text[],
-             $8::text[], $9::integer[], $10::timestamptz[])
-             AS new (slot, order_id, payment_id, succeeded, amount_minor, currency, state, refund_reason, arrival,
-                 received_at)",
-    )
-    .bind(column(rows, |payment| payment.order_id.slot().as_i16()))
-    .bind(column(rows, |payment| payment.order_id.uuid()))
-    .bind(column(rows, |payment| payment.payment_id.as_str()))
-    .bind(column(rows, |payment| payment.succeeded))
-    .bind(column(rows, |payment| payment.amount_minor))
-    .bind(column(rows, |payment| payment.currency.map(|currency| currency.code())))
-    .bind(column(rows, |payment| payment_state(&payment.state)))
-    .bind(column(rows, owed_for))
-    .bind(column(rows, |payment| payment.arrival))
-    .bind(column(rows, |payment| DateTime::from(payment.received_at)))
-    .execute(connection)
-    .await?;
-    expect_rows(&result, rows.len(), "payments")
+pub(super) fn insert(write: &mut Statement, rows: &[Payment]) {
+    settled(write, rows)
+        .column("arrival", "integer", |payment| payment.arrival)
+        .column("received_at", "timestamptz", |payment| DateTime::from(payment.received_at))
+        .insert();
 }
 
-pub(super) async fn update(connection: &mut PgConnection, rows: &[Payment]) -> sqlx::Result<()> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let result = sqlx::query(
-        "UPDATE payments SET succeeded = new.succeeded, amount_minor = new.amount_minor, currency = new.currency,
-             state = new.state::payment_state, refund_reason = new.refund_reason::refund_reason
-         FROM UNNEST($1::smallint[], $2::uuid[], $3::text[], $4::boolean[], $5::bigint[], $6::text[], $7::text[],
-             $8::text[]) AS new (slot, order_id, payment_id, succeeded, amount_minor, currency, state, refund_reason)
-         WHERE payments.slot = new.slot AND payments.order_id = new.order_id AND payments.payment_id = new.payment_id
-             AND (new.succeeded OR NOT payments.succeeded)",
-    )
-    .bind(column(rows, |payment| payment.order_id.slot().as_i16()))
-    .bind(column(rows, |payment| payment.order_id.uuid()))
-    .bind(column(rows, |payment| payment.payment_id.as_str()))
-    .bind(column(rows, |payment| payment.succeeded))
-    .bind(column(rows, |payment| payment.amount_minor))
-    .bind(column(rows, |payment| payment.currency.map(|currency| currency.code())))
-    .bind(column(rows, |payment| payment_state(&payment.state)))
-    .bind(column(rows, owed_for))
-    .execute(connection)
-    .await?;
-    expect_rows(&result, rows.len(), "payments")
+pub(super) fn update(write: &mut Statement, rows: &[Payment]) {
+    // I8: a success is never made a failure.
+    settled(write, rows).update_where("(new.succeeded OR NOT payments.succeeded)");
+}
+
+/// A payment, and what it says and did.
+fn settled<'s, 'r>(write: &'s mut Statement, rows: &'r [Payment]) -> Part<'s, 'r, Payment> {
+    write
+        .rows("payments", rows)
+        .key("slot", "smallint", |payment| payment.order_id.slot().as_i16())
+        .key("order_id", "uuid", |payment| payment.order_id.uuid())
+        .key("payment_id", "text", |payment| payment.payment_id.as_str())
+        .column("succeeded", "boolean", |payment| payment.succeeded)
+        .column("amount_minor", "bigint", |payment| payment.amount_minor)
+        .column("currency", "text", |payment| payment.currency.map(|currency| currency.code()))
+        .column("state", "payment_state", |payment| payment_state(&payment.state))
+        .column("refund_reason", "refund_reason", owed_for)
 }
 
 fn owed_for(payment: &Payment) -> Option<&'static str> {
