@@ -5,6 +5,7 @@
 //! Reads go to [`store`] and to [`stock`], the products in memory that the workers' news keeps fresh. Nothing in here
 //! changes business state.
 
+pub mod audiences;
 pub mod clock;
 pub mod connections;
 pub mod http;
@@ -14,6 +15,7 @@ pub mod open_files;
 pub mod overload;
 pub mod positions;
 pub mod publisher;
+pub mod pulses;
 pub mod queued_keys;
 pub mod rate_limits;
 pub mod routes;
@@ -72,6 +74,8 @@ pub struct App {
     webhooks: WebhookPublisher,
     webhook_secrets: WebhookSecrets,
     log: Log,
+    /// Ends what would never end by itself.
+    stopping: CancellationToken,
 }
 
 impl App {
@@ -87,6 +91,7 @@ pub struct Ingress {
     app: Arc<App>,
     socket: tokio::net::TcpListener,
     listening: tokio::task::JoinHandle<()>,
+    watching: tokio::task::JoinHandle<()>,
 }
 
 impl Ingress {
@@ -104,7 +109,7 @@ impl Ingress {
         let positions = Positions::load(&connections.pool, settings.nats.partitions).await?;
         let queued_keys = QueuedKeys::new(&settings, &connections);
         let rate_limits = RateLimits::start(&settings.ingress.limits);
-        let stock = StockView::new(&settings, &connections);
+        let stock = StockView::new(&settings);
         let everywhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let address = SocketAddr::new(settings.ingress.listen_address.unwrap_or(everywhere), settings.ingress.port);
         let socket = tokio::net::TcpListener::bind(address)
@@ -123,9 +128,11 @@ impl Ingress {
             webhooks,
             webhook_secrets,
             log,
+            stopping: CancellationToken::new(),
         });
         let listening = listener::start(Arc::clone(&app)).await?;
-        Ok(Self { app, socket, listening })
+        let watching = tokio::spawn(stock::watch(Arc::clone(&app)));
+        Ok(Self { app, socket, listening, watching })
     }
 
     /// What its requests share.
@@ -153,6 +160,7 @@ impl Ingress {
         let serving = http::serve::serve(self.socket, router, &self.app.settings.ingress.limits, stop);
         let out_of_time = async {
             drained.cancelled().await;
+            self.app.stopping.cancel();
             tokio::time::sleep(DRAIN_WAIT).await;
         };
         tokio::select! {
@@ -160,6 +168,7 @@ impl Ingress {
             () = out_of_time => tracing::warn!("some requests were still waiting when the ingress stopped"),
         }
         self.listening.abort();
+        self.watching.abort();
         self.app.connections.close().await;
         Ok(())
     }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use futures_util::StreamExt;
-use futures_util::stream::select;
+use futures_util::{FutureExt, StreamExt};
 use holdfast_common::domain::Decision;
-use holdfast_common::news;
+use holdfast_common::news::{self, Message};
 use holdfast_common::reply::{self, Reply};
+use tokio::task::unconstrained;
 
 use crate::App;
 use crate::waiters::Answer;
@@ -17,15 +17,25 @@ use crate::waiters::Answer;
 /// When NATS does not take the subscriptions.
 pub async fn start(app: Arc<App>) -> anyhow::Result<tokio::task::JoinHandle<()>> {
     let (nats, subjects) = (&app.connections.nats, &app.settings.nats.subjects);
-    let own_replies = subjects.replies(app.connections.ingress);
-    let replies = nats.subscribe(own_replies).await?.map(|message| (true, message.payload));
-    let news = nats.subscribe(subjects.news()).await?.map(|message| (false, message.payload));
+    let mut replies = nats.subscribe(subjects.replies(app.connections.ingress)).await?;
+    let mut news = nats.subscribe(subjects.news()).await?;
     // The server knows of both once it has answered this.
     nats.flush().await?;
-    let mut heard = select(replies, news);
     Ok(tokio::spawn(async move {
-        while let Some((is_reply, message)) = heard.next().await {
-            if is_reply { hear_replies(&app, &message) } else { hear_news(&app, &message).await }
+        loop {
+            tokio::select! {
+                biased;
+                Some(message) = news.next() => hear_news(&app, &message.payload).await,
+                Some(message) = replies.next() => {
+                    // A worker's news is sent before its replies, and comes in that order. Who is told that units are back
+                    // may ask again at once, and must find them back. (Without this, the runtime could end our turn early.)
+                    while let Some(Some(message)) = unconstrained(news.next()).now_or_never() {
+                        hear_news(&app, &message.payload).await;
+                    }
+                    hear_replies(&app, &message.payload);
+                }
+                else => return,
+            }
         }
     }))
 }
@@ -43,10 +53,11 @@ fn hear_replies(app: &App, message: &[u8]) {
 
 async fn hear_news(app: &App, message: &[u8]) {
     match news::decode(message) {
-        Ok(news) => {
+        Ok(Message::News(news)) => {
             app.positions.learn(&news);
             app.stock.learn(news, &app.connections).await;
         }
+        Ok(Message::Heartbeat(heartbeat)) => app.stock.pulses.learn_heartbeat(&heartbeat),
         Err(error) => tracing::error!(%error, "a worker's news can't be read; stock in memory may be old"),
     }
 }

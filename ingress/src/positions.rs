@@ -38,7 +38,7 @@ impl Positions {
 
     /// Learns from the news.
     pub fn learn(&self, news: &News) {
-        let Some(known) = self.known.get(usize::from(news.partition)) else { return };
+        let Some(known) = self.known.get(usize::from(news.pulse.partition)) else { return };
         let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
         let told = Position { stream_created: news.stream_created, applied_seq: news.applied_seq };
         *known = (*known).max(told);

@@ -143,9 +143,10 @@ pub struct Sale {
     pub workers: Vec<Process>,
     /// Its database, and its prefix in NATS.
     pub name: String,
+    /// Its ingresses' processes.
+    pub ingresses: Vec<Process>,
     settings: Vec<(String, String)>,
     directory: PathBuf,
-    ingresses: Vec<Process>,
 }
 
 impl Sale {

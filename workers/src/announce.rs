@@ -6,10 +6,13 @@
 use std::collections::BTreeMap;
 
 use async_nats::Subject;
-use holdfast_common::news::{self, News};
+use holdfast_common::news::{self, Heartbeat, Message, News};
+use holdfast_common::outcome::ProductAsOf;
 use holdfast_common::reply::{self, IngressId, Reply};
 
 use crate::Worker;
+use crate::horizon::Horizon;
+use crate::store::lease::Lease;
 
 /// The most products in one message of news: with the longest names well below NATS's limit of 1 MiB.
 const NEWS_PRODUCTS_MAX: usize = 512;
@@ -28,16 +31,27 @@ pub async fn replies(worker: &Worker, replies: &[(IngressId, Reply)]) {
     }
 }
 
-/// Sends every ingress the news of a partition.
-pub async fn news(worker: &Worker, mut news: News) {
+/// Sends every ingress the news of a partition, in as many messages as its products need.
+pub async fn news(worker: &Worker, lease: &Lease, horizon: Horizon, mut products: Vec<ProductAsOf>) {
     let subject = Subject::from(worker.settings.nats.subjects.news());
-    while news.products.len() > NEWS_PRODUCTS_MAX {
-        let products = news.products.split_off(news.products.len() - NEWS_PRODUCTS_MAX);
-        let part = News { products, ..news };
-        publish(worker, subject.clone(), news::encode(&part)).await;
-        news = News { products: news.products, ..part };
+    loop {
+        let others = products.split_off(products.len().min(NEWS_PRODUCTS_MAX));
+        let pulse = worker.pulses.next(lease, horizon);
+        let (stream_created, applied_seq) = (lease.stream_created.into(), lease.applied_seq);
+        let news = Message::News(News { pulse, stream_created, applied_seq, products });
+        publish(worker, subject.clone(), news::encode(&news)).await;
+        worker.pulses.sent(pulse);
+        if others.is_empty() {
+            return;
+        }
+        products = others;
     }
-    publish(worker, subject, news::encode(&news)).await;
+}
+
+/// Sends every ingress a sign of life.
+pub async fn heartbeat(worker: &Worker, heartbeat: Heartbeat) {
+    let subject = Subject::from(worker.settings.nats.subjects.news());
+    publish(worker, subject, news::encode(&Message::Heartbeat(heartbeat))).await;
 }
 
 /// Tells the other workers that a partition is to be had.
@@ -50,6 +64,6 @@ pub async fn given_back(worker: &Worker) {
 
 async fn publish(worker: &Worker, subject: Subject, message: Vec<u8>) {
     if let Err(error) = worker.nats.publish(subject, message.into()).await {
-        tracing::warn!(%error, "ingresses were not told of a batch; they will read its rows");
+        tracing::warn!(%error, "ingresses were not told what is new; they will read the rows");
     }
 }

@@ -6,7 +6,6 @@
 
 use holdfast_common::command::Action;
 use holdfast_common::domain::{Changes, decide, expire_due};
-use holdfast_common::news::News;
 use holdfast_common::outcome::{Outcome, ProductAsOf};
 use holdfast_common::reply::{IngressId, Reply};
 use holdfast_common::time::Timestamp;
@@ -126,7 +125,7 @@ pub async fn apply(
     }
     crash_points::pass("commit");
     *horizon = horizon_now.after(&changes);
-    tell(worker, &moved, &replies, changes, now).await;
+    tell(worker, &moved, *horizon, &replies, changes, now).await;
     crash_points::pass("reply");
     Ok(if due.has_more { Applied::DueFirst } else { Applied::Committed(moved) })
 }
@@ -182,19 +181,21 @@ pub async fn set_aside(
         }
     }
     transaction.commit().await?;
-    tell(worker, &moved, &replies, Changes::default(), now).await;
+    tell(worker, &moved, Horizon::Unknown, &replies, Changes::default(), now).await;
     Ok(Some(moved))
 }
 
-async fn tell(worker: &Worker, lease: &Lease, replies: &[(IngressId, Reply)], changes: Changes, now: Timestamp) {
-    announce::replies(worker, replies).await;
+/// The news goes first: who is told that units are back, and asks again, must not be refused by what was known before.
+async fn tell(
+    worker: &Worker,
+    lease: &Lease,
+    horizon: Horizon,
+    replies: &[(IngressId, Reply)],
+    changes: Changes,
+    now: Timestamp,
+) {
     let products = changes.new_products.into_iter().chain(changes.changed_products);
-    let news = News {
-        partition: lease.partition.0,
-        stream_created: lease.stream_created.into(),
-        applied_seq: lease.applied_seq,
-        taken_over: false,
-        products: products.map(|product| ProductAsOf { product, as_of: now }).collect(),
-    };
-    announce::news(worker, news).await;
+    let products = products.map(|product| ProductAsOf { product, as_of: now }).collect();
+    announce::news(worker, lease, horizon, products).await;
+    announce::replies(worker, replies).await;
 }

@@ -23,6 +23,15 @@ impl Horizon {
         Self::ClearUntil(next.unwrap_or(Timestamp(i64::MAX)))
     }
 
+    /// The time before which nothing is due, when that is known.
+    #[must_use]
+    pub fn clear_until(self) -> Option<Timestamp> {
+        match self {
+            Self::Unknown => None,
+            Self::ClearUntil(next) => Some(next),
+        }
+    }
+
     /// Whether nothing can be due at a time.
     #[must_use]
     pub fn is_clear_at(self, now: Timestamp) -> bool {

@@ -8,6 +8,7 @@ pub mod announce;
 pub mod batch;
 mod crash_points;
 pub mod expiry;
+pub mod heartbeat;
 pub mod horizon;
 pub mod isolation;
 pub mod ownership;
@@ -32,6 +33,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::expiry::tickets::Tickets;
+use crate::heartbeat::Pulses;
 
 /// Connections to Postgres: as many batches can be on their way at once, the rest wait and grow. None is tried before
 /// its use: a batch that fails is tried again in any case.
@@ -78,6 +80,7 @@ pub struct Worker {
     nats: async_nats::Client,
     jetstream: Context,
     tickets: Tickets,
+    pulses: Pulses,
     owner: String,
 }
 
@@ -104,14 +107,15 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
         reallocate_late_payments: settings.worker.late_payment == LatePayment::Reallocate,
         idempotency_key_ttl_seconds: settings.worker.retention.idempotency_key_ttl,
     };
-    let (tickets, owner) = (Tickets::default(), owner_name(&nats));
-    let worker = Arc::new(Worker { settings, policy, pool, nats, jetstream, tickets, owner });
+    let (tickets, pulses, owner) = (Tickets::default(), Pulses::default(), owner_name(&nats));
+    let worker = Arc::new(Worker { settings, policy, pool, nats, jetstream, tickets, pulses, owner });
     expiry::open_stream(&worker).await?;
     let mut beside = JoinSet::new();
     beside.spawn(purge::run(Arc::clone(&worker), stop.clone()));
     beside.spawn(prune::run(Arc::clone(&worker), stop.clone()));
     beside.spawn(refunds::run(Arc::clone(&worker), stop.clone()));
     beside.spawn(expiry::redelivery::run(Arc::clone(&worker), stop.clone()));
+    beside.spawn(heartbeat::run(Arc::clone(&worker), stop.clone()));
     beside.spawn(expiry::backstop::run(Arc::clone(&worker), stop.clone()));
     ownership::run(Arc::clone(&worker), stop).await?;
     beside.join_all().await;

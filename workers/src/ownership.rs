@@ -10,6 +10,7 @@ use std::sync::Arc;
 use futures_util::{FutureExt, StreamExt};
 use holdfast_common::partition::Partition;
 use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::lease::{self, Lease};
@@ -73,13 +74,16 @@ impl Owned {
 
     async fn try_look_after(&mut self) -> sqlx::Result<()> {
         let (pool, owner, lease) = (&self.worker.pool, &self.worker.owner, self.worker.lease());
+        let asked_at = Instant::now();
         lease::renew(pool, owner, lease).await?;
         let ours = lease::owned(pool, owner).await?;
         // One that was taken from us while this process hung may not have noticed yet.
         for lost in self.running.values().filter(|running| !ours.contains(&(running.partition, running.epoch))) {
             lost.stop.cancel();
+            self.worker.pulses.end(lost.partition, lost.epoch);
         }
-        let roster = roster::sign(pool, owner, lease).await?;
+        let (now, roster) = roster::sign(pool, owner, lease).await?;
+        self.worker.pulses.confirm(asked_at, now);
         let partitions = self.worker.settings.nats.partitions;
         let share = share(partitions.count(), &roster, owner);
         let kept = self.kept().count();
@@ -119,8 +123,9 @@ impl Owned {
     /// partition is somebody's again at the next turn.
     async fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
-        let Some(Running { partition, .. }) = self.running.remove(&id) else { return };
+        let Some(Running { partition, epoch, .. }) = self.running.remove(&id) else { return };
         let Err(error) = ended else { return };
+        self.worker.pulses.end(partition, epoch);
         tracing::error!(%partition, %error, "a partition's task panicked; the partition is given back");
         if let Err(error) = lease::give_up(&self.worker.pool, &self.worker.owner, partition).await {
             tracing::warn!(%partition, %error, "the partition could not be given back");

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use async_nats::jetstream::stream::Stream;
 use backon::{BackoffBuilder, ExponentialBuilder};
-use holdfast_common::news::News;
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::BatchError;
@@ -61,7 +60,7 @@ impl From<ReadError> for Pause {
 pub async fn run(worker: &Worker, mut lease: Lease, stop: CancellationToken) {
     let partition = lease.partition;
     tracing::info!(%partition, epoch = lease.epoch, applied_seq = lease.applied_seq, "partition taken");
-    announce::news(worker, news_of(&lease, true)).await;
+    announce::news(worker, &lease, Horizon::Unknown, Vec::new()).await;
     // The worker before may have died with tickets in its hands.
     ask_to_expire(worker, &lease, "taken").await;
     let (mut pauses, mut horizon) = (retry_pauses(), Horizon::Unknown);
@@ -74,10 +73,13 @@ pub async fn run(worker: &Worker, mut lease: Lease, stop: CancellationToken) {
         if lease.applied_seq != before {
             pauses = retry_pauses();
         }
+        // What failed may have been committed all the same, and its news was not sent.
+        worker.pulses.doubt(&lease);
         match pause {
             Pause::Stop => break,
             Pause::Replaced => {
                 tracing::warn!(%partition, epoch = lease.epoch, "another worker has the partition, let go of it");
+                worker.pulses.end(partition, lease.epoch);
                 return;
             }
             Pause::Moved(row) => {
@@ -94,6 +96,7 @@ pub async fn run(worker: &Worker, mut lease: Lease, stop: CancellationToken) {
             break;
         }
     }
+    worker.pulses.end(partition, lease.epoch);
     match lease::give_back(&worker.pool, &lease).await {
         Ok(()) => {
             tracing::info!(%partition, applied_seq = lease.applied_seq, "partition given back");
@@ -124,7 +127,7 @@ async fn read_and_apply(
         match stop.run_until_cancelled(next).await {
             None => return Err(Pause::Stop),
             Some(Ok(batch)) => isolation::apply(worker, lease, horizon, &batch?).await?,
-            Some(Err(_idle)) => pass_others(worker, lease, &stream, &mut reader).await?,
+            Some(Err(_idle)) => pass_others(worker, lease, *horizon, &stream, &mut reader).await?,
         }
     }
 }
@@ -159,7 +162,13 @@ async fn begin_in(worker: &Worker, lease: &mut Lease, stream: &Stream) -> Result
 }
 
 /// Moves an idle partition past what belongs to others, so that positions tell how far the log is applied.
-async fn pass_others(worker: &Worker, lease: &mut Lease, stream: &Stream, reader: &mut Reader) -> Result<(), Pause> {
+async fn pass_others(
+    worker: &Worker,
+    lease: &mut Lease,
+    horizon: Horizon,
+    stream: &Stream,
+    reader: &mut Reader,
+) -> Result<(), Pause> {
     // The end of the log first: what is published between the two questions is then not passed.
     let info = stream.get_info().await.map_err(|error| ReadError::Nats(error.into()))?;
     let end = info.state.last_sequence;
@@ -167,7 +176,7 @@ async fn pass_others(worker: &Worker, lease: &mut Lease, stream: &Stream, reader
         return Ok(());
     }
     move_to(worker, lease, Lease { applied_seq: end, ..lease.clone() }).await?;
-    announce::news(worker, news_of(lease, false)).await;
+    announce::news(worker, lease, horizon, Vec::new()).await;
     Ok(())
 }
 
@@ -180,14 +189,4 @@ async fn move_to(worker: &Worker, lease: &mut Lease, to: Lease) -> Result<(), Pa
     // As Postgres rounds it, so that the next fence matches.
     *lease = to;
     Ok(())
-}
-
-fn news_of(lease: &Lease, taken_over: bool) -> News {
-    News {
-        partition: lease.partition.0,
-        stream_created: lease.stream_created.into(),
-        applied_seq: lease.applied_seq,
-        taken_over,
-        products: Vec::new(),
-    }
 }

@@ -52,7 +52,9 @@ impl Product {
         }
     }
 
-    pub(super) fn is_open(&self, now: Timestamp) -> bool {
+    /// Whether its sale is open at a time.
+    #[must_use]
+    pub fn is_open(&self, now: Timestamp) -> bool {
         self.sale_starts_at.is_none_or(|start| start <= now) && self.sale_ends_at.is_none_or(|end| now < end)
     }
 

@@ -49,9 +49,17 @@ impl FromRequest<Arc<App>> for Fields {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
-        check_content_type(request.headers())?;
-        Self::parse(&raw(request, app.settings.ingress.limits.request_read()).await?)
+        Self::parse(&json(request, app).await?)
     }
+}
+
+/// Reads a body of JSON as it is.
+///
+/// # Errors
+/// 415 when it is sent as something else; else as [`raw`].
+pub async fn json(request: Request, app: &App) -> Result<Bytes, Problem> {
+    check_content_type(request.headers())?;
+    raw(request, app.settings.ingress.limits.request_read()).await
 }
 
 /// Reads a body as it is, for so long.
@@ -171,16 +179,19 @@ pub fn integer(least: i64, most: i64) -> impl FnOnce(&Value) -> Result<i64, Stri
 /// Reads a text of 1 to so many characters, without control characters.
 pub fn text(chars_max: usize) -> impl FnOnce(&Value) -> Result<String, String> {
     move |value| {
-        let fits = |text: &&str| {
-            // Counting stops early: a long text is refused for its bytes first.
-            !text.is_empty()
-                && text.len() <= 4 * chars_max
-                && text.chars().count() <= chars_max
-                && !text.chars().any(char::is_control)
-        };
-        let text = value.as_str().filter(fits).map(str::to_owned);
+        let text = value.as_str().filter(|text| is_text(text, chars_max)).map(str::to_owned);
         text.ok_or_else(|| format!("must be a text of 1 to {chars_max} printable characters"))
     }
+}
+
+/// Whether a text has 1 to so many characters, without control characters.
+#[must_use]
+pub fn is_text(text: &str, chars_max: usize) -> bool {
+    // Counting stops early: a long text is refused for its bytes first.
+    !text.is_empty()
+        && text.len() <= 4 * chars_max
+        && text.chars().count() <= chars_max
+        && !text.chars().any(char::is_control)
 }
 
 /// Reads a text that a type knows how to read.

@@ -9,6 +9,12 @@ use super::problem::Problem;
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const KEY_CHARS_MAX: usize = 255;
 
+/// Whether a request has a key at all.
+#[must_use]
+pub fn is_keyed(headers: &HeaderMap) -> bool {
+    headers.contains_key(IDEMPOTENCY_KEY)
+}
+
 /// The key of a request, for the action it asks for.
 ///
 /// # Errors

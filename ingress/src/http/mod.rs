@@ -8,6 +8,8 @@ pub mod prefer;
 pub mod problem;
 pub mod render;
 pub mod serve;
+pub mod shown;
 pub mod signature;
 pub mod slow_heads;
+pub mod slow_readers;
 pub mod views;

@@ -1,16 +1,19 @@
 //! Outcomes as HTTP: the same outcome gives the same response, at once, replayed or polled.
 
+use std::time::Duration;
+
 use axum::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use holdfast_common::domain::Decision;
-use holdfast_common::outcome::{Outcome, ProductAsOf, SettlementResult};
+use holdfast_common::outcome::{Outcome, SettlementResult};
 use serde::Serialize;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::prefer::Preference;
 use super::problem::Problem;
+use super::shown::Shown;
 use super::views::{HoldView, OrderView, ProductView, SettlementView};
 use crate::submit::{Queued, Submitted};
 
@@ -103,21 +106,31 @@ fn unwritten(error: &serde_json::Error) -> Response {
 }
 
 /// A product, or 304 when the client has this version already.
-pub fn product(product: &ProductAsOf, request: &HeaderMap) -> Response {
-    let etag = format!("\"{}\"", product.product.version);
-    let mut response = if has_version(request, &etag) {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        json(StatusCode::OK, &ProductView::from(product))
-    };
-    header(&mut response, ETAG, &etag);
+pub fn product(shown: &Shown, request: &HeaderMap) -> Response {
+    let etag = shown.etag();
+    if has_version(request, etag) {
+        return (StatusCode::NOT_MODIFIED, [(ETAG, etag.clone())]).into_response();
+    }
+    ([(CONTENT_TYPE, APPLICATION_JSON), (ETAG, etag.clone())], shown.document()).into_response()
+}
+
+/// The refusal of a hold that asks for more than there is: what [`decided`] makes of the log's answer.
+pub fn sold_out(shown: &Shown, preference: &Preference) -> Response {
+    let mut response = (StatusCode::CONFLICT, [(CONTENT_TYPE, APPLICATION_PROBLEM)], shown.sold_out()).into_response();
+    // Who would rather not wait has not waited, but was not answered 202 either.
+    if let Some(applied) = preference.applied().filter(|_| !preference.wait(Duration::MAX).is_zero()) {
+        response.headers_mut().insert(PREFERENCE_APPLIED, applied);
+    }
     response
 }
 
 /// RFC 9110, section 13.1.2: any of the listed tags, compared weakly, or `*`.
-fn has_version(request: &HeaderMap, etag: &str) -> bool {
+fn has_version(request: &HeaderMap, etag: &HeaderValue) -> bool {
     let listed = request.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    listed.flat_map(|list| list.split(',')).map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
+    listed
+        .flat_map(|list| list.split(','))
+        .map(str::trim)
+        .any(|tag| tag == "*" || tag.trim_start_matches("W/") == *etag)
 }
 
 #[derive(Serialize)]

@@ -2,7 +2,8 @@
 //!
 //! HTTP/1.1, one request at a time on a connection. A client that is slow or gone loses its connection and nothing else:
 //! a head has `REQUEST_READ_MS`, a pause between two requests `KEEP_ALIVE_SECONDS`, and a peer that has vanished is
-//! found by TCP itself. A request that is being answered is never cut off here.
+//! found by TCP itself. A request that is being answered is never cut off here, but one whose client does not read its
+//! answer for `READER_WAIT` is.
 
 use std::convert::Infallible;
 use std::io;
@@ -30,9 +31,15 @@ use tower::Service;
 
 use super::client_address::Peer;
 use super::slow_heads::{Progress, TimedHeads};
+use super::slow_readers::TimedWrites;
 
 /// The most that is read ahead of a connection, in bytes; a longer head is refused with 431.
 const READ_BYTES_MAX: usize = 64 * 1024;
+/// How long a client may take nothing of what it is sent.
+const READER_WAIT: Duration = Duration::from_secs(10);
+/// What the operating system keeps of an answer until it can be sent, in bytes. Otherwise it would keep megabytes for each
+/// client that does not read, and they would be noticed late.
+const UNSENT_BYTES_MAX: u32 = 16 * 1024;
 /// The share of connections, one in so many, that serve one request each: what is left when most are taken comes round
 /// quickly, and idle clients can't keep everybody else out.
 const CROWDED_SHARE: usize = 8;
@@ -46,6 +53,7 @@ struct Server {
     router: Router,
     request_read: Duration,
     keep_alive: Duration,
+    reader_wait: Duration,
     stop: CancellationToken,
 }
 
@@ -54,10 +62,10 @@ struct Server {
 pub async fn serve(socket: TcpListener, router: Router, limits: &LimitSettings, stop: CancellationToken) {
     let connections_max = limits.connections_max as usize;
     let (request_read, keep_alive) = (limits.request_read(), limits.keep_alive());
-    let server = Arc::new(Server { router, request_read, keep_alive, stop: stop.clone() });
+    let server = Arc::new(Server { router, request_read, keep_alive, reader_wait: READER_WAIT, stop: stop.clone() });
     let places = Arc::new(Semaphore::new(connections_max));
     let connections = TaskTracker::new();
-    probe_silent_peers(&socket);
+    prepare(&socket);
     loop {
         // Without a place nobody is accepted: who comes then waits in the operating system's queue.
         let accepted = async { (Arc::clone(&places).acquire_owned().await, accept(&socket).await) };
@@ -78,11 +86,15 @@ pub async fn serve(socket: TcpListener, router: Router, limits: &LimitSettings, 
 }
 
 /// Accepted connections inherit this from the socket that listens.
-fn probe_silent_peers(socket: &TcpListener) {
+fn prepare(socket: &TcpListener) {
     let (time, interval, retries) = PROBE;
     let keepalive = TcpKeepalive::new().with_time(time).with_interval(interval).with_retries(retries);
     if let Err(error) = SockRef::from(socket).set_tcp_keepalive(&keepalive) {
         tracing::warn!(%error, "silent connections will not be probed");
+    }
+    #[cfg(target_os = "linux")]
+    if let Err(error) = SockRef::from(socket).set_tcp_notsent_lowat(UNSENT_BYTES_MAX) {
+        tracing::warn!(%error, "clients that do not read will be noticed late");
     }
 }
 
@@ -117,7 +129,8 @@ impl Server {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let progress = Progress::default();
-        let io = TokioIo::new(TimedHeads::new(stream, progress.clone(), self.request_read));
+        let io = TimedHeads::new(stream, progress.clone(), self.request_read);
+        let io = TokioIo::new(TimedWrites::new(io, self.reader_wait));
         let answering = service_fn(|request| self.answer(request, peer, progress.clone()));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

@@ -2,36 +2,88 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use holdfast_common::command::{Action, CUSTOMER_CHARS_MAX, Command, QUANTITY_MAX};
 use holdfast_common::id::{HoldId, ProductId, Slot};
+use serde::Deserialize;
 
 use super::requests::answer;
 use crate::App;
 use crate::clock::new_request_id;
-use crate::http::body::{Fields, integer, text};
+use crate::http::body::{self, Fields, integer, is_text, text};
 use crate::http::idempotency;
+use crate::http::prefer::Preference;
 use crate::http::problem::Problem;
 use crate::http::render;
 use crate::http::views::HoldView;
 use crate::rate_limits::told;
 use crate::store;
 
+/// What a hold is asked for with.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewHold {
+    product_id: i64,
+    quantity: u32,
+    customer_id: Option<String>,
+}
+
+impl FromRequest<Arc<App>> for NewHold {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
+        Self::parse(&body::json(request, app).await?)
+    }
+}
+
+impl NewHold {
+    /// Most requests are in form, and read straight away. Another is read field by field, to say what is wrong with it.
+    fn parse(body: &[u8]) -> Result<Self, Problem> {
+        match serde_json::from_slice::<Self>(body) {
+            Ok(hold) if hold.is_in_form() => Ok(hold),
+            _ => Self::parse_by_field(Fields::parse(body)?),
+        }
+    }
+
+    fn is_in_form(&self) -> bool {
+        let is_customer = |text: &String| is_text(text, CUSTOMER_CHARS_MAX);
+        self.product_id >= 1
+            && (1..=QUANTITY_MAX).contains(&self.quantity)
+            && self.customer_id.as_ref().is_none_or(is_customer)
+    }
+
+    fn parse_by_field(mut fields: Fields) -> Result<Self, Problem> {
+        let product_id = fields.required("product_id", integer(1, i64::MAX));
+        let quantity = fields.required("quantity", integer(1, QUANTITY_MAX.into())) as u32;
+        let customer_id = fields.optional("customer_id", text(CUSTOMER_CHARS_MAX));
+        fields.finish()?;
+        Ok(Self { product_id, quantity, customer_id })
+    }
+}
+
 /// `POST /api/holds`
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-    mut fields: Fields,
+    hold: NewHold,
 ) -> Result<Response, Problem> {
-    let product_id = ProductId(fields.required("product_id", integer(1, i64::MAX)));
-    let quantity = fields.required("quantity", integer(1, QUANTITY_MAX.into())) as u32;
-    let customer_id = fields.optional("customer_id", text(CUSTOMER_CHARS_MAX));
-    fields.finish()?;
+    let NewHold { product_id, quantity, customer_id } = hold;
+    let product_id = ProductId(product_id);
     let left = app.rate_limits.check_customer(customer_id.as_deref())?;
+    // With a key it may be a repeat, and that gets the first outcome.
+    if !idempotency::is_keyed(&headers)
+        && let Some(shown) = app.stock.sold_out(product_id, quantity, &app.connections).await
+    {
+        return Ok(told(render::sold_out(&shown, &Preference::of(&headers)), left));
+    }
     let action = Action::CreateHold { product_id, quantity, customer_id };
-    Ok(told(command(&app, &headers, product_id.slot(), action).await?, left))
+    let response = command(&app, &headers, product_id.slot(), action).await?;
+    if response.status() == StatusCode::CONFLICT {
+        tokio::spawn(async move { app.stock.look_again(product_id, &app.connections).await });
+    }
+    Ok(told(response, left))
 }
 
 /// `GET /api/holds/{id}`
@@ -39,6 +91,8 @@ pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) ->
     let id = read_id(&id)?;
     let found = store::hold(&app.connections.pool, id).await?;
     let (hold, now) = found.ok_or_else(|| Problem::not_found("hold_not_found"))?;
+    // Who is told that a hold has expired will find its units on sale.
+    app.stock.pulses.learn_time(now);
     Ok(render::json(StatusCode::OK, &HoldView::at(&hold, now)))
 }
 
@@ -60,4 +114,60 @@ fn read_id(text: &str) -> Result<HoldId, Problem> {
 pub(super) async fn command(app: &App, headers: &HeaderMap, slot: Slot, action: Action) -> Result<Response, Problem> {
     let key = idempotency::key(headers, &action)?;
     answer(app, headers, &Command { request_id: new_request_id(slot), key, action }).await
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn both_ways_to_read_a_hold_agree() {
+        let by_field = |body: &Value| Fields::parse(body.to_string().as_bytes()).and_then(NewHold::parse_by_field);
+        let values = [
+            json!(1),
+            json!(0),
+            json!(10_000),
+            json!(10_001),
+            json!(-1),
+            json!(1.0),
+            json!(1e3),
+            json!("1"),
+            json!(null),
+            json!(i64::MAX),
+            json!(u64::MAX),
+            json!("c-1"),
+            json!(""),
+            json!("a\nb"),
+            json!("ü".repeat(255)),
+            json!("x".repeat(256)),
+            json!([]),
+            json!({}),
+        ];
+        let mut in_form = 0;
+        for (field, value) in ["product_id", "quantity", "customer_id", "colour"]
+            .iter()
+            .flat_map(|field| values.iter().map(move |value| (field, value)))
+        {
+            let mut body = json!({"product_id": 1, "quantity": 1, "customer_id": "c-1"});
+            body[field] = value.clone();
+            let told = |read: Result<NewHold, Problem>| read.map_err(|problem| serde_json::to_value(problem).unwrap());
+            let read = told(NewHold::parse(body.to_string().as_bytes()));
+            assert_eq!(read, told(by_field(&body)), "{body}");
+            in_form += usize::from(serde_json::from_value::<NewHold>(body.clone()).is_ok_and(|hold| hold.is_in_form()));
+            assert_eq!(serde_json::from_value::<NewHold>(body).is_ok_and(|hold| hold.is_in_form()), read.is_ok());
+        }
+        assert!(in_form > 5);
+    }
+
+    #[test]
+    fn a_hold_without_a_customer_is_read() {
+        let hold = NewHold { product_id: 7, quantity: 2, customer_id: None };
+        for body in [r#"{"product_id":7,"quantity":2}"#, r#"{"quantity":2,"customer_id":null,"product_id":7}"#] {
+            assert_eq!(NewHold::parse(body.as_bytes()).unwrap(), hold);
+        }
+        // As any reader of JSON objects has it, the last of two counts.
+        assert_eq!(NewHold::parse(br#"{"product_id":1,"product_id":7,"quantity":2}"#).unwrap(), hold);
+    }
 }

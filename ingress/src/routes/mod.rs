@@ -1,6 +1,7 @@
 //! The endpoints of the contract, one module a resource.
 
 mod admin;
+mod events;
 mod health;
 mod holds;
 mod orders;
@@ -46,6 +47,7 @@ fn limited_by_address() -> Router<Arc<App>> {
         .route("/api/orders/{id}", only("GET, HEAD", get(orders::show)))
         .route("/api/products", only("GET, HEAD", get(products::list)))
         .route("/api/products/{id}", only("GET, HEAD", get(products::show)))
+        .route("/api/products/{id}/events", only("GET, HEAD", get(events::subscribe)))
         .route("/api/requests/{id}", only("GET, HEAD", get(requests::show)))
 }
 

@@ -2,9 +2,11 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use axum::body::Body;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use clap::Parser;
+use futures_util::stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
@@ -43,6 +45,7 @@ impl Client {
         let router = Router::new()
             .route("/", get(async || "answer"))
             .route("/slow", get(async || sleep(3 * SOON).await))
+            .route("/endless", get(async || Body::from_stream(stream::repeat(Ok::<_, Infallible>("again")))))
             .route(
                 "/gate",
                 get(async move || {
@@ -51,7 +54,7 @@ impl Client {
                 }),
             )
             .route("/", post(async move |request| body::raw(request, request_read).await.map(|_| StatusCode::OK)));
-        let server = Server { router, request_read, keep_alive, stop: stop.clone() };
+        let server = Server { router, request_read, keep_alive, reader_wait: SOON, stop: stop.clone() };
         let (stream, served) = duplex(1024);
         let peer = SocketAddr::from(([192, 0, 2, 1], 1));
         tokio::spawn(async move { server.connection(served, peer, is_crowded).await });
@@ -143,6 +146,24 @@ async fn a_slow_body_is_answered_408_and_its_connection_ends() {
     let text = client.rest().await;
     assert!(text.starts_with("HTTP/1.1 408") && text.contains("connection: close"), "{text}");
     assert!(text.contains("request_timeout"), "{text}");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_its_answer_is_cut_off() {
+    let mut client = Client::new(NEVER, NEVER, false);
+    client.send(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let mut answer = Vec::new();
+    // As long as it reads, it is served.
+    while answer.len() < 100 * 1024 {
+        assert_ne!(client.stream.read_buf(&mut answer).await.unwrap(), 0);
+    }
+    let cut_off = async {
+        while client.stream.write_all(b"x").await.is_ok() {
+            sleep(SOON).await;
+        }
+    };
+    assert!(timeout(DEADLINE, cut_off).await.is_ok(), "the connection is still open");
+    assert!(client.rest().await.len() <= 1024, "what lay in the pipe is all that is left");
 }
 
 #[tokio::test]

@@ -1,0 +1,57 @@
+//! `/api/products/{id}/events`: a product's stock as server-sent events (WHATWG HTML, section 9.2).
+//!
+//! A subscriber is shown the newest version, at once and on every change, at most ten times a second. It has a connection
+//! for itself, so there are only so many. A reader that is too slow is cut off by the server beneath.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderName};
+use axum::response::{IntoResponse, Response};
+use futures_util::{StreamExt, stream};
+
+use super::products::read_id;
+use crate::App;
+use crate::clock::new_request_id;
+use crate::http::problem::Problem;
+use crate::overload::Room;
+
+const LAST_EVENT_ID: &str = "last-event-id";
+/// Asks nginx, and who does as it does, to pass on each event as it comes.
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// `GET /api/products/{id}/events`
+pub(super) async fn subscribe(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let id = read_id(&id)?;
+    let not_found = || Problem::not_found("product_not_found");
+    let too_many = || Problem::unavailable("overloaded", "Too many clients watch products just now.");
+    let audiences = &app.stock.audiences;
+    let shown = app.stock.product(id, &app.connections).await?.ok_or_else(not_found)?;
+    let place = audiences.place().ok_or_else(too_many)?;
+    // Requests that wait and subscribers share the connections, and leave the same part of them to others.
+    let waiting = app.waiters.wait(new_request_id(id.slot()), Room::Open).ok_or_else(too_many)?;
+    let subscription = audiences.subscribe(&shown, has(&headers), (place, waiting));
+    // It may have changed before we watched.
+    if let Some(newest) = app.stock.product(id, &app.connections).await? {
+        audiences.show(&newest);
+    }
+    let events = stream::unfold(subscription, async |mut subscription| {
+        let event = subscription.next().await?;
+        Some((Ok::<_, Infallible>(event), subscription))
+    });
+    let events = events.take_until(app.stopping.clone().cancelled_owned());
+    let head = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store"), (X_ACCEL_BUFFERING, "no")];
+    Ok((head, Body::from_stream(events)).into_response())
+}
+
+/// The version that a client which reconnects has seen. What is no version of ours is passed over.
+fn has(headers: &HeaderMap) -> Option<i64> {
+    headers.get(LAST_EVENT_ID)?.to_str().ok()?.parse().ok()
+}
