@@ -46,13 +46,14 @@ async fn what_is_sold_out_is_refused_without_a_command_and_word_for_word_as_by_t
     let refused = refused_from_memory(&sale, product, 4, &[]).await;
     assert_eq!((&refused.text, &refused.body["available_stock"]), (&by_log.text, &json!(3)));
     let stored = outcomes(&sale).await;
-    let refused = refused_from_memory(&sale, product, 4, &[("prefer", "respond-async")]).await;
-    assert_eq!(refused.header("preference-applied"), "");
     let refused = refused_from_memory(&sale, product, 4, &[("prefer", "wait=2")]).await;
     assert_eq!(refused.header("preference-applied"), "wait=2");
     assert_eq!(outcomes(&sale).await, stored, "what never became a command is not stored");
     assert_eq!(sale.client().hold(product, 3, &[]).await.status, StatusCode::CREATED, "what there is can be had");
     refused_from_memory(&sale, product, 1, &[]).await;
+    // Who does not wait is promised a place in line.
+    let queued = sale.client().hold(product, 4, &[("prefer", "respond-async")]).await;
+    assert_eq!(queued.status, StatusCode::ACCEPTED, "{queued:?}");
 }
 
 #[tokio::test]
@@ -106,12 +107,13 @@ async fn units_of_a_hold_that_is_told_to_be_expired_can_be_had_at_once() {
 
 #[tokio::test]
 async fn without_a_worker_nothing_is_refused_from_memory() {
-    let mut sale = SaleBuilder::default().setting("PARTITION_LEASE_MS", "800").start().await;
+    let mut sale =
+        SaleBuilder::default().setting("PARTITION_LEASE_MS", "800").setting("REQUEST_WAIT_MS", "500").start().await;
     let product = sale.product(0).await;
     let by_memory = refused_from_memory(&sale, product, 1, &[]).await;
     sale.workers.remove(0).crash().await;
     let waiting = until("a request to go to the log", async || {
-        let answer = sale.client().hold(product, 1, &[("prefer", "respond-async")]).await;
+        let answer = sale.client().hold(product, 1, &[]).await;
         (answer.status == StatusCode::ACCEPTED).then_some(answer)
     })
     .await;

@@ -1,7 +1,5 @@
 //! Outcomes as HTTP: the same outcome gives the same response, at once, replayed or polled.
 
-use std::time::Duration;
-
 use axum::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -117,8 +115,7 @@ pub fn product(shown: &Shown, request: &HeaderMap) -> Response {
 /// The refusal of a hold that asks for more than there is: what [`decided`] makes of the log's answer.
 pub fn sold_out(shown: &Shown, preference: &Preference) -> Response {
     let mut response = (StatusCode::CONFLICT, [(CONTENT_TYPE, APPLICATION_PROBLEM)], shown.sold_out()).into_response();
-    // Who would rather not wait has not waited, but was not answered 202 either.
-    if let Some(applied) = preference.applied().filter(|_| !preference.wait(Duration::MAX).is_zero()) {
+    if let Some(applied) = preference.applied() {
         response.headers_mut().insert(PREFERENCE_APPLIED, applied);
     }
     response

@@ -1,6 +1,7 @@
 //! `/api/holds`: set units aside, look at a hold, give it back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -72,11 +73,13 @@ pub(super) async fn create(
     let NewHold { product_id, quantity, customer_id } = hold;
     let product_id = ProductId(product_id);
     let left = app.rate_limits.check_customer(customer_id.as_deref())?;
-    // With a key it may be a repeat, and that gets the first outcome.
+    // With a key it may be a repeat, and that gets the first outcome. Who does not wait is promised a place in line.
+    let preference = Preference::of(&headers);
     if !idempotency::is_keyed(&headers)
+        && !preference.wait(Duration::MAX).is_zero()
         && let Some(shown) = app.stock.sold_out(product_id, quantity, &app.connections).await
     {
-        return Ok(told(render::sold_out(&shown, &Preference::of(&headers)), left));
+        return Ok(told(render::sold_out(&shown, &preference), left));
     }
     let action = Action::CreateHold { product_id, quantity, customer_id };
     let response = command(&app, &headers, product_id.slot(), action).await?;
