@@ -1,73 +1,131 @@
-//! `bench`: how fast Holdfast is, over real HTTP, on a sale that it starts for itself.
+//! `bench`: how fast Holdfast is, over real HTTP, and how fast what it is compared with.
 //!
-//! Every scenario is driven by the same closed-loop generator, and compared with the same server's empty handler in the
-//! same run: machines differ, ratios less. Nothing here decides a test.
+//! It starts its own Postgres and NATS, and Holdfast's programs as an operator would run them, drives them with one
+//! generator, and has an auditor look at the tables after each measurement. Every figure stands beside bare HTTP, the same
+//! server's empty handler, and the better row lock, both of the same run: machines differ, ratios less. Nothing here
+//! decides a test.
+//!
+//! - `scenarios`: what is measured, a module a kind; `scripts`: what buyers say
+//! - `generator`: the load; `subscribers`: those who only listen
+//! - `place`, `programs`, `sale`: what is measured, and where; `baseline`: what it is compared with
+//! - `audit`, `usage`: what became of the stock, and what it cost; `report`, `plots`: what is told
 
-mod http;
-mod load;
+mod audit;
+mod baseline;
+mod bench;
+mod generator;
+mod place;
+mod plots;
+mod programs;
+mod report;
 mod sale;
-mod scenario;
+mod scenarios;
+mod scripts;
+mod subscribers;
+mod usage;
 
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use anyhow::{Context, ensure};
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 
-use crate::load::Load;
-use crate::sale::Sale;
-use crate::scenario::Scenario;
+use crate::bench::{Asked, Bench};
+use crate::place::Place;
+use crate::report::Report;
+use crate::scenarios::Scenario;
 
-/// Measure a sale on this machine
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Measure Holdfast on this machine
 #[derive(Parser)]
+#[command(name = "bench")]
 struct Options {
-    /// What to measure; all of it when none is named
+    /// What to measure, in this order
+    #[arg(default_value = "all")]
     scenarios: Vec<Scenario>,
     /// How many connections at once, with commas between them
-    #[arg(long, value_delimiter = ',', default_values_t = [64, 256])]
-    connections: Vec<usize>,
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 64, 256, 1024], value_parser = clap::value_parser!(u32).range(1..=16_000))]
+    connections: Vec<u32>,
     /// How long each measurement lasts, in seconds
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=600))]
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
-    /// The address of a `holdfast dev` that runs already, such as 127.0.0.1:8080
-    #[arg(long)]
-    address: Option<SocketAddr>,
+    /// How long memory is watched, in minutes [default: one]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=120))]
+    minutes: u64,
+    /// Be what Holdfast is compared with
+    #[arg(long, hide = true)]
+    serve: Option<baseline::Kind>,
+    /// Its connections to Postgres
+    #[arg(long, hide = true, default_value_t = 10)]
+    pool: u32,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    let scenarios = if options.scenarios.is_empty() { Scenario::ALL.to_vec() } else { options.scenarios };
-    let duration = Duration::from_secs(options.seconds);
-    let sale = match options.address {
-        Some(address) => Sale::at(address),
-        None => Sale::start().await?,
-    };
-    println!("scenario       connections   a second   of bare   p50 ms   p99 ms   errors");
-    for connections in options.connections {
-        let bare = measure(&sale, Scenario::Bare, connections, duration).await?;
-        for scenario in scenarios.iter().filter(|scenario| **scenario != Scenario::Bare) {
-            let load = measure(&sale, *scenario, connections, duration).await?;
-            print(*scenario, connections, &load, &bare);
-        }
-        print(Scenario::Bare, connections, &bare, &bare);
+    if let Some(kind) = options.serve {
+        return baseline::serve(kind, options.pool).await;
     }
-    sale.stop().await
+    open_files()?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    // Whoever leaves here drops what was started, which ends it.
+    tokio::select! {
+        measured = measure(options) => measured,
+        _ = terminated.recv() => anyhow::bail!("terminated"),
+        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+    }
 }
 
-async fn measure(sale: &Sale, scenario: Scenario, connections: usize, duration: Duration) -> anyhow::Result<Load> {
-    let target = scenario.prepare(sale).await?;
-    load::run(sale.address(), connections, duration, target).await
+async fn measure(options: Options) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let programs = programs::build().await?;
+    // `target/bench`, wherever `target` is.
+    let output = programs.parent().context("a program outside of a target directory")?.join("bench");
+    std::fs::create_dir_all(&output).with_context(|| format!("can't make {}", output.display()))?;
+    let place = Place::start(programs, output.join("run")).await?;
+    let asked = Asked {
+        connections: options.connections.iter().map(|count| *count as usize).collect(),
+        duration: Duration::from_secs(options.seconds),
+        memory: Duration::from_secs(60 * options.minutes),
+    };
+    let report = Report { machine: machine(), ..Report::default() };
+    let mut bench = Bench { place, asked, report };
+    let scenarios = Scenario::named(&options.scenarios);
+    for (number, scenario) in scenarios.iter().enumerate() {
+        let seconds = began.elapsed().as_secs();
+        eprintln!("[{}/{}] {scenario}, after {seconds} s", number + 1, scenarios.len());
+        if let Err(error) = scenario.run(&mut bench).await {
+            eprintln!("    FAILED: {error:#}");
+            bench.report.failures.push(format!("{scenario}: {error:#}"));
+        }
+    }
+    let Bench { place, mut report, .. } = bench;
+    report.compare();
+    report.write(&output)?;
+    plots::draw(&report, &output)?;
+    report.print();
+    println!("{} s; {} and plots beside it", began.elapsed().as_secs(), output.join("report.json").display());
+    if !report.failures.is_empty() {
+        // Its logs tell why; the next run removes them.
+        anyhow::bail!("{} scenarios failed; logs are in {}", report.failures.len(), place.directory.display());
+    }
+    place.stop().await
 }
 
-fn print(scenario: Scenario, connections: usize, load: &Load, bare: &Load) {
-    println!(
-        "{:<14} {:>11} {:>10.0} {:>9.3} {:>8.1} {:>8.1} {:>8}",
-        scenario.to_string(),
-        connections,
-        load.a_second(),
-        load.a_second() / bare.a_second(),
-        load.millis_at(0.5),
-        load.millis_at(0.99),
-        load.errors
-    );
+/// Ten thousand connections are as many open files.
+fn open_files() -> anyhow::Result<()> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    const FILES_MIN: u64 = 20_000;
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    ensure!(most >= FILES_MIN, "at most {most} files may be open: allow {FILES_MIN} (ulimit -Hn)");
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, most, most)?)
+}
+
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    format!("{cores} cores, {}", model.trim_start_matches([' ', '\t', ':']))
 }

@@ -1,68 +1,186 @@
-//! The sale that is measured: `holdfast dev` of the same build, with its own data and on a port of the OS's choice.
+//! A sale to measure: a database and a log of its own, an ingress and some workers.
 
 use std::net::SocketAddr;
-use std::process::Stdio;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use anyhow::{Context, ensure};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use anyhow::ensure;
+use holdfast_common::schema;
+use sqlx::{AssertSqlSafe, PgPool};
+use tokio::time::{Instant, sleep};
 
-use crate::http::Connection;
+use crate::audit::{self, Told};
+use crate::generator::{Load, drive};
+use crate::place::Place;
+use crate::programs::Process;
+use crate::scripts::NewProducts;
+use crate::usage::Pids;
 
-const ADMIN: &str = "authorization: Bearer dev-admin-token\r\n";
-/// The secret of payment webhooks that `dev` uses.
-pub(crate) const WEBHOOK_SECRET: &[u8] = b"dev-webhook-secret";
+/// Not that of `holdfast dev`, which the ingress refuses.
+pub(crate) const ADMIN_TOKEN: &str = "bench-admin-token";
+/// The secret of payment webhooks.
+pub(crate) const WEBHOOK_SECRET: &str = "bench-webhook-secret";
+/// As many as an operator has by default.
+const PARTITIONS: i64 = 16;
+/// How long workers may take until each partition has one.
+const WORKERS_WAIT: Duration = Duration::from_secs(30);
+/// Connections that products are made on.
+const PRODUCT_CONNECTIONS: usize = 32;
 
+/// A sale. Dropping it kills its processes.
 pub(crate) struct Sale {
-    address: SocketAddr,
-    started: Option<(Child, tempfile::TempDir)>,
+    /// Its tables, to look at.
+    pub(crate) pool: PgPool,
+    /// Where its ingress is.
+    pub(crate) address: SocketAddr,
+    name: String,
+    settings: Vec<(String, String)>,
+    programs: PathBuf,
+    logs: PathBuf,
+    ingress: Option<Process>,
+    workers: Vec<Process>,
+    pids: Pids,
 }
 
 impl Sale {
-    /// One that somebody else has started.
-    pub(crate) fn at(address: SocketAddr) -> Self {
-        Self { address, started: None }
+    /// Makes the tables, with nobody to serve them yet.
+    ///
+    /// # Errors
+    /// When Postgres fails.
+    pub(crate) async fn prepare(place: &Place, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let (name, database_url) = place.create_database().await?;
+        let pool = PgPool::connect(&database_url).await?;
+        schema::migrate(&pool).await?;
+        let all = [
+            ("DATABASE_URL", database_url.as_str()),
+            ("NATS_URL", place.nats_url()),
+            ("NATS_PREFIX", &name),
+            ("PORT", "0"),
+            ("LISTEN_ADDRESS", "127.0.0.1"),
+            ("ADMIN_TOKEN", ADMIN_TOKEN),
+            ("WEBHOOK_SECRETS", WEBHOOK_SECRET),
+            // All buyers have one address here.
+            ("RATE_LIMIT_PER_IP", "0"),
+            ("RATE_LIMIT_PER_KEY", "0"),
+            // Holds must not end while they are measured; scenarios that want them to say so.
+            ("HOLD_EXPIRY_SECONDS", "3600"),
+        ];
+        let settings = all.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let settings = settings.collect();
+        Ok(Self {
+            pool,
+            name,
+            settings,
+            programs: place.programs.clone(),
+            logs: place.directory.clone(),
+            address: ([127, 0, 0, 1], 0).into(),
+            ingress: None,
+            workers: Vec::new(),
+            pids: place.pids(),
+        })
     }
 
-    pub(crate) async fn start() -> anyhow::Result<Self> {
-        let program = std::env::current_exe()?.with_file_name("holdfast");
-        ensure!(program.exists(), "build Holdfast in the same profile first: cargo build --release --workspace --bins");
-        let data = tempfile::tempdir()?;
-        let mut process = Command::new(program)
-            .args(["dev", "--fresh", "--data-dir"])
-            .arg(data.path().join("sale"))
-            .env("PORT", "0")
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        let output = process.stdout.take().context("no output")?;
-        let line = BufReader::new(output).lines().next_line().await?.context("Holdfast ended")?;
-        let address = line.rsplit_once("http://").context("no address")?.1.parse()?;
-        Ok(Self { address, started: Some((process, data)) })
+    /// A sale with one ingress and so many workers.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub(crate) async fn start(place: &Place, workers: usize, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let mut sale = Self::prepare(place, settings).await?;
+        sale.start_programs(workers).await?;
+        Ok(sale)
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+    /// Starts what serves the tables.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub(crate) async fn start_programs(&mut self, workers: usize) -> anyhow::Result<()> {
+        let log = self.logs.join(format!("{}-ingress.log", self.name));
+        let mut ingress = Process::start(&self.programs.join("holdfast-ingress"), &[], &self.settings, log)?;
+        self.address = ingress.address().await?;
+        self.pids.ingress = ingress.pid().into_iter().collect();
+        self.ingress = Some(ingress);
+        for number in 0..workers {
+            let log = self.logs.join(format!("{}-worker-{number}.log", self.name));
+            let worker = Process::start(&self.programs.join("holdfast-workers"), &[], &self.settings, log)?;
+            self.pids.workers.extend(worker.pid());
+            self.workers.push(worker);
+        }
+        self.wait_for_workers(workers).await
     }
 
-    /// A product of its own for each measurement.
-    pub(crate) async fn product(&self, total_stock: u64) -> anyhow::Result<i64> {
-        let body = json!({"name": "Lamp", "price_minor": 9999, "currency": "USD", "total_stock": total_stock});
-        let mut connection = Connection::open(self.address).await?;
-        let response = connection.post("/api/admin/products", ADMIN, body.to_string().as_bytes()).await?;
-        ensure!(response.status == 201, "a product was answered {}", response.status);
-        serde_json::from_slice::<Value>(response.body)?["id"].as_i64().context("no id")
+    /// Waits until every partition has a worker, and every worker its share.
+    async fn wait_for_workers(&self, workers: usize) -> anyhow::Result<()> {
+        let deadline = Instant::now() + WORKERS_WAIT;
+        let fewest = PARTITIONS / workers as i64;
+        let settled = "SELECT coalesce(sum(have), 0)::bigint = $1 AND count(*) = $2 AND min(have) >= $3 FROM
+            (SELECT count(*) AS have FROM partitions WHERE owner IS NOT NULL AND lease_until > now() GROUP BY owner) shares";
+        loop {
+            let is_settled: Option<bool> = sqlx::query_scalar(settled)
+                .bind(PARTITIONS)
+                .bind(workers as i64)
+                .bind(fewest)
+                .fetch_one(&self.pool)
+                .await?;
+            if is_settled == Some(true) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "the workers did not share the partitions; see {}", self.logs.display());
+            sleep(Duration::from_millis(20)).await;
+        }
     }
 
-    /// Ends what was started.
-    pub(crate) async fn stop(self) -> anyhow::Result<()> {
-        let Some((mut process, _data)) = self.started else { return Ok(()) };
-        let pid = process.id().context("Holdfast has ended by itself")?;
-        kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM)?;
-        process.wait().await?;
-        Ok(())
+    /// Puts products on sale, each with this stock.
+    ///
+    /// # Errors
+    /// When one is refused.
+    pub(crate) async fn products(&self, count: u64, stock: u64) -> anyhow::Result<Vec<i64>> {
+        let connections = PRODUCT_CONNECTIONS.min(count as usize);
+        let (_, made) = drive(Load::rounds(self.address, connections, count), NewProducts::new(stock)).await?;
+        ensure!(made.ids.len() as u64 == count, "{} of {count} products were made", made.ids.len());
+        Ok(made.ids)
     }
+
+    /// How many holds of these products there are.
+    ///
+    /// # Errors
+    /// When Postgres fails.
+    pub(crate) async fn holds(&self, product_ids: &[i64]) -> anyhow::Result<u64> {
+        let count = "SELECT count(*) FROM holds WHERE product_id = ANY($1)";
+        let count: i64 = sqlx::query_scalar(count).bind(product_ids).fetch_one(&self.pool).await?;
+        Ok(count.cast_unsigned())
+    }
+
+    /// Has a measurement audited; see [`Told`].
+    ///
+    /// # Errors
+    /// When the auditor finds something wrong.
+    pub(crate) async fn audit(&self, ids: &[i64], before: u64, accepted: u64, unknown: u64) -> anyhow::Result<()> {
+        audit::sale(&self.pool, Told { product_ids: ids, before, accepted, unknown }).await
+    }
+
+    /// Its processes, and the servers it stands on.
+    pub(crate) fn pids(&self) -> &Pids {
+        &self.pids
+    }
+
+    /// Stops it and removes its tables.
+    ///
+    /// # Errors
+    /// When the operating system or Postgres refuses.
+    pub(crate) async fn stop(self, place: &Place) -> anyhow::Result<()> {
+        if let Some(ingress) = self.ingress {
+            ingress.stop().await?;
+        }
+        for worker in self.workers {
+            worker.stop().await?;
+        }
+        self.pool.close().await;
+        place.drop_database(&self.name).await
+    }
+}
+
+/// Names of tables can't be parameters of statements; ours come from [`Place::create_database`].
+pub(crate) fn sql(statement: String) -> AssertSqlSafe<String> {
+    AssertSqlSafe(statement)
 }
