@@ -24,6 +24,7 @@ mod scripts;
 mod subscribers;
 mod usage;
 
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -63,10 +64,11 @@ struct Options {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
     let options = Options::parse();
     if let Some(kind) = options.serve {
-        return baseline::serve(kind, options.pool).await;
+        baseline::serve(kind, options.pool).await?;
+        return Ok(ExitCode::SUCCESS);
     }
     open_files()?;
     let mut terminated = signal(SignalKind::terminate())?;
@@ -78,7 +80,7 @@ async fn main() -> anyhow::Result<()> {
     }
 }
 
-async fn measure(options: Options) -> anyhow::Result<()> {
+async fn measure(options: Options) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let programs = programs::build().await?;
     // `target/bench`, wherever `target` is.
@@ -107,11 +109,14 @@ async fn measure(options: Options) -> anyhow::Result<()> {
     plots::draw(&report, &output)?;
     report.print();
     println!("{} s; {} and plots beside it", began.elapsed().as_secs(), output.join("report.json").display());
-    if !report.failures.is_empty() {
-        // Its logs tell why; the next run removes them.
-        anyhow::bail!("{} scenarios failed; logs are in {}", report.failures.len(), place.directory.display());
+    if report.failures.is_empty() {
+        place.stop().await?;
+        return Ok(ExitCode::SUCCESS);
     }
-    place.stop().await
+    // The logs tell why; the next run removes them.
+    println!("logs of what failed are in {}", place.directory.display());
+    place.stack.stop().await?;
+    Ok(ExitCode::FAILURE)
 }
 
 /// Ten thousand connections are as many open files.

@@ -5,15 +5,16 @@ use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use mio::net::TcpStream;
 use mio::{Interest, Poll, Token};
 
 /// Header fields of a response.
 const FIELDS_MAX: usize = 32;
-/// Connections that are opened before one of them is asked something: a server that accepts in order has then accepted
-/// them all, and its queue does not overflow.
-const UNACCEPTED_MAX: usize = 256;
+/// Connections that are opened before their answers are waited for: fewer than a server's queue of those to be accepted.
+const UNANSWERED_MAX: usize = 256;
+/// A new connection's first request.
+const GREETING: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: bench\r\n\r\n";
 
 /// What came of reading.
 pub(super) enum Response<V> {
@@ -37,32 +38,52 @@ pub(super) struct Connection {
     partial: Vec<u8>,
 }
 
-/// Opens them all, and has them watched.
+/// Opens them all, and has them watched. Each has been answered once: it is accepted, kept alive, and has as much time
+/// until its next request as a buyer who is looking at a page.
 pub(super) fn open_all(poll: &Poll, address: SocketAddr, count: usize) -> anyhow::Result<Vec<Connection>> {
     let mut connections = Vec::with_capacity(count);
-    for number in 0..count {
-        if number % UNACCEPTED_MAX == UNACCEPTED_MAX - 1 {
-            wait_until_accepted(address)?;
+    while connections.len() < count {
+        let more = UNANSWERED_MAX.min(count - connections.len());
+        let mut streams = Vec::with_capacity(more);
+        for _ in 0..more {
+            let mut stream = connect(address)?;
+            stream.write_all(GREETING)?;
+            streams.push(stream);
         }
-        let mut connection = Connection::open(address)?;
-        poll.registry().register(&mut connection.stream, Token(number), Interest::READABLE | Interest::WRITABLE)?;
-        connections.push(connection);
+        for mut stream in streams {
+            wait_for_answer(&mut stream)?;
+            let mut connection = Connection::new(stream)?;
+            let token = Token(connections.len());
+            poll.registry().register(&mut connection.stream, token, Interest::READABLE | Interest::WRITABLE)?;
+            connections.push(connection);
+        }
     }
-    wait_until_accepted(address)?;
     Ok(connections)
 }
 
-fn wait_until_accepted(address: SocketAddr) -> anyhow::Result<()> {
-    let mut stream = std::net::TcpStream::connect(address)?;
-    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n")?;
-    let mut answer = [0; 1];
-    stream.read_exact(&mut answer).context("the server does not answer")
+fn connect(address: SocketAddr) -> anyhow::Result<std::net::TcpStream> {
+    let stream = std::net::TcpStream::connect(address).with_context(|| format!("can't connect to {address}"))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+fn wait_for_answer(stream: &mut std::net::TcpStream) -> anyhow::Result<()> {
+    let mut answer = Vec::new();
+    let mut buffer = [0; 1024];
+    while parse(&answer)?.is_none() {
+        let read = stream.read(&mut buffer)?;
+        ensure!(read > 0, "the server closed a new connection");
+        answer.extend_from_slice(&buffer[..read]);
+    }
+    Ok(())
 }
 
 impl Connection {
     pub(super) fn open(address: SocketAddr) -> anyhow::Result<Self> {
-        let stream = std::net::TcpStream::connect(address).with_context(|| format!("can't connect to {address}"))?;
-        stream.set_nodelay(true)?;
+        Self::new(connect(address)?)
+    }
+
+    fn new(stream: std::net::TcpStream) -> anyhow::Result<Self> {
         stream.set_nonblocking(true)?;
         let stream = TcpStream::from_std(stream);
         let round_began = Instant::now();

@@ -29,7 +29,7 @@ pub(super) async fn cost(bench: &mut Bench) -> anyhow::Result<()> {
             break;
         }
     }
-    if let (Some(first), Some(last)) = (costs.first(), costs.last()) {
+    if let [first, .., last] = costs[..] {
         let what = "CPU of a hold, highest rate against lowest";
         bench.report.target(what, Wanted::AtMost(GROWTH_MAX), last / first);
     }

@@ -104,13 +104,15 @@ async fn filled(bench: &Bench) -> anyhow::Result<(Sale, Vec<i64>)> {
     let holds = "
         INSERT INTO holds (slot, hold_id, product_id, quantity, price_minor, currency, status, sequence, created_at, expires_at)
         SELECT slot,
-               (millis || '8' || lpad(to_hex(slot), 3, '0') || '8' || substr(md5(product_id || '-' || n), 1, 15))::uuid,
+               (millis || '8' || lpad(to_hex(slot::integer), 3, '0') || '8' || substr(md5(product_id || '-' || n), 1, 15))::uuid,
                product_id, 1, 9999, 'USD', 'active', n, now(), now() + interval '2 hours'
         FROM UNNEST($1::smallint[], $2::bigint[]) p(slot, product_id), generate_series(1, $3) n,
              (SELECT lpad(to_hex((extract(epoch FROM now()) * 1000)::bigint), 12, '0') AS millis) m";
     sqlx::query(holds).bind(&slots).bind(&ids).bind(HOLDS_EACH).execute(&sale.pool).await?;
     // What autovacuum would have done long ago in a sale of that age.
-    sqlx::raw_sql("VACUUM ANALYZE; CHECKPOINT").execute(&sale.pool).await?;
+    for statement in ["VACUUM ANALYZE", "CHECKPOINT"] {
+        sqlx::raw_sql(statement).execute(&sale.pool).await?;
+    }
     sale.start_programs(1).await?;
     Ok((sale, ids))
 }
