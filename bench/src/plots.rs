@@ -167,12 +167,10 @@ fn plot(
             .legend(move |(left, top)| PathElement::new([(left, top), (left + 18, top)], style));
         chart.draw_series(points.iter().map(|point| Circle::new(*point, 3, color.filled())))?;
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::LowerRight)
-        .background_style(WHITE.mix(0.8))
-        .border_style(BLACK)
-        .draw()?;
+    // Where lines seldom are: what rises is drawn by powers of ten, costs fall.
+    let is_log = matches!(y.scale, Scale::Log);
+    let position = if is_log { SeriesLabelPosition::LowerRight } else { SeriesLabelPosition::UpperRight };
+    chart.configure_series_labels().position(position).background_style(WHITE.mix(0.8)).border_style(BLACK).draw()?;
     Ok(area.present()?)
 }
 
