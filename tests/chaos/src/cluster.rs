@@ -1,7 +1,7 @@
 //! A whole deployment for one run: a Postgres and a NATS of its own, two ingresses, three workers, a shop that takes
 //! refund requests. Real programs, started as an operator would, and started again when they fall.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -44,6 +44,30 @@ pub const LEASE: Duration = Duration::from_millis(1500);
 /// How long the auditor waits for a connection.
 const ACQUIRE_WAIT: Duration = Duration::from_secs(5);
 
+/// How a cluster is set up.
+#[derive(Debug, Default)]
+pub struct Setup {
+    /// Where its programs write their logs.
+    pub directory: PathBuf,
+    /// Where its servers keep their data; those of an earlier cluster are gone on with.
+    pub data: PathBuf,
+    /// What the shop's failures are drawn from.
+    pub seed: u64,
+    /// The directory of Holdfast's programs; unless it is given they are built.
+    pub programs: Option<PathBuf>,
+    /// The shop, when there is one already.
+    pub refunds: Option<Receiver>,
+}
+
+impl Setup {
+    fn program(&self, role: Role) -> PathBuf {
+        match &self.programs {
+            Some(programs) => programs.join(role.program()),
+            None => holdfast_tests::program(role.program()),
+        }
+    }
+}
+
 /// What happened to the cluster that nobody asked of its programs.
 #[derive(Debug, Default)]
 pub struct Events {
@@ -68,8 +92,9 @@ pub struct Cluster {
     pub nats_down: tokio::sync::Mutex<()>,
     /// Held by whoever has Postgres down.
     pub postgres_down: tokio::sync::Mutex<()>,
-    /// Where it keeps its data and logs.
+    /// Where its programs write their logs.
     pub directory: PathBuf,
+    data: PathBuf,
     stack: tokio::sync::Mutex<Stack>,
     database_url: String,
     nats_url: String,
@@ -79,19 +104,22 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts it in a directory of its own, and waits until the ingresses listen.
+    /// Starts it, and waits until the ingresses listen.
     ///
     /// # Errors
     /// When a part does not start.
-    pub async fn start(directory: &Path, seed: u64) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(directory)?;
+    pub async fn start(mut setup: Setup) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(&setup.directory)?;
         let sources = Sources { database_url: None, nats_url: None, ..Sources::from_env() };
-        let stack = Stack::start(StackOptions { data_dir: directory.to_owned(), sources }, &|_| ()).await?;
+        let stack = Stack::start(StackOptions { data_dir: setup.data.clone(), sources }, &|_| ()).await?;
         let (database_url, nats_url) = (stack.database_url().to_owned(), stack.nats_url().to_owned());
         let pool = PgPool::connect(&database_url).await?;
         schema::migrate(&pool).await?;
         pool.close().await;
-        let refunds = Receiver::start(seed).await?;
+        let refunds = match setup.refunds.take() {
+            Some(refunds) => refunds,
+            None => Receiver::start(setup.seed).await?,
+        };
         let mut settings: Vec<_> =
             SETTINGS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         settings.push(("PARTITION_LEASE_MS".to_owned(), LEASE.as_millis().to_string()));
@@ -101,14 +129,16 @@ impl Cluster {
             let (role, number) =
                 if number < INGRESSES { (Role::Ingress, number) } else { (Role::Worker, number - INGRESSES) };
             let urls = (database_url.as_str(), nats_url.as_str());
-            members.push(Member::new(role, number, urls, settings.clone(), directory).await?);
+            let program = setup.program(role);
+            members.push(Member::new(role, number, program, urls, settings.clone(), &setup.directory).await?);
         }
         let cluster = Self {
             members,
             refunds,
             nats_down: tokio::sync::Mutex::default(),
             postgres_down: tokio::sync::Mutex::default(),
-            directory: directory.to_owned(),
+            directory: setup.directory,
+            data: setup.data,
             stack: tokio::sync::Mutex::new(stack),
             database_url,
             nats_url,
@@ -187,7 +217,7 @@ impl Cluster {
     pub async fn stop_nats(&self, wipe: bool) -> anyhow::Result<()> {
         self.stack.lock().await.nats_mut().context("no NATS")?.kill().await?;
         if wipe {
-            std::fs::remove_dir_all(self.directory.join("nats/jetstream")).context("wiping NATS")?;
+            std::fs::remove_dir_all(self.data.join("nats/jetstream")).context("wiping NATS")?;
         }
         Ok(())
     }

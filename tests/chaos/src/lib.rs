@@ -12,6 +12,7 @@ pub mod auditor;
 pub mod clients;
 pub mod cluster;
 pub mod faults;
+pub mod log;
 pub mod member;
 pub mod operations;
 pub mod proxy;
@@ -19,6 +20,7 @@ pub mod record;
 pub mod refunds;
 pub mod report;
 pub mod rest;
+pub mod seeds;
 pub mod shelf;
 pub mod supervisor;
 pub mod wire;
@@ -28,7 +30,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use holdfast_tests::{ADMIN_TOKEN, until};
+use holdfast_tests::{ADMIN_TOKEN, DEADLINE};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use reqwest::Method;
@@ -36,10 +38,11 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::auditor::tables::Tables;
+use crate::auditor::ownership::uneven;
+use crate::auditor::tables::{PartitionRow, Tables};
 use crate::auditor::{Evidence, audit};
 use crate::clients::{Client, Market};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Setup, WORKERS};
 use crate::faults::{Fault, Kind};
 use crate::record::Journal;
 use crate::report::Report;
@@ -52,6 +55,9 @@ const STOCKS: [i64; 6] = [30, 60, 90, 40, 200, 15];
 /// The shortest and the longest pause between two faults, in milliseconds.
 const FAULT_PAUSE_MS: (u64, u64) = (1000, 2000);
 
+/// How often a run that waits for its begin looks again.
+const POLL: Duration = Duration::from_millis(20);
+
 /// What a run is told.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -61,6 +67,8 @@ pub struct Options {
     pub lasting: Duration,
     /// The kinds of faults; none are none.
     pub faults: Vec<Kind>,
+    /// The directory of Holdfast's programs; unless it is given they are built, in the profile of the program that runs.
+    pub programs: Option<PathBuf>,
 }
 
 /// Runs once. The directory of a run with findings is kept; they name it.
@@ -69,7 +77,9 @@ pub struct Options {
 /// When the run itself fails: then nothing is known of Holdfast.
 pub async fn run(options: &Options) -> anyhow::Result<Report> {
     let directory = std::env::temp_dir().join(format!("holdfast-chaos-{}-{}", std::process::id(), options.seed));
-    let cluster = Arc::new(Cluster::start(&directory, options.seed).await?);
+    let (data, programs) = (directory.clone(), options.programs.clone());
+    let setup = Setup { directory: directory.clone(), data, seed: options.seed, programs, refunds: None };
+    let cluster = Arc::new(Cluster::start(setup).await?);
     every_partition_has_a_worker(&cluster).await?;
     let products = create_products(&cluster).await?;
     let market = Arc::new(Market {
@@ -102,14 +112,16 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
 /// Waits until the workers have shared the partitions, so that the first requests are answered and not queued.
 async fn every_partition_has_a_worker(cluster: &Cluster) -> anyhow::Result<()> {
     let pool = cluster.pool().await?;
-    until("a worker for every partition", async || {
-        let counts = "SELECT count(*), count(*) FILTER (WHERE owner IS NULL OR lease_until <= now()) FROM partitions";
-        let (rows, without): (i64, i64) = sqlx::query_as(counts).fetch_one(&pool).await.ok()?;
-        (rows > 0 && without == 0).then_some(())
-    })
-    .await;
-    pool.close().await;
-    Ok(())
+    let give_up = Instant::now() + DEADLINE;
+    loop {
+        let uneven = uneven(&PartitionRow::read(&pool).await?, WORKERS);
+        if uneven.is_empty() {
+            pool.close().await;
+            return Ok(());
+        }
+        anyhow::ensure!(Instant::now() < give_up, "the partitions are not shared: {uneven:?}");
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 async fn create_products(cluster: &Cluster) -> anyhow::Result<Vec<(i64, i64)>> {
@@ -182,6 +194,7 @@ async fn judge(
     let pool = market.cluster.pool().await?;
     let tables = Tables::read(&pool).await?;
     pool.close().await;
+    let log = log::read(&market.cluster).await?;
     let refunds = market.cluster.refunds.requests();
     let mut events = market.cluster.events();
     let (exchanges, reads) = (market.journal.exchanges(), market.journal.reads());
@@ -189,6 +202,7 @@ async fn judge(
         begun: market.cluster.begun,
         exchanges: &exchanges,
         reads: &reads,
+        log: &log,
         tables: &tables,
         refunds: &refunds,
         wipes: &events.wipes,

@@ -11,8 +11,10 @@ use sqlx::PgPool;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use crate::auditor::ownership::uneven;
+use crate::auditor::tables::PartitionRow;
 use crate::clients::{Market, ask, poll};
-use crate::cluster::{INGRESSES, PREFIX};
+use crate::cluster::{INGRESSES, PREFIX, WORKERS};
 use crate::operations::Prefer;
 use crate::record::{Asked, End, Exchange, Notice};
 
@@ -70,8 +72,8 @@ pub async fn come_to_rest(market: &Arc<Market>) -> anyhow::Result<Vec<String>> {
 /// Every ingress answers a hold of every product again.
 async fn serve_again(market: &Arc<Market>, give_up: Instant) -> Vec<String> {
     let mut silent = Vec::new();
-    for (ingress, product) in (0..INGRESSES).flat_map(|ingress| market.products.iter().map(move |one| (ingress, *one)))
-    {
+    let shops = market.products.iter().flat_map(|product| (0..INGRESSES).map(|ingress| (ingress, *product)));
+    for (ingress, product) in shops.collect::<Vec<_>>() {
         let mut attempt = 0;
         while let Err(told) = serves(market, ingress, product, attempt).await {
             if Instant::now() >= give_up {
@@ -178,6 +180,7 @@ async fn look(market: &Market) -> anyhow::Result<Vec<String>> {
             restless.push(format!("{count} {what}"));
         }
     }
+    restless.extend(uneven(&PartitionRow::read(&pool).await?, WORKERS));
     pool.close().await;
     Ok(restless)
 }

@@ -11,7 +11,7 @@ const LASTING: Duration = Duration::from_secs(8);
 #[tokio::test(flavor = "multi_thread")]
 async fn what_clients_were_told_is_true_whatever_fails() {
     for seed in 1..=3 {
-        let options = Options { seed, lasting: LASTING, faults: Kind::value_variants().to_vec() };
+        let options = Options { seed, lasting: LASTING, faults: Kind::value_variants().to_vec(), programs: None };
         let report = run(&options).await.unwrap();
         println!("{}", report.summary());
         assert!(report.findings.is_empty(), "{}", report.told());
