@@ -264,14 +264,61 @@ impl Cluster {
         Ok(self.stack.lock().await.postgres_mut().context("no Postgres")?.start().await?)
     }
 
-    /// Ends everything.
+    /// Stops every process where it is, the servers' first; says which are the servers'.
     ///
     /// # Errors
-    /// When a server can't be stopped.
-    pub async fn stop(self) -> anyhow::Result<()> {
+    /// When a signal is not sent.
+    pub async fn freeze(&self) -> anyhow::Result<Vec<Pid>> {
+        let mut frozen = Vec::new();
+        for server in self.stack.lock().await.pids() {
+            let server = Pid::from_raw(server.cast_signed());
+            // First the one that starts the others.
+            nix::sys::signal::kill(server, Signal::SIGSTOP)?;
+            frozen.push(server);
+            for child in children(server)? {
+                // One that has ended meanwhile is not reaped: the number is nobody else's.
+                nix::sys::signal::kill(child, Signal::SIGSTOP)?;
+                frozen.push(child);
+            }
+        }
+        for member in &self.members {
+            member.life().await.signal(Signal::SIGSTOP);
+        }
+        Ok(frozen)
+    }
+
+    /// Kills every process after [`Cluster::freeze`].
+    ///
+    /// # Errors
+    /// When a server can't be killed.
+    pub async fn kill(&self, frozen: &[Pid]) -> anyhow::Result<()> {
         for member in &self.members {
             member.life().await.end(Signal::SIGKILL).await;
         }
-        Ok(self.stack.into_inner().stop().await?)
+        // The children first, while who started them can't reap them.
+        for server in frozen.iter().rev() {
+            nix::sys::signal::kill(*server, Signal::SIGKILL)?;
+        }
+        let mut stack = self.stack.lock().await;
+        stack.postgres_mut().context("no Postgres")?.kill().await?;
+        Ok(stack.nats_mut().context("no NATS")?.kill().await?)
     }
+
+    /// Ends everything but the shop.
+    ///
+    /// # Errors
+    /// When a server can't be stopped.
+    pub async fn stop(self) -> anyhow::Result<Receiver> {
+        for member in &self.members {
+            member.life().await.end(Signal::SIGKILL).await;
+        }
+        self.stack.into_inner().stop().await?;
+        Ok(self.refunds)
+    }
+}
+
+/// The processes that a process has started.
+fn children(parent: Pid) -> anyhow::Result<Vec<Pid>> {
+    let listed = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"))?;
+    Ok(listed.split_whitespace().filter_map(|pid| pid.parse().ok()).map(Pid::from_raw).collect())
 }

@@ -14,7 +14,9 @@ pub mod cluster;
 pub mod faults;
 pub mod log;
 pub mod member;
+pub mod mutations;
 pub mod operations;
+pub mod power_loss;
 pub mod proxy;
 pub mod record;
 pub mod refunds;
@@ -23,6 +25,7 @@ pub mod rest;
 pub mod seeds;
 pub mod shelf;
 pub mod supervisor;
+pub mod take_over;
 pub mod wire;
 
 use std::path::PathBuf;
@@ -30,6 +33,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use clap::ValueEnum;
 use holdfast_tests::{ADMIN_TOKEN, DEADLINE};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -55,6 +59,8 @@ const STOCKS: [i64; 6] = [30, 60, 90, 40, 200, 15];
 /// The shortest and the longest pause between two faults, in milliseconds.
 const FAULT_PAUSE_MS: (u64, u64) = (1000, 2000);
 
+/// How long a run may take to come to rest, unless its options say so: many times as long as it should.
+const REST_WAIT: Duration = Duration::from_secs(90);
 /// How often a run that waits for its begin looks again.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -65,10 +71,23 @@ pub struct Options {
     pub seed: u64,
     /// How long clients and faults go on.
     pub lasting: Duration,
+    /// How long all may take to come to rest.
+    pub rest: Duration,
     /// The kinds of faults; none are none.
     pub faults: Vec<Kind>,
     /// The directory of Holdfast's programs; unless it is given they are built, in the profile of the program that runs.
     pub programs: Option<PathBuf>,
+    /// Whether the logs and the data of a run with findings are kept.
+    pub keeps_data: bool,
+}
+
+impl Options {
+    /// A run with all kinds of faults, of programs that are built.
+    #[must_use]
+    pub fn new(seed: u64, lasting: Duration) -> Self {
+        let faults = Kind::value_variants().to_vec();
+        Self { seed, lasting, rest: REST_WAIT, faults, programs: None, keeps_data: true }
+    }
 }
 
 /// Runs once. The directory of a run with findings is kept; they name it.
@@ -97,7 +116,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     let begin = Instant::now();
     report.operations = trade(&market, options, &mut report).await;
     let end = Instant::now();
-    let restless = rest::come_to_rest(&market).await.unwrap_or_else(|error| vec![format!("{error:#}")]);
+    let restless = rest::come_to_rest(&market, options.rest).await.unwrap_or_else(|error| vec![format!("{error:#}")]);
     report.to_rest = end.elapsed();
     supervised.cancel();
     supervisor.await?;
@@ -105,7 +124,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     report.count(&market.journal.exchanges(), begin, end);
     drop(market);
     Arc::into_inner(cluster).context("the cluster is still in use")?.stop().await?;
-    clear(directory, &mut report).await?;
+    clear(directory, options.keeps_data, &mut report).await?;
     Ok(report)
 }
 
@@ -220,13 +239,12 @@ async fn judge(
     Ok(())
 }
 
-/// Removes a run's data; with findings, all but the logs.
-async fn clear(directory: PathBuf, report: &mut Report) -> anyhow::Result<()> {
-    if report.findings.is_empty() {
-        holdfast_stack::remove_data(&directory).await?;
-        std::fs::remove_dir_all(&directory)?;
-    } else {
+/// Removes a run's data, unless there are findings and they are to be kept.
+async fn clear(directory: PathBuf, keeps_data: bool, report: &mut Report) -> anyhow::Result<()> {
+    if keeps_data && !report.findings.is_empty() {
         report.findings.push(format!("logs and data are in {}", directory.display()));
+        return Ok(());
     }
-    Ok(())
+    holdfast_stack::remove_data(&directory).await?;
+    Ok(std::fs::remove_dir_all(&directory)?)
 }

@@ -18,8 +18,6 @@ use crate::cluster::{INGRESSES, PREFIX, WORKERS};
 use crate::operations::Prefer;
 use crate::record::{Asked, End, Exchange, Notice};
 
-/// How long all may take to come to rest: many times as long as it should.
-const REST_WAIT: Duration = Duration::from_secs(90);
 /// How long webhooks are delivered again while all else is at rest.
 const DELIVER_WAIT: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -38,18 +36,18 @@ const RESTLESS: [(&str, &str); 4] = [
     ),
 ];
 
-/// Heals everything and waits until all is at rest; says what is not by the deadline.
+/// Heals everything and waits until all is at rest; says what is not when it has taken so long.
 ///
 /// # Errors
 /// When the cluster can't be healed.
-pub async fn come_to_rest(market: &Arc<Market>) -> anyhow::Result<Vec<String>> {
+pub async fn come_to_rest(market: &Arc<Market>, wait: Duration) -> anyhow::Result<Vec<String>> {
     for member in &market.cluster.members {
         member.postgres.heal();
         member.nats.heal();
     }
     market.cluster.start_servers().await?;
     market.cluster.start_members().await?;
-    let give_up = Instant::now() + REST_WAIT;
+    let give_up = Instant::now() + wait;
     let mut restless = serve_again(market, give_up).await;
     // A webhook that was lost is a payment only now, and may be owed back: before what is due is waited for.
     restless.extend(answer_webhooks(market).await);

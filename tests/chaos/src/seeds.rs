@@ -71,7 +71,8 @@ impl Seeds {
     }
 
     fn options(&self, seed: u64) -> Options {
-        Options { seed, lasting: self.lasting, faults: self.faults.clone(), programs: self.programs.clone() }
+        let (faults, programs) = (self.faults.clone(), self.programs.clone());
+        Options { faults, programs, ..Options::new(seed, self.lasting) }
     }
 
     async fn wait_for_one(&self, running: &mut Running, seeds: &HashMap<Id, u64>, tally: &mut Tally) {
