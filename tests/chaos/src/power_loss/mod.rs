@@ -43,14 +43,14 @@ pub async fn round(options: &Options, is_control: bool) -> anyhow::Result<Report
     std::fs::create_dir_all(&directory)?;
     let mut report = Report { seed: options.seed, ..Report::default() };
     let disk = Disk::make(directory.join("disk.img"), directory.join("disk"))?;
-    let setup = |disk: &Disk, refunds| Setup {
-        directory: directory.join("logs"),
+    let setup = |disk: &Disk, logs, refunds| Setup {
+        directory: directory.join(logs),
         data: disk.mount().join("stack"),
         seed: options.seed,
         programs: options.programs.clone(),
         refunds,
     };
-    let cluster = Arc::new(Cluster::start(setup(&disk, None)).await?);
+    let cluster = Arc::new(Cluster::start(setup(&disk, "logs", None)).await?);
     every_partition_has_a_worker(&cluster).await?;
     let products = create_products(&cluster).await?;
     // Postgres does not sync what it makes at its very first start.
@@ -74,7 +74,7 @@ pub async fn round(options: &Options, is_control: bool) -> anyhow::Result<Report
 
     let disk = Disk::attach(copy, directory.join("copy"))?;
     prove(disk.mount())?;
-    let cluster = match Cluster::start(setup(&disk, Some(refunds))).await {
+    let cluster = match Cluster::start(setup(&disk, "logs-after", Some(refunds))).await {
         Ok(cluster) => Arc::new(cluster),
         Err(error) => {
             report.findings.push(format!("it does not start again: {error:#}"));
