@@ -14,6 +14,7 @@ use nix::unistd::Pid;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 
+use crate::auditor::positions;
 use crate::member::{Member, Role};
 use crate::refunds::Receiver;
 
@@ -115,6 +116,7 @@ impl Cluster {
         let (database_url, nats_url) = (stack.database_url().to_owned(), stack.nats_url().to_owned());
         let pool = PgPool::connect(&database_url).await?;
         schema::migrate(&pool).await?;
+        positions::watch(&pool).await?;
         pool.close().await;
         let refunds = match setup.refunds.take() {
             Some(refunds) => refunds,

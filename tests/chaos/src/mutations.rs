@@ -3,7 +3,7 @@
 //! patch says it should.
 //!
 //! A patch begins with what it breaks, in words, and ends that with `Faults:`, the kinds of faults it needs (or `none`), and
-//! `Found as:`, the beginnings of the findings that count, with bars between them. Whatever else is found does not count.
+//! `Found as:`, words of the findings that count, with bars between them. Whatever else is found does not count.
 //! The sources themselves are never changed.
 
 use std::path::{Path, PathBuf};
@@ -20,6 +20,8 @@ use crate::{Options, run};
 const LASTING: Duration = Duration::from_secs(8);
 /// How long a run with a deliberate fault may take to come to rest: some never do.
 const REST: Duration = Duration::from_secs(25);
+/// So many findings that don't count are told of a seed.
+const TOLD_MAX: usize = 3;
 /// The sources.
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
@@ -73,13 +75,13 @@ async fn hunt(mutation: &Mutation, seeds_max: u64, programs: &Path) -> anyhow::R
             programs: Some(programs.to_owned()),
             keeps_data: false,
         };
-        let counts = |finding: &String| mutation.found_as.iter().any(|beginning| finding.starts_with(beginning));
+        let counts = |finding: &String| mutation.found_as.iter().any(|words| finding.contains(words));
         let findings = run(&options).await?.findings;
         if let Some(found) = findings.iter().find(|finding| counts(finding)) {
             return Ok(Some((seed, found.clone())));
         }
-        for finding in findings {
-            println!("  {} seed {seed}, not what it should be: {finding}", mutation.name);
+        for finding in findings.iter().take(TOLD_MAX) {
+            println!("  {} seed {seed}, which does not count: {finding}", mutation.name);
         }
     }
     Ok(None)

@@ -51,6 +51,7 @@ pub async fn come_to_rest(market: &Arc<Market>, wait: Duration) -> anyhow::Resul
     let mut restless = serve_again(market, give_up).await;
     // A webhook that was lost is a payment only now, and may be owed back: before what is due is waited for.
     restless.extend(answer_webhooks(market).await);
+    last_holds(market).await;
     loop {
         poll_open(market).await;
         match look(market).await {
@@ -91,6 +92,18 @@ async fn serves(market: &Market, ingress: usize, product: i64, attempt: usize) -
     let number = ask(market, ingress, asked, None, Prefer::Nothing).await;
     let exchange = &market.journal.exchanges()[number];
     exchange.outcome().map(|_| ()).ok_or_else(|| format!("{:?}", exchange.told))
+}
+
+/// The last that is asked for: a hold of every product, once, whatever it is answered. Nothing comes behind them, so each has
+/// to end by what was done for it alone.
+async fn last_holds(market: &Arc<Market>) {
+    let mut holds = JoinSet::new();
+    for (number, product) in market.products.iter().enumerate() {
+        let asked = Asked::Hold { product: *product, quantity: 1, customer: format!("last-{product}") };
+        let market = Arc::clone(market);
+        holds.spawn(async move { ask(&market, number % INGRESSES, asked, None, Prefer::Nothing).await });
+    }
+    holds.join_all().await;
 }
 
 /// Asks for everything that was accepted and has no end.

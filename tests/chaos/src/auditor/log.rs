@@ -9,6 +9,9 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
     for letter in &evidence.tables.dead_letters {
         findings.add("a dead letter", format!("{letter:?}"));
     }
+    for fall in &evidence.tables.falls {
+        findings.add("I6: a partition went back", format!("{fall:?}"));
+    }
     applied(evidence, findings);
     in_order(evidence, findings);
 }

@@ -9,6 +9,7 @@ mod log;
 mod orders;
 pub mod ownership;
 mod payments;
+pub mod positions;
 mod refunds;
 mod requests;
 mod stock;

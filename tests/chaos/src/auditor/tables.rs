@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::positions::Fall;
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgPool};
 
@@ -106,6 +107,8 @@ pub struct Tables {
     pub outcomes: HashSet<String>,
     /// Commands that were set aside.
     pub dead_letters: Vec<DeadLetterRow>,
+    /// Partitions that went back.
+    pub falls: Vec<Fall>,
 }
 
 impl Tables {
@@ -145,6 +148,7 @@ impl Tables {
         )
         .fetch_all(&mut *one_moment)
         .await?;
+        let falls = sqlx::query_as("SELECT * FROM chaos.falls").fetch_all(&mut *one_moment).await?;
         Ok(Self {
             products: products.into_iter().map(|row| (row.product_id, row)).collect(),
             holds: holds.into_iter().map(|row| (row.hold_id.clone(), row)).collect(),
@@ -153,6 +157,7 @@ impl Tables {
             restocks: restocks.into_iter().collect(),
             outcomes: outcomes.into_iter().collect(),
             dead_letters,
+            falls,
         })
     }
 }

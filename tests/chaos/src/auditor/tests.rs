@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::ownership::uneven;
+use super::positions::Fall;
 use super::tables::{DeadLetterRow, HoldRow, OrderRow, PartitionRow, PaymentRow, ProductRow};
 use super::*;
 use crate::record::{Asked, End, Notice, Reply};
@@ -250,6 +251,9 @@ fn a_command_that_was_passed_over_or_set_aside_is_found() {
     let (request_id, action, error) = ("c".to_owned(), "create_hold".to_owned(), "a panic".to_owned());
     story.tables.dead_letters.push(DeadLetterRow { dead_letter_id: 1, request_id, log_seq: 3, action, error });
     assert_eq!(story.rules(), ["a dead letter"]);
+    let mut story = Story::new();
+    story.tables.falls.push(Fall { partition: 0, from_epoch: 2, from_seq: 9, to_epoch: 2, to_seq: 7 });
+    assert_eq!(story.rules(), ["I6: a partition went back"]);
 }
 
 #[test]
