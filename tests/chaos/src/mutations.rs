@@ -22,6 +22,8 @@ const LASTING: Duration = Duration::from_secs(8);
 const REST: Duration = Duration::from_secs(25);
 /// So many findings that don't count are told of a seed.
 const TOLD_MAX: usize = 3;
+/// So much of a finding is told.
+const FOUND_CHARS_MAX: usize = 160;
 /// The sources.
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
@@ -34,27 +36,30 @@ struct Mutation {
     found_as: Vec<String>,
 }
 
-/// Checks the mutations of these names, or all, with at most so many seeds each; says whether every one was caught. The
-/// copy and its builds are kept in `target/mutations`.
+/// Checks the mutations of these names, or all, with at most so many seeds each; says whether every one was caught. One that
+/// can't be applied or built was not. The copy and its builds are kept in `target/mutations`.
 ///
 /// # Errors
-/// When a patch can't be read or applied, or the sources can't be built.
+/// When a patch can't be read.
 pub async fn check(names: &[String], seeds_max: u64) -> anyhow::Result<bool> {
     let scratch = Scratch::new()?;
     let mutations = read_all(names)?;
     let mut survivors = Vec::new();
     println!("{:<28} {:>5} {:>8}  found", "mutation", "seeds", "seconds");
     for mutation in &mutations {
-        scratch.prepare(mutation)?;
         let begun = Instant::now();
-        let found = hunt(mutation, seeds_max, &scratch.programs()).await?;
-        let (seeds, found) = match found {
-            Some((seeds, found)) => (seeds, found.chars().take(160).collect()),
-            None => {
-                survivors.push(mutation.name.as_str());
-                (seeds_max, "NOTHING".to_owned())
+        let found = match scratch.prepare(mutation) {
+            Ok(()) => hunt(mutation, seeds_max, &scratch.programs()).await,
+            Err(error) => {
+                println!("{error:#}");
+                None
             }
         };
+        if found.is_none() {
+            survivors.push(mutation.name.as_str());
+        }
+        let (seeds, found) = found.unwrap_or((seeds_max, "NOTHING".to_owned()));
+        let found: String = found.chars().take(FOUND_CHARS_MAX).collect();
         println!("{:<28} {seeds:>5} {:>8}  {found}", mutation.name, begun.elapsed().as_secs());
     }
     println!("{} of {} mutations were caught", mutations.len() - survivors.len(), mutations.len());
@@ -65,7 +70,7 @@ pub async fn check(names: &[String], seeds_max: u64) -> anyhow::Result<bool> {
 }
 
 /// Runs seeds until one has a finding that counts; says how many that took, and what was found.
-async fn hunt(mutation: &Mutation, seeds_max: u64, programs: &Path) -> anyhow::Result<Option<(u64, String)>> {
+async fn hunt(mutation: &Mutation, seeds_max: u64, programs: &Path) -> Option<(u64, String)> {
     for seed in 1..=seeds_max {
         let options = Options {
             seed,
@@ -76,15 +81,18 @@ async fn hunt(mutation: &Mutation, seeds_max: u64, programs: &Path) -> anyhow::R
             keeps_data: false,
         };
         let counts = |finding: &String| mutation.found_as.iter().any(|words| finding.contains(words));
-        let findings = run(&options).await?.findings;
+        let findings = match run(&options).await {
+            Ok(report) => report.findings,
+            Err(error) => vec![format!("it could not be run: {error:#}")],
+        };
         if let Some(found) = findings.iter().find(|finding| counts(finding)) {
-            return Ok(Some((seed, found.clone())));
+            return Some((seed, found.clone()));
         }
         for finding in findings.iter().take(TOLD_MAX) {
             println!("  {} seed {seed}, which does not count: {finding}", mutation.name);
         }
     }
-    Ok(None)
+    None
 }
 
 fn read_all(names: &[String]) -> anyhow::Result<Vec<Mutation>> {
