@@ -10,13 +10,15 @@ use tokio::process::{Child, Command};
 
 use crate::wait::until;
 
-/// The path of one of Holdfast's programs, built from the sources as they are now.
+/// The path of one of Holdfast's programs, built from the sources as they are now; or of those that are in the directory
+/// that `HOLDFAST_PROGRAMS` names, as they are.
 ///
 /// # Panics
 /// When it can't be built.
 pub fn program(name: &str) -> PathBuf {
     static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAMS.get_or_init(build).join(name)
+    let named = || std::env::var_os("HOLDFAST_PROGRAMS").map(PathBuf::from);
+    PROGRAMS.get_or_init(|| named().unwrap_or_else(build)).join(name)
 }
 
 /// `cargo test` builds the programs of other packages only by the way, so they are asked for. A test binary lies in
