@@ -3,6 +3,8 @@
 //! Each folder of the corpus belongs to one parser; what may be said of its result whatever it reads is in [`targets`]. An
 //! input on which that fails is printed: saved as a file of the corpus it is tried first from then on.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
 mod bend;
 mod targets;
 
