@@ -14,7 +14,7 @@ mod webhook;
 
 pub use client::{Answer, Client};
 pub use invariants::assert_invariants;
-pub use process::{Process, program};
+pub use process::{Process, cargo, program};
 pub use sale::{ADMIN_TOKEN, PARTITIONS, Sale, SaleBuilder};
 pub use shared_stack::{SharedStack, start_stack};
 pub use wait::{DEADLINE, until};

@@ -10,13 +10,15 @@ use tokio::process::{Child, Command};
 
 use crate::wait::until;
 
-/// The path of one of Holdfast's programs, built from the sources as they are now.
+/// The path of one of Holdfast's programs, built from the sources as they are now; or of those that are in the directory
+/// that `HOLDFAST_PROGRAMS` names, as they are.
 ///
 /// # Panics
 /// When it can't be built.
 pub fn program(name: &str) -> PathBuf {
     static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAMS.get_or_init(build).join(name)
+    let named = || std::env::var_os("HOLDFAST_PROGRAMS").map(PathBuf::from);
+    PROGRAMS.get_or_init(|| named().unwrap_or_else(build)).join(name)
 }
 
 /// `cargo test` builds the programs of other packages only by the way, so they are asked for. A test binary lies in
@@ -30,21 +32,25 @@ fn build() -> PathBuf {
         Some("debug") | None => "dev",
         Some(profile) => profile,
     };
-    // What cargo says of the test's own package: build scripts that look at it would run again, here and in the next build.
-    let of_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
-    let of_package = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_str().is_some_and(of_package));
-    // The cargo that runs the tests; for a program that was started by itself, the one of this directory's toolchain.
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut cargo = std::process::Command::new(cargo);
-    of_package.for_each(|name| _ = cargo.env_remove(name));
     let target_dir = profile_dir.parent().map(Path::to_owned).unwrap_or_default();
-    let status = cargo
+    let status = cargo()
         .args(["build", "--workspace", "--bins", "--locked", "--quiet", "--profile", profile, "--target-dir"])
         .arg(target_dir)
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .status();
     assert!(status.is_ok_and(|status| status.success()), "the programs could not be built");
     profile_dir
+}
+
+/// The cargo that runs the tests; for a program that was started by itself, the one of the directory's toolchain.
+#[must_use]
+pub fn cargo() -> std::process::Command {
+    let mut cargo = std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What cargo says of the test's own package: build scripts that look at it would run again, here and in the next build.
+    let of_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    let of_package = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_str().is_some_and(of_package));
+    of_package.for_each(|name| _ = cargo.env_remove(name));
+    cargo
 }
 
 /// A running program. Dropping it kills it.

@@ -1,7 +1,7 @@
 //! A whole deployment for one run: a Postgres and a NATS of its own, two ingresses, three workers, a shop that takes
 //! refund requests. Real programs, started as an operator would, and started again when they fall.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use nix::unistd::Pid;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 
+use crate::auditor::positions;
 use crate::member::{Member, Role};
 use crate::refunds::Receiver;
 
@@ -44,6 +45,30 @@ pub const LEASE: Duration = Duration::from_millis(1500);
 /// How long the auditor waits for a connection.
 const ACQUIRE_WAIT: Duration = Duration::from_secs(5);
 
+/// How a cluster is set up.
+#[derive(Debug, Default)]
+pub struct Setup {
+    /// Where its programs write their logs.
+    pub directory: PathBuf,
+    /// Where its servers keep their data; those of an earlier cluster are gone on with.
+    pub data: PathBuf,
+    /// What the shop's failures are drawn from.
+    pub seed: u64,
+    /// The directory of Holdfast's programs; unless it is given they are built.
+    pub programs: Option<PathBuf>,
+    /// The shop, when there is one already.
+    pub refunds: Option<Receiver>,
+}
+
+impl Setup {
+    fn program(&self, role: Role) -> PathBuf {
+        match &self.programs {
+            Some(programs) => programs.join(role.program()),
+            None => holdfast_tests::program(role.program()),
+        }
+    }
+}
+
 /// What happened to the cluster that nobody asked of its programs.
 #[derive(Debug, Default)]
 pub struct Events {
@@ -68,8 +93,9 @@ pub struct Cluster {
     pub nats_down: tokio::sync::Mutex<()>,
     /// Held by whoever has Postgres down.
     pub postgres_down: tokio::sync::Mutex<()>,
-    /// Where it keeps its data and logs.
+    /// Where its programs write their logs.
     pub directory: PathBuf,
+    data: PathBuf,
     stack: tokio::sync::Mutex<Stack>,
     database_url: String,
     nats_url: String,
@@ -79,19 +105,23 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts it in a directory of its own, and waits until the ingresses listen.
+    /// Starts it, and waits until the ingresses listen.
     ///
     /// # Errors
     /// When a part does not start.
-    pub async fn start(directory: &Path, seed: u64) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(directory)?;
+    pub async fn start(mut setup: Setup) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(&setup.directory)?;
         let sources = Sources { database_url: None, nats_url: None, ..Sources::from_env() };
-        let stack = Stack::start(StackOptions { data_dir: directory.to_owned(), sources }, &|_| ()).await?;
+        let stack = Stack::start(StackOptions { data_dir: setup.data.clone(), sources }, &|_| ()).await?;
         let (database_url, nats_url) = (stack.database_url().to_owned(), stack.nats_url().to_owned());
         let pool = PgPool::connect(&database_url).await?;
         schema::migrate(&pool).await?;
+        positions::watch(&pool).await?;
         pool.close().await;
-        let refunds = Receiver::start(seed).await?;
+        let refunds = match setup.refunds.take() {
+            Some(refunds) => refunds,
+            None => Receiver::start(setup.seed).await?,
+        };
         let mut settings: Vec<_> =
             SETTINGS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         settings.push(("PARTITION_LEASE_MS".to_owned(), LEASE.as_millis().to_string()));
@@ -101,14 +131,16 @@ impl Cluster {
             let (role, number) =
                 if number < INGRESSES { (Role::Ingress, number) } else { (Role::Worker, number - INGRESSES) };
             let urls = (database_url.as_str(), nats_url.as_str());
-            members.push(Member::new(role, number, urls, settings.clone(), directory).await?);
+            let program = setup.program(role);
+            members.push(Member::new(role, number, program, urls, settings.clone(), &setup.directory).await?);
         }
         let cluster = Self {
             members,
             refunds,
             nats_down: tokio::sync::Mutex::default(),
             postgres_down: tokio::sync::Mutex::default(),
-            directory: directory.to_owned(),
+            directory: setup.directory,
+            data: setup.data,
             stack: tokio::sync::Mutex::new(stack),
             database_url,
             nats_url,
@@ -187,7 +219,7 @@ impl Cluster {
     pub async fn stop_nats(&self, wipe: bool) -> anyhow::Result<()> {
         self.stack.lock().await.nats_mut().context("no NATS")?.kill().await?;
         if wipe {
-            std::fs::remove_dir_all(self.directory.join("nats/jetstream")).context("wiping NATS")?;
+            std::fs::remove_dir_all(self.data.join("nats/jetstream")).context("wiping NATS")?;
         }
         Ok(())
     }
@@ -234,14 +266,61 @@ impl Cluster {
         Ok(self.stack.lock().await.postgres_mut().context("no Postgres")?.start().await?)
     }
 
-    /// Ends everything.
+    /// Stops every process where it is, the servers' first; says which are the servers'.
     ///
     /// # Errors
-    /// When a server can't be stopped.
-    pub async fn stop(self) -> anyhow::Result<()> {
+    /// When a signal is not sent.
+    pub async fn freeze(&self) -> anyhow::Result<Vec<Pid>> {
+        let mut frozen = Vec::new();
+        for server in self.stack.lock().await.pids() {
+            let server = Pid::from_raw(server.cast_signed());
+            // First the one that starts the others.
+            nix::sys::signal::kill(server, Signal::SIGSTOP)?;
+            frozen.push(server);
+            for child in children(server)? {
+                // One that has ended meanwhile is not reaped: the number is nobody else's.
+                nix::sys::signal::kill(child, Signal::SIGSTOP)?;
+                frozen.push(child);
+            }
+        }
+        for member in &self.members {
+            member.life().await.signal(Signal::SIGSTOP);
+        }
+        Ok(frozen)
+    }
+
+    /// Kills every process after [`Cluster::freeze`].
+    ///
+    /// # Errors
+    /// When a server can't be killed.
+    pub async fn kill(&self, frozen: &[Pid]) -> anyhow::Result<()> {
         for member in &self.members {
             member.life().await.end(Signal::SIGKILL).await;
         }
-        Ok(self.stack.into_inner().stop().await?)
+        // The children first, while who started them can't reap them.
+        for server in frozen.iter().rev() {
+            nix::sys::signal::kill(*server, Signal::SIGKILL)?;
+        }
+        let mut stack = self.stack.lock().await;
+        stack.postgres_mut().context("no Postgres")?.kill().await?;
+        Ok(stack.nats_mut().context("no NATS")?.kill().await?)
     }
+
+    /// Ends everything but the shop.
+    ///
+    /// # Errors
+    /// When a server can't be stopped.
+    pub async fn stop(self) -> anyhow::Result<Receiver> {
+        for member in &self.members {
+            member.life().await.end(Signal::SIGKILL).await;
+        }
+        self.stack.into_inner().stop().await?;
+        Ok(self.refunds)
+    }
+}
+
+/// The processes that a process has started.
+fn children(parent: Pid) -> anyhow::Result<Vec<Pid>> {
+    let listed = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"))?;
+    Ok(listed.split_whitespace().filter_map(|pid| pid.parse().ok()).map(Pid::from_raw).collect())
 }

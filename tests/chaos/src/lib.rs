@@ -12,15 +12,20 @@ pub mod auditor;
 pub mod clients;
 pub mod cluster;
 pub mod faults;
+pub mod log;
 pub mod member;
+pub mod mutations;
 pub mod operations;
+pub mod power_loss;
 pub mod proxy;
 pub mod record;
 pub mod refunds;
 pub mod report;
 pub mod rest;
+pub mod seeds;
 pub mod shelf;
 pub mod supervisor;
+pub mod take_over;
 pub mod wire;
 
 use std::path::PathBuf;
@@ -28,18 +33,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use holdfast_tests::{ADMIN_TOKEN, until};
+use clap::ValueEnum;
+use holdfast_tests::{ADMIN_TOKEN, DEADLINE};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::auditor::tables::Tables;
+use crate::auditor::ownership::uneven;
+use crate::auditor::tables::{PartitionRow, Tables};
 use crate::auditor::{Evidence, audit};
 use crate::clients::{Client, Market};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Setup, WORKERS};
 use crate::faults::{Fault, Kind};
 use crate::record::Journal;
 use crate::report::Report;
@@ -52,6 +59,11 @@ const STOCKS: [i64; 6] = [30, 60, 90, 40, 200, 15];
 /// The shortest and the longest pause between two faults, in milliseconds.
 const FAULT_PAUSE_MS: (u64, u64) = (1000, 2000);
 
+/// How long a run may take to come to rest, unless its options say so: many times as long as it should.
+const REST_WAIT: Duration = Duration::from_secs(90);
+/// How often a run that waits for its begin looks again.
+const POLL: Duration = Duration::from_millis(20);
+
 /// What a run is told.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -59,8 +71,23 @@ pub struct Options {
     pub seed: u64,
     /// How long clients and faults go on.
     pub lasting: Duration,
+    /// How long all may take to come to rest.
+    pub rest: Duration,
     /// The kinds of faults; none are none.
     pub faults: Vec<Kind>,
+    /// The directory of Holdfast's programs; unless it is given they are built, in the profile of the program that runs.
+    pub programs: Option<PathBuf>,
+    /// Whether the logs and the data of a run with findings are kept.
+    pub keeps_data: bool,
+}
+
+impl Options {
+    /// A run with all kinds of faults, of programs that are built.
+    #[must_use]
+    pub fn new(seed: u64, lasting: Duration) -> Self {
+        let faults = Kind::value_variants().to_vec();
+        Self { seed, lasting, rest: REST_WAIT, faults, programs: None, keeps_data: true }
+    }
 }
 
 /// Runs once. The directory of a run with findings is kept; they name it.
@@ -69,7 +96,9 @@ pub struct Options {
 /// When the run itself fails: then nothing is known of Holdfast.
 pub async fn run(options: &Options) -> anyhow::Result<Report> {
     let directory = std::env::temp_dir().join(format!("holdfast-chaos-{}-{}", std::process::id(), options.seed));
-    let cluster = Arc::new(Cluster::start(&directory, options.seed).await?);
+    let (data, programs) = (directory.clone(), options.programs.clone());
+    let setup = Setup { directory: directory.clone(), data, seed: options.seed, programs, refunds: None };
+    let cluster = Arc::new(Cluster::start(setup).await?);
     every_partition_has_a_worker(&cluster).await?;
     let products = create_products(&cluster).await?;
     let market = Arc::new(Market {
@@ -87,7 +116,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     let begin = Instant::now();
     report.operations = trade(&market, options, &mut report).await;
     let end = Instant::now();
-    let restless = rest::come_to_rest(&market).await.unwrap_or_else(|error| vec![format!("{error:#}")]);
+    let restless = rest::come_to_rest(&market, options.rest).await.unwrap_or_else(|error| vec![format!("{error:#}")]);
     report.to_rest = end.elapsed();
     supervised.cancel();
     supervisor.await?;
@@ -95,21 +124,23 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     report.count(&market.journal.exchanges(), begin, end);
     drop(market);
     Arc::into_inner(cluster).context("the cluster is still in use")?.stop().await?;
-    clear(directory, &mut report).await?;
+    clear(directory, options.keeps_data, &mut report).await?;
     Ok(report)
 }
 
 /// Waits until the workers have shared the partitions, so that the first requests are answered and not queued.
 async fn every_partition_has_a_worker(cluster: &Cluster) -> anyhow::Result<()> {
     let pool = cluster.pool().await?;
-    until("a worker for every partition", async || {
-        let counts = "SELECT count(*), count(*) FILTER (WHERE owner IS NULL OR lease_until <= now()) FROM partitions";
-        let (rows, without): (i64, i64) = sqlx::query_as(counts).fetch_one(&pool).await.ok()?;
-        (rows > 0 && without == 0).then_some(())
-    })
-    .await;
-    pool.close().await;
-    Ok(())
+    let give_up = Instant::now() + DEADLINE;
+    loop {
+        let uneven = uneven(&PartitionRow::read(&pool).await?, WORKERS);
+        if uneven.is_empty() {
+            pool.close().await;
+            return Ok(());
+        }
+        anyhow::ensure!(Instant::now() < give_up, "the partitions are not shared: {uneven:?}");
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 async fn create_products(cluster: &Cluster) -> anyhow::Result<Vec<(i64, i64)>> {
@@ -120,10 +151,27 @@ async fn create_products(cluster: &Cluster) -> anyhow::Result<Vec<(i64, i64)>> {
         let body = json!({"name": "Lamp", "price_minor": 1250, "currency": "EUR", "total_stock": stock});
         let body = Some(body.to_string().into_bytes());
         let answer = cluster.client(0).try_send(Method::POST, "/api/admin/products", &headers, body).await?;
-        let id = answer.body["id"].as_i64().with_context(|| format!("no product: {answer:?}"))?;
+        let product = match answer.status.as_u16() {
+            202 => ended(cluster, answer.header("location")).await?,
+            _ => answer.body,
+        };
+        let id = product["id"].as_i64().with_context(|| format!("no product: {product}"))?;
         products.push((id, stock));
     }
     Ok(products)
+}
+
+/// What an accepted request became: on a busy machine the first may be answered so.
+async fn ended(cluster: &Cluster, location: &str) -> anyhow::Result<Value> {
+    let give_up = Instant::now() + DEADLINE;
+    loop {
+        let mut answer = cluster.client(0).try_send(Method::GET, location, &[], None).await?;
+        if answer.body["status"] == "done" {
+            return Ok(answer.body["response"]["body"].take());
+        }
+        anyhow::ensure!(Instant::now() < give_up, "a request without an end: {answer:?}");
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 /// Clients and faults, side by side until the time is over; says how many operations there were.
@@ -182,6 +230,7 @@ async fn judge(
     let pool = market.cluster.pool().await?;
     let tables = Tables::read(&pool).await?;
     pool.close().await;
+    let log = log::read(&market.cluster).await?;
     let refunds = market.cluster.refunds.requests();
     let mut events = market.cluster.events();
     let (exchanges, reads) = (market.journal.exchanges(), market.journal.reads());
@@ -189,6 +238,7 @@ async fn judge(
         begun: market.cluster.begun,
         exchanges: &exchanges,
         reads: &reads,
+        log: &log,
         tables: &tables,
         refunds: &refunds,
         wipes: &events.wipes,
@@ -206,13 +256,12 @@ async fn judge(
     Ok(())
 }
 
-/// Removes a run's data; with findings, all but the logs.
-async fn clear(directory: PathBuf, report: &mut Report) -> anyhow::Result<()> {
-    if report.findings.is_empty() {
-        holdfast_stack::remove_data(&directory).await?;
-        std::fs::remove_dir_all(&directory)?;
-    } else {
+/// Removes a run's data, unless there are findings and they are to be kept.
+async fn clear(directory: PathBuf, keeps_data: bool, report: &mut Report) -> anyhow::Result<()> {
+    if keeps_data && !report.findings.is_empty() {
         report.findings.push(format!("logs and data are in {}", directory.display()));
+        return Ok(());
     }
-    Ok(())
+    holdfast_stack::remove_data(&directory).await?;
+    Ok(std::fs::remove_dir_all(&directory)?)
 }

@@ -33,7 +33,9 @@ pub enum Role {
 }
 
 impl Role {
-    fn program(self) -> &'static str {
+    /// The name of its program.
+    #[must_use]
+    pub fn program(self) -> &'static str {
         match self {
             Self::Ingress => "holdfast-ingress",
             Self::Worker => "holdfast-workers",
@@ -66,6 +68,7 @@ pub struct Member {
     /// Its way to NATS.
     pub nats: Proxy,
     role: Role,
+    program: PathBuf,
     settings: Vec<(String, String)>,
     directory: PathBuf,
     life: Mutex<Life>,
@@ -80,6 +83,7 @@ impl Member {
     pub async fn new(
         role: Role,
         number: usize,
+        program: PathBuf,
         (database_url, nats_url): (&str, &str),
         mut settings: Vec<(String, String)>,
         directory: &Path,
@@ -94,6 +98,7 @@ impl Member {
             postgres,
             nats,
             role,
+            program,
             settings,
             directory,
             life,
@@ -125,8 +130,7 @@ impl Member {
         while !life.runs() {
             anyhow::ensure!(Instant::now() < give_up, "{} does not start: see {}", self.name, self.log(life).display());
             life.starts += 1;
-            let program = holdfast_tests::program(self.role.program());
-            let mut process = Process::start(&program, &[], &self.settings, self.log(life));
+            let mut process = Process::start(&self.program, &[], &self.settings, self.log(life));
             if self.role == Role::Worker {
                 life.process = Some(process);
             } else if let Some(address) = address(&mut process, give_up).await {

@@ -11,13 +11,13 @@ use sqlx::PgPool;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use crate::auditor::ownership::uneven;
+use crate::auditor::tables::PartitionRow;
 use crate::clients::{Market, ask, poll};
-use crate::cluster::{INGRESSES, PREFIX};
+use crate::cluster::{INGRESSES, PREFIX, WORKERS};
 use crate::operations::Prefer;
 use crate::record::{Asked, End, Exchange, Notice};
 
-/// How long all may take to come to rest: many times as long as it should.
-const REST_WAIT: Duration = Duration::from_secs(90);
 /// How long webhooks are delivered again while all else is at rest.
 const DELIVER_WAIT: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -36,21 +36,22 @@ const RESTLESS: [(&str, &str); 4] = [
     ),
 ];
 
-/// Heals everything and waits until all is at rest; says what is not by the deadline.
+/// Heals everything and waits until all is at rest; says what is not when it has taken so long.
 ///
 /// # Errors
 /// When the cluster can't be healed.
-pub async fn come_to_rest(market: &Arc<Market>) -> anyhow::Result<Vec<String>> {
+pub async fn come_to_rest(market: &Arc<Market>, wait: Duration) -> anyhow::Result<Vec<String>> {
     for member in &market.cluster.members {
         member.postgres.heal();
         member.nats.heal();
     }
     market.cluster.start_servers().await?;
     market.cluster.start_members().await?;
-    let give_up = Instant::now() + REST_WAIT;
+    let give_up = Instant::now() + wait;
     let mut restless = serve_again(market, give_up).await;
     // A webhook that was lost is a payment only now, and may be owed back: before what is due is waited for.
     restless.extend(answer_webhooks(market).await);
+    last_holds(market).await;
     loop {
         poll_open(market).await;
         match look(market).await {
@@ -70,8 +71,8 @@ pub async fn come_to_rest(market: &Arc<Market>) -> anyhow::Result<Vec<String>> {
 /// Every ingress answers a hold of every product again.
 async fn serve_again(market: &Arc<Market>, give_up: Instant) -> Vec<String> {
     let mut silent = Vec::new();
-    for (ingress, product) in (0..INGRESSES).flat_map(|ingress| market.products.iter().map(move |one| (ingress, *one)))
-    {
+    let shops = market.products.iter().flat_map(|product| (0..INGRESSES).map(|ingress| (ingress, *product)));
+    for (ingress, product) in shops.collect::<Vec<_>>() {
         let mut attempt = 0;
         while let Err(told) = serves(market, ingress, product, attempt).await {
             if Instant::now() >= give_up {
@@ -91,6 +92,18 @@ async fn serves(market: &Market, ingress: usize, product: i64, attempt: usize) -
     let number = ask(market, ingress, asked, None, Prefer::Nothing).await;
     let exchange = &market.journal.exchanges()[number];
     exchange.outcome().map(|_| ()).ok_or_else(|| format!("{:?}", exchange.told))
+}
+
+/// The last that is asked for: a hold of every product, once, whatever it is answered. Nothing comes behind them, so each has
+/// to end by what was done for it alone.
+async fn last_holds(market: &Arc<Market>) {
+    let mut holds = JoinSet::new();
+    for (number, product) in market.products.iter().enumerate() {
+        let asked = Asked::Hold { product: *product, quantity: 1, customer: format!("last-{product}") };
+        let market = Arc::clone(market);
+        holds.spawn(async move { ask(&market, number % INGRESSES, asked, None, Prefer::Nothing).await });
+    }
+    holds.join_all().await;
 }
 
 /// Asks for everything that was accepted and has no end.
@@ -178,6 +191,7 @@ async fn look(market: &Market) -> anyhow::Result<Vec<String>> {
             restless.push(format!("{count} {what}"));
         }
     }
+    restless.extend(uneven(&PartitionRow::read(&pool).await?, WORKERS));
     pool.close().await;
     Ok(restless)
 }

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use clap::ValueEnum;
-use holdfast_chaos::faults::Kind;
 use holdfast_chaos::{Options, run};
 
 const LASTING: Duration = Duration::from_secs(8);
@@ -11,8 +9,7 @@ const LASTING: Duration = Duration::from_secs(8);
 #[tokio::test(flavor = "multi_thread")]
 async fn what_clients_were_told_is_true_whatever_fails() {
     for seed in 1..=3 {
-        let options = Options { seed, lasting: LASTING, faults: Kind::value_variants().to_vec() };
-        let report = run(&options).await.unwrap();
+        let report = run(&Options::new(seed, LASTING)).await.unwrap();
         println!("{}", report.summary());
         assert!(report.findings.is_empty(), "{}", report.told());
         assert!(report.done > 0, "nothing was done: {}", report.summary());

@@ -5,8 +5,11 @@
 
 mod holds;
 mod keys;
+mod log;
 mod orders;
+pub mod ownership;
 mod payments;
+pub mod positions;
 mod refunds;
 mod requests;
 mod stock;
@@ -16,6 +19,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use self::tables::Tables;
+use crate::log::Logged;
 use crate::record::{Exchange, Read};
 use crate::refunds::RefundRequest;
 
@@ -31,6 +35,8 @@ pub struct Evidence<'a> {
     pub exchanges: &'a [Exchange],
     /// What was looked at.
     pub reads: &'a [Read],
+    /// The log at rest.
+    pub log: &'a [Logged],
     /// The tables at rest.
     pub tables: &'a Tables,
     /// What the shop was asked to refund.
@@ -92,6 +98,7 @@ pub fn audit(evidence: &Evidence<'_>) -> Findings {
     payments::check(evidence, &mut findings);
     refunds::check(evidence, &mut findings);
     stock::check(evidence, &mut findings);
+    log::check(evidence, &mut findings);
     findings
 }
 

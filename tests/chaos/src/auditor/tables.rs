@@ -1,7 +1,8 @@
 //! The tables at one moment, as plain rows.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::positions::Fall;
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgPool};
 
@@ -56,6 +57,39 @@ pub struct PaymentRow {
     pub refund_reason: Option<String>,
 }
 
+/// A row of `partitions`.
+#[derive(Clone, Debug, FromRow)]
+#[allow(missing_docs)]
+pub struct PartitionRow {
+    pub partition: i16,
+    pub owner: Option<String>,
+    pub epoch: i64,
+    /// Whether its lease has not run out.
+    pub is_live: bool,
+}
+
+impl PartitionRow {
+    /// Reads all of them.
+    ///
+    /// # Errors
+    /// When Postgres fails.
+    pub async fn read(pool: &PgPool) -> sqlx::Result<Vec<Self>> {
+        let rows = "SELECT partition, owner, epoch, lease_until > now() AS is_live FROM partitions";
+        sqlx::query_as(rows).fetch_all(pool).await
+    }
+}
+
+/// A row of `dead_letters`.
+#[derive(Clone, Debug, FromRow)]
+#[allow(missing_docs)]
+pub struct DeadLetterRow {
+    pub dead_letter_id: i64,
+    pub request_id: String,
+    pub log_seq: i64,
+    pub action: String,
+    pub error: String,
+}
+
 /// The tables at one moment.
 #[derive(Debug, Default)]
 pub struct Tables {
@@ -69,6 +103,12 @@ pub struct Tables {
     pub payments: HashMap<(String, String), PaymentRow>,
     /// The outcomes of restocks, by the hash of their key, in hexadecimal.
     pub restocks: HashMap<String, String>,
+    /// The requests that have an outcome, by id.
+    pub outcomes: HashSet<String>,
+    /// Commands that were set aside.
+    pub dead_letters: Vec<DeadLetterRow>,
+    /// Partitions that went back.
+    pub falls: Vec<Fall>,
 }
 
 impl Tables {
@@ -101,12 +141,23 @@ impl Tables {
         )
         .fetch_all(&mut *one_moment)
         .await?;
+        let outcomes: Vec<String> =
+            sqlx::query_scalar("SELECT request_id::text FROM outcomes").fetch_all(&mut *one_moment).await?;
+        let dead_letters = sqlx::query_as(
+            "SELECT dead_letter_id, request_id::text, log_seq, action, error FROM dead_letters ORDER BY dead_letter_id",
+        )
+        .fetch_all(&mut *one_moment)
+        .await?;
+        let falls = sqlx::query_as("SELECT * FROM chaos.falls").fetch_all(&mut *one_moment).await?;
         Ok(Self {
             products: products.into_iter().map(|row| (row.product_id, row)).collect(),
             holds: holds.into_iter().map(|row| (row.hold_id.clone(), row)).collect(),
             orders: orders.into_iter().map(|row| (row.order_id.clone(), row)).collect(),
             payments: payments.into_iter().map(|row| ((row.order_id.clone(), row.payment_id.clone()), row)).collect(),
             restocks: restocks.into_iter().collect(),
+            outcomes: outcomes.into_iter().collect(),
+            dead_letters,
+            falls,
         })
     }
 }

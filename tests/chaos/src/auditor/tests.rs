@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::tables::{HoldRow, OrderRow, PaymentRow, ProductRow};
+use super::ownership::uneven;
+use super::positions::Fall;
+use super::tables::{DeadLetterRow, HoldRow, OrderRow, PartitionRow, PaymentRow, ProductRow};
 use super::*;
 use crate::record::{Asked, End, Notice, Reply};
 
@@ -12,6 +14,7 @@ use crate::record::{Asked, End, Notice, Reply};
 struct Story {
     begun: Instant,
     exchanges: Vec<Exchange>,
+    log: Vec<Logged>,
     tables: Tables,
     refunds: Vec<RefundRequest>,
     wipes: Vec<(Instant, Instant)>,
@@ -92,7 +95,16 @@ impl Story {
             refund_reason: None,
         };
         tables.payments.insert(("a".into(), "p".into()), payment);
-        Self { begun, exchanges, tables, refunds: Vec::new(), wipes: Vec::new() }
+        let logged = |log_seq, row: &HoldRow| Logged {
+            log_seq,
+            request_id: row.hold_id.clone(),
+            has_outcome: true,
+            hold: row.customer_id.clone().map(|customer| (1, customer)),
+        };
+        let mut log: Vec<_> = ["a", "b"].iter().zip(1..).map(|(id, seq)| logged(seq, &tables.holds[*id])).collect();
+        log.push(Logged { log_seq: 3, request_id: "d".into(), has_outcome: true, hold: None });
+        tables.outcomes.insert("d".to_owned());
+        Self { begun, exchanges, log, tables, refunds: Vec::new(), wipes: Vec::new() }
     }
 
     fn rules(&self) -> Vec<&'static str> {
@@ -100,6 +112,7 @@ impl Story {
             begun: self.begun,
             exchanges: &self.exchanges,
             reads: &[],
+            log: &self.log,
             tables: &self.tables,
             refunds: &self.refunds,
             wipes: &self.wipes,
@@ -148,7 +161,7 @@ fn holds_out_of_order_are_found() {
         let reply = exchange.told.as_mut().unwrap();
         reply.body["sequence"] = json!(3 - reply.body["sequence"].as_i64().unwrap());
     }
-    assert_eq!(story.rules(), ["I6: order of holds"]);
+    assert_eq!(story.rules(), ["I6: order of holds", "I6: order of the log"]);
 }
 
 #[test]
@@ -227,4 +240,54 @@ fn an_order_that_does_not_show_the_payment_that_waited_for_it_is_found() {
     let reply = story.exchanges[3].told.as_mut().unwrap();
     (reply.status, reply.body) = (202, json!({"result": "parked"}));
     assert_eq!(story.rules(), ["an order of a payment that waited"]);
+}
+
+#[test]
+fn a_command_that_was_passed_over_or_set_aside_is_found() {
+    let mut story = Story::new();
+    story.tables.outcomes.remove("d");
+    assert_eq!(story.rules(), ["I6: a command of the log without an outcome"]);
+    let mut story = Story::new();
+    let (request_id, action, error) = ("c".to_owned(), "create_hold".to_owned(), "a panic".to_owned());
+    story.tables.dead_letters.push(DeadLetterRow { dead_letter_id: 1, request_id, log_seq: 3, action, error });
+    assert_eq!(story.rules(), ["a dead letter"]);
+    let mut story = Story::new();
+    story.tables.falls.push(Fall { partition: 0, from_epoch: 2, from_seq: 9, to_epoch: 2, to_seq: 7 });
+    assert_eq!(story.rules(), ["I6: a partition went back"]);
+}
+
+#[test]
+fn holds_in_another_order_than_the_logs_are_found() {
+    let mut story = Story::new();
+    story.log.swap(0, 1);
+    assert_eq!(story.rules(), ["I6: order of the log"]);
+    // A repeat further back says nothing, nor does a log that may not be the one that was applied.
+    story.log.insert(0, story.log[1].clone());
+    assert_eq!(story.rules(), Vec::<&str>::new());
+    story.log.remove(0);
+    let wiped = story.begun + Duration::from_secs(6);
+    story.wipes.push((wiped, wiped));
+    assert_eq!(story.rules(), Vec::<&str>::new());
+}
+
+#[test]
+fn partitions_without_a_worker_or_not_shared_evenly_are_found() {
+    let partitions = |owners: &[Option<&str>]| -> Vec<PartitionRow> {
+        let row = |(owner, partition): (&Option<&str>, i16)| PartitionRow {
+            partition,
+            owner: owner.map(str::to_owned),
+            epoch: 1,
+            is_live: true,
+        };
+        owners.iter().zip(0..).map(row).collect()
+    };
+    let even = partitions(&[Some("x"), Some("y"), Some("z"), Some("x")]);
+    assert_eq!(uneven(&even, 3), Vec::<String>::new());
+    assert_eq!(uneven(&even, 2).len(), 1, "more owners than workers");
+    assert_eq!(uneven(&partitions(&[Some("x"), Some("y"), Some("x"), Some("x")]), 2).len(), 1);
+    assert_eq!(uneven(&partitions(&[Some("x"), Some("x"), Some("y"), Some("y")]), 3).len(), 1, "one has none");
+    assert_eq!(uneven(&partitions(&[Some("x"), None]), 1).len(), 1);
+    let mut lapsed = even;
+    lapsed[2].is_live = false;
+    assert_eq!(uneven(&lapsed, 3).len(), 2, "one lives no more, and its worker has none");
 }

@@ -1,0 +1,191 @@
+//! The mutation check: whether the proving ground can fail. Deliberate faults of the product, each a patch in
+//! `tests/chaos/mutations`, are built one after another in a copy of the sources, and run until the auditor finds what the
+//! patch says it should.
+//!
+//! A patch begins with what it breaks, in words, and ends that with `Faults:`, the kinds of faults it needs (or `none`), and
+//! `Found as:`, words of the findings that count, with bars between them. Whatever else is found does not count.
+//! The sources themselves are never changed.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use clap::ValueEnum;
+
+use crate::faults::Kind;
+use crate::{Options, run};
+
+/// How long clients and faults go on with each seed.
+const LASTING: Duration = Duration::from_secs(8);
+/// How long a run with a deliberate fault may take to come to rest: some never do.
+const REST: Duration = Duration::from_secs(25);
+/// So many findings that don't count are told of a seed.
+const TOLD_MAX: usize = 3;
+/// So much of a finding is told.
+const FOUND_CHARS_MAX: usize = 160;
+/// The sources.
+const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+/// A deliberate fault.
+#[derive(Debug)]
+struct Mutation {
+    name: String,
+    patch: PathBuf,
+    faults: Vec<Kind>,
+    found_as: Vec<String>,
+}
+
+/// Checks the mutations of these names, or all, with at most so many seeds each; says whether every one was caught. One that
+/// can't be applied or built was not. The copy and its builds are kept in `target/mutations`.
+///
+/// # Errors
+/// When a patch can't be read.
+pub async fn check(names: &[String], seeds_max: u64) -> anyhow::Result<bool> {
+    let scratch = Scratch::new()?;
+    let mutations = read_all(names)?;
+    let mut survivors = Vec::new();
+    println!("{:<28} {:>5} {:>8}  found", "mutation", "seeds", "seconds");
+    for mutation in &mutations {
+        let begun = Instant::now();
+        let found = match scratch.prepare(mutation) {
+            Ok(()) => hunt(mutation, seeds_max, &scratch.programs()).await,
+            Err(error) => {
+                println!("{error:#}");
+                None
+            }
+        };
+        if found.is_none() {
+            survivors.push(mutation.name.as_str());
+        }
+        let (seeds, found) = found.unwrap_or((seeds_max, "NOTHING".to_owned()));
+        let found: String = found.chars().take(FOUND_CHARS_MAX).collect();
+        println!("{:<28} {seeds:>5} {:>8}  {found}", mutation.name, begun.elapsed().as_secs());
+    }
+    println!("{} of {} mutations were caught", mutations.len() - survivors.len(), mutations.len());
+    if !survivors.is_empty() {
+        println!("not caught: {survivors:?}");
+    }
+    Ok(survivors.is_empty())
+}
+
+/// Runs seeds until one has a finding that counts; says how many that took, and what was found.
+async fn hunt(mutation: &Mutation, seeds_max: u64, programs: &Path) -> Option<(u64, String)> {
+    for seed in 1..=seeds_max {
+        let options = Options {
+            seed,
+            lasting: LASTING,
+            rest: REST,
+            faults: mutation.faults.clone(),
+            programs: Some(programs.to_owned()),
+            keeps_data: false,
+        };
+        let counts = |finding: &String| mutation.found_as.iter().any(|words| finding.contains(words));
+        let findings = match run(&options).await {
+            Ok(report) => report.findings,
+            Err(error) => vec![format!("it could not be run: {error:#}")],
+        };
+        if let Some(found) = findings.iter().find(|finding| counts(finding)) {
+            return Some((seed, found.clone()));
+        }
+        for finding in findings.iter().take(TOLD_MAX) {
+            println!("  {} seed {seed}, which does not count: {finding}", mutation.name);
+        }
+    }
+    None
+}
+
+fn read_all(names: &[String]) -> anyhow::Result<Vec<Mutation>> {
+    let directory = Path::new(SOURCES).join("tests/chaos/mutations");
+    let entries = std::fs::read_dir(&directory).with_context(|| format!("reading {}", directory.display()))?;
+    let mut patches: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
+    patches.sort();
+    let mutations = patches.into_iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+    if let Some(unknown) = names.iter().find(|name| !mutations.iter().any(|mutation| mutation.name == **name)) {
+        bail!("there is no mutation {unknown}");
+    }
+    Ok(mutations.into_iter().filter(|mutation| names.is_empty() || names.contains(&mutation.name)).collect())
+}
+
+fn read(patch: PathBuf) -> anyhow::Result<Mutation> {
+    let text = std::fs::read_to_string(&patch)?;
+    let name = patch.file_stem().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+    let trailer = |name: &str| {
+        let lines = text.lines().take_while(|line| !line.starts_with("---"));
+        let value = lines.filter_map(|line| line.strip_prefix(name)).next();
+        value.map(str::trim).with_context(|| format!("{} has no line {name}", patch.display()))
+    };
+    let kind = |name: &str| {
+        Kind::from_str(name.trim(), false).map_err(|error| anyhow::anyhow!("{error} in {}", patch.display()))
+    };
+    let faults = match trailer("Faults:")? {
+        "none" => Vec::new(),
+        kinds => kinds.split(',').map(kind).collect::<anyhow::Result<_>>()?,
+    };
+    let found_as = trailer("Found as:")?.split('|').map(|rule| rule.trim().to_owned()).collect();
+    Ok(Mutation { name, patch, faults, found_as })
+}
+
+/// The copy of the sources, with a target directory of its own, in which only what was changed is built anew.
+struct Scratch {
+    tree: PathBuf,
+    target: PathBuf,
+}
+
+impl Scratch {
+    fn new() -> anyhow::Result<Self> {
+        let directory = Path::new(SOURCES).canonicalize()?.join("target/mutations");
+        let (tree, target) = (directory.join("tree"), directory.join("target"));
+        std::fs::create_dir_all(&tree)?;
+        Ok(Self { tree, target })
+    }
+
+    fn programs(&self) -> PathBuf {
+        self.target.join("debug")
+    }
+
+    /// Makes the copy the sources with this one fault, and builds it.
+    fn prepare(&self, mutation: &Mutation) -> anyhow::Result<()> {
+        self.copy_sources()?;
+        let mut apply = Command::new("git");
+        // The copy lies within a repository that must not be meant.
+        apply.args(["apply", "-C1"]).arg(&mutation.patch).current_dir(&self.tree);
+        let above = self.tree.parent().unwrap_or(&self.tree);
+        succeed(apply.env("GIT_CEILING_DIRECTORIES", above), &format!("applying {}", mutation.name))?;
+        let mut cargo = holdfast_tests::cargo();
+        cargo.args([
+            "build",
+            "--workspace",
+            "--bin",
+            "holdfast-ingress",
+            "--bin",
+            "holdfast-workers",
+            "--locked",
+            "--quiet",
+        ]);
+        cargo.arg("--target-dir").arg(&self.target).current_dir(&self.tree);
+        succeed(&mut cargo, &format!("building {}", mutation.name))
+    }
+
+    /// Writes what differs, so that cargo sees as changed only what is.
+    fn copy_sources(&self) -> anyhow::Result<()> {
+        let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(SOURCES).output()?;
+        ensure!(listed.status.success(), "git does not list the sources");
+        for name in String::from_utf8(listed.stdout)?.split_terminator('\0') {
+            let (from, to) = (Path::new(SOURCES).join(name), self.tree.join(name));
+            let Ok(content) = std::fs::read(&from) else { continue };
+            if std::fs::read(&to).is_ok_and(|copied| copied == content) {
+                continue;
+            }
+            std::fs::create_dir_all(to.parent().unwrap_or(&self.tree))?;
+            std::fs::write(to, content)?;
+        }
+        Ok(())
+    }
+}
+
+fn succeed(command: &mut Command, what: &str) -> anyhow::Result<()> {
+    let output = command.output().with_context(|| what.to_owned())?;
+    ensure!(output.status.success(), "{what} failed: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
