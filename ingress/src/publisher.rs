@@ -22,6 +22,7 @@ use tokio::time::Instant;
 
 use crate::Settings;
 use crate::connections::Connections;
+use crate::measures::MEASURES;
 use crate::overload::Room;
 use crate::waiters::{Answer, Waiters};
 
@@ -166,6 +167,7 @@ impl Task {
         for number in 0_u64.. {
             let Gathering { envelope, requests, publication, since } = self.queue.pop().await;
             // After its requests' whole wait nobody wants it any more; what an outage left behind is not sent late.
+            MEASURES.envelope_commands.record(requests.len() as f64);
             let result = if since.elapsed() > self.wait {
                 Err(NotPublished::Unavailable)
             } else {
@@ -184,13 +186,18 @@ impl Task {
     /// Sends an envelope until it is acknowledged; says its sequence in the log.
     async fn publish(&self, envelope: Bytes, number: u64) -> Result<u64, NotPublished> {
         let message_id = format!("{}-{number}", self.message_ids);
-        let give_up = Instant::now() + PUBLISH_FOR;
+        let begun = Instant::now();
+        MEASURES.envelope_bytes.record(envelope.len() as f64);
+        let give_up = begun + PUBLISH_FOR;
         let pauses = ExponentialBuilder::default().with_min_delay(RETRY_PAUSE.0).with_max_delay(RETRY_PAUSE.1);
         for pause in pauses.with_jitter().without_max_times().build() {
             let message = PublishMessage::build().payload(envelope.clone()).message_id(&message_id);
             let error = match self.jetstream.send_publish(self.subject.clone(), message).await {
                 Ok(ack) => match ack.await {
-                    Ok(ack) => return Ok(ack.sequence),
+                    Ok(ack) => {
+                        MEASURES.publish_seconds.record(begun.elapsed());
+                        return Ok(ack.sequence);
+                    }
                     Err(error) => error,
                 },
                 Err(error) => error,
@@ -203,6 +210,7 @@ impl Task {
                 tracing::error!(%error, "an envelope could not be published");
                 return Err(NotPublished::Unavailable);
             }
+            MEASURES.publish_retries.increment(1);
             tracing::warn!(%error, "publishing an envelope failed, will try again");
             tokio::time::sleep(pause).await;
         }

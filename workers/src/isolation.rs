@@ -14,6 +14,7 @@ use futures_util::FutureExt;
 use crate::Worker;
 use crate::batch::{self, Applied, BatchError, Part};
 use crate::horizon::Horizon;
+use crate::measures::MEASURES;
 use crate::partition::{Pause, why_fenced};
 use crate::reader::Batch;
 use crate::store::lease::Lease;
@@ -84,9 +85,14 @@ async fn attempt(worker: &Worker, lease: &mut Lease, horizon: &mut Horizon, part
             Ok(Step::Applied)
         }
         Ok(Applied::DueFirst) => Ok(Step::DueFirst),
-        Ok(Applied::Fenced) => Err(Failure::Pause(fenced(worker, lease).await)),
-        Err(error) if error.is_of_content() => Err(Failure::Content(error)),
-        Err(error) => Err(Failure::Pause(error.into())),
+        Ok(Applied::Fenced) => {
+            MEASURES.fenced.increment(1);
+            Err(Failure::Pause(fenced(worker, lease).await))
+        }
+        Err(error) => {
+            MEASURES.failed(&error);
+            Err(if error.is_of_content() { Failure::Content(error) } else { Failure::Pause(error.into()) })
+        }
     }
 }
 

@@ -84,6 +84,10 @@ pub struct Batch {
     pub entries: Vec<Entry>,
     /// The log sequence of the last envelope.
     pub last_seq: u64,
+    /// How many envelopes those were.
+    pub envelopes: u64,
+    /// How many envelopes of the partition the server had behind it.
+    pub envelopes_behind: u64,
     bytes: usize,
 }
 
@@ -180,6 +184,8 @@ impl Reader {
         }
         batch.bytes += message.payload.len();
         batch.last_seq = sequence;
+        batch.envelopes += 1;
+        batch.envelopes_behind = info.pending;
         Ok(())
     }
 
