@@ -48,12 +48,13 @@ impl Strangers {
 
 /// A document in which each text is the canary, and one in which each value is.
 fn bent(good: &Value) -> Vec<Value> {
-    let mut documents = vec![json!(CANARY), json!([CANARY]), json!({ CANARY: CANARY })];
+    // Not as a name: a refusal tells a client which of its fields it does not know.
+    let mut documents = vec![json!(CANARY), json!([CANARY]), json!({ "unknown": CANARY })];
     for name in good.as_object().into_iter().flatten().map(|(name, _)| name) {
         let mut document = good.clone();
         document[name] = json!(canary(name));
         documents.push(document.clone());
-        document[name] = json!({ CANARY: [CANARY] });
+        document[name] = json!({ "unknown": [CANARY] });
         documents.push(document);
     }
     documents
