@@ -65,21 +65,18 @@ pub fn label(name: &'static str, value: impl Into<std::borrow::Cow<'static, str>
 }
 
 /// A number that only rises.
-#[must_use]
 pub fn counter_of(name: &'static str, help: &'static str, labels: &[Label]) -> Counter {
     describe_counter!(name, help);
     counter!(name, labels.to_vec())
 }
 
 /// A number that rises and falls.
-#[must_use]
 pub fn gauge_of(name: &'static str, help: &'static str, labels: &[Label]) -> Gauge {
     describe_gauge!(name, help);
     gauge!(name, labels.to_vec())
 }
 
 /// How often a value was within which bounds. The name's end, `_seconds`, `_commands` or `_bytes`, chooses the bounds.
-#[must_use]
 pub fn histogram_of(name: &'static str, help: &'static str, labels: &[Label]) -> Histogram {
     describe_histogram!(name, help);
     histogram!(name, labels.to_vec())

@@ -103,7 +103,6 @@ pub async fn apply(
     // Should this fail, what is due has to be looked up anew.
     let horizon_before = std::mem::take(horizon);
     crash_points::pass("fetch");
-    crash_points::pass("fetch");
     let mut stages = Stages::begin();
     let mut connection = worker.pool.acquire().await?;
     stages.end(Stage::Connection);

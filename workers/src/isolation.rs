@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::FutureExt;
+use holdfast_common::traces;
+use tracing::Instrument;
 
 use crate::Worker;
 use crate::batch::{self, Applied, BatchError, Part};
@@ -73,7 +75,8 @@ pub(crate) async fn apply(
 
 /// One attempt. A panic is a bug of ours, and fails only what it came from.
 async fn attempt(worker: &Worker, lease: &mut Lease, horizon: &mut Horizon, part: Part<'_>) -> Result<Step, Failure> {
-    let attempt = AssertUnwindSafe(batch::apply(worker, lease, horizon, part)).catch_unwind();
+    let span = tracing::debug_span!(target: traces::TARGET, "transaction", commands = part.entries.len());
+    let attempt = AssertUnwindSafe(batch::apply(worker, lease, horizon, part).instrument(span)).catch_unwind();
     let applied = attempt.await.unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<String>().cloned();
         let message = message.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));

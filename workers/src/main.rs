@@ -24,7 +24,7 @@ struct Program {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let program = Program::parse();
-    telemetry::start(&program.telemetry, telemetry::SERVICE);
+    let _telemetry = telemetry::start(&program.telemetry, telemetry::SERVICE, "holdfast-workers");
     let stop = CancellationToken::new();
     probe::start(&program.metrics, stop.clone()).await?;
     let workers = tokio::spawn(holdfast_workers::run(program.settings, stop.clone()));

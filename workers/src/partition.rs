@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_nats::jetstream::stream::Stream;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::batch::BatchError;
 use crate::horizon::Horizon;
@@ -134,7 +135,8 @@ async fn read_and_apply(
             Some(Ok(batch)) => {
                 let batch = batch?;
                 backlog.set(batch.envelopes_behind + batch.envelopes);
-                isolation::apply(worker, lease, horizon, &batch).await?;
+                let span = batch.span(lease.partition);
+                isolation::apply(worker, lease, horizon, &batch).instrument(span).await?;
                 backlog.set(batch.envelopes_behind);
             }
             Some(Err(_idle)) => pass_others(worker, lease, *horizon, &stream, &mut reader).await?,

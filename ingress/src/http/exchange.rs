@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::Response;
+use holdfast_common::traces;
+use tracing::Span;
 
 use super::problem::Code;
 use super::render::IDEMPOTENT_REPLAYED;
@@ -23,13 +25,28 @@ pub struct Exchange {
     id: HeaderValue,
     endpoint: Endpoint,
     begun: Instant,
+    span: Span,
 }
 
 impl Exchange {
     /// Begins with a request's head.
     #[must_use]
     pub fn begin(method: &Method, path: &str, headers: &HeaderMap) -> Self {
-        Self { id: request_ids::of(headers), endpoint: Endpoint::of(method, path), begun: Instant::now() }
+        let (id, endpoint) = (request_ids::of(headers), Endpoint::of(method, path));
+        let span = tracing::debug_span!(
+            target: traces::TARGET, "request", otel.name = endpoint.name(), otel.kind = "server",
+            x_request_id = id.to_str().unwrap_or_default(), http.response.status_code = tracing::field::Empty
+        );
+        if !span.is_disabled() {
+            traces::adopt(&span, headers.get("traceparent").and_then(|value| value.to_str().ok()));
+        }
+        Self { id, endpoint, begun: Instant::now(), span }
+    }
+
+    /// The span in which the request is answered.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        self.span.clone()
     }
 
     /// Ends with the answer, which is given the request's id.
@@ -43,7 +60,8 @@ impl Exchange {
         if self.endpoint == Endpoint::Webhook {
             MEASURES.webhooks.count(webhook_result(status, answer.headers()));
         }
-        self.log(status, code, after);
+        self.span.record("http.response.status_code", status.as_u16());
+        self.span.in_scope(|| self.log(status, code, after));
         answer.headers_mut().insert(X_REQUEST_ID, self.id);
     }
 

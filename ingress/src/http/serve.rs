@@ -28,6 +28,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
+use tracing::Instrument;
 
 use super::client_address::Peer;
 use super::exchange::Exchange;
@@ -166,7 +167,7 @@ impl Server {
         let exchange = Exchange::begin(request.method(), request.uri().path(), request.headers());
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer.ip()));
-        let answering = self.router.clone().call(request);
+        let answering = self.router.clone().call(request).instrument(exchange.span());
         async move {
             let mut answer = answering.await?;
             progress.answered();
