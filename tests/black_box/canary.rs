@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 /// In every field and every secret; with lengths and characters that pass for ids, keys and names.
 const CANARY: &str = "sk_live_c4n4ry51NG5";
 /// Everything of ours, and what is logged in production of others.
-const ALL_OF_OURS: &str = "info,async_nats=warn,sqlx=warn,holdfast_common=trace,holdfast_ingress=trace,\
-                           holdfast_workers=trace,holdfast=trace";
+const ALL_OF_OURS: &str = "info,async_nats=warn,sqlx=warn,holdfast=trace";
 
 fn canary(what: &str) -> String {
     format!("{CANARY}_{what}")
