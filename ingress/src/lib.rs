@@ -37,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 use crate::connections::Connections;
 use crate::http::signature::WebhookSecrets;
 use crate::log::Log;
+use crate::measures::look::{self, Gauges};
 use crate::positions::Positions;
 use crate::publisher::Publisher;
 use crate::queued_keys::QueuedKeys;
@@ -159,7 +160,8 @@ impl Ingress {
     /// None so far: what fails while it serves is tried again.
     pub async fn serve(self, stop: CancellationToken) -> anyhow::Result<()> {
         let router = routes::router(Arc::clone(&self.app));
-        let looking = tokio::spawn(measures::look::run(Arc::clone(&self.app), stop.clone()));
+        let gauges = Gauges::register(self.app.settings.nats.partitions);
+        let looking = tokio::spawn(look::run(Arc::clone(&self.app), gauges, stop.clone()));
         let drained = stop.clone();
         let serving = http::serve::serve(self.socket, router, &self.app.settings.ingress.limits, stop);
         let out_of_time = async {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::jetstream::stream::DirectGetErrorKind;
 use holdfast_common::log::stream;
 use holdfast_common::measures::{Gauge, LOOK_EVERY, PoolUse, gauge_of, keep_up, label};
 use holdfast_common::partition::{Partition, Partitions};
@@ -22,7 +23,8 @@ const AGES_MAX: usize = 64;
 /// How long one part may take to answer before it counts as down.
 const PART_WAIT: Duration = Duration::from_secs(2);
 
-struct Gauges {
+/// What is looked at.
+pub struct Gauges {
     pool: PoolUse,
     is_up: [Gauge; 2],
     requests_waiting: Gauge,
@@ -36,7 +38,9 @@ struct Gauges {
 }
 
 impl Gauges {
-    fn register(partitions: Partitions) -> Self {
+    /// All of them, at 0 until the first look.
+    #[must_use]
+    pub fn register(partitions: Partitions) -> Self {
         let up = |part| gauge_of("holdfast_part_up", "1 while a part answers this ingress.", &[label("part", part)]);
         let payments = |state| {
             let help = "Payments that wait for something, by what they are; counted up to 10,000.";
@@ -70,8 +74,7 @@ impl Gauges {
 }
 
 /// Looks until the process stops.
-pub async fn run(app: Arc<App>, stop: CancellationToken) {
-    let gauges = Gauges::register(app.settings.nats.partitions);
+pub async fn run(app: Arc<App>, gauges: Gauges, stop: CancellationToken) {
     let (mut turn, mut begin) = (tokio::time::interval(LOOK_EVERY), 0);
     turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(turn.tick()).await.is_some() {
@@ -81,7 +84,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
         let tables = tokio::time::timeout(PART_WAIT, look_at_tables(&app, &gauges)).await;
         let positions = tables.ok().flatten();
         gauges.is_up[0].set(if positions.is_some() { 1.0 } else { 0.0 });
-        let log = tokio::time::timeout(PART_WAIT, look_at_log(&app, &gauges, positions.as_deref(), &mut begin)).await;
+        let log = tokio::time::timeout(PART_WAIT, look_at_log(&app, &gauges, positions, &mut begin)).await;
         gauges.is_up[1].set(if matches!(log, Ok(Some(()))) { 1.0 } else { 0.0 });
     }
 }
@@ -112,7 +115,7 @@ async fn look_at_tables(app: &App, gauges: &Gauges) -> Option<Vec<(Partition, Po
 async fn look_at_log(
     app: &App,
     gauges: &Gauges,
-    positions: Option<&[(Partition, Position)]>,
+    positions: Option<Vec<(Partition, Position)>>,
     begin: &mut usize,
 ) -> Option<()> {
     let nats = &app.settings.nats;
@@ -121,7 +124,9 @@ async fn look_at_log(
     gauges.log_bytes.set(info.state.bytes as f64);
     gauges.log_bytes_max.set(info.config.max_bytes as f64);
     let mut looked_at = 0;
-    let positions = positions.unwrap_or_default();
+    // Without Postgres, what the workers told last: commands get older all the same.
+    let told = || nats.partitions.all().map(|partition| (partition, app.positions.of(partition))).collect();
+    let positions = positions.unwrap_or_else(told);
     for turn in 0..positions.len() {
         let (partition, position) = positions[(*begin + turn) % positions.len()];
         let Some(gauge) = gauges.oldest.get(usize::from(partition.0)) else { continue };
@@ -136,8 +141,11 @@ async fn look_at_log(
         }
         looked_at += 1;
         // Nothing found is nothing waiting: what is behind the position belongs to others.
-        let next = log.direct_get_next_for_subject(nats.subjects.commands(partition), Some(applied + 1)).await;
-        gauge.set(next.map_or(0.0, |oldest| clock::seconds_since(oldest.time.into())));
+        match log.direct_get_next_for_subject(nats.subjects.commands(partition), Some(applied + 1)).await {
+            Ok(oldest) => gauge.set(clock::seconds_since(oldest.time.into())),
+            Err(error) if error.kind() == DirectGetErrorKind::NotFound => gauge.set(0.0),
+            Err(_) => return None,
+        }
     }
     Some(())
 }
