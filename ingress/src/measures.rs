@@ -128,6 +128,8 @@ pub struct Measures {
     pub webhooks: ByName<4>,
     /// Reads of products, by whether memory could answer.
     pub cache: ByName<2>,
+    /// Holds refused from memory.
+    pub sold_out: Counter,
     /// How long the log takes to acknowledge an envelope, tries again included.
     pub publish_seconds: Histogram,
     /// Envelopes that had to be sent again.
@@ -187,6 +189,11 @@ impl Measures {
                 "Reads of one product, by whether memory had it.",
                 "result",
                 ["hit", "miss"],
+            ),
+            sold_out: counter_of(
+                "holdfast_sold_out_total",
+                "Holds refused as sold out from memory: no worker has seen them.",
+                &[],
             ),
             publish_seconds: histogram_of(
                 "holdfast_publish_seconds",
