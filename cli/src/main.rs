@@ -44,7 +44,7 @@ enum Command {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let program = Program::parse();
-    telemetry::start(&program.telemetry, telemetry::TERMINAL);
+    let _telemetry = telemetry::start(&program.telemetry, telemetry::TERMINAL, "holdfast");
     match program.command {
         Command::DeadLetters(options) => dead_letters::run(options).await,
         Command::Dev(options) => dev::run(*options).await,

@@ -2,7 +2,7 @@
 //!
 //! The folders follow the data: a request becomes a [`command`], which carries an [`id`] that knows its slot and
 //! so its [`partition`]; commands travel in an [`envelope`] through the [`log`]; [`domain::decide`] turns them into
-//! [`outcome`]s, which come back in a [`reply`]. [`settings`], [`telemetry`] and [`schema`] serve all programs.
+//! [`outcome`]s, which come back in a [`reply`]. [`settings`], [`telemetry`], [`traces`], [`measures`] and [`schema`] serve all programs.
 //!
 //! Nothing in here reads a clock or draws a random number: whoever calls passes them in.
 
@@ -11,6 +11,7 @@ pub mod domain;
 pub mod envelope;
 pub mod id;
 pub mod log;
+pub mod measures;
 pub mod money;
 pub mod news;
 pub mod outcome;
@@ -24,4 +25,5 @@ pub mod shutdown;
 pub mod subjects;
 pub mod telemetry;
 pub mod time;
+pub mod traces;
 pub mod wire;

@@ -121,3 +121,58 @@ pub enum Refusal {
     /// There is no such dead letter, or somebody has settled it.
     DeadLetterNotFound,
 }
+
+impl Outcome {
+    /// What it is called in logs and metrics; a refusal by its code.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ProductCreated(_) | Self::HoldCreated(_) | Self::OrderCreated(_) => "created",
+            Self::ProductChanged(_) => "changed",
+            Self::HoldReleased(_) => "released",
+            Self::PaymentSettled(settlement) => settlement.result.name(),
+            Self::Refused(refusal) => refusal.code(),
+            Self::Failed => "failed",
+            Self::DeadLetterSettled(settled) if settled.is_applied => "retried",
+            Self::DeadLetterSettled(_) => "dropped",
+        }
+    }
+}
+
+impl SettlementResult {
+    /// Its name in answers, logs and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Processed => "processed",
+            Self::Parked => "parked",
+            Self::Ignored => "ignored",
+            Self::Reallocated => "reallocated",
+            Self::RefundDue => "refund_due",
+            Self::Mismatch => "mismatch",
+            Self::Duplicate => "duplicate",
+        }
+    }
+}
+
+impl Refusal {
+    /// Its code in problem documents.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::ProductNotFound => "product_not_found",
+            Self::InsufficientStock { .. } => "insufficient_stock",
+            Self::SaleNotOpen { .. } => "sale_not_open",
+            Self::HoldNotFound => "hold_not_found",
+            Self::HoldConsumed => "hold_consumed",
+            Self::HoldExpired => "hold_expired",
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::ProductExists => "product_exists",
+            Self::StockLimitExceeded => "stock_limit_exceeded",
+            Self::SaleWindowInvalid => "invalid_request",
+            Self::HoldReleased => "hold_released",
+            Self::PurchaseLimitReached { .. } => "purchase_limit_reached",
+            Self::DeadLetterNotFound => "dead_letter_not_found",
+        }
+    }
+}

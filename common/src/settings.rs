@@ -79,6 +79,17 @@ pub struct TelemetrySettings {
     pub log_format: Option<LogFormat>,
 }
 
+/// Where the workers say what they count.
+#[derive(Args, Clone, Debug)]
+pub struct MetricsSettings {
+    /// The port of /metrics and /healthz; 0 takes a free one, without it there is neither
+    #[arg(long, env = "METRICS_PORT")]
+    pub metrics_port: Option<u16>,
+    /// Its address
+    #[arg(long, env = "METRICS_ADDRESS", default_value_t = std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED))]
+    pub metrics_address: std::net::IpAddr,
+}
+
 /// Where Postgres is.
 #[derive(Args, Clone, Debug)]
 pub struct PostgresSettings {

@@ -1,4 +1,4 @@
-//! The host's clock and randomness, for ids, for the age of signatures, and for whether a look at a hold is worth it.
+//! The host's clock and randomness, for ids, for the age of signatures and of what waits, and for whether a look at a hold is worth it.
 //! Neither decides anything about stock: a hold's times and order are Postgres's and the log's.
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -26,6 +26,12 @@ const SKEW_MILLIS: u64 = 5000;
 pub fn may_have_expired(hold: HoldId, hold_expiry_seconds: u32) -> bool {
     let age = (unix_micros() / 1000).saturating_sub(hold.unix_millis());
     age + SKEW_MILLIS >= u64::from(hold_expiry_seconds) * 1000
+}
+
+/// How many seconds ago a time was, by this host's clock; 0 when it is still to come.
+#[must_use]
+pub fn seconds_since(time: Timestamp) -> f64 {
+    unix_micros().saturating_sub(time.0.max(0).cast_unsigned()) as f64 / 1e6
 }
 
 /// The time by which a signature's age is judged. Its tolerance is minutes, and a provider's clock is not Postgres's.

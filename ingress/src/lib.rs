@@ -3,7 +3,7 @@
 //! A request's way: [`http`] reads its form, a function in [`routes`] makes the command, [`submit`] hands it to the
 //! [`publisher`] of its partition and waits in [`waiters`] for the outcome, which [`http::render`] turns into a response.
 //! Reads go to [`store`] and to [`stock`], the products in memory that the workers' news keeps fresh. Nothing in here
-//! changes business state.
+//! changes business state. [`measures`] says what is counted on the way.
 
 pub mod audiences;
 pub mod clock;
@@ -11,6 +11,7 @@ pub mod connections;
 pub mod http;
 pub mod listener;
 pub mod log;
+pub mod measures;
 pub mod open_files;
 pub mod overload;
 pub mod positions;
@@ -26,7 +27,7 @@ pub mod waiters;
 pub mod webhooks;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use clap::Args;
@@ -36,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 use crate::connections::Connections;
 use crate::http::signature::WebhookSecrets;
 use crate::log::Log;
+use crate::measures::look::{self, Gauges};
 use crate::positions::Positions;
 use crate::publisher::Publisher;
 use crate::queued_keys::QueuedKeys;
@@ -100,6 +102,8 @@ impl Ingress {
     /// # Errors
     /// When one of them can't be reached or is not what Holdfast needs, or the port is taken.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+        holdfast_common::measures::start();
+        LazyLock::force(&measures::MEASURES);
         open_files::make_room(settings.ingress.limits.connections_max);
         let connections = Connections::open(&settings).await?;
         let waiters = Arc::new(Waiters::new(settings.ingress.limits.connections_max as usize));
@@ -156,6 +160,8 @@ impl Ingress {
     /// None so far: what fails while it serves is tried again.
     pub async fn serve(self, stop: CancellationToken) -> anyhow::Result<()> {
         let router = routes::router(Arc::clone(&self.app));
+        let gauges = Gauges::register(self.app.settings.nats.partitions);
+        let looking = tokio::spawn(look::run(Arc::clone(&self.app), gauges, stop.clone()));
         let drained = stop.clone();
         let serving = http::serve::serve(self.socket, router, &self.app.settings.ingress.limits, stop);
         let out_of_time = async {
@@ -169,6 +175,7 @@ impl Ingress {
         }
         self.listening.abort();
         self.watching.abort();
+        looking.abort();
         self.app.connections.close().await;
         Ok(())
     }

@@ -22,7 +22,7 @@ struct Program {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let mut program = Program::parse();
-    telemetry::start(&program.telemetry, telemetry::SERVICE);
+    let _telemetry = telemetry::start(&program.telemetry, telemetry::SERVICE, "holdfast-ingress");
     program.settings.ingress.refuse_dev_secrets()?;
     program.settings.ingress.limits.limit_by_default();
     let ingress = Ingress::start(program.settings).await?;

@@ -17,11 +17,13 @@ use holdfast_common::envelope::EnvelopeBuilder;
 use holdfast_common::id::RequestId;
 use holdfast_common::partition::Partition;
 use holdfast_common::reply::IngressId;
+use holdfast_common::traces::Links;
 use tokio::sync::{Notify, SetOnce};
 use tokio::time::Instant;
 
 use crate::Settings;
 use crate::connections::Connections;
+use crate::measures::MEASURES;
 use crate::overload::Room;
 use crate::waiters::{Answer, Waiters};
 
@@ -53,6 +55,7 @@ pub type Publication = SetOnce<Result<u64, NotPublished>>;
 struct Gathering {
     envelope: EnvelopeBuilder,
     requests: Vec<RequestId>,
+    links: Links,
     publication: Arc<Publication>,
     since: Instant,
 }
@@ -90,10 +93,17 @@ impl Queue {
             // A single command is far smaller than an envelope may be.
             envelope.push(command);
             let publication = Arc::new(Publication::new());
-            envelopes.push_back(Gathering { envelope, requests: Vec::new(), publication, since: Instant::now() });
+            envelopes.push_back(Gathering {
+                envelope,
+                requests: Vec::new(),
+                links: Links::default(),
+                publication,
+                since: Instant::now(),
+            });
         }
         let last = envelopes.back_mut().ok_or(NotPublished::QueueFull)?;
         last.requests.push(request_id);
+        last.links.add_current();
         let publication = Arc::clone(&last.publication);
         drop(envelopes);
         self.filled.notify_one();
@@ -164,12 +174,13 @@ struct Task {
 impl Task {
     async fn run(self) {
         for number in 0_u64.. {
-            let Gathering { envelope, requests, publication, since } = self.queue.pop().await;
+            let Gathering { envelope, requests, links, publication, since } = self.queue.pop().await;
             // After its requests' whole wait nobody wants it any more; what an outage left behind is not sent late.
+            MEASURES.envelope_commands.record(requests.len() as f64);
             let result = if since.elapsed() > self.wait {
                 Err(NotPublished::Unavailable)
             } else {
-                self.publish(envelope.finish().into(), number).await
+                self.publish(envelope.finish().into(), &links, number).await
             };
             // Nobody else sets it.
             let _ = publication.set(result);
@@ -182,15 +193,21 @@ impl Task {
     }
 
     /// Sends an envelope until it is acknowledged; says its sequence in the log.
-    async fn publish(&self, envelope: Bytes, number: u64) -> Result<u64, NotPublished> {
+    async fn publish(&self, envelope: Bytes, links: &Links, number: u64) -> Result<u64, NotPublished> {
         let message_id = format!("{}-{number}", self.message_ids);
-        let give_up = Instant::now() + PUBLISH_FOR;
+        let begun = Instant::now();
+        MEASURES.envelope_bytes.record(envelope.len() as f64);
+        let give_up = begun + PUBLISH_FOR;
         let pauses = ExponentialBuilder::default().with_min_delay(RETRY_PAUSE.0).with_max_delay(RETRY_PAUSE.1);
         for pause in pauses.with_jitter().without_max_times().build() {
-            let message = PublishMessage::build().payload(envelope.clone()).message_id(&message_id);
+            let message = PublishMessage::build().payload(envelope.clone()).headers(links.headers());
+            let message = message.message_id(&message_id);
             let error = match self.jetstream.send_publish(self.subject.clone(), message).await {
                 Ok(ack) => match ack.await {
-                    Ok(ack) => return Ok(ack.sequence),
+                    Ok(ack) => {
+                        MEASURES.publish_seconds.record(begun.elapsed());
+                        return Ok(ack.sequence);
+                    }
                     Err(error) => error,
                 },
                 Err(error) => error,
@@ -203,6 +220,7 @@ impl Task {
                 tracing::error!(%error, "an envelope could not be published");
                 return Err(NotPublished::Unavailable);
             }
+            MEASURES.publish_retries.increment(1);
             tracing::warn!(%error, "publishing an envelope failed, will try again");
             tokio::time::sleep(pause).await;
         }

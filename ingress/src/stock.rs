@@ -20,6 +20,7 @@ use crate::Settings;
 use crate::audiences::Audiences;
 use crate::connections::Connections;
 use crate::http::shown::Shown;
+use crate::measures::MEASURES;
 use crate::pulses::Pulses;
 use crate::store;
 
@@ -94,8 +95,10 @@ impl StockView {
     pub async fn product(&self, id: ProductId, connections: &Connections) -> sqlx::Result<Option<Arc<Shown>>> {
         let cell = self.cell(id).await;
         if let Some(shown) = self.fresh(id, &cell, connections) {
+            MEASURES.cache.count("hit");
             return Ok(Some(shown));
         }
+        MEASURES.cache.count("miss");
         let one_at_a_time = cell.loading.lock().await;
         if let Some(shown) = self.fresh(id, &cell, connections) {
             return Ok(Some(shown));

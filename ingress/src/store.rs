@@ -3,6 +3,7 @@
 pub mod dead_letters;
 pub mod overview;
 pub mod payments;
+pub mod waiting;
 
 use chrono::{DateTime, Utc};
 use holdfast_common::command::Endpoint;

@@ -57,6 +57,12 @@ impl Waiters {
         self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many wait.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.places_taken.load(Ordering::Relaxed)
+    }
+
     /// Whether a request would find no place in this room.
     #[must_use]
     pub fn is_full(&self, room: Room) -> bool {

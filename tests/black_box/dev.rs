@@ -65,6 +65,10 @@ async fn a_restart_continues_where_it_was_and_fresh_starts_over() {
     let five = serde_json::json!({"quantity": 5});
     let restocked = dev.client.post("/api/admin/products/1/restock", &[DEV_ADMIN], &five).await;
     assert_eq!(restocked.status, StatusCode::OK);
+    let metrics = dev.client.get("/metrics").await.text;
+    for of_both in ["holdfast_http_connections", "holdfast_batch_commands_count"] {
+        assert!(metrics.contains(of_both), "{of_both} in one process");
+    }
     dev.end(Signal::SIGTERM).await;
 
     let dev = Dev::start(directory.path(), &[]).await;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod bad_input;
+mod canary;
 mod crash_points;
 mod dead_letters;
 mod dev;
@@ -13,6 +14,7 @@ mod holds;
 mod idempotency;
 mod limits;
 mod log_lost;
+mod metrics;
 mod operator;
 mod orders;
 mod overload;

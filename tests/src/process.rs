@@ -36,6 +36,7 @@ fn build() -> PathBuf {
     let status = cargo()
         .args(["build", "--workspace", "--bins", "--locked", "--quiet", "--profile", profile, "--target-dir"])
         .arg(target_dir)
+        .args(if cfg!(feature = "otel") { ["--features", "otel"].as_slice() } else { &[] })
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .status();
     assert!(status.is_ok_and(|status| status.success()), "the programs could not be built");

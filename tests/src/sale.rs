@@ -161,6 +161,12 @@ impl Sale {
         &self.clients[0]
     }
 
+    /// What the first ingress has written so far.
+    #[must_use]
+    pub fn ingress_output(&self) -> String {
+        self.ingresses[0].output()
+    }
+
     async fn start_ingress(&mut self) {
         let log = self.directory.join(format!("ingress-{}.log", self.ingresses.len()));
         let mut ingress = Process::start(&program("holdfast-ingress"), &[], &self.settings, log);

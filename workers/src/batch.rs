@@ -16,6 +16,8 @@ use crate::announce;
 use crate::crash_points;
 use crate::expiry::tickets::TicketError;
 use crate::horizon::Horizon;
+use crate::journal::Journal;
+use crate::measures::{MEASURES, Stage, Stages};
 use crate::reader::Entry;
 use crate::store::dead_letters::{self, DeadLetter};
 use crate::store::lease::{self, Fence, Lease};
@@ -60,6 +62,21 @@ pub enum BatchError {
 /// data, integrity, syntax, program limits, raised. The others are a server's own troubles.
 const OF_CONTENT: [&str; 7] = ["0A", "21", "22", "23", "42", "54", "P0"];
 
+/// Whether Postgres failed for what a statement says or a row holds.
+pub(crate) fn is_of_content(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| OF_CONTENT.contains(&code.get(..2).unwrap_or_default()))
+        }
+        sqlx::Error::Decode(_)
+        | sqlx::Error::ColumnDecode { .. }
+        | sqlx::Error::Encode(_)
+        | sqlx::Error::RowNotFound
+        | sqlx::Error::Protocol(_) => true,
+        _ => false,
+    }
+}
+
 impl BatchError {
     /// Whether it came from what the batch says or what its rows hold, so that trying again alone will not help.
     /// Otherwise a server is away, busy or restarting, and the batch is good.
@@ -68,17 +85,7 @@ impl BatchError {
         match self {
             Self::Ticket(_) => false,
             Self::Panicked(_) => true,
-            Self::Postgres(error) => match error {
-                sqlx::Error::Database(error) => {
-                    error.code().is_some_and(|code| OF_CONTENT.contains(&code.get(..2).unwrap_or_default()))
-                }
-                sqlx::Error::Decode(_)
-                | sqlx::Error::ColumnDecode { .. }
-                | sqlx::Error::Encode(_)
-                | sqlx::Error::RowNotFound
-                | sqlx::Error::Protocol(_) => true,
-                _ => false,
-            },
+            Self::Postgres(error) => is_of_content(error),
         }
     }
 }
@@ -96,26 +103,32 @@ pub async fn apply(
     // Should this fail, what is due has to be looked up anew.
     let horizon_before = std::mem::take(horizon);
     crash_points::pass("fetch");
+    let mut stages = Stages::begin();
     let mut connection = worker.pool.acquire().await?;
+    stages.end(Stage::Connection);
     let (now, mut state) = load::state(&mut connection, part.entries).await?;
     let scope = Scope { now, slots: worker.settings.nats.partitions.slots(known.partition) };
     let (due, horizon_now) = look_for_due(&mut connection, horizon_before, &scope, part.entries).await?;
     load::add_due(&mut connection, &due, &mut state).await?;
+    stages.end(Stage::Load);
     crash_points::pass("load");
     // No command is refused for units that are due: when there are many, those come back first, in a batch of their own.
     let Part { entries, to_seq } = if due.has_more { Part { entries: &[], to_seq: known.applied_seq } } else { part };
+    let mut journal = Journal::begin();
     expire_due(&mut state, now);
     let mut replies = Vec::with_capacity(entries.len());
     for Entry { ingress, command, .. } in entries {
-        let decision = decide(&mut state, command, now, &worker.policy);
+        let decision = journal.note(&mut state, command, |state| decide(state, command, now, &worker.policy));
         let reply = Reply { request_id: command.request_id, replayed: decision.replayed, outcome: decision.outcome };
         if !command.action.is_internal() {
             replies.push((*ingress, reply));
         }
     }
     let changes = Changes::from(state);
+    stages.end(Stage::Decide);
     // A hold without a ticket would not end by itself; a ticket for nothing does no harm. So it comes before the commit.
     worker.tickets.ensure(worker, known.partition, &changes).await?;
+    stages.end(Stage::Ticket);
     crash_points::pass("ticket");
     let moved = Lease { applied_seq: to_seq, ..known.clone() };
     let fence = Fence { known, to: &moved, lease: worker.lease() };
@@ -123,8 +136,10 @@ pub async fn apply(
     if !crash_points::pass_during("write", commit).await? {
         return Ok(Applied::Fenced);
     }
+    stages.end(Stage::Commit);
     crash_points::pass("commit");
     *horizon = horizon_now.after(&changes);
+    journal.committed(known.partition, &changes, now, &stages);
     tell(worker, &moved, *horizon, &replies, changes, now).await;
     crash_points::pass("reply");
     Ok(if due.has_more { Applied::DueFirst } else { Applied::Committed(moved) })
@@ -172,7 +187,7 @@ pub async fn set_aside(
         let letter = DeadLetter { command, log_seq: *log_seq, error: &text, tries };
         dead_letters::bury(&mut transaction, &letter, now).await?;
         tracing::error!(
-            partition = %known.partition, log_seq, request_id = %command.request_id, action = command.action.name(),
+            partition = %known.partition, log_seq, tries, request_id = %command.request_id, action = command.action.name(),
             error = text, "a command could not be applied and is a dead letter: see `holdfast dead-letters`"
         );
         let reply = Reply { request_id: command.request_id, replayed: false, outcome: Outcome::Failed };
@@ -181,6 +196,7 @@ pub async fn set_aside(
         }
     }
     transaction.commit().await?;
+    MEASURES.dead_letters.increment(part.entries.len() as u64);
     tell(worker, &moved, Horizon::Unknown, &replies, Changes::default(), now).await;
     Ok(Some(moved))
 }

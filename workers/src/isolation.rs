@@ -10,10 +10,13 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::FutureExt;
+use holdfast_common::traces;
+use tracing::Instrument;
 
 use crate::Worker;
 use crate::batch::{self, Applied, BatchError, Part};
 use crate::horizon::Horizon;
+use crate::measures::MEASURES;
 use crate::partition::{Pause, why_fenced};
 use crate::reader::Batch;
 use crate::store::lease::Lease;
@@ -72,7 +75,8 @@ pub(crate) async fn apply(
 
 /// One attempt. A panic is a bug of ours, and fails only what it came from.
 async fn attempt(worker: &Worker, lease: &mut Lease, horizon: &mut Horizon, part: Part<'_>) -> Result<Step, Failure> {
-    let attempt = AssertUnwindSafe(batch::apply(worker, lease, horizon, part)).catch_unwind();
+    let span = tracing::debug_span!(target: traces::TARGET, "transaction", commands = part.entries.len());
+    let attempt = AssertUnwindSafe(batch::apply(worker, lease, horizon, part).instrument(span)).catch_unwind();
     let applied = attempt.await.unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<String>().cloned();
         let message = message.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
@@ -84,9 +88,14 @@ async fn attempt(worker: &Worker, lease: &mut Lease, horizon: &mut Horizon, part
             Ok(Step::Applied)
         }
         Ok(Applied::DueFirst) => Ok(Step::DueFirst),
-        Ok(Applied::Fenced) => Err(Failure::Pause(fenced(worker, lease).await)),
-        Err(error) if error.is_of_content() => Err(Failure::Content(error)),
-        Err(error) => Err(Failure::Pause(error.into())),
+        Ok(Applied::Fenced) => {
+            MEASURES.fenced.increment(1);
+            Err(Failure::Pause(fenced(worker, lease).await))
+        }
+        Err(error) => {
+            MEASURES.failed(&error);
+            Err(if error.is_of_content() { Failure::Content(error) } else { Failure::Pause(error.into()) })
+        }
     }
 }
 

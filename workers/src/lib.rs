@@ -2,7 +2,7 @@
 //!
 //! [`ownership`] decides which partitions this process has; [`partition`] runs one of them; [`reader`] fetches from the
 //! log; [`batch`] is the cycle fetch, load, decide, write, commit, reply; [`store`] has its SQL; [`announce`] tells the
-//! ingresses afterwards; [`purge`] keeps the log short. No row of business state is written anywhere else.
+//! ingresses afterwards; [`purge`] keeps the log short; `journal` and `measures` tell operators. No row of business state is written anywhere else.
 
 pub mod announce;
 pub mod batch;
@@ -11,15 +11,18 @@ pub mod expiry;
 pub mod heartbeat;
 pub mod horizon;
 pub mod isolation;
+mod journal;
+mod measures;
 pub mod ownership;
 pub mod partition;
+pub mod probe;
 pub mod prune;
 pub mod purge;
 pub mod reader;
 pub mod refunds;
 pub mod store;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_nats::jetstream::{Context, ContextBuilder};
@@ -96,6 +99,8 @@ impl Worker {
 /// # Errors
 /// When Postgres or NATS can't be reached at the start, or are not what Holdfast needs.
 pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
+    holdfast_common::measures::start();
+    LazyLock::force(&measures::MEASURES);
     let pool = postgres::connect(&settings.postgres, POOL).await?;
     schema::check(&pool).await?;
     let nats = log::connect(&settings.nats, "holdfast-workers", |_| ()).await?;
@@ -111,6 +116,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
     let worker = Arc::new(Worker { settings, policy, pool, nats, jetstream, tickets, pulses, owner });
     expiry::open_stream(&worker).await?;
     let mut beside = JoinSet::new();
+    beside.spawn(measures::run(Arc::clone(&worker), stop.clone()));
     beside.spawn(purge::run(Arc::clone(&worker), stop.clone()));
     beside.spawn(prune::run(Arc::clone(&worker), stop.clone()));
     beside.spawn(refunds::run(Arc::clone(&worker), stop.clone()));

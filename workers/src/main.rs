@@ -1,8 +1,9 @@
 //! The program `holdfast-workers`.
 
 use clap::Parser;
-use holdfast_common::settings::TelemetrySettings;
+use holdfast_common::settings::{MetricsSettings, TelemetrySettings};
 use holdfast_common::{shutdown, telemetry};
+use holdfast_workers::probe;
 use tokio_util::sync::CancellationToken;
 
 #[global_allocator]
@@ -15,14 +16,17 @@ struct Program {
     #[command(flatten)]
     telemetry: TelemetrySettings,
     #[command(flatten)]
+    metrics: MetricsSettings,
+    #[command(flatten)]
     settings: holdfast_workers::Settings,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let program = Program::parse();
-    telemetry::start(&program.telemetry, telemetry::SERVICE);
+    let _telemetry = telemetry::start(&program.telemetry, telemetry::SERVICE, "holdfast-workers");
     let stop = CancellationToken::new();
+    probe::start(&program.metrics, stop.clone()).await?;
     let workers = tokio::spawn(holdfast_workers::run(program.settings, stop.clone()));
     shutdown::signalled_or_ended(workers, stop).await
 }

@@ -8,9 +8,11 @@ use std::time::Duration;
 use async_nats::jetstream::stream::Stream;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::batch::BatchError;
 use crate::horizon::Horizon;
+use crate::measures::{Backlog, MEASURES};
 use crate::reader::{ReadError, Reader};
 use crate::store::lease::{self, Fence, Lease};
 use crate::{Worker, announce, expiry, isolation};
@@ -59,20 +61,23 @@ impl From<ReadError> for Pause {
 /// Runs a partition until another worker has it or the process stops; in the latter case it is given back.
 pub async fn run(worker: &Worker, mut lease: Lease, stop: CancellationToken) {
     let partition = lease.partition;
+    MEASURES.taken.increment(1);
     tracing::info!(%partition, epoch = lease.epoch, applied_seq = lease.applied_seq, "partition taken");
     announce::news(worker, &lease, Horizon::Unknown, Vec::new()).await;
     // The worker before may have died with tickets in its hands.
     ask_to_expire(worker, &lease, "taken").await;
-    let (mut pauses, mut horizon) = (retry_pauses(), Horizon::Unknown);
+    let backlog = Backlog::of(partition);
+    let (mut pauses, mut horizon, mut tries) = (retry_pauses(), Horizon::Unknown, 0_u32);
     loop {
         let before = lease.applied_seq;
-        let pause = match read_and_apply(worker, &mut lease, &mut horizon, &stop).await {
+        let pause = match read_and_apply(worker, &mut lease, &mut horizon, &backlog, &stop).await {
             Ok(never) => match never {},
             Err(pause) => pause,
         };
         if lease.applied_seq != before {
-            pauses = retry_pauses();
+            (pauses, tries) = (retry_pauses(), 0);
         }
+        tries += 1;
         // What failed may have been committed all the same, and its news was not sent.
         worker.pulses.doubt(&lease);
         match pause {
@@ -86,10 +91,10 @@ pub async fn run(worker: &Worker, mut lease: Lease, stop: CancellationToken) {
                 (lease, horizon) = (row, Horizon::Unknown);
                 continue;
             }
-            Pause::Postgres(error) => tracing::warn!(%partition, %error, "Postgres failed, will try again"),
-            Pause::Batch(error) => tracing::warn!(%partition, %error, "a batch was not applied, will try again"),
-            Pause::Log(error) => tracing::warn!(%partition, %error, "reading the log failed, will try again"),
-            Pause::Open(error) => tracing::warn!(%partition, %error, "opening the log failed, will try again"),
+            Pause::Postgres(error) => tracing::warn!(%partition, tries, %error, "Postgres failed, will try again"),
+            Pause::Batch(error) => tracing::warn!(%partition, tries, %error, "a batch was not applied, will try again"),
+            Pause::Log(error) => tracing::warn!(%partition, tries, %error, "reading the log failed, will try again"),
+            Pause::Open(error) => tracing::warn!(%partition, tries, %error, "opening the log failed, will try again"),
         }
         let pause = pauses.next().unwrap_or(RETRY_PAUSE.1);
         if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
@@ -115,6 +120,7 @@ async fn read_and_apply(
     worker: &Worker,
     lease: &mut Lease,
     horizon: &mut Horizon,
+    backlog: &Backlog,
     stop: &CancellationToken,
 ) -> Result<std::convert::Infallible, Pause> {
     let stream =
@@ -126,7 +132,13 @@ async fn read_and_apply(
         let next = tokio::time::timeout(IDLE_AFTER, reader.next());
         match stop.run_until_cancelled(next).await {
             None => return Err(Pause::Stop),
-            Some(Ok(batch)) => isolation::apply(worker, lease, horizon, &batch?).await?,
+            Some(Ok(batch)) => {
+                let batch = batch?;
+                backlog.set(batch.envelopes_behind + batch.envelopes);
+                let span = batch.span(lease.partition);
+                isolation::apply(worker, lease, horizon, &batch).instrument(span).await?;
+                backlog.set(batch.envelopes_behind);
+            }
             Some(Err(_idle)) => pass_others(worker, lease, *horizon, &stream, &mut reader).await?,
         }
     }

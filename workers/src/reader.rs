@@ -13,8 +13,11 @@ use async_nats::jetstream::stream::Stream;
 use futures_util::{FutureExt, StreamExt};
 use holdfast_common::command::Command;
 use holdfast_common::envelope::{self, Envelope};
+use holdfast_common::partition::Partition;
 use holdfast_common::reply::IngressId;
+use holdfast_common::traces::{self, Links};
 use holdfast_common::wire::DecodeError;
+use tracing::Span;
 
 use crate::batch::Part;
 
@@ -84,7 +87,12 @@ pub struct Batch {
     pub entries: Vec<Entry>,
     /// The log sequence of the last envelope.
     pub last_seq: u64,
+    /// How many envelopes those were.
+    pub envelopes: u64,
+    /// How many envelopes of the partition the server had behind it.
+    pub envelopes_behind: u64,
     bytes: usize,
+    links: Links,
 }
 
 impl Batch {
@@ -102,6 +110,15 @@ impl Batch {
             }
         };
         Part { entries, to_seq }
+    }
+
+    /// The span in which it is applied, with links to the requests whose commands it has.
+    #[must_use]
+    pub fn span(&self, partition: Partition) -> Span {
+        let commands = self.entries.len();
+        let span = tracing::debug_span!(target: traces::TARGET, "batch", otel.kind = "consumer", %partition, commands);
+        self.links.link(&span);
+        span
     }
 
     fn is_full(&self) -> bool {
@@ -180,6 +197,9 @@ impl Reader {
         }
         batch.bytes += message.payload.len();
         batch.last_seq = sequence;
+        batch.envelopes += 1;
+        batch.links.read(message.headers.as_ref());
+        batch.envelopes_behind = info.pending;
         Ok(())
     }
 

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::signer::Signer;
 use crate::Worker;
+use crate::measures::MEASURES;
 use crate::store::clock;
 use crate::store::refunds::{self, DueRefund};
 
@@ -74,8 +75,14 @@ async fn ask_for_due(
     let mut answered = stream::iter(requests).buffer_unordered(AT_ONCE);
     while let Some((id, refund, accepted)) = answered.next().await {
         match accepted {
-            Ok(()) => note_requested(worker, &refund).await?,
-            Err(error) => tracing::warn!(refund = id, %error, "a refund request was not accepted, will try again"),
+            Ok(()) => {
+                MEASURES.refunds_accepted.increment(1);
+                note_requested(worker, &refund).await?;
+            }
+            Err(error) => {
+                MEASURES.refunds_failed.increment(1);
+                tracing::warn!(refund = id, %error, "a refund request was not accepted, will try again");
+            }
         }
         // Also when it was accepted: until the table says so, it is not asked for again at once.
         let entry = attempts.entry(id).or_insert_with(|| Attempts { pauses: pauses(), next_at: now });

@@ -10,7 +10,7 @@ use super::hold::Hold;
 use super::order::Order;
 use super::payment::Payment;
 use super::product::Product;
-use crate::command::{Command, Endpoint};
+use crate::command::{Action, Command, Endpoint};
 use crate::id::{HoldId, ProductId, RequestId, Slot};
 use crate::outcome::{DeadLetterSettled, Outcome};
 use crate::time::Timestamp;
@@ -220,15 +220,21 @@ impl State {
         self.new_keys.push(scope);
     }
 
+    /// The product that an action is about, named by itself or by its hold.
+    #[must_use]
+    pub fn product_of(&self, action: &Action) -> Option<ProductId> {
+        let of_hold = || self.hold(action.named_hold()?).map(|hold| hold.product_id);
+        action.named_product().or_else(of_hold)
+    }
+
     /// Where a command's key counts, when it has one. A webhook's counts for all products of its slot: it may come before
     /// what tells the product.
     pub(super) fn key_scope(&self, command: &Command) -> Option<KeyScope> {
         let key = command.key?;
         let endpoint = command.action.endpoint()?;
-        let of_hold = || self.hold(command.action.named_hold()?).map(|hold| hold.product_id);
         let product_id = match endpoint {
             Endpoint::SettlePayment => None,
-            _ => command.action.named_product().or_else(of_hold),
+            _ => self.product_of(&command.action),
         };
         Some(KeyScope {
             slot: command.slot(),

@@ -3,10 +3,12 @@
 
 pub mod body;
 pub mod client_address;
+pub mod exchange;
 pub mod idempotency;
 pub mod prefer;
 pub mod problem;
 pub mod render;
+pub mod request_ids;
 pub mod serve;
 pub mod shown;
 pub mod signature;

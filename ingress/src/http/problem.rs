@@ -18,6 +18,10 @@ use crate::publisher::NotPublished;
 /// When to come back after a 503, in seconds.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
+/// The code of a problem that was not the client's, kept with the response for whoever logs and counts it.
+#[derive(Clone, Copy, Debug)]
+pub struct Code(pub &'static str);
+
 /// A problem document and the headers that go with it.
 #[derive(Debug, Serialize)]
 pub struct Problem {
@@ -153,39 +157,38 @@ fn title(code: &str) -> Cow<'static, str> {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let (not_found, conflict, gone) = (StatusCode::NOT_FOUND, StatusCode::CONFLICT, StatusCode::GONE);
+        let code = refusal.code();
         match refusal {
-            Refusal::ProductNotFound => Self::new(not_found, "product_not_found", "There is no such product."),
+            Refusal::ProductNotFound => Self::new(not_found, code, "There is no such product."),
             Refusal::InsufficientStock { available_stock } => {
-                Self::new(conflict, "insufficient_stock", format!("{available_stock} units are available."))
+                Self::new(conflict, code, format!("{available_stock} units are available."))
                     .with("available_stock", available_stock.into())
             }
             Refusal::SaleNotOpen { starts_at, ends_at } => {
-                Self::new(conflict, "sale_not_open", "The sale has not begun yet, or has ended.")
+                Self::new(conflict, code, "The sale has not begun yet, or has ended.")
                     .with("sale_starts_at", json!(starts_at.map(|time| time.to_string())))
                     .with("sale_ends_at", json!(ends_at.map(|time| time.to_string())))
             }
-            Refusal::HoldNotFound => Self::new(not_found, "hold_not_found", "There is no such hold."),
-            Refusal::HoldConsumed => Self::new(conflict, "hold_consumed", "The hold has become an order."),
-            Refusal::HoldReleased => Self::new(conflict, "hold_released", "The hold was given back."),
+            Refusal::HoldNotFound => Self::new(not_found, code, "There is no such hold."),
+            Refusal::HoldConsumed => Self::new(conflict, code, "The hold has become an order."),
+            Refusal::HoldReleased => Self::new(conflict, code, "The hold was given back."),
             Refusal::PurchaseLimitReached { max_per_customer, units } => {
                 let detail = format!("A customer may have {max_per_customer} units, and this one has {units}.");
-                Self::new(conflict, "purchase_limit_reached", detail)
+                Self::new(conflict, code, detail)
                     .with("max_per_customer", max_per_customer.into())
                     .with("customer_units", units.into())
             }
-            Refusal::HoldExpired => Self::new(gone, "hold_expired", "The hold's time has run out."),
+            Refusal::HoldExpired => Self::new(gone, code, "The hold's time has run out."),
             Refusal::IdempotencyKeyReused => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
-                "idempotency_key_reused",
+                code,
                 "This Idempotency-Key was used before with another request.",
             ),
             Refusal::DeadLetterNotFound => {
-                Self::new(not_found, "dead_letter_not_found", "There is no such dead letter, or it is settled.")
+                Self::new(not_found, code, "There is no such dead letter, or it is settled.")
             }
-            Refusal::ProductExists => Self::new(conflict, "product_exists", "There is a product with this number."),
-            Refusal::StockLimitExceeded => {
-                Self::new(conflict, "stock_limit_exceeded", "A product can't have that many units.")
-            }
+            Refusal::ProductExists => Self::new(conflict, code, "There is a product with this number."),
+            Refusal::StockLimitExceeded => Self::new(conflict, code, "A product can't have that many units."),
             Refusal::SaleWindowInvalid => {
                 Self::invalid_request(vec![FieldError::new("sale_ends_at", "must be after sale_starts_at")])
             }
@@ -220,6 +223,9 @@ impl IntoResponse for Problem {
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let mut response = (self.status, [(CONTENT_TYPE, "application/problem+json")], body).into_response();
         response.headers_mut().extend(headers);
+        if self.status.is_server_error() {
+            response.extensions_mut().insert(Code(self.code));
+        }
         response
     }
 }

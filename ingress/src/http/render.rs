@@ -10,13 +10,14 @@ use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::prefer::Preference;
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use super::shown::Shown;
 use super::views::{HoldView, OrderView, ProductView, SettlementView};
 use crate::submit::{Queued, Submitted};
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
-const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+/// Whether a response is that of an earlier request with the same key.
+pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
 const APPLICATION_PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 
@@ -91,6 +92,9 @@ pub fn decided(Decision { replayed, outcome }: &Decision) -> Response {
         | Outcome::Refused(_)
         | Outcome::Failed
         | Outcome::DeadLetterSettled(_) => {}
+    }
+    if *outcome == Outcome::Failed {
+        response.extensions_mut().insert(Code("command_failed"));
     }
     if *replayed {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));

@@ -28,10 +28,13 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
+use tracing::Instrument;
 
 use super::client_address::Peer;
+use super::exchange::Exchange;
 use super::slow_heads::{Progress, TimedHeads};
 use super::slow_readers::TimedWrites;
+use crate::measures::MEASURES;
 
 /// The most that is read ahead of a connection, in bytes; a longer head is refused with 431.
 const READ_BYTES_MAX: usize = 64 * 1024;
@@ -75,8 +78,10 @@ pub async fn serve(socket: TcpListener, router: Router, limits: &LimitSettings, 
         };
         let is_crowded = places.available_permits() < connections_max / CROWDED_SHARE;
         let server = Arc::clone(&server);
+        MEASURES.connections.increment(1);
         connections.spawn(async move {
             server.connection(stream, peer, is_crowded).await;
+            MEASURES.connections.decrement(1);
             drop(place);
         });
     }
@@ -159,13 +164,15 @@ impl Server {
         progress: Progress,
     ) -> impl Future<Output = Result<Response, Infallible>> + use<> {
         progress.head_came();
+        let exchange = Exchange::begin(request.method(), request.uri().path(), request.headers());
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer.ip()));
-        let answering = self.router.clone().call(request);
+        let answering = self.router.clone().call(request).instrument(exchange.span());
         async move {
-            let answer = answering.await;
+            let mut answer = answering.await?;
             progress.answered();
-            answer
+            exchange.end(&mut answer);
+            Ok(answer)
         }
     }
 }

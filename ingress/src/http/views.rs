@@ -1,7 +1,7 @@
 //! Documents as clients see them. Their field names are fixed by the contract.
 
 use holdfast_common::domain::{Hold, HoldState, Order, OrderState};
-use holdfast_common::outcome::{ProductAsOf, Settlement, SettlementResult};
+use holdfast_common::outcome::{ProductAsOf, Settlement};
 use holdfast_common::rows::{cancel_reason, hold_status, order_status, refund_status};
 use holdfast_common::time::Timestamp;
 use serde::{Serialize, Serializer};
@@ -170,17 +170,8 @@ pub struct SettlementView {
 
 impl From<&Settlement> for SettlementView {
     fn from(settlement: &Settlement) -> Self {
-        let result = match settlement.result {
-            SettlementResult::Processed => "processed",
-            SettlementResult::Parked => "parked",
-            SettlementResult::Ignored => "ignored",
-            SettlementResult::Reallocated => "reallocated",
-            SettlementResult::RefundDue => "refund_due",
-            SettlementResult::Mismatch => "mismatch",
-            SettlementResult::Duplicate => "duplicate",
-        };
         Self {
-            result,
+            result: settlement.result.name(),
             order_id: settlement.order.map(|(id, _)| id.uuid()),
             order_status: settlement.order.map(|(_, status)| order_status(status)),
         }

@@ -12,6 +12,7 @@ use governor::{Quota, RateLimiter};
 
 use super::buckets::{Buckets, CLIENTS_MAX};
 use crate::http::problem::Problem;
+use crate::measures::MEASURES;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -84,6 +85,7 @@ impl<C: Clock + Clone> Limit<C> {
     }
 
     fn refusal(&self, wait: Duration) -> Problem {
+        MEASURES.rate_limited.count(self.name);
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         let seconds = seconds.max(1);
         let Left { policy, limit } = self.left(0, seconds);

@@ -19,6 +19,7 @@ use crate::http::prefer::Preference;
 use crate::http::problem::Problem;
 use crate::http::render;
 use crate::http::views::HoldView;
+use crate::measures::MEASURES;
 use crate::rate_limits::told;
 use crate::store;
 
@@ -79,6 +80,7 @@ pub(super) async fn create(
         && !preference.wait(Duration::MAX).is_zero()
         && let Some(shown) = app.stock.sold_out(product_id, quantity, &app.connections).await
     {
+        MEASURES.sold_out.increment(1);
         return Ok(told(render::sold_out(&shown, &preference), left));
     }
     let action = Action::CreateHold { product_id, quantity, customer_id };

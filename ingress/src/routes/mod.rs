@@ -4,6 +4,7 @@ mod admin;
 mod events;
 mod health;
 mod holds;
+mod metrics;
 mod orders;
 mod payments;
 mod products;
@@ -65,6 +66,7 @@ fn unlimited() -> Router<Arc<App>> {
         .route("/api/admin/payments", only("GET, HEAD", get(admin::lists::payments)))
         .route("/api/admin/refunds", only("GET, HEAD", get(admin::lists::refunds)))
         .route("/healthz", only("GET, HEAD", get(health::alive)))
+        .route("/metrics", only("GET, HEAD", get(metrics::show)))
         .route("/readyz", only("GET, HEAD", get(health::ready)))
 }
 

@@ -21,6 +21,11 @@ use crate::submit::{Queued, submit};
 pub(super) async fn answer(app: &App, headers: &HeaderMap, command: &Command) -> Result<Response, Problem> {
     let preference = Preference::of(headers);
     let longest = Duration::from_millis(app.settings.ingress.request_wait_ms);
+    tracing::debug!(
+        request_id = %command.request_id, action = command.action.name(),
+        product_id = command.action.named_product().map(|id| id.0),
+        hold_id = command.action.named_hold().map(tracing::field::display), "command submitted"
+    );
     let submitted = submit(app, command, preference.wait(longest)).await?;
     Ok(render::submitted(&submitted, &preference))
 }

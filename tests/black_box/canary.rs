@@ -1,0 +1,187 @@
+//! Nothing that a client or a payment provider writes, and no secret, ever reaches a log, a metric or a problem
+//! document: a string that looks like a secret is sent through every field of every endpoint, with everything logged.
+
+use holdfast_tests::{Answer, Sale, SaleBuilder, Webhook};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// In every field and every secret; with lengths and characters that pass for ids, keys and names.
+const CANARY: &str = "sk_live_c4n4ry51NG5";
+/// Everything of ours, and what is logged in production of others.
+const ALL_OF_OURS: &str = "info,async_nats=warn,sqlx=warn,holdfast=trace";
+
+fn canary(what: &str) -> String {
+    format!("{CANARY}_{what}")
+}
+
+/// A secret for Standard Webhooks that has the canary in it as it is written.
+fn webhook_secret() -> String {
+    // Of these characters all are base64's.
+    format!("whsec_{}", CANARY.replace('_', "/").repeat(4).get(..32).unwrap_or_default())
+}
+
+struct Strangers {
+    sale: Sale,
+    answers: Vec<Answer>,
+}
+
+impl Strangers {
+    async fn send(&mut self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<String>) -> Answer {
+        let answer = self.sale.client().send(method, path, headers, body.map(String::into_bytes)).await;
+        self.answers.push(answer.clone());
+        answer
+    }
+
+    async fn json(&mut self, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
+        let mut all = vec![("content-type", "application/json")];
+        all.extend_from_slice(headers);
+        self.send(Method::POST, path, &all, Some(body.to_string())).await
+    }
+
+    async fn webhook(&mut self, webhook: &Webhook, secret: &str) -> Answer {
+        let headers = webhook.headers(secret, 0);
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        self.json("/api/payments/webhook", &headers, &webhook.body).await
+    }
+}
+
+/// A document in which each text is the canary, and one in which each value is.
+fn bent(good: &Value) -> Vec<Value> {
+    // Not as a name: a refusal tells a client which of its fields it does not know.
+    let mut documents = vec![json!(CANARY), json!([CANARY]), json!({ "unknown": CANARY })];
+    for name in good.as_object().into_iter().flatten().map(|(name, _)| name) {
+        let mut document = good.clone();
+        document[name] = json!(canary(name));
+        documents.push(document.clone());
+        document[name] = json!({ "unknown": [CANARY] });
+        documents.push(document);
+    }
+    documents
+}
+
+async fn shoppers(all: &mut Strangers, product: i64) -> String {
+    let keyed = [("idempotency-key", &*canary("key")), ("prefer", &*canary("prefer")), ("x-forwarded-for", CANARY)];
+    let good = json!({"product_id": product, "quantity": 1, "customer_id": canary("customer")});
+    let made = all.json("/api/holds", &keyed, &good).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    all.json("/api/holds", &keyed, &json!({"product_id": product, "quantity": 2})).await;
+    for document in bent(&good) {
+        all.json("/api/holds", &[("idempotency-key", &canary("other"))], &document).await;
+    }
+    let sold_out = json!({"product_id": product, "quantity": 5000, "customer_id": canary("customer")});
+    all.json("/api/holds", &[], &sold_out).await;
+    let queued =
+        all.json("/api/holds", &[("prefer", "respond-async"), ("idempotency-key", &canary("async"))], &good).await;
+    assert_eq!(queued.status, 202);
+    let hold = made.body["hold_id"].as_str().unwrap().to_owned();
+    for document in bent(&json!({"hold_id": hold})) {
+        all.json("/api/orders", &[], &document).await;
+    }
+    let order = all.json("/api/orders", &keyed, &json!({"hold_id": hold})).await;
+    assert_eq!(order.status, 201, "{order:?}");
+    for path in ["holds", "orders", "requests", "products", CANARY] {
+        let path = format!("/api/{path}/{CANARY}?after={CANARY}&limit={CANARY}&seq={CANARY}");
+        all.send(Method::GET, &path, &[("if-none-match", CANARY), ("cookie", CANARY)], None).await;
+        all.send(Method::DELETE, &path, &keyed, None).await;
+    }
+    all.send(Method::GET, &format!("/api/products?after={CANARY}"), &[], None).await;
+    all.send(Method::POST, "/api/holds", &[("content-type", CANARY)], Some(CANARY.to_owned())).await;
+    all.send(Method::POST, "/api/holds", &[("content-type", "application/json")], Some(CANARY.to_owned())).await;
+    hold
+}
+
+async fn providers(all: &mut Strangers, order: &str) {
+    let signed = |id: &str, payment: &str, status: &str| Webhook::new(&canary(id), order, &canary(payment), status);
+    let mismatch = signed("mismatch", "payment-1", "succeeded").with("amount_minor", json!(1));
+    let mismatch = mismatch.with("currency", json!("USD")).with("note", json!(CANARY));
+    assert_eq!(all.webhook(&mismatch, &webhook_secret()).await.body["result"], "mismatch");
+    for webhook in [signed("pays", "payment-2", "succeeded"), signed("again", "payment-3", "succeeded")] {
+        let answer = all.webhook(&webhook, &webhook_secret()).await;
+        assert!(["processed", "refund_due"].contains(&answer.body["result"].as_str().unwrap()), "{answer:?}");
+        all.webhook(&webhook, &webhook_secret()).await;
+    }
+    let mut other = signed("pays", "payment-4", "failed");
+    all.webhook(&other, &webhook_secret()).await;
+    for document in bent(&other.body.clone()) {
+        other.body = document;
+        all.webhook(&other, &webhook_secret()).await;
+    }
+    for header in ["x-webhook-signature", "stripe-signature", "webhook-signature", "authorization"] {
+        let headers =
+            [(header, CANARY), ("x-idempotency-key", CANARY), ("webhook-id", CANARY), ("webhook-timestamp", CANARY)];
+        all.json("/api/payments/webhook", &headers, &json!({"payment_id": CANARY})).await;
+    }
+}
+
+async fn operators(all: &mut Strangers) -> i64 {
+    let token = format!("Bearer {}", canary("token"));
+    let admin = [("authorization", token.as_str())];
+    let good = json!({"name": canary("name"), "price_minor": 999, "currency": "USD", "total_stock": 100,
+        "max_per_customer": 90, "sale_starts_at": "2020-01-01T00:00:00Z", "sale_ends_at": "2099-01-01T00:00:00Z"});
+    let made = all.json("/api/admin/products", &admin, &good).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let product = made.body["id"].as_i64().unwrap();
+    for document in bent(&good) {
+        all.json("/api/admin/products", &admin, &document).await;
+        let change = Some(document.to_string());
+        let json = ("content-type", "application/json");
+        all.send(Method::PATCH, &format!("/api/admin/products/{product}"), &[admin[0], json], change).await;
+    }
+    for document in bent(&json!({"quantity": 1})) {
+        all.json(&format!("/api/admin/products/{product}/restock"), &admin, &document).await;
+    }
+    for list in ["payments", "refunds", "dead-letters"] {
+        for query in [format!("state={CANARY}&after={CANARY}&limit={CANARY}"), format!("{CANARY}={CANARY}")] {
+            all.send(Method::GET, &format!("/api/admin/{list}?{query}"), &admin, None).await;
+        }
+    }
+    let authorization = [("authorization", &*format!("Bearer {CANARY}x")), ("x-admin", CANARY)];
+    all.json(&format!("/api/admin/dead-letters/{CANARY}/retry"), &admin, &json!({})).await;
+    all.json("/api/admin/products", &authorization, &good).await;
+    product
+}
+
+/// A row that makes no sense, so that its command becomes a dead letter, with an error that is logged.
+async fn poison(all: &mut Strangers, product: i64) {
+    let broken = sqlx::query("UPDATE products SET currency = '???' WHERE product_id = $1");
+    broken.bind(product).execute(&all.sale.pool).await.unwrap();
+    let hold = json!({"product_id": product, "quantity": 1, "customer_id": canary("poison")});
+    let failed = all.json("/api/holds", &[("idempotency-key", &canary("poison"))], &hold).await;
+    assert_eq!(failed.problem(), "command_failed");
+}
+
+#[tokio::test]
+async fn what_clients_write_and_secrets_reach_no_log_no_metric_and_no_problem() {
+    let builder = SaleBuilder::default().setting("RUST_LOG", ALL_OF_OURS).setting("METRICS_PORT", "0");
+    let builder = builder.setting("METRICS_ADDRESS", "127.0.0.1").setting("ADMIN_TOKEN", &canary("token"));
+    let builder = builder.setting("WEBHOOK_SECRETS", &webhook_secret()).setting("REFUND_SECRET", &canary("refund"));
+    let refused = format!("http://127.0.0.1:1/{CANARY}?token={CANARY}");
+    let sale = builder.setting("REFUND_URL", &refused).start().await;
+    let mut all = Strangers { sale, answers: Vec::new() };
+    let product = operators(&mut all).await;
+    let order = shoppers(&mut all, product).await;
+    providers(&mut all, &order).await;
+    all.sale.workers[0].line("a refund request was not accepted").await;
+    poison(&mut all, product).await;
+
+    let Strangers { mut sale, answers } = all;
+    let worker = sale.workers[0].line("\"serving metrics\"").await;
+    let worker: Value = serde_json::from_str(&worker).unwrap();
+    let worker = holdfast_tests::Client::new(&format!("http://{}", worker["address"].as_str().unwrap()));
+    let mut places = vec![
+        ("the ingress's metrics", sale.client().get("/metrics").await.text),
+        ("the worker's metrics", worker.get("/metrics").await.text),
+        ("the ingress's log", sale.ingress_output()),
+        ("the worker's log", sale.workers[0].output()),
+    ];
+    assert!(places[2].1.contains("\"answered\"") && places[3].1.contains("\"command applied\""), "all is logged");
+    let problems = answers.into_iter().filter(|answer| answer.header("content-type") == "application/problem+json");
+    places.extend(problems.map(|answer| ("a problem document", answer.text)));
+    assert!(places.len() > 60, "only {} problems", places.len());
+    for (place, text) in places {
+        for secret in [CANARY, &webhook_secret()[6..]] {
+            let shown = text.find(secret).map(|at| &text[at.saturating_sub(300)..(at + 60).min(text.len())]);
+            assert_eq!(shown, None, "{place} shows {secret}");
+        }
+    }
+}

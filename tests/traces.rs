@@ -1,0 +1,68 @@
+//! Traces, as an OpenTelemetry collector gets them: a request, the batch that applied its command, and the transaction.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::routing::post;
+use holdfast_tests::{SaleBuilder, until};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message;
+use reqwest::StatusCode;
+use serde_json::json;
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const PARENT: &str = "00f067aa0ba902b7";
+const CUSTOMER: &str = "sk_live_c4n4ry";
+
+/// What was received, whole.
+type Received = Arc<Mutex<Vec<Bytes>>>;
+
+/// A collector that keeps what it gets.
+async fn collector() -> (String, Received) {
+    let received = Received::default();
+    let keep = Arc::clone(&received);
+    let traces = post(async move |body: Bytes| keep.lock().unwrap().push(body));
+    let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", socket.local_addr().unwrap());
+    tokio::spawn(async { axum::serve(socket, Router::new().route("/v1/traces", traces)).await });
+    (endpoint, received)
+}
+
+fn spans(received: &Received) -> Vec<Span> {
+    let bodies = received.lock().unwrap().clone();
+    let requests = bodies.into_iter().map(|body| ExportTraceServiceRequest::decode(body).unwrap());
+    let scopes = requests.flat_map(|request| request.resource_spans).flat_map(|resource| resource.scope_spans);
+    scopes.flat_map(|scope| scope.spans).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test]
+async fn a_hold_is_traced_from_its_request_through_the_log_to_its_transaction() {
+    let (endpoint, received) = collector().await;
+    let builder = SaleBuilder::default().setting("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint);
+    let sale = builder.setting("OTEL_BSP_SCHEDULE_DELAY", "100").start().await;
+    let product = sale.product(10).await;
+    let traceparent = format!("00-{TRACE}-{PARENT}-01");
+    let body = json!({"product_id": product, "quantity": 1, "customer_id": CUSTOMER});
+    let held = sale.client().post("/api/holds", &[("traceparent", &traceparent)], &body).await;
+    assert_eq!(held.status, StatusCode::CREATED, "{held:?}");
+    until("the spans of a request, its batch and its transaction", async || {
+        let spans = spans(&received);
+        let request = spans.iter().find(|span| span.name == "create_hold")?;
+        assert_eq!((hex(&request.trace_id).as_str(), hex(&request.parent_span_id).as_str()), (TRACE, PARENT));
+        let links_to_it = |span: &&Span| span.links.iter().any(|link| link.span_id == request.span_id);
+        let batch = spans.iter().filter(|span| span.name == "batch").find(links_to_it)?;
+        assert_eq!(hex(&batch.links[0].trace_id), TRACE);
+        spans.iter().find(|span| span.name == "transaction" && span.parent_span_id == batch.span_id).map(drop)
+    })
+    .await;
+    let shown = received.lock().unwrap().iter().any(|body| String::from_utf8_lossy(body).contains(CUSTOMER));
+    assert!(!shown, "a customer is in a trace");
+}
