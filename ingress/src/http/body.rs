@@ -80,16 +80,14 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
     if essence.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
-    let detail = "Send the body as application/json.";
-    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail))
+    Err(Problem::unsupported_media_type())
 }
 
 fn unread_body(error: axum::Error) -> Problem {
     let is_too_long =
         std::error::Error::source(&error).is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
     if is_too_long {
-        let detail = format!("A body may have up to {BODY_BYTES_MAX} bytes.");
-        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail);
+        return Problem::payload_too_large();
     }
     Problem::new(StatusCode::BAD_REQUEST, "malformed_json", "The body did not arrive whole.")
 }
@@ -100,8 +98,7 @@ impl Fields {
     /// # Errors
     /// 400 when it is not JSON, 422 when it is no object.
     pub fn parse(body: &[u8]) -> Result<Self, Problem> {
-        let malformed = |_| Problem::new(StatusCode::BAD_REQUEST, "malformed_json", "The body is not JSON.");
-        match serde_json::from_slice(body).map_err(malformed)? {
+        match serde_json::from_slice(body).map_err(|_| Problem::malformed_json())? {
             Value::Object(fields) => Ok(Self { fields, errors: Vec::new() }),
             _ => Err(Problem::invalid_request(vec![FieldError::new("body", "must be a JSON object")])),
         }

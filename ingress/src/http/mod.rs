@@ -1,9 +1,11 @@
 //! HTTP as the contract has it, apart from what any single endpoint does: reading a request's form, and writing
 //! responses and problems; and the server underneath.
 
+pub mod assets;
 pub mod body;
 pub mod client_address;
 pub mod idempotency;
+pub mod openapi;
 pub mod prefer;
 pub mod problem;
 pub mod render;

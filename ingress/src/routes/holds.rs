@@ -15,6 +15,7 @@ use crate::App;
 use crate::clock::new_request_id;
 use crate::http::body::{self, Fields, integer, is_text, text};
 use crate::http::idempotency;
+use crate::http::openapi;
 use crate::http::prefer::Preference;
 use crate::http::problem::Problem;
 use crate::http::render;
@@ -64,7 +65,14 @@ impl NewHold {
     }
 }
 
-/// `POST /api/holds`
+/// Sets units aside
+#[utoipa::path(post, path = "/api/holds", tag = "Holds", operation_id = "createHold",
+    params(openapi::IdempotencyKey, openapi::Prefer), request_body = openapi::NewHold,
+    responses(
+        (status = 201, description = "The hold", body = HoldView),
+        (status = 404, description = "product_not_found"),
+        (status = 409, description = "insufficient_stock, purchase_limit_reached, sale_not_open"),
+    ))]
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
@@ -89,7 +97,9 @@ pub(super) async fn create(
     Ok(told(response, left))
 }
 
-/// `GET /api/holds/{id}`
+/// A hold
+#[utoipa::path(get, path = "/api/holds/{id}", tag = "Holds", operation_id = "getHold", params(openapi::HoldNumber),
+    responses((status = 200, description = "The hold as it stands", body = HoldView), (status = 404, description = "hold_not_found")))]
 pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Problem> {
     let id = read_id(&id)?;
     let found = store::hold(&app.connections.pool, id).await?;
@@ -99,7 +109,17 @@ pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) ->
     Ok(render::json(StatusCode::OK, &HoldView::at(&hold, now)))
 }
 
-/// `DELETE /api/holds/{id}`
+/// Gives a hold back
+///
+/// Doing it again is 200, too.
+#[utoipa::path(delete, path = "/api/holds/{id}", tag = "Holds", operation_id = "releaseHold",
+    params(openapi::HoldNumber, openapi::IdempotencyKey, openapi::Prefer),
+    responses(
+        (status = 200, description = "The hold, released", body = HoldView),
+        (status = 404, description = "hold_not_found"),
+        (status = 409, description = "hold_consumed"),
+        (status = 410, description = "hold_expired"),
+    ))]
 pub(super) async fn release(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,

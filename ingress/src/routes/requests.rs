@@ -11,9 +11,10 @@ use holdfast_common::id::RequestId;
 
 use crate::App;
 use crate::http::body::FieldError;
+use crate::http::openapi;
 use crate::http::prefer::Preference;
 use crate::http::problem::Problem;
-use crate::http::render;
+use crate::http::render::{self, RequestView};
 use crate::store;
 use crate::submit::{Queued, submit};
 
@@ -30,7 +31,13 @@ pub(super) struct Place {
     seq: Option<String>,
 }
 
-/// `GET /api/requests/{id}`
+/// What became of a request
+#[utoipa::path(get, path = "/api/requests/{id}", tag = "Requests", operation_id = "getRequest", params(openapi::RequestNumber),
+    responses(
+        (status = 200, description = "The request in line, or the response it got", body = RequestView),
+        (status = 404, description = "request_not_found"),
+        (status = 503, description = "log_unavailable"),
+    ))]
 pub(super) async fn show(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
