@@ -128,7 +128,10 @@ mod tests {
     fn who_has_a_file_is_not_sent_it_again() {
         let asset = Asset::new("text/plain", Keep::Confirmed, "text");
         let (_, sent) = headers(&asset, "accept", "*/*");
-        assert_eq!((&sent[CACHE_CONTROL], &sent[CONTENT_TYPE]), (&"no-cache".parse().unwrap(), &"text/plain".parse().unwrap()));
+        assert_eq!(
+            (&sent[CACHE_CONTROL], &sent[CONTENT_TYPE]),
+            (&"no-cache".parse().unwrap(), &"text/plain".parse().unwrap())
+        );
         let request = HeaderMap::from_iter([(axum::http::header::IF_NONE_MATCH, sent[ETAG].clone())]);
         assert_eq!(asset.answer(&request).status(), StatusCode::NOT_MODIFIED);
     }

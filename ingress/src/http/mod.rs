@@ -6,6 +6,7 @@ pub mod body;
 pub mod client_address;
 pub mod idempotency;
 pub mod openapi;
+pub mod parameters;
 pub mod prefer;
 pub mod problem;
 pub mod render;

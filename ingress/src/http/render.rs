@@ -141,7 +141,8 @@ pub struct SettledLetter {
 
 /// A request in line.
 #[derive(Serialize, ToSchema)]
-#[schema(as = QueuedRequest)]
+#[schema(as = QueuedRequest, examples(json!({"request_id": "01a20638-dcb4-8cc1-a6af-f23d1f129771", "status": "queued",
+    "position": 412, "status_url": "/api/requests/01a20638-dcb4-8cc1-a6af-f23d1f129771?seq=90121"})))]
 pub struct QueuedView {
     request_id: uuid::Uuid,
     #[schema(pattern = "^queued$")]

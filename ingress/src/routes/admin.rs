@@ -5,7 +5,7 @@ pub(crate) mod lists;
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Path, State};
+use axum::extract::{FromRequestParts, State};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -22,6 +22,7 @@ use crate::App;
 use crate::clock::new_request_id;
 use crate::http::body::{Fields, integer, parsed, text, time};
 use crate::http::openapi;
+use crate::http::parameters::Path;
 use crate::http::problem::Problem;
 use crate::http::views::ProductView;
 use crate::store;
@@ -92,7 +93,7 @@ pub(super) async fn create_product(
 pub(super) async fn change_product(
     _admin: Admin,
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Path(id): Path,
     headers: HeaderMap,
     mut fields: Fields,
 ) -> Result<Response, Problem> {
@@ -123,7 +124,7 @@ pub(super) async fn change_product(
 pub(super) async fn restock(
     _admin: Admin,
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Path(id): Path,
     headers: HeaderMap,
     mut fields: Fields,
 ) -> Result<Response, Problem> {

@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use axum::extract::Path;
 use axum::http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
@@ -12,6 +11,7 @@ use rust_embed::Embed;
 
 use crate::http::assets::{Asset, Keep};
 use crate::http::openapi;
+use crate::http::parameters::Path;
 use crate::http::problem::Problem;
 
 /// Nothing but the page's own files. The viewer sets styles of its elements, so those may be inline; scripts may not.
@@ -39,7 +39,8 @@ struct Viewer {
 impl Viewer {
     /// A file's name says its version, in the page as in its address.
     fn load() -> Self {
-        let mut page = Files::get(PAGE).map(|page| String::from_utf8_lossy(&page.data).into_owned()).unwrap_or_default();
+        let mut page =
+            Files::get(PAGE).map(|page| String::from_utf8_lossy(&page.data).into_owned()).unwrap_or_default();
         let mut files = HashMap::new();
         for name in Files::iter().filter(|name| name != PAGE) {
             let Some(file) = Files::get(&name) else { continue };
@@ -85,7 +86,7 @@ pub(super) async fn page(headers: HeaderMap) -> Response {
 }
 
 /// `GET /docs/{file}`: what the page is made of.
-pub(super) async fn file(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
+pub(super) async fn file(Path(name): Path, headers: HeaderMap) -> Result<Response, Problem> {
     let file = VIEWER.files.get(&name).ok_or_else(|| Problem::not_found("not_found"))?;
     let mut response = file.answer(&headers);
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

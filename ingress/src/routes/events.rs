@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::{IntoResponse, Response};
@@ -17,6 +17,7 @@ use super::products::read_id;
 use crate::App;
 use crate::clock::new_request_id;
 use crate::http::openapi;
+use crate::http::parameters::Path;
 use crate::http::problem::Problem;
 use crate::overload::Room;
 
@@ -37,7 +38,7 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
     ))]
 pub(super) async fn subscribe(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Path(id): Path,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id = read_id(&id)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{FromRequest, Path, Request, State};
+use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use holdfast_common::command::{Action, CUSTOMER_CHARS_MAX, Command, QUANTITY_MAX};
@@ -16,6 +16,7 @@ use crate::clock::new_request_id;
 use crate::http::body::{self, Fields, integer, is_text, text};
 use crate::http::idempotency;
 use crate::http::openapi;
+use crate::http::parameters::Path;
 use crate::http::prefer::Preference;
 use crate::http::problem::Problem;
 use crate::http::render;
@@ -100,7 +101,7 @@ pub(super) async fn create(
 /// A hold
 #[utoipa::path(get, path = "/api/holds/{id}", tag = "Holds", operation_id = "getHold", params(openapi::HoldNumber),
     responses((status = 200, description = "The hold as it stands", body = HoldView), (status = 404, description = "hold_not_found")))]
-pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path) -> Result<Response, Problem> {
     let id = read_id(&id)?;
     let found = store::hold(&app.connections.pool, id).await?;
     let (hold, now) = found.ok_or_else(|| Problem::not_found("hold_not_found"))?;
@@ -122,7 +123,7 @@ pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) ->
     ))]
 pub(super) async fn release(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Path(id): Path,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let hold_id = read_id(&id)?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use holdfast_common::id::ProductId;
@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use crate::App;
 use crate::http::body::FieldError;
 use crate::http::openapi;
+use crate::http::parameters::{Path, Query};
 use crate::http::problem::Problem;
 use crate::http::render;
 use crate::http::views::ProductView;
@@ -73,15 +74,11 @@ pub(super) fn read_page(after: Option<&str>, limit: Option<&str>) -> Result<(i64
 #[utoipa::path(get, path = "/api/products/{id}", tag = "Products", operation_id = "getProduct",
     params(openapi::ProductNumber, openapi::IfNoneMatch),
     responses(
-        (status = 200, description = "The product", body = ProductView, headers(("ETag" = String, description = "The product's version"))),
-        (status = 304, description = "The client has this version", headers(("ETag" = String, description = "The product's version"))),
+        (status = 200, description = "The product", body = ProductView),
+        (status = 304, description = "The client has this version"),
         (status = 404, description = "product_not_found"),
     ))]
-pub(super) async fn show(
-    State(app): State<Arc<App>>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
+pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path, headers: HeaderMap) -> Result<Response, Problem> {
     let id = read_id(&id)?;
     match app.stock.product(id, &app.connections).await? {
         Some(product) => Ok(render::product(&product, &headers)),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use holdfast_common::command::Command;
@@ -12,6 +12,7 @@ use holdfast_common::id::RequestId;
 use crate::App;
 use crate::http::body::FieldError;
 use crate::http::openapi;
+use crate::http::parameters::{Path, Query};
 use crate::http::prefer::Preference;
 use crate::http::problem::Problem;
 use crate::http::render::{self, RequestView};
@@ -40,7 +41,7 @@ pub(super) struct Place {
     ))]
 pub(super) async fn show(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Path(id): Path,
     Query(place): Query<Place>,
 ) -> Result<Response, Problem> {
     let not_found = || Problem::not_found("request_not_found");

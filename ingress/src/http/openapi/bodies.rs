@@ -5,8 +5,10 @@ use std::borrow::Cow;
 use holdfast_common::command::{CUSTOMER_CHARS_MAX, NAME_CHARS_MAX, QUANTITY_MAX, STOCK_MAX};
 use holdfast_common::money::PRICE_MINOR_MAX;
 use serde_json::{Value, json};
-use utoipa::openapi::schema::{AdditionalProperties, AllOfBuilder, AnyOfBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
 use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{
+    AdditionalProperties, AllOfBuilder, AnyOfBuilder, ObjectBuilder, OneOfBuilder, Schema, Type,
+};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::schemas::{ID_PATTERN, currency, id, nullable, string, text, time, whole, words};
@@ -22,6 +24,16 @@ fn closed(object: ObjectBuilder) -> RefOr<Schema> {
     object.additional_properties(Some(AdditionalProperties::FreeForm(false))).into()
 }
 
+fn described(schema: impl Into<RefOr<Schema>>, says: &str) -> RefOr<Schema> {
+    let mut schema = schema.into();
+    match &mut schema {
+        RefOr::T(Schema::Object(object)) => object.description = Some(says.to_owned()),
+        RefOr::T(Schema::AllOf(all)) => all.description = Some(says.to_owned()),
+        _ => {}
+    }
+    schema
+}
+
 /// Names a body.
 macro_rules! body {
     ($name:ident, $says:literal, $schema:expr) => {
@@ -31,7 +43,7 @@ macro_rules! body {
 
         impl PartialSchema for $name {
             fn schema() -> RefOr<Schema> {
-                $schema
+                described($schema, $says)
             }
         }
 
@@ -99,7 +111,10 @@ fn price() -> ObjectBuilder {
 
 fn product_fields(object: ObjectBuilder) -> ObjectBuilder {
     object
-        .property("max_per_customer", nullable(whole(1, STOCK_MAX)).description(Some("Units that one customer may have")))
+        .property(
+            "max_per_customer",
+            nullable(whole(1, STOCK_MAX)).description(Some("Units that one customer may have")),
+        )
         .property("sale_starts_at", nullable(time()).description(Some("No hold before it")))
         .property("sale_ends_at", nullable(time()).description(Some("No hold from it on; after `sale_starts_at`")))
 }
@@ -117,9 +132,12 @@ body!(
     PaymentNotice,
     "A payment, as its provider tells of it. It names its order by one of three fields; fields that are not known are passed over.",
     AllOfBuilder::new()
-        .item(REFERENCES.into_iter().fold(AnyOfBuilder::new(), |any, name| any.item(ObjectBuilder::new().required(name))))
-        .item(REFERENCES.into_iter().fold(payment_fields(), |object, name| object.property(name, nullable(reference()))))
-        .into()
+        .item(
+            REFERENCES.into_iter().fold(AnyOfBuilder::new(), |any, name| any.item(ObjectBuilder::new().required(name)))
+        )
+        .item(
+            REFERENCES.into_iter().fold(payment_fields(), |object, name| object.property(name, nullable(reference())))
+        )
 );
 
 fn payment_fields() -> ObjectBuilder {

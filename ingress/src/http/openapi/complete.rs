@@ -117,12 +117,18 @@ fn refusals(operation: &mut Operation, kind: &Kind, known: &[Known], components:
     }
 }
 
-/// The reusable response for some problems, named by their codes and by the headers that outcomes have.
+/// The reusable response for some problems, named by their codes and by what else an outcome has there.
 fn component(problems: &[&Known], kind: &Kind, components: &mut Components) -> String {
     let has_outcome = problems.iter().any(|problem| problem.is_outcome);
     let outcome_headers = if has_outcome { kind.outcome_headers() } else { Vec::new() };
     let codes: Vec<_> = problems.iter().map(|problem| problem.code).collect();
-    let name = [codes.as_slice(), outcome_headers.as_slice()].concat().join(".");
+    let kept: &[&str] = match (kind.is_command && has_outcome, kind.is_keyed && has_outcome) {
+        (true, true) => &["keyed"],
+        (true, false) => &["command"],
+        (false, true) => &["webhook"],
+        (false, false) => &[],
+    };
+    let name = [codes.as_slice(), kept].concat().join(".");
     components.responses.entry(name.clone()).or_insert_with(|| {
         let mut response = problems::response(problems);
         let of_status: &[&str] = match problems.first().map(|problem| problem.status) {
@@ -143,11 +149,15 @@ fn successes(operation: &mut Operation, kind: &Kind) {
         let queued = RefOr::Ref(Ref::from_response_name("queued"));
         operation.responses.responses.entry("202".to_owned()).or_insert(queued);
     }
+    let is_versioned = operation.responses.responses.contains_key("304");
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
         add(response, kind.outcome_headers().iter().filter(|_| status != "304"));
         if status == "201" {
             add(response, &["Location"]);
+        }
+        if is_versioned {
+            add(response, &["ETag"]);
         }
         if kind.is_limited {
             add(response, &["RateLimit", "RateLimit-Policy"]);
@@ -169,10 +179,22 @@ fn headers() -> impl Iterator<Item = (&'static str, Header)> {
         ("Location", string(), "Where it is"),
         ("Retry-After", seconds(), "When to come again, in seconds"),
         ("ETag", string().examples(["\"7\""]), "The version that this is"),
-        ("Idempotent-Replayed", string().enum_values(Some(["true"])), "There when this is the outcome of an earlier request with the same key"),
+        (
+            "Idempotent-Replayed",
+            string().enum_values(Some(["true"])),
+            "There when this is the outcome of an earlier request with the same key",
+        ),
         ("Preference-Applied", string().examples(["respond-async"]), "RFC 7240: the preferences that were followed"),
-        ("RateLimit", string().examples(["\"ip\";r=199;t=1"]), "draft-ietf-httpapi-ratelimit-headers: what is left, while there is a limit"),
-        ("RateLimit-Policy", string().examples(["\"ip\";q=200;w=2"]), "draft-ietf-httpapi-ratelimit-headers: the limit, while there is one"),
+        (
+            "RateLimit",
+            string().examples(["\"ip\";r=199;t=1"]),
+            "draft-ietf-httpapi-ratelimit-headers: what is left, while there is a limit",
+        ),
+        (
+            "RateLimit-Policy",
+            string().examples(["\"ip\";q=200;w=2"]),
+            "draft-ietf-httpapi-ratelimit-headers: the limit, while there is one",
+        ),
         ("Allow", string().examples(["GET, HEAD"]), "The methods that there are"),
         ("WWW-Authenticate", string().enum_values(Some(["Bearer"])), "The scheme to authenticate by"),
     ]

@@ -1,9 +1,9 @@
 //! What requests say beside their body.
 
 use utoipa::IntoParams;
+use utoipa::openapi::Required;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::ObjectBuilder;
-use utoipa::openapi::Required;
 
 use super::schemas::{ID_PATTERN, id, string, text, whole, words};
 
@@ -63,16 +63,34 @@ parameters!(
 parameters!(
     IfNoneMatch,
     "`If-None-Match`",
-    parameter("If-None-Match", ParameterIn::Header, string().examples(["\"7\""]), "304 when the `ETag` is one of these.")
+    parameter(
+        "If-None-Match",
+        ParameterIn::Header,
+        string().examples(["\"7\""]),
+        "304 when the `ETag` is one of these."
+    )
+);
+parameters!(
+    ProductNumber,
+    "A product's number",
+    parameter("id", ParameterIn::Path, whole(1, i64::MAX), "The product's number")
 );
 parameters!(
     LastEventId,
     "`Last-Event-ID`",
-    parameter("Last-Event-ID", ParameterIn::Header, string().examples(["7"]), "The version that was seen last. What is none is passed over.")
+    parameter(
+        "Last-Event-ID",
+        ParameterIn::Header,
+        string().examples(["7"]),
+        "The version that was seen last. What is none is passed over."
+    )
 );
-parameters!(ProductNumber, "A product's number", parameter("id", ParameterIn::Path, whole(1, i64::MAX), "The product's number"));
 parameters!(HoldNumber, "A hold's id", parameter("id", ParameterIn::Path, id(), "The hold's id"));
-parameters!(DeadLetterNumber, "A dead letter's number", parameter("id", ParameterIn::Path, whole(1, i64::MAX), "The dead letter's number"));
+parameters!(
+    DeadLetterNumber,
+    "A dead letter's number",
+    parameter("id", ParameterIn::Path, whole(1, i64::MAX), "The dead letter's number")
+);
 parameters!(
     OrderNumber,
     "An order's id or reference",
@@ -87,7 +105,12 @@ parameters!(
     RequestNumber,
     "A request's id and place",
     parameter("id", ParameterIn::Path, id(), "The request's id"),
-    parameter("seq", ParameterIn::Query, whole(0, i64::MAX), "Its place in the log, as the `Location` of its 202 has it")
+    parameter(
+        "seq",
+        ParameterIn::Query,
+        whole(0, i64::MAX),
+        "Its place in the log, as the `Location` of its 202 has it"
+    )
 );
 parameters!(
     Page,
@@ -98,14 +121,24 @@ parameters!(
 parameters!(
     PaymentsPage,
     "Which page of payments",
-    parameter("state", ParameterIn::Query, words(holdfast_common::rows::PAYMENT_STATES.iter().copied()), "Without it, those that wait for something"),
+    parameter(
+        "state",
+        ParameterIn::Query,
+        words(holdfast_common::rows::PAYMENT_STATES.iter().copied()),
+        "Without it, those that wait for something"
+    ),
     payments_after(),
     page_limit()
 );
 parameters!(
     RefundsPage,
     "Which page of refunds",
-    parameter("state", ParameterIn::Query, words(crate::routes::admin::lists::REFUND_WORDS), "Without it, those that are due or asked for"),
+    parameter(
+        "state",
+        ParameterIn::Query,
+        words(crate::routes::admin::lists::REFUND_WORDS),
+        "Without it, those that are due or asked for"
+    ),
     payments_after(),
     page_limit()
 );
@@ -116,14 +149,25 @@ fn page_limit() -> Parameter {
 }
 
 fn payments_after() -> Parameter {
-    let cursor = string().pattern(Some("^[0-9]+\\.[0-9a-f-]{36}\\..+$"));
+    let cursor = "^[0-9]{1,15}\\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\\.[^\\u0000-\\u001F\\u007F-\\u009F]+$";
+    let cursor = string().pattern(Some(cursor));
     parameter("after", ParameterIn::Query, cursor, "The `next` of the page before")
 }
 
 parameters!(
     SignatureHeaders,
     "What a webhook is signed and named with",
-    parameter(super::WEBHOOK_KEY, ParameterIn::Header, text(255), "Tells duplicates; with `X-Webhook-Signature` it is needed, with `Stripe-Signature` the body's `id` can stand in"),
+    parameter(
+        super::WEBHOOK_KEY,
+        ParameterIn::Header,
+        text(255),
+        "Tells duplicates; with `X-Webhook-Signature` it is needed, with `Stripe-Signature` the body's `id` can stand in"
+    ),
     parameter("webhook-id", ParameterIn::Header, text(255), "Standard Webhooks: tells duplicates"),
-    parameter("webhook-timestamp", ParameterIn::Header, string().pattern(Some("^[0-9]+$")), "Standard Webhooks: Unix seconds, at most 5 minutes off")
+    parameter(
+        "webhook-timestamp",
+        ParameterIn::Header,
+        string().pattern(Some("^[0-9]+$")),
+        "Standard Webhooks: Unix seconds, at most 5 minutes off"
+    )
 );

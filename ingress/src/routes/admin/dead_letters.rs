@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use chrono::SecondsFormat;
@@ -14,6 +14,7 @@ use super::Admin;
 use crate::App;
 use crate::clock::new_request_id;
 use crate::http::openapi;
+use crate::http::parameters::{Path, Query};
 use crate::http::problem::Problem;
 use crate::http::render::{self, SettledLetter};
 use crate::routes::products::read_page;
@@ -90,7 +91,7 @@ pub(in crate::routes) async fn list(
 pub(in crate::routes) async fn retry(
     _admin: Admin,
     state: State<Arc<App>>,
-    id: Path<String>,
+    id: Path,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     settle(state, id, headers, true).await
@@ -103,7 +104,7 @@ pub(in crate::routes) async fn retry(
 pub(in crate::routes) async fn drop_letter(
     _admin: Admin,
     state: State<Arc<App>>,
-    id: Path<String>,
+    id: Path,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     settle(state, id, headers, false).await
@@ -111,7 +112,7 @@ pub(in crate::routes) async fn drop_letter(
 
 async fn settle(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Path(id): Path,
     headers: HeaderMap,
     is_retry: bool,
 ) -> Result<Response, Problem> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -14,6 +14,7 @@ use super::Admin;
 use crate::App;
 use crate::http::body::FieldError;
 use crate::http::openapi;
+use crate::http::parameters::Query;
 use crate::http::problem::Problem;
 use crate::http::render;
 use crate::http::views::ORDER_REFERENCE_PREFIX;
