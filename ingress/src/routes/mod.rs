@@ -36,11 +36,15 @@ pub fn router(app: Arc<App>) -> Router {
     } else {
         limited_by_address()
     };
+    joined(limited).with_state(app)
+}
+
+fn joined(limited: OpenApiRouter<Arc<App>>) -> Router<Arc<App>> {
+    let file = get(docs::file).fallback(async || Problem::method_not_allowed("GET, HEAD"));
     Router::from(limited.merge(unlimited()))
-        .route("/docs/{file}", get(docs::file).fallback(async || Problem::method_not_allowed("GET, HEAD")))
+        .route("/docs/{file}", file)
         .fallback(async || Problem::not_found("not_found"))
         .layer(CatchPanicLayer::custom(panicked))
-        .with_state(app)
 }
 
 /// The description of every path.
@@ -95,3 +99,6 @@ fn panicked(_: Box<dyn Any + Send>) -> Response {
     tracing::error!("a request's handler panicked");
     Problem::internal().into_response()
 }
+
+#[cfg(test)]
+mod tests;

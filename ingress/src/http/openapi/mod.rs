@@ -132,5 +132,17 @@ pub fn finished(mut api: OpenApi) -> OpenApi {
     api
 }
 
+/// The status that goes with a code, if there is such a code.
 #[cfg(test)]
-mod tests;
+pub(crate) fn status_of(code: &str) -> Option<u16> {
+    problems::known().iter().find(|problem| problem.code == code).map(|problem| problem.status)
+}
+
+/// Every path with every method that it is described for.
+#[cfg(test)]
+pub(crate) fn calls(api: &OpenApi) -> std::collections::BTreeSet<String> {
+    let of = |(path, item): (&String, &PathItem)| {
+        complete::operations(item).map(|(method, _)| format!("{method} {path}")).collect::<Vec<_>>()
+    };
+    api.paths.paths.iter().flat_map(of).collect()
+}
