@@ -89,7 +89,10 @@ pub(super) async fn create_product(
 /// Changes a product, but for its stock
 #[utoipa::path(patch, path = "/api/admin/products/{id}", tag = "Administration", operation_id = "changeProduct",
     params(openapi::ProductNumber, openapi::Prefer), request_body = openapi::ProductChange,
-    responses((status = 200, description = "The product", body = ProductView), (status = 404, description = "product_not_found")))]
+    responses(
+        (status = 200, description = "The product", body = ProductView),
+        (status = 404, description = "product_not_found"),
+    ))]
 pub(super) async fn change_product(
     _admin: Admin,
     State(app): State<Arc<App>>,

@@ -61,8 +61,12 @@ impl Viewer {
 }
 
 /// This description
-#[utoipa::path(get, path = "/openapi.json", tag = "Service", operation_id = "getDescription", params(openapi::IfNoneMatch),
-    responses((status = 200, description = "An OpenAPI document", body = Object, content_type = "application/json"), (status = 304, description = "The client has it")))]
+#[utoipa::path(get, path = "/openapi.json", tag = "Service", operation_id = "getDescription",
+    params(openapi::IfNoneMatch),
+    responses(
+        (status = 200, description = "An OpenAPI document", body = Object, content_type = "application/json"),
+        (status = 304, description = "The client has it"),
+    ))]
 pub(super) async fn description(headers: HeaderMap) -> Result<Response, Problem> {
     match &*DESCRIPTION {
         Ok(description) => Ok(description.answer(&headers)),
@@ -74,8 +78,12 @@ pub(super) async fn description(headers: HeaderMap) -> Result<Response, Problem>
 }
 
 /// This description to read
-#[utoipa::path(get, path = "/docs", tag = "Service", operation_id = "getDocs", params(openapi::IfNoneMatch),
-    responses((status = 200, description = "A page", body = String, content_type = "text/html"), (status = 304, description = "The client has it")))]
+#[utoipa::path(get, path = "/docs", tag = "Service", operation_id = "getDocs",
+    params(openapi::IfNoneMatch),
+    responses(
+        (status = 200, description = "A page", body = String, content_type = "text/html"),
+        (status = 304, description = "The client has it"),
+    ))]
 pub(super) async fn page(headers: HeaderMap) -> Response {
     let mut response = VIEWER.page.answer(&headers);
     let headers = response.headers_mut();

@@ -100,7 +100,10 @@ pub(super) async fn create(
 
 /// A hold
 #[utoipa::path(get, path = "/api/holds/{id}", tag = "Holds", operation_id = "getHold", params(openapi::HoldNumber),
-    responses((status = 200, description = "The hold as it stands", body = HoldView), (status = 404, description = "hold_not_found")))]
+    responses(
+        (status = 200, description = "The hold as it stands", body = HoldView),
+        (status = 404, description = "hold_not_found"),
+    ))]
 pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path) -> Result<Response, Problem> {
     let id = read_id(&id)?;
     let found = store::hold(&app.connections.pool, id).await?;

@@ -87,7 +87,10 @@ async fn expired(app: &App, headers: &HeaderMap, command: &Command) -> Result<Re
 
 /// An order
 #[utoipa::path(get, path = "/api/orders/{id}", tag = "Orders", operation_id = "getOrder", params(openapi::OrderNumber),
-    responses((status = 200, description = "The order", body = OrderView), (status = 404, description = "order_not_found")))]
+    responses(
+        (status = 200, description = "The order", body = OrderView),
+        (status = 404, description = "order_not_found"),
+    ))]
 pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path) -> Result<Response, Problem> {
     let not_found = || Problem::not_found("order_not_found");
     let id = id.strip_prefix(ORDER_REFERENCE_PREFIX).unwrap_or(&id).parse().map_err(|_| not_found())?;

@@ -130,7 +130,7 @@ body!(
 
 body!(
     PaymentNotice,
-    "A payment, as its provider tells of it. It names its order by one of three fields; fields that are not known are passed over.",
+    "A payment, as its provider tells of it. One of three fields names its order; others may be there.",
     AllOfBuilder::new()
         .item(
             REFERENCES.into_iter().fold(AnyOfBuilder::new(), |any, name| any.item(ObjectBuilder::new().required(name)))

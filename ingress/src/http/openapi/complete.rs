@@ -176,7 +176,7 @@ pub(super) fn add<'a>(response: &mut Response, names: impl IntoIterator<Item = &
 fn headers() -> impl Iterator<Item = (&'static str, Header)> {
     let seconds = || whole(1, i64::MAX);
     [
-        ("Location", string(), "Where it is"),
+        ("Location", string().examples(["/api/holds/01a20634-0c9b-8cc1-96dc-8d450eaf51d9"]), "Where it is"),
         ("Retry-After", seconds(), "When to come again, in seconds"),
         ("ETag", string().examples(["\"7\""]), "The version that this is"),
         (

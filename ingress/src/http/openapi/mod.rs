@@ -19,8 +19,8 @@ use utoipa::{PartialSchema, ToSchema};
 
 pub use self::bodies::{NewHold, NewOrder, NewProduct, PaymentNotice, ProductChange, Restock};
 pub use self::parameters::{
-    DeadLetterNumber, HoldNumber, IdempotencyKey, IfNoneMatch, LastEventId, OrderNumber, Page, PaymentsPage, Prefer, ProductNumber,
-    RefundsPage, RequestNumber, SignatureHeaders,
+    DeadLetterNumber, HoldNumber, IdempotencyKey, IfNoneMatch, LastEventId, OrderNumber, Page, PaymentsPage, Prefer,
+    ProductNumber, RefundsPage, RequestNumber, SignatureHeaders,
 };
 pub use self::problems::ProblemDocument;
 pub use self::schemas::{
@@ -79,7 +79,8 @@ pub fn begun() -> OpenApi {
 
 fn components() -> Components {
     let mut components = Components::new();
-    let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("`ADMIN_TOKEN`")).build();
+    let token =
+        HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("The token of the administration")).build();
     components.security_schemes.insert(ADMIN_TOKEN.to_owned(), SecurityScheme::Http(token).into());
     for (name, header, says) in SIGNATURES {
         let key = ApiKey::Header(ApiKeyValue::with_description(header, says));

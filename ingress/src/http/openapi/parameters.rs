@@ -1,11 +1,14 @@
 //! What requests say beside their body.
 
+use holdfast_common::rows::PAYMENT_STATES;
 use utoipa::IntoParams;
 use utoipa::openapi::Required;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::ObjectBuilder;
 
 use super::schemas::{ID_PATTERN, id, string, text, whole, words};
+use crate::routes::admin::lists::REFUND_WORDS;
+use crate::routes::products::{PAGE, PAGE_MAX};
 
 type Place = Option<ParameterIn>;
 
@@ -57,7 +60,8 @@ parameters!(
         super::PREFER,
         ParameterIn::Header,
         string().examples(["respond-async"]),
-        "RFC 7240: `wait=N` waits at most N seconds for the outcome, `respond-async` not at all. What is not understood is passed over."
+        "RFC 7240: `wait=N` waits at most N seconds for the outcome, `respond-async` not at all. \
+         What is not understood is passed over."
     )
 );
 parameters!(
@@ -124,7 +128,7 @@ parameters!(
     parameter(
         "state",
         ParameterIn::Query,
-        words(holdfast_common::rows::PAYMENT_STATES.iter().copied()),
+        words(PAYMENT_STATES.iter().copied()),
         "Without it, those that wait for something"
     ),
     payments_after(),
@@ -133,18 +137,13 @@ parameters!(
 parameters!(
     RefundsPage,
     "Which page of refunds",
-    parameter(
-        "state",
-        ParameterIn::Query,
-        words(crate::routes::admin::lists::REFUND_WORDS),
-        "Without it, those that are due or asked for"
-    ),
+    parameter("state", ParameterIn::Query, words(REFUND_WORDS), "Without it, those that are due or asked for"),
     payments_after(),
     page_limit()
 );
 
 fn page_limit() -> Parameter {
-    let limit = whole(1, crate::routes::products::PAGE_MAX).default(Some(crate::routes::products::PAGE.into()));
+    let limit = whole(1, PAGE_MAX).default(Some(PAGE.into()));
     parameter("limit", ParameterIn::Query, limit, "The most that a page has")
 }
 

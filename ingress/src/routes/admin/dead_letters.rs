@@ -87,7 +87,10 @@ pub(in crate::routes) async fn list(
 /// Has a dead letter tried again, under its own id
 #[utoipa::path(post, path = "/api/admin/dead-letters/{id}/retry", tag = "Administration", operation_id = "retryDeadLetter",
     params(openapi::DeadLetterNumber, openapi::Prefer),
-    responses((status = 200, description = "It was applied", body = SettledLetter), (status = 404, description = "dead_letter_not_found")))]
+    responses(
+        (status = 200, description = "It was applied", body = SettledLetter),
+        (status = 404, description = "dead_letter_not_found"),
+    ))]
 pub(in crate::routes) async fn retry(
     _admin: Admin,
     state: State<Arc<App>>,
@@ -100,7 +103,10 @@ pub(in crate::routes) async fn retry(
 /// Gives a dead letter up
 #[utoipa::path(post, path = "/api/admin/dead-letters/{id}/drop", tag = "Administration", operation_id = "dropDeadLetter",
     params(openapi::DeadLetterNumber, openapi::Prefer),
-    responses((status = 200, description = "It was dropped", body = SettledLetter), (status = 404, description = "dead_letter_not_found")))]
+    responses(
+        (status = 200, description = "It was dropped", body = SettledLetter),
+        (status = 404, description = "dead_letter_not_found"),
+    ))]
 pub(in crate::routes) async fn drop_letter(
     _admin: Admin,
     state: State<Arc<App>>,
