@@ -1,7 +1,5 @@
 //! What requests carry: the fields that the handlers take, with the bounds they check.
 
-use std::borrow::Cow;
-
 use holdfast_common::command::{CUSTOMER_CHARS_MAX, NAME_CHARS_MAX, QUANTITY_MAX, STOCK_MAX};
 use holdfast_common::money::PRICE_MINOR_MAX;
 use serde_json::{Value, json};
@@ -9,9 +7,8 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{
     AdditionalProperties, AllOfBuilder, AnyOfBuilder, ObjectBuilder, OneOfBuilder, Schema, Type,
 };
-use utoipa::{PartialSchema, ToSchema};
 
-use super::schemas::{ID_PATTERN, currency, id, nullable, string, text, time, whole, words};
+use super::schemas::{ID_PATTERN, currency, id, named, nullable, string, text, time, whole, words};
 use crate::routes::payments::{PAYMENT_ID_CHARS_MAX, REFERENCES};
 
 fn object(required: &[&str], example: Value) -> ObjectBuilder {
@@ -24,38 +21,7 @@ fn closed(object: ObjectBuilder) -> RefOr<Schema> {
     object.additional_properties(Some(AdditionalProperties::FreeForm(false))).into()
 }
 
-fn described(schema: impl Into<RefOr<Schema>>, says: &str) -> RefOr<Schema> {
-    let mut schema = schema.into();
-    match &mut schema {
-        RefOr::T(Schema::Object(object)) => object.description = Some(says.to_owned()),
-        RefOr::T(Schema::AllOf(all)) => all.description = Some(says.to_owned()),
-        _ => {}
-    }
-    schema
-}
-
-/// Names a body.
-macro_rules! body {
-    ($name:ident, $says:literal, $schema:expr) => {
-        #[doc = $says]
-        #[derive(Debug)]
-        pub struct $name;
-
-        impl PartialSchema for $name {
-            fn schema() -> RefOr<Schema> {
-                described($schema, $says)
-            }
-        }
-
-        impl ToSchema for $name {
-            fn name() -> Cow<'static, str> {
-                stringify!($name).into()
-            }
-        }
-    };
-}
-
-body!(
+named!(
     NewHold,
     "What a hold is asked for with.",
     closed(
@@ -70,7 +36,7 @@ body!(
     )
 );
 
-body!(
+named!(
     NewOrder,
     "What an order is made of.",
     closed(
@@ -79,7 +45,7 @@ body!(
     )
 );
 
-body!(
+named!(
     NewProduct,
     "A product to put on sale.",
     closed(
@@ -94,7 +60,7 @@ body!(
     )
 );
 
-body!(
+named!(
     ProductChange,
     "What is to be other than it is; `null` takes a limit away.",
     closed(
@@ -119,7 +85,7 @@ fn product_fields(object: ObjectBuilder) -> ObjectBuilder {
         .property("sale_ends_at", nullable(time()).description(Some("No hold from it on; after `sale_starts_at`")))
 }
 
-body!(
+named!(
     Restock,
     "Units to add, or with a negative number to take back.",
     closed(object(&["quantity"], json!({"quantity": 50})).property(
@@ -128,7 +94,7 @@ body!(
     ))
 );
 
-body!(
+named!(
     PaymentNotice,
     "A payment, as its provider tells of it. One of three fields names its order; others may be there.",
     AllOfBuilder::new()

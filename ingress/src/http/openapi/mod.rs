@@ -1,7 +1,7 @@
 //! The description of the API (OpenAPI 3.1), made from the routes themselves.
 //!
 //! A handler's annotation says what is its own: path, fields, success, refusals by code. What many have in common (bodies'
-//! limits, the administration's token, keys, preferences, rates) is added in [`complete`]; bounds and words come from the
+//! limits, the administration's token, keys, preferences, rates) is added in `complete.rs`; bounds and words come from the
 //! code that keeps them. Nothing here answers anybody but for the finished document.
 
 mod bodies;

@@ -1,14 +1,11 @@
 //! What values look like: bounds are the constants that requests are checked against, words are those that documents use.
 
-use std::borrow::Cow;
-
 use holdfast_common::domain::{CancelReason, HoldState, OrderStatus, RefundReason, RefundStatus};
 use holdfast_common::money::Currency;
 use holdfast_common::rows::{PAYMENT_STATES, cancel_reason, hold_status, order_status, refund_reason, refund_status};
 use holdfast_common::time::Timestamp;
-use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{KnownFormat, RefOr, SchemaFormat};
-use utoipa::{PartialSchema, ToSchema};
 
 /// An id or request id, as they are written.
 pub(super) const ID_PATTERN: &str =
@@ -69,27 +66,38 @@ pub(super) fn currency() -> ObjectBuilder {
     string().enum_values(Some(known)).examples(["USD"])
 }
 
+/// A schema with a description of its own.
+pub(super) fn described(schema: impl Into<RefOr<Schema>>, says: &str) -> RefOr<Schema> {
+    let mut schema = schema.into();
+    match &mut schema {
+        RefOr::T(Schema::Object(object)) => object.description = Some(says.to_owned()),
+        RefOr::T(Schema::AllOf(all)) => all.description = Some(says.to_owned()),
+        _ => {}
+    }
+    schema
+}
+
 /// Names a schema, so that it is described once.
 macro_rules! named {
-    ($name:ident, $schema:expr, $says:literal) => {
+    ($name:ident, $says:literal, $schema:expr) => {
         #[doc = $says]
         #[derive(Debug)]
         pub struct $name;
 
-        impl PartialSchema for $name {
-            fn schema() -> RefOr<Schema> {
-                let schema: Object = $schema.description(Some($says)).build();
-                schema.into()
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                $crate::http::openapi::schemas::described($schema, $says)
             }
         }
 
-        impl ToSchema for $name {
-            fn name() -> Cow<'static, str> {
+        impl utoipa::ToSchema for $name {
+            fn name() -> std::borrow::Cow<'static, str> {
                 stringify!($name).into()
             }
         }
     };
 }
+pub(super) use named;
 
 const NEVER: Timestamp = Timestamp(0);
 
@@ -112,19 +120,19 @@ fn results() -> [&'static str; 7] {
     ["processed", "parked", "ignored", "reallocated", "refund_due", "mismatch", "duplicate"]
 }
 
-named!(CurrencyCode, currency(), "An ISO 4217 code.");
-named!(HoldStatus, words(hold_states()), "Active until it becomes an order, is given back, or its time runs out.");
+named!(CurrencyCode, "An ISO 4217 code.", currency());
+named!(HoldStatus, "Active until it becomes an order, is given back, or its time runs out.", words(hold_states()));
 named!(
     StatusOfOrder,
-    words([OrderStatus::PendingPayment, OrderStatus::Paid, OrderStatus::Cancelled].map(order_status)),
-    "A cancelled order becomes paid only by a late payment that still gets stock; paid is final."
+    "A cancelled order becomes paid only by a late payment that still gets stock; paid is final.",
+    words([OrderStatus::PendingPayment, OrderStatus::Paid, OrderStatus::Cancelled].map(order_status))
 );
 named!(
     CancelledFor,
-    words([CancelReason::PaymentFailed, CancelReason::PaymentTimeout].map(cancel_reason)),
-    "Why an order was cancelled."
+    "Why an order was cancelled.",
+    words([CancelReason::PaymentFailed, CancelReason::PaymentTimeout].map(cancel_reason))
 );
-named!(RefundProgress, words(refund_states()), "How far money that goes back has come.");
-named!(RefundCause, words(refund_reasons()), "Why money goes back.");
-named!(StateOfPayment, words(PAYMENT_STATES.iter().copied()), "What became of a payment.");
-named!(PaymentResult, words(results()), "What a payment did; `parked` waits for its order.");
+named!(RefundProgress, "How far money that goes back has come.", words(refund_states()));
+named!(RefundCause, "Why money goes back.", words(refund_reasons()));
+named!(StateOfPayment, "What became of a payment.", words(PAYMENT_STATES.iter().copied()));
+named!(PaymentResult, "What a payment did; `parked` waits for its order.", words(results()));
