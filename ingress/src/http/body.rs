@@ -22,6 +22,9 @@ use crate::App;
 /// The largest body, in bytes.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
+/// Up to here an `f64` is every whole number (2^53).
+const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+
 /// One field that is wrong.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct FieldError {
@@ -80,16 +83,14 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
     if essence.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
-    let detail = "Send the body as application/json.";
-    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail))
+    Err(Problem::unsupported_media_type())
 }
 
 fn unread_body(error: axum::Error) -> Problem {
     let is_too_long =
         std::error::Error::source(&error).is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
     if is_too_long {
-        let detail = format!("A body may have up to {BODY_BYTES_MAX} bytes.");
-        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail);
+        return Problem::payload_too_large();
     }
     Problem::new(StatusCode::BAD_REQUEST, "malformed_json", "The body did not arrive whole.")
 }
@@ -100,8 +101,7 @@ impl Fields {
     /// # Errors
     /// 400 when it is not JSON, 422 when it is no object.
     pub fn parse(body: &[u8]) -> Result<Self, Problem> {
-        let malformed = |_| Problem::new(StatusCode::BAD_REQUEST, "malformed_json", "The body is not JSON.");
-        match serde_json::from_slice(body).map_err(malformed)? {
+        match serde_json::from_slice(body).map_err(|_| Problem::malformed_json())? {
             Value::Object(fields) => Ok(Self { fields, errors: Vec::new() }),
             _ => Err(Problem::invalid_request(vec![FieldError::new("body", "must be a JSON object")])),
         }
@@ -168,10 +168,12 @@ impl Fields {
     }
 }
 
-/// Reads a whole number within bounds.
+/// Reads a whole number within bounds. JSON has one kind of number: 2.0 is as whole as 2.
 pub fn integer(least: i64, most: i64) -> impl FnOnce(&Value) -> Result<i64, String> {
     move |value| {
-        let number = value.as_i64().filter(|number| (least..=most).contains(number));
+        let is_exact = |number: &f64| number.fract() == 0.0 && number.abs() <= EXACT_MAX;
+        let whole = || value.as_f64().filter(is_exact).map(|number| number as i64);
+        let number = value.as_i64().or_else(whole).filter(|number| (least..=most).contains(number));
         number.ok_or_else(|| format!("must be a whole number from {least} to {most}"))
     }
 }
@@ -231,6 +233,7 @@ mod tests {
             errors_of(r#"{"quantity": 0, "customer_id": "", "colour": 1}"#),
             ["quantity", "customer_id", "colour"]
         );
+        assert_eq!(errors_of(r#"{"quantity": 2.0}"#), [""; 0]);
         assert_eq!(errors_of(r#"{}"#), ["quantity"]);
         assert_eq!(errors_of(r#"{"quantity": null}"#), ["quantity"]);
         for wrong in ["10001", "-1", "1.5", "1e30", "99999999999999999999", "\"1\"", "true", "[1]", "{}"] {

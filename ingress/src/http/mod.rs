@@ -1,10 +1,13 @@
 //! HTTP as the contract has it, apart from what any single endpoint does: reading a request's form, and writing
 //! responses and problems; and the server underneath.
 
+pub mod assets;
 pub mod body;
 pub mod client_address;
 pub mod exchange;
 pub mod idempotency;
+pub mod openapi;
+pub mod parameters;
 pub mod prefer;
 pub mod problem;
 pub mod render;

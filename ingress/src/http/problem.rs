@@ -12,7 +12,7 @@ use holdfast_common::outcome::Refusal;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::body::FieldError;
+use super::body::{BODY_BYTES_MAX, FieldError};
 use crate::publisher::NotPublished;
 
 /// When to come back after a 503, in seconds.
@@ -70,6 +70,12 @@ impl Problem {
         self
     }
 
+    /// The code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
     /// The status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
@@ -93,9 +99,33 @@ impl Problem {
 
     /// 405, with the methods that there are.
     #[must_use]
-    pub fn method_not_allowed(allowed: &'static str) -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("This path answers {allowed}."))
-            .with_header(ALLOW, HeaderValue::from_static(allowed))
+    pub fn method_not_allowed(allowed: &str) -> Self {
+        let problem =
+            Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", format!("This path answers {allowed}."));
+        match HeaderValue::from_str(allowed) {
+            Ok(allowed) => problem.with_header(ALLOW, allowed),
+            Err(_) => problem,
+        }
+    }
+
+    /// 400: a body that is not JSON.
+    #[must_use]
+    pub fn malformed_json() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "malformed_json", "The body is not JSON.")
+    }
+
+    /// 415: a body of another type than JSON.
+    #[must_use]
+    pub fn unsupported_media_type() -> Self {
+        let detail = "Send the body as application/json.";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+    }
+
+    /// 413: a body that is too long.
+    #[must_use]
+    pub fn payload_too_large() -> Self {
+        let detail = format!("A body may have up to {BODY_BYTES_MAX} bytes.");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail)
     }
 
     /// 401 for the administration.
@@ -137,6 +167,12 @@ impl Problem {
     pub fn request_timeout() -> Self {
         Self::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "The body did not arrive in time.")
             .with_header(CONNECTION, HeaderValue::from_static("close"))
+    }
+
+    /// 503: Postgres is away.
+    #[must_use]
+    pub fn store_unavailable() -> Self {
+        Self::unavailable("store_unavailable", "This can't be looked up just now.")
     }
 
     /// 503: a part that is needed is away.
@@ -212,7 +248,7 @@ impl From<NotPublished> for Problem {
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
         tracing::warn!(%error, "Postgres failed");
-        Self::unavailable("store_unavailable", "This can't be looked up just now.")
+        Self::store_unavailable()
     }
 }
 

@@ -6,8 +6,8 @@ use axum::response::{IntoResponse, Response};
 use holdfast_common::domain::Decision;
 use holdfast_common::outcome::{Outcome, SettlementResult};
 use serde::Serialize;
-use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
+use utoipa::ToSchema;
 
 use super::prefer::Preference;
 use super::problem::{Code, Problem};
@@ -64,7 +64,7 @@ fn document(outcome: &Outcome) -> serde_json::Result<(StatusCode, Box<RawValue>)
         Outcome::Failed => problem_document(&Problem::command_failed())?,
         Outcome::DeadLetterSettled(settled) => {
             let status = if settled.is_applied { "retried" } else { "dropped" };
-            (StatusCode::OK, to_raw_value(&json!({"id": settled.id, "status": status}))?)
+            (StatusCode::OK, to_raw_value(&SettledLetter { id: settled.id, status })?)
         }
     })
 }
@@ -126,7 +126,7 @@ pub fn sold_out(shown: &Shown, preference: &Preference) -> Response {
 }
 
 /// RFC 9110, section 13.1.2: any of the listed tags, compared weakly, or `*`.
-fn has_version(request: &HeaderMap, etag: &HeaderValue) -> bool {
+pub(super) fn has_version(request: &HeaderMap, etag: &HeaderValue) -> bool {
     let listed = request.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     listed
         .flat_map(|list| list.split(','))
@@ -134,11 +134,26 @@ fn has_version(request: &HeaderMap, etag: &HeaderValue) -> bool {
         .any(|tag| tag == "*" || tag.trim_start_matches("W/") == *etag)
 }
 
-#[derive(Serialize)]
-struct QueuedView {
+/// A dead letter that is settled.
+#[derive(Serialize, ToSchema)]
+#[allow(missing_docs)]
+pub struct SettledLetter {
+    pub id: i64,
+    #[schema(pattern = "^(retried|dropped)$")]
+    pub status: &'static str,
+}
+
+/// A request in line.
+#[derive(Serialize, ToSchema)]
+#[schema(as = QueuedRequest, examples(json!({"request_id": "01a20638-dcb4-8cc1-a6af-f23d1f129771", "status": "queued",
+    "position": 412, "status_url": "/api/requests/01a20638-dcb4-8cc1-a6af-f23d1f129771?seq=90121"})))]
+pub struct QueuedView {
     request_id: uuid::Uuid,
+    #[schema(pattern = "^queued$")]
     status: &'static str,
+    /// How many of the log's entries are ahead of it
     position: u64,
+    /// Where to ask what became of it
     status_url: String,
 }
 
@@ -159,19 +174,36 @@ fn accepted(queued: &Queued) -> Response {
 
 /// The status of a request that is still queued.
 pub fn queued_status(queued: &Queued) -> Response {
-    json(StatusCode::OK, &QueuedView::from(queued))
+    json(StatusCode::OK, &RequestView::Queued(queued.into()))
 }
 
-#[derive(Serialize)]
-struct DoneView {
+/// What became of a request.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = RequestStatus)]
+#[allow(missing_docs)]
+pub enum RequestView {
+    Queued(QueuedView),
+    Done(DoneView),
+}
+
+/// A request that is done.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DoneRequest)]
+pub struct DoneView {
     request_id: uuid::Uuid,
+    #[schema(pattern = "^done$")]
     status: &'static str,
     response: ResponseView,
 }
 
-#[derive(Serialize)]
+/// The response that it would have had at once.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResponseOfRequest)]
 struct ResponseView {
     status: u16,
+    /// A document or a problem document
+    #[schema(value_type = Object)]
     body: Box<RawValue>,
 }
 
@@ -180,7 +212,7 @@ pub fn done_status(request_id: uuid::Uuid, decision: &Decision) -> Response {
     match document(&decision.outcome) {
         Ok((status, body)) => {
             let response = ResponseView { status: status.as_u16(), body };
-            json(StatusCode::OK, &DoneView { request_id, status: "done", response })
+            json(StatusCode::OK, &RequestView::Done(DoneView { request_id, status: "done", response }))
         }
         Err(error) => unwritten(&error),
     }

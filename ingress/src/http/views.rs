@@ -5,6 +5,9 @@ use holdfast_common::outcome::{ProductAsOf, Settlement};
 use holdfast_common::rows::{cancel_reason, hold_status, order_status, refund_status};
 use holdfast_common::time::Timestamp;
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
+
+use super::openapi::{CancelledFor, CurrencyCode, HoldStatus, PaymentResult, RefundProgress, StatusOfOrder};
 
 fn rfc3339<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(time)
@@ -18,26 +21,41 @@ fn optional_rfc3339<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> R
 }
 
 /// A product.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Product, examples(json!({"id": 1, "name": "Flash Sale Product", "price": 99.99, "price_minor": 9999, "currency": "USD",
+    "total_stock": 100, "available_stock": 98, "held_stock": 2, "sold_stock": 0, "holds_count": 1, "max_per_customer": null,
+    "sale_starts_at": null, "sale_ends_at": null, "version": 2, "as_of": "2026-11-23T02:20:04.124185Z"})))]
 #[allow(missing_docs)]
 pub struct ProductView<'a> {
     pub id: i64,
     pub name: &'a str,
+    /// The price as a decimal number, to show
     pub price: f64,
+    /// The price of a unit, in minor units
     pub price_minor: i64,
+    #[schema(value_type = CurrencyCode)]
     pub currency: &'static str,
+    /// `available_stock`, `held_stock` and `sold_stock` together
     pub total_stock: i64,
     pub available_stock: i64,
+    /// Promised but unpaid: active holds and unpaid orders
     pub held_stock: i64,
+    /// Paid
     pub sold_stock: i64,
+    /// Active holds
     pub holds_count: i64,
+    #[schema(required)]
     pub max_per_customer: Option<u32>,
     #[serde(serialize_with = "optional_rfc3339")]
+    #[schema(value_type = Option<DateTime<Utc>>, required)]
     pub sale_starts_at: Option<Timestamp>,
     #[serde(serialize_with = "optional_rfc3339")]
+    #[schema(value_type = Option<DateTime<Utc>>, required)]
     pub sale_ends_at: Option<Timestamp>,
+    /// Rises with every change
     pub version: i64,
     #[serde(serialize_with = "rfc3339")]
+    #[schema(value_type = DateTime<Utc>)]
     pub as_of: Timestamp,
 }
 
@@ -64,19 +82,28 @@ impl<'a> From<&'a ProductAsOf> for ProductView<'a> {
 }
 
 /// A hold.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Hold, examples(json!({"hold_id": "01a20634-0c9b-8cc1-96dc-8d450eaf51d9", "product_id": 1, "quantity": 2,
+    "customer_id": null, "status": "active", "expires_at": "2026-11-23T02:22:04.124185Z", "reserved_for_seconds": 120,
+    "created_at": "2026-11-23T02:20:04.124185Z", "sequence": 1})))]
 #[allow(missing_docs)]
 pub struct HoldView<'a> {
     pub hold_id: uuid::Uuid,
     pub product_id: i64,
     pub quantity: u32,
+    #[schema(required)]
     pub customer_id: Option<&'a str>,
+    #[schema(value_type = HoldStatus)]
     pub status: &'static str,
     #[serde(serialize_with = "rfc3339")]
+    #[schema(value_type = DateTime<Utc>)]
     pub expires_at: Timestamp,
+    /// How long it lasts in all, not what is left
     pub reserved_for_seconds: i64,
     #[serde(serialize_with = "rfc3339")]
+    #[schema(value_type = DateTime<Utc>)]
     pub created_at: Timestamp,
+    /// Rises strictly for each product in the order in which holds took effect
     pub sequence: i64,
 }
 
@@ -107,24 +134,40 @@ impl<'a> HoldView<'a> {
 }
 
 /// An order.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Order, examples(json!({"order_id": "01a20634-0c9b-8cc1-96dc-8d450eaf51d9",
+    "order_reference": "order_01a20634-0c9b-8cc1-96dc-8d450eaf51d9", "hold_id": "01a20634-0c9b-8cc1-96dc-8d450eaf51d9",
+    "product_id": 1, "quantity": 2, "amount": 199.98, "amount_minor": 19998, "currency": "USD", "status": "pending_payment",
+    "cancel_reason": null, "payment_id": null, "payment_due_at": "2026-11-23T02:30:20.301125Z", "refund_status": "none",
+    "created_at": "2026-11-23T02:20:20.301125Z"})))]
 #[allow(missing_docs)]
 pub struct OrderView<'a> {
     pub order_id: uuid::Uuid,
+    /// `order_` and its id
     pub order_reference: String,
+    /// The hold that it consumed; both have one id
     pub hold_id: uuid::Uuid,
     pub product_id: i64,
     pub quantity: u32,
+    /// What it costs as a decimal number, to show
     pub amount: f64,
+    /// What it costs, in minor units
     pub amount_minor: i64,
+    #[schema(value_type = CurrencyCode)]
     pub currency: &'static str,
+    #[schema(value_type = StatusOfOrder)]
     pub status: &'static str,
+    #[schema(value_type = Option<CancelledFor>, required)]
     pub cancel_reason: Option<&'static str>,
+    #[schema(required)]
     pub payment_id: Option<&'a str>,
     #[serde(serialize_with = "rfc3339")]
+    #[schema(value_type = DateTime<Utc>)]
     pub payment_due_at: Timestamp,
+    #[schema(value_type = RefundProgress)]
     pub refund_status: &'static str,
     #[serde(serialize_with = "rfc3339")]
+    #[schema(value_type = DateTime<Utc>)]
     pub created_at: Timestamp,
 }
 
@@ -158,13 +201,17 @@ impl<'a> From<&'a Order> for OrderView<'a> {
 }
 
 /// What a payment did.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Settlement, examples(json!({"result": "processed", "order_id": "01a20634-0c9b-8cc1-96dc-8d450eaf51d9",
+    "order_status": "paid"})))]
 #[allow(missing_docs)]
 pub struct SettlementView {
+    #[schema(value_type = PaymentResult)]
     pub result: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order_id: Option<uuid::Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<StatusOfOrder>)]
     pub order_status: Option<&'static str>,
 }
 

@@ -1,11 +1,11 @@
 //! `/api/admin`: what only the holder of the admin token may do. Without a token configured there is nothing here.
 
 pub(super) mod dead_letters;
-pub(super) mod lists;
+pub(crate) mod lists;
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Path, State};
+use axum::extract::{FromRequestParts, State};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -21,7 +21,10 @@ use super::requests::answer;
 use crate::App;
 use crate::clock::new_request_id;
 use crate::http::body::{Fields, integer, parsed, text, time};
+use crate::http::openapi;
+use crate::http::parameters::Path;
 use crate::http::problem::Problem;
+use crate::http::views::ProductView;
 use crate::store;
 
 /// Proof that a request has the admin token. Asked for before the body is read.
@@ -45,7 +48,10 @@ impl FromRequestParts<Arc<App>> for Admin {
 
 const CUSTOMER_LIMIT_MAX: i64 = STOCK_MAX;
 
-/// `POST /api/admin/products`
+/// Puts a product on sale
+#[utoipa::path(post, path = "/api/admin/products", tag = "Administration", operation_id = "createProduct",
+    params(openapi::Prefer), request_body = openapi::NewProduct,
+    responses((status = 201, description = "The product", body = ProductView), (status = 409, description = "product_exists")))]
 pub(super) async fn create_product(
     _admin: Admin,
     State(app): State<Arc<App>>,
@@ -80,11 +86,17 @@ pub(super) async fn create_product(
     answer(&app, &headers, &command).await
 }
 
-/// `PATCH /api/admin/products/{id}`
+/// Changes a product, but for its stock
+#[utoipa::path(patch, path = "/api/admin/products/{id}", tag = "Administration", operation_id = "changeProduct",
+    params(openapi::ProductNumber, openapi::Prefer), request_body = openapi::ProductChange,
+    responses(
+        (status = 200, description = "The product", body = ProductView),
+        (status = 404, description = "product_not_found"),
+    ))]
 pub(super) async fn change_product(
     _admin: Admin,
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Path(id): Path,
     headers: HeaderMap,
     mut fields: Fields,
 ) -> Result<Response, Problem> {
@@ -104,11 +116,18 @@ pub(super) async fn change_product(
     answer(&app, &headers, &Command { request_id: new_request_id(product_id.slot()), key: None, action }).await
 }
 
-/// `POST /api/admin/products/{id}/restock`
+/// Adds units, or takes back unsold ones
+#[utoipa::path(post, path = "/api/admin/products/{id}/restock", tag = "Administration", operation_id = "restockProduct",
+    params(openapi::ProductNumber, openapi::IdempotencyKey, openapi::Prefer), request_body = openapi::Restock,
+    responses(
+        (status = 200, description = "The product", body = ProductView),
+        (status = 404, description = "product_not_found"),
+        (status = 409, description = "insufficient_stock, stock_limit_exceeded"),
+    ))]
 pub(super) async fn restock(
     _admin: Admin,
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Path(id): Path,
     headers: HeaderMap,
     mut fields: Fields,
 ) -> Result<Response, Problem> {

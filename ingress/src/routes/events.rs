@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::{IntoResponse, Response};
@@ -16,6 +16,8 @@ use futures_util::{StreamExt, stream};
 use super::products::read_id;
 use crate::App;
 use crate::clock::new_request_id;
+use crate::http::openapi;
+use crate::http::parameters::Path;
 use crate::http::problem::Problem;
 use crate::overload::Room;
 
@@ -23,10 +25,20 @@ const LAST_EVENT_ID: &str = "last-event-id";
 /// Asks nginx, and who does as it does, to pass on each event as it comes.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// `GET /api/products/{id}/events`
+/// One product's stock, as it changes
+///
+/// Server-sent events named `stock`: the product at once, then its newest version after each change, at most ten times a
+/// second; `id` is the version. Who comes again with `Last-Event-ID` is shown what is newer.
+#[utoipa::path(get, path = "/api/products/{id}/events", tag = "Products", operation_id = "watchProduct",
+    params(openapi::ProductNumber, openapi::LastEventId),
+    responses(
+        (status = 200, description = "Events without end", body = String, content_type = "text/event-stream"),
+        (status = 404, description = "product_not_found"),
+        (status = 503, description = "overloaded"),
+    ))]
 pub(super) async fn subscribe(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Path(id): Path,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id = read_id(&id)?;

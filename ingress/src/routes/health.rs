@@ -6,7 +6,9 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use crate::App;
 use crate::http::problem::Problem;
@@ -15,12 +17,23 @@ use crate::http::render;
 /// How long a part may take to answer before it counts as down.
 const PART_WAIT: Duration = Duration::from_secs(1);
 
-/// `GET /healthz`
-pub(super) async fn alive() -> Response {
-    render::json(StatusCode::OK, &json!({"status": "ok"}))
+/// That all is well.
+#[derive(Serialize, ToSchema)]
+struct Health {
+    /// `ok` or `ready`
+    status: &'static str,
 }
 
-/// `GET /readyz`
+/// Whether the process answers
+#[utoipa::path(get, path = "/healthz", tag = "Service", operation_id = "getHealth",
+    responses((status = 200, description = "It does", body = Health)))]
+pub(super) async fn alive() -> Response {
+    render::json(StatusCode::OK, &Health { status: "ok" })
+}
+
+/// Whether Postgres and the log answer
+#[utoipa::path(get, path = "/readyz", tag = "Service", operation_id = "getReadiness",
+    responses((status = 200, description = "They do", body = Health), (status = 503, description = "not_ready")))]
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let select = sqlx::query("SELECT 1").execute(&app.connections.pool);
     let log = app.connections.jetstream.get_stream(app.settings.nats.subjects.log_stream());
@@ -28,7 +41,7 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Response, Probl
     let parts = [("postgres", matches!(postgres, Ok(Ok(_)))), ("nats", matches!(log, Ok(Ok(_))))];
     let down: Vec<_> = parts.iter().filter(|(_, is_up)| !is_up).map(|(name, _)| *name).collect();
     if down.is_empty() {
-        return Ok(render::json(StatusCode::OK, &json!({"status": "ready"})));
+        return Ok(render::json(StatusCode::OK, &Health { status: "ready" }));
     }
     Err(Problem::unavailable("not_ready", "A part that is needed is down.").with("down", json!(down)))
 }

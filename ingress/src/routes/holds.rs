@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{FromRequest, Path, Request, State};
+use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use holdfast_common::command::{Action, CUSTOMER_CHARS_MAX, Command, QUANTITY_MAX};
@@ -15,6 +15,8 @@ use crate::App;
 use crate::clock::new_request_id;
 use crate::http::body::{self, Fields, integer, is_text, text};
 use crate::http::idempotency;
+use crate::http::openapi;
+use crate::http::parameters::Path;
 use crate::http::prefer::Preference;
 use crate::http::problem::Problem;
 use crate::http::render;
@@ -65,7 +67,14 @@ impl NewHold {
     }
 }
 
-/// `POST /api/holds`
+/// Sets units aside
+#[utoipa::path(post, path = "/api/holds", tag = "Holds", operation_id = "createHold",
+    params(openapi::IdempotencyKey, openapi::Prefer), request_body = openapi::NewHold,
+    responses(
+        (status = 201, description = "The hold", body = HoldView),
+        (status = 404, description = "product_not_found"),
+        (status = 409, description = "insufficient_stock, purchase_limit_reached, sale_not_open"),
+    ))]
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
@@ -91,8 +100,13 @@ pub(super) async fn create(
     Ok(told(response, left))
 }
 
-/// `GET /api/holds/{id}`
-pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Problem> {
+/// A hold
+#[utoipa::path(get, path = "/api/holds/{id}", tag = "Holds", operation_id = "getHold", params(openapi::HoldNumber),
+    responses(
+        (status = 200, description = "The hold as it stands", body = HoldView),
+        (status = 404, description = "hold_not_found"),
+    ))]
+pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path) -> Result<Response, Problem> {
     let id = read_id(&id)?;
     let found = store::hold(&app.connections.pool, id).await?;
     let (hold, now) = found.ok_or_else(|| Problem::not_found("hold_not_found"))?;
@@ -101,10 +115,20 @@ pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) ->
     Ok(render::json(StatusCode::OK, &HoldView::at(&hold, now)))
 }
 
-/// `DELETE /api/holds/{id}`
+/// Gives a hold back
+///
+/// Doing it again is 200, too.
+#[utoipa::path(delete, path = "/api/holds/{id}", tag = "Holds", operation_id = "releaseHold",
+    params(openapi::HoldNumber, openapi::IdempotencyKey, openapi::Prefer),
+    responses(
+        (status = 200, description = "The hold, released", body = HoldView),
+        (status = 404, description = "hold_not_found"),
+        (status = 409, description = "hold_consumed"),
+        (status = 410, description = "hold_expired"),
+    ))]
 pub(super) async fn release(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Path(id): Path,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let hold_id = read_id(&id)?;
@@ -160,8 +184,11 @@ mod tests {
             let told = |read: Result<NewHold, Problem>| read.map_err(|problem| serde_json::to_value(problem).unwrap());
             let read = told(NewHold::parse(body.to_string().as_bytes()));
             assert_eq!(read, told(by_field(&body)), "{body}");
-            in_form += usize::from(serde_json::from_value::<NewHold>(body.clone()).is_ok_and(|hold| hold.is_in_form()));
-            assert_eq!(serde_json::from_value::<NewHold>(body).is_ok_and(|hold| hold.is_in_form()), read.is_ok());
+            let is_in_form = serde_json::from_value::<NewHold>(body.clone()).is_ok_and(|hold| hold.is_in_form());
+            // 1.0 and 1e3 are whole numbers, too, and are read field by field.
+            let is_fraction = [json!(1.0), json!(1e3)].contains(value);
+            assert!(is_in_form == read.is_ok() || is_fraction, "{body}");
+            in_form += usize::from(is_in_form);
         }
         assert!(in_form > 5);
     }

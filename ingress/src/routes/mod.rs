@@ -1,13 +1,14 @@
 //! The endpoints of the contract, one module a resource.
 
-mod admin;
+pub(crate) mod admin;
+mod docs;
 mod events;
 mod health;
 mod holds;
 mod metrics;
 mod orders;
-mod payments;
-mod products;
+pub(crate) mod payments;
+pub(crate) mod products;
 mod requests;
 
 use std::any::Any;
@@ -16,14 +17,18 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+use utoipa_axum::routes;
 
 use crate::App;
+use crate::http::openapi;
 use crate::http::problem::Problem;
 use crate::rate_limits;
 
-type Routes = MethodRouter<Arc<App>>;
+type Routes = UtoipaMethodRouter<Arc<App>>;
 
 /// Every path, with a problem document for other paths and other methods.
 pub fn router(app: Arc<App>) -> Router {
@@ -32,50 +37,70 @@ pub fn router(app: Arc<App>) -> Router {
     } else {
         limited_by_address()
     };
-    limited
-        .merge(unlimited())
+    joined(limited).with_state(app)
+}
+
+fn joined(limited: OpenApiRouter<Arc<App>>) -> Router<Arc<App>> {
+    let file = get(docs::file).fallback(async || Problem::method_not_allowed("GET, HEAD"));
+    Router::from(limited.merge(unlimited()))
+        .route("/docs/{file}", file)
         .fallback(async || Problem::not_found("not_found"))
         .layer(CatchPanicLayer::custom(panicked))
-        .with_state(app)
+}
+
+/// The description of every path.
+fn description() -> OpenApi {
+    let mut limited = limited_by_address();
+    openapi::limit(limited.get_openapi_mut());
+    let all = OpenApiRouter::with_openapi(openapi::begun()).merge(limited).merge(unlimited());
+    openapi::finished(all.into_openapi())
 }
 
 /// What shoppers call.
-fn limited_by_address() -> Router<Arc<App>> {
-    Router::new()
-        .route("/api/holds", only("POST", post(holds::create)))
-        .route("/api/holds/{id}", only("GET, HEAD, DELETE", get(holds::show).delete(holds::release)))
-        .route("/api/orders", only("POST", post(orders::create)))
-        .route("/api/orders/{id}", only("GET, HEAD", get(orders::show)))
-        .route("/api/products", only("GET, HEAD", get(products::list)))
-        .route("/api/products/{id}", only("GET, HEAD", get(products::show)))
-        .route("/api/products/{id}/events", only("GET, HEAD", get(events::subscribe)))
-        .route("/api/requests/{id}", only("GET, HEAD", get(requests::show)))
+fn limited_by_address() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::default()
+        .routes(only(routes!(products::list)))
+        .routes(only(routes!(products::show)))
+        .routes(only(routes!(events::subscribe)))
+        .routes(only(routes!(holds::create)))
+        .routes(only(routes!(holds::show, holds::release)))
+        .routes(only(routes!(orders::create)))
+        .routes(only(routes!(orders::show)))
+        .routes(only(routes!(requests::show)))
 }
 
 /// What payment providers, operators and load balancers call: few addresses, and none of them may be turned away.
-fn unlimited() -> Router<Arc<App>> {
-    Router::new()
-        .route("/api/payments/webhook", only("POST", post(payments::webhook)))
-        .route("/api/admin/products", only("POST", post(admin::create_product)))
-        .route("/api/admin/products/{id}", only("PATCH", axum::routing::patch(admin::change_product)))
-        .route("/api/admin/products/{id}/restock", only("POST", post(admin::restock)))
-        .route("/api/admin/dead-letters", only("GET, HEAD", get(admin::dead_letters::list)))
-        .route("/api/admin/dead-letters/{id}/retry", only("POST", post(admin::dead_letters::retry)))
-        .route("/api/admin/dead-letters/{id}/drop", only("POST", post(admin::dead_letters::drop_letter)))
-        .route("/api/admin/overview", only("GET, HEAD", get(admin::lists::overview)))
-        .route("/api/admin/payments", only("GET, HEAD", get(admin::lists::payments)))
-        .route("/api/admin/refunds", only("GET, HEAD", get(admin::lists::refunds)))
-        .route("/healthz", only("GET, HEAD", get(health::alive)))
-        .route("/metrics", only("GET, HEAD", get(metrics::show)))
-        .route("/readyz", only("GET, HEAD", get(health::ready)))
+fn unlimited() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::default()
+        .routes(only(routes!(payments::webhook)))
+        .routes(only(routes!(admin::create_product)))
+        .routes(only(routes!(admin::change_product)))
+        .routes(only(routes!(admin::restock)))
+        .routes(only(routes!(admin::lists::overview)))
+        .routes(only(routes!(admin::lists::payments)))
+        .routes(only(routes!(admin::lists::refunds)))
+        .routes(only(routes!(admin::dead_letters::list)))
+        .routes(only(routes!(admin::dead_letters::retry)))
+        .routes(only(routes!(admin::dead_letters::drop_letter)))
+        .routes(only(routes!(health::alive)))
+        .routes(only(routes!(health::ready)))
+        .routes(only(routes!(metrics::show)))
+        .routes(only(routes!(docs::description)))
+        .routes(only(routes!(docs::page)))
 }
 
 /// Answers other methods with what there is.
-fn only(allowed: &'static str, routes: Routes) -> Routes {
-    routes.fallback(async move || Problem::method_not_allowed(allowed))
+fn only((schemas, paths, methods): Routes) -> Routes {
+    let allowed: Vec<_> = paths.paths.values().map(openapi::methods).collect();
+    let allowed: Arc<str> = allowed.join(", ").into();
+    let refused = move || std::future::ready(Problem::method_not_allowed(&allowed));
+    (schemas, paths, methods.fallback(refused))
 }
 
 fn panicked(_: Box<dyn Any + Send>) -> Response {
     tracing::error!("a request's handler panicked");
     Problem::internal().into_response()
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use holdfast_common::command::{Action, Command};
@@ -15,6 +15,8 @@ use crate::App;
 use crate::clock::{self, new_request_id};
 use crate::http::body::{Fields, parsed};
 use crate::http::idempotency;
+use crate::http::openapi;
+use crate::http::parameters::Path;
 use crate::http::prefer::Preference;
 use crate::http::problem::Problem;
 use crate::http::render;
@@ -27,7 +29,16 @@ use crate::submit::{Submitted, submit};
 /// How long the outcome of an order on an expired hold is waited for.
 const EXPIRED_WAIT: Duration = Duration::from_secs(1);
 
-/// `POST /api/orders`
+/// Makes a hold an order
+#[utoipa::path(post, path = "/api/orders", tag = "Orders", operation_id = "createOrder",
+    params(openapi::IdempotencyKey, openapi::Prefer), request_body = openapi::NewOrder,
+    responses(
+        (status = 201, description = "The order; paid already when its payment came before it", body = OrderView,
+            links(("order" = (operation_id = "getOrder", parameters(("id" = "$response.body#/order_id")))))),
+        (status = 404, description = "hold_not_found"),
+        (status = 409, description = "hold_consumed, hold_released"),
+        (status = 410, description = "hold_expired"),
+    ))]
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
@@ -74,8 +85,13 @@ async fn expired(app: &App, headers: &HeaderMap, command: &Command) -> Result<Re
     Err(Refusal::HoldExpired.into())
 }
 
-/// `GET /api/orders/{id or reference}`
-pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Problem> {
+/// An order
+#[utoipa::path(get, path = "/api/orders/{id}", tag = "Orders", operation_id = "getOrder", params(openapi::OrderNumber),
+    responses(
+        (status = 200, description = "The order", body = OrderView),
+        (status = 404, description = "order_not_found"),
+    ))]
+pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path) -> Result<Response, Problem> {
     let not_found = || Problem::not_found("order_not_found");
     let id = id.strip_prefix(ORDER_REFERENCE_PREFIX).unwrap_or(&id).parse().map_err(|_| not_found())?;
     let order = store::order(&app.connections.pool, id).await?.ok_or_else(not_found)?;

@@ -14,18 +14,34 @@ use serde_json::Value;
 use crate::App;
 use crate::clock::{self, new_request_id};
 use crate::http::body::{self, FieldError, Fields, integer, parsed, text, time};
+use crate::http::openapi;
 use crate::http::problem::Problem;
 use crate::http::render;
 use crate::http::signature;
-use crate::http::views::ORDER_REFERENCE_PREFIX;
+use crate::http::views::{ORDER_REFERENCE_PREFIX, SettlementView};
 use crate::webhooks;
 
 /// The longest payment id, in characters.
-const PAYMENT_ID_CHARS_MAX: usize = 255;
+pub(crate) const PAYMENT_ID_CHARS_MAX: usize = 255;
 /// The fields that can name the order, any of them.
-const REFERENCES: [&str; 3] = ["order_reference", "order_id", "hold_id"];
+pub(crate) const REFERENCES: [&str; 3] = ["order_reference", "order_id", "hold_id"];
 
-/// `POST /api/payments/webhook`
+/// Takes a payment provider's word
+///
+/// Signed over the raw body, in any of three ways; the first of Standard Webhooks, Stripe and `X-Webhook-Signature` whose
+/// headers are there decides alone. Checked in this order: size, signature, key, form. A 2xx is sent when what the payment
+/// did is stored; until then 503, and the provider comes again. A repeat gets the first answer.
+#[utoipa::path(post, path = "/api/payments/webhook", tag = "Payments", operation_id = "receivePayment",
+    params(openapi::SignatureHeaders), request_body = openapi::PaymentNotice,
+    security(("standardWebhooks" = []), ("stripe" = []), ("hexDigest" = [])),
+    responses(
+        (status = 200, description = "What it did", body = SettlementView),
+        (status = 202, description = "It is kept for its order, which is not there yet", body = SettlementView),
+        (status = 400, description = "idempotency_key_missing"),
+        (status = 401, description = "signature_invalid"),
+        (status = 500, description = "command_failed"),
+        (status = 503, description = "log_unavailable, log_full, overloaded"),
+    ))]
 pub(super) async fn webhook(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
     let headers = request.headers().clone();
     let body = body::raw(request, app.settings.ingress.limits.request_read()).await?;

@@ -2,22 +2,25 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use holdfast_common::id::ProductId;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::App;
 use crate::http::body::FieldError;
+use crate::http::openapi;
+use crate::http::parameters::{Path, Query};
 use crate::http::problem::Problem;
 use crate::http::render;
 use crate::http::views::ProductView;
 use crate::store;
 
 /// How many products a page of the list has, and how many it can have.
-const PAGE: i64 = 50;
-const PAGE_MAX: i64 = 200;
+pub(crate) const PAGE: i64 = 50;
+pub(crate) const PAGE_MAX: i64 = 200;
 
 #[derive(Deserialize)]
 pub(super) struct Page {
@@ -25,13 +28,18 @@ pub(super) struct Page {
     limit: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Products)]
 struct ProductsView<'a> {
     products: Vec<ProductView<'a>>,
+    /// Where the next page begins
+    #[schema(required)]
     next: Option<i64>,
 }
 
-/// `GET /api/products`
+/// What is on sale
+#[utoipa::path(get, path = "/api/products", tag = "Products", operation_id = "listProducts", params(openapi::Page),
+    responses((status = 200, description = "A page of products", body = ProductsView)))]
 pub(super) async fn list(State(app): State<Arc<App>>, Query(page): Query<Page>) -> Result<Response, Problem> {
     let (after, limit) = read_page(page.after.as_deref(), page.limit.as_deref())?;
     // One more than asked for tells whether there is a next page.
@@ -60,12 +68,17 @@ pub(super) fn read_page(after: Option<&str>, limit: Option<&str>) -> Result<(i64
     Ok((after, limit))
 }
 
-/// `GET /api/products/{id}`
-pub(super) async fn show(
-    State(app): State<Arc<App>>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
+/// One product and its stock
+///
+/// From memory: it may lag a write by up to a second.
+#[utoipa::path(get, path = "/api/products/{id}", tag = "Products", operation_id = "getProduct",
+    params(openapi::ProductNumber, openapi::IfNoneMatch),
+    responses(
+        (status = 200, description = "The product", body = ProductView),
+        (status = 304, description = "The client has this version"),
+        (status = 404, description = "product_not_found"),
+    ))]
+pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path, headers: HeaderMap) -> Result<Response, Problem> {
     let id = read_id(&id)?;
     match app.stock.product(id, &app.connections).await? {
         Some(product) => Ok(render::product(&product, &headers)),

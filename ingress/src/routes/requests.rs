@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use holdfast_common::command::Command;
@@ -11,9 +11,11 @@ use holdfast_common::id::RequestId;
 
 use crate::App;
 use crate::http::body::FieldError;
+use crate::http::openapi;
+use crate::http::parameters::{Path, Query};
 use crate::http::prefer::Preference;
 use crate::http::problem::Problem;
-use crate::http::render;
+use crate::http::render::{self, RequestView};
 use crate::store;
 use crate::submit::{Queued, submit};
 
@@ -35,10 +37,16 @@ pub(super) struct Place {
     seq: Option<String>,
 }
 
-/// `GET /api/requests/{id}`
+/// What became of a request
+#[utoipa::path(get, path = "/api/requests/{id}", tag = "Requests", operation_id = "getRequest", params(openapi::RequestNumber),
+    responses(
+        (status = 200, description = "The request in line, or the response it got", body = RequestView),
+        (status = 404, description = "request_not_found"),
+        (status = 503, description = "log_unavailable"),
+    ))]
 pub(super) async fn show(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Path(id): Path,
     Query(place): Query<Place>,
 ) -> Result<Response, Problem> {
     let not_found = || Problem::not_found("request_not_found");

@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use chrono::SecondsFormat;
 use holdfast_common::command::{Action, Command};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::Admin;
 use crate::App;
 use crate::clock::new_request_id;
+use crate::http::openapi;
+use crate::http::parameters::{Path, Query};
 use crate::http::problem::Problem;
-use crate::http::render;
+use crate::http::render::{self, SettledLetter};
 use crate::routes::products::read_page;
 use crate::routes::requests::answer;
 use crate::store::dead_letters::{self, ListedLetter};
@@ -25,7 +27,49 @@ pub(in crate::routes) struct Page {
     limit: Option<String>,
 }
 
-/// `GET /api/admin/dead-letters`
+/// A page of dead letters.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeadLetters)]
+struct DeadLettersView {
+    dead_letters: Vec<DeadLetterView>,
+    /// Where the next page begins
+    #[schema(required)]
+    next: Option<i64>,
+}
+
+/// A command that could not be applied.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeadLetter)]
+struct DeadLetterView {
+    id: i64,
+    status: &'static str,
+    request_id: uuid::Uuid,
+    /// What it asked for
+    action: String,
+    error: String,
+    /// How often it was tried alone
+    tries: i32,
+    #[schema(format = DateTime)]
+    failed_at: String,
+}
+
+impl From<ListedLetter> for DeadLetterView {
+    fn from(letter: ListedLetter) -> Self {
+        Self {
+            id: letter.dead_letter_id,
+            status: letter.status(),
+            request_id: letter.request_id,
+            action: letter.action,
+            error: letter.error,
+            tries: letter.tries,
+            failed_at: letter.failed_at.to_rfc3339_opts(SecondsFormat::Micros, true),
+        }
+    }
+}
+
+/// Commands that could not be applied
+#[utoipa::path(get, path = "/api/admin/dead-letters", tag = "Administration", operation_id = "listDeadLetters",
+    params(openapi::Page), responses((status = 200, description = "A page of those that wait", body = DeadLettersView)))]
 pub(in crate::routes) async fn list(
     _admin: Admin,
     State(app): State<Arc<App>>,
@@ -36,37 +80,37 @@ pub(in crate::routes) async fn list(
     let has_next = found.len() as i64 > limit;
     found.truncate(limit as usize);
     let next = found.last().filter(|_| has_next).map(|last| last.dead_letter_id);
-    let letters: Vec<Value> = found.iter().map(view).collect();
-    Ok(render::json(StatusCode::OK, &json!({"dead_letters": letters, "next": next})))
+    let dead_letters = found.into_iter().map(DeadLetterView::from).collect();
+    Ok(render::json(StatusCode::OK, &DeadLettersView { dead_letters, next }))
 }
 
-fn view(letter: &ListedLetter) -> Value {
-    json!({
-        "id": letter.dead_letter_id,
-        "status": letter.status(),
-        "request_id": letter.request_id,
-        "action": letter.action,
-        "error": letter.error,
-        "tries": letter.tries,
-        "failed_at": letter.failed_at.to_rfc3339_opts(SecondsFormat::Micros, true),
-    })
-}
-
-/// `POST /api/admin/dead-letters/{id}/retry`
+/// Has a dead letter tried again, under its own id
+#[utoipa::path(post, path = "/api/admin/dead-letters/{id}/retry", tag = "Administration", operation_id = "retryDeadLetter",
+    params(openapi::DeadLetterNumber, openapi::Prefer),
+    responses(
+        (status = 200, description = "It was applied", body = SettledLetter),
+        (status = 404, description = "dead_letter_not_found"),
+    ))]
 pub(in crate::routes) async fn retry(
     _admin: Admin,
     state: State<Arc<App>>,
-    id: Path<String>,
+    id: Path,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     settle(state, id, headers, true).await
 }
 
-/// `POST /api/admin/dead-letters/{id}/drop`
+/// Gives a dead letter up
+#[utoipa::path(post, path = "/api/admin/dead-letters/{id}/drop", tag = "Administration", operation_id = "dropDeadLetter",
+    params(openapi::DeadLetterNumber, openapi::Prefer),
+    responses(
+        (status = 200, description = "It was dropped", body = SettledLetter),
+        (status = 404, description = "dead_letter_not_found"),
+    ))]
 pub(in crate::routes) async fn drop_letter(
     _admin: Admin,
     state: State<Arc<App>>,
-    id: Path<String>,
+    id: Path,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     settle(state, id, headers, false).await
@@ -74,7 +118,7 @@ pub(in crate::routes) async fn drop_letter(
 
 async fn settle(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Path(id): Path,
     headers: HeaderMap,
     is_retry: bool,
 ) -> Result<Response, Problem> {

@@ -2,21 +2,23 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, SecondsFormat, Utc};
 use holdfast_common::rows::PAYMENT_STATES;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::Admin;
 use crate::App;
 use crate::http::body::FieldError;
+use crate::http::openapi;
+use crate::http::parameters::Query;
 use crate::http::problem::Problem;
 use crate::http::render;
 use crate::http::views::ORDER_REFERENCE_PREFIX;
-use crate::store::overview;
+use crate::store::overview::{self, ListedPartition, Totals};
 use crate::store::payments::{self, After, ListedPayment};
 
 /// How many payments a page has, and how many it can have.
@@ -25,6 +27,9 @@ const PAGE_MAX: i64 = 200;
 /// What is listed when no state is named: what waits for something.
 const OPEN: &[&str] = &["parked", "unmatched", "refund_due"];
 const REFUNDS: &[&str] = &["refund_due", "refund_requested"];
+const REFUND_STATES: &[&str] = &["refund_due", "refund_requested", "refunded"];
+/// The words that `GET /api/admin/refunds` takes for a state.
+pub(crate) const REFUND_WORDS: [&str; 5] = ["due", "requested", "refund_due", "refund_requested", "refunded"];
 
 #[derive(Deserialize)]
 pub(in crate::routes) struct Page {
@@ -33,17 +38,26 @@ pub(in crate::routes) struct Page {
     limit: Option<String>,
 }
 
-#[derive(Serialize)]
+/// A payment.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Payment)]
 struct PaymentView {
     order_id: uuid::Uuid,
     order_reference: String,
+    #[schema(required)]
     product_id: Option<i64>,
     payment_id: String,
+    #[schema(pattern = "^(succeeded|failed)$")]
     status: &'static str,
+    #[schema(required)]
     amount_minor: Option<i64>,
+    #[schema(value_type = Option<openapi::CurrencyCode>, required)]
     currency: Option<String>,
+    #[schema(value_type = openapi::StateOfPayment)]
     state: String,
+    #[schema(value_type = Option<openapi::RefundCause>, required)]
     refund_reason: Option<String>,
+    #[schema(format = DateTime)]
     received_at: String,
 }
 
@@ -64,35 +78,123 @@ impl From<ListedPayment> for PaymentView {
     }
 }
 
+/// A page of payments.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Payments)]
+struct PaymentsView {
+    payments: Vec<PaymentView>,
+    /// Where the next page begins
+    #[schema(required)]
+    next: Option<String>,
+}
+
+/// A page of payments whose money goes back.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Refunds)]
+struct RefundsView {
+    refunds: Vec<PaymentView>,
+    /// Where the next page begins
+    #[schema(required)]
+    next: Option<String>,
+}
+
+/// Everything at a glance.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Overview)]
+struct OverviewView {
+    products: i64,
+    total_stock: i64,
+    available_stock: i64,
+    held_stock: i64,
+    sold_stock: i64,
+    holds_count: i64,
+    orders_pending_payment: i64,
+    payments_parked: i64,
+    payments_unmatched: i64,
+    refunds_due: i64,
+    refunds_requested: i64,
+    partitions: Vec<PartitionView>,
+}
+
+impl OverviewView {
+    fn new(totals: &Totals, partitions: Vec<PartitionView>) -> Self {
+        Self {
+            products: totals.products,
+            total_stock: totals.total_stock,
+            available_stock: totals.available_stock,
+            held_stock: totals.held_stock,
+            sold_stock: totals.sold_stock,
+            holds_count: totals.holds_count,
+            orders_pending_payment: totals.orders_pending,
+            payments_parked: totals.payments_parked,
+            payments_unmatched: totals.payments_unmatched,
+            refunds_due: totals.refunds_due,
+            refunds_requested: totals.refunds_requested,
+            partitions,
+        }
+    }
+}
+
+/// Who applies a partition, and how far it has come.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Partition)]
+struct PartitionView {
+    partition: i16,
+    /// The worker that has it now
+    #[schema(required)]
+    owner: Option<String>,
+    epoch: i64,
+    #[schema(format = DateTime, required)]
+    lease_until: Option<String>,
+    applied_seq: i64,
+}
+
+impl From<ListedPartition> for PartitionView {
+    fn from(partition: ListedPartition) -> Self {
+        Self {
+            partition: partition.partition,
+            owner: partition.owner.filter(|_| partition.is_owned),
+            epoch: partition.epoch,
+            lease_until: partition.lease_until.map(rfc3339),
+            applied_seq: partition.applied_seq,
+        }
+    }
+}
+
 fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
-/// `GET /api/admin/payments`
+/// Payments, oldest first
+#[utoipa::path(get, path = "/api/admin/payments", tag = "Administration", operation_id = "listPayments",
+    params(openapi::PaymentsPage), responses((status = 200, description = "A page of payments", body = PaymentsView)))]
 pub(in crate::routes) async fn payments(
     _admin: Admin,
     State(app): State<Arc<App>>,
     Query(page): Query<Page>,
 ) -> Result<Response, Problem> {
-    list(&app, "payments", page, OPEN, PAYMENT_STATES).await
+    let (payments, next) = list(&app, page, OPEN, PAYMENT_STATES).await?;
+    Ok(render::json(StatusCode::OK, &PaymentsView { payments, next }))
 }
 
-/// `GET /api/admin/refunds`
+/// Payments whose money goes back
+#[utoipa::path(get, path = "/api/admin/refunds", tag = "Administration", operation_id = "listRefunds",
+    params(openapi::RefundsPage), responses((status = 200, description = "A page of refunds", body = RefundsView)))]
 pub(in crate::routes) async fn refunds(
     _admin: Admin,
     State(app): State<Arc<App>>,
     Query(page): Query<Page>,
 ) -> Result<Response, Problem> {
-    list(&app, "refunds", page, REFUNDS, &["refund_due", "refund_requested", "refunded"]).await
+    let (refunds, next) = list(&app, page, REFUNDS, REFUND_STATES).await?;
+    Ok(render::json(StatusCode::OK, &RefundsView { refunds, next }))
 }
 
 async fn list(
     app: &App,
-    name: &str,
     page: Page,
     default: &[&str],
     known: &[&'static str],
-) -> Result<Response, Problem> {
+) -> Result<(Vec<PaymentView>, Option<String>), Problem> {
     let mut errors = Vec::new();
     let state = page.state.as_deref();
     // A refund's state may be named as its order shows it.
@@ -123,8 +225,7 @@ async fn list(
     let has_next = found.len() as i64 > limit;
     found.truncate(limit as usize);
     let next = found.last().filter(|_| has_next).map(cursor);
-    let views: Vec<_> = found.into_iter().map(PaymentView::from).collect();
-    Ok(render::json(StatusCode::OK, &json!({name: views, "next": next})))
+    Ok((found.into_iter().map(PaymentView::from).collect(), next))
 }
 
 fn cursor(last: &ListedPayment) -> String {
@@ -138,35 +239,12 @@ fn read_cursor(text: &str) -> Option<After> {
     Some(After { received_at, order_id: order_id.parse().ok()?, payment_id: payment_id.to_owned() })
 }
 
-/// `GET /api/admin/overview`
+/// All stock together, what waits, and who applies each partition
+#[utoipa::path(get, path = "/api/admin/overview", tag = "Administration", operation_id = "getOverview",
+    responses((status = 200, description = "The overview", body = OverviewView)))]
 pub(in crate::routes) async fn overview(_admin: Admin, State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let totals = overview::totals(app.pool()).await?;
     let partitions = overview::partitions(app.pool()).await?;
-    let partitions: Vec<Value> = partitions
-        .into_iter()
-        .map(|partition| {
-            json!({
-                "partition": partition.partition,
-                "owner": partition.owner.filter(|_| partition.is_owned),
-                "epoch": partition.epoch,
-                "lease_until": partition.lease_until.map(rfc3339),
-                "applied_seq": partition.applied_seq,
-            })
-        })
-        .collect();
-    let document = json!({
-        "products": totals.products,
-        "total_stock": totals.total_stock,
-        "available_stock": totals.available_stock,
-        "held_stock": totals.held_stock,
-        "sold_stock": totals.sold_stock,
-        "holds_count": totals.holds_count,
-        "orders_pending_payment": totals.orders_pending,
-        "payments_parked": totals.payments_parked,
-        "payments_unmatched": totals.payments_unmatched,
-        "refunds_due": totals.refunds_due,
-        "refunds_requested": totals.refunds_requested,
-        "partitions": partitions,
-    });
-    Ok(render::json(StatusCode::OK, &document))
+    let partitions = partitions.into_iter().map(PartitionView::from).collect();
+    Ok(render::json(StatusCode::OK, &OverviewView::new(&totals, partitions)))
 }

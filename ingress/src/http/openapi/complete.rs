@@ -1,0 +1,210 @@
+//! What operations have in common, added to each that has it: an annotation says only what is its own.
+//!
+//! A refusal is written in an annotation as its status with its codes as description, separated by commas. Here it becomes
+//! a reusable response with the problem documents of these codes.
+
+use std::collections::BTreeMap;
+
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
+use utoipa::openapi::security::SecurityRequirement;
+use utoipa::openapi::{Components, Header, Ref, RefOr, Response};
+
+use super::problems::{self, Known};
+use super::schemas::{string, whole};
+use super::{ADMIN_TOKEN, IDEMPOTENCY_KEY, PREFER, WEBHOOK_KEY};
+
+/// What each operation of a path item is.
+pub(super) fn operations(item: &PathItem) -> impl Iterator<Item = (&'static str, &Operation)> {
+    let all = [("GET", &item.get), ("POST", &item.post), ("DELETE", &item.delete), ("PATCH", &item.patch)];
+    all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_ref()?)))
+}
+
+fn operations_mut(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten()
+}
+
+/// Completes every operation.
+pub(super) fn complete(paths: &mut utoipa::openapi::Paths, components: &mut Components) {
+    components.headers.extend(headers().map(|(name, header)| (name.to_owned(), header.into())));
+    let known = problems::known();
+    for (path, item) in &mut paths.paths {
+        for operation in operations_mut(item) {
+            let kind = Kind::of(path, operation);
+            if kind.is_admin {
+                operation.security = Some(vec![SecurityRequirement::new(ADMIN_TOKEN, [""; 0])]);
+            }
+            refusals(operation, &kind, &known, components);
+            successes(operation, &kind);
+        }
+    }
+}
+
+/// What decides how an operation is completed.
+struct Kind {
+    is_api: bool,
+    is_admin: bool,
+    is_limited: bool,
+    has_json: bool,
+    is_webhook: bool,
+    has_query: bool,
+    is_keyed: bool,
+    is_command: bool,
+}
+
+impl Kind {
+    fn of(path: &str, operation: &Operation) -> Self {
+        let parameters = || operation.parameters.iter().flatten().filter_map(inline);
+        let has = |name: &str| parameters().any(|parameter| parameter.name == name);
+        Self {
+            is_api: path.starts_with("/api/"),
+            is_admin: path.starts_with("/api/admin/"),
+            is_limited: operation.responses.responses.contains_key("429"),
+            has_json: operation.request_body.is_some(),
+            has_query: parameters().any(|parameter| parameter.parameter_in == ParameterIn::Query),
+            is_webhook: has(WEBHOOK_KEY),
+            is_keyed: has(IDEMPOTENCY_KEY) || has(WEBHOOK_KEY),
+            is_command: has(PREFER),
+        }
+    }
+
+    /// Codes that its annotation need not say.
+    fn codes(&self) -> Vec<&'static str> {
+        let groups: [(bool, &[&'static str]); 8] = [
+            (true, &["method_not_allowed"]),
+            (self.is_api, &["internal_error", "store_unavailable"]),
+            (self.is_admin, &["unauthorized", "not_found"]),
+            (self.has_json, &["malformed_json", "payload_too_large", "request_timeout"]),
+            (self.has_json && !self.is_webhook, &["unsupported_media_type"]),
+            (self.has_json || self.has_query || self.is_keyed, &["invalid_request"]),
+            (self.is_keyed, &["idempotency_key_reused"]),
+            (self.is_command, &["command_failed", "overloaded", "log_unavailable", "log_full"]),
+        ];
+        groups.iter().filter(|(is_so, _)| *is_so).flat_map(|(_, codes)| *codes).copied().collect()
+    }
+
+    /// The headers that its outcomes have.
+    fn outcome_headers(&self) -> Vec<&'static str> {
+        let headers = [(self.is_command, "Preference-Applied"), (self.is_keyed, "Idempotent-Replayed")];
+        headers.into_iter().filter(|(has, _)| *has).map(|(_, name)| name).collect()
+    }
+}
+
+fn inline<T>(one: &RefOr<T>) -> Option<&T> {
+    match one {
+        RefOr::T(one) => Some(one),
+        RefOr::Ref(_) => None,
+    }
+}
+
+/// Turns codes into responses: those of the annotation, and those that go without saying.
+fn refusals(operation: &mut Operation, kind: &Kind, known: &[Known], components: &mut Components) {
+    let responses = &mut operation.responses.responses;
+    let written = responses.extract_if(.., |status, _| status.starts_with(['4', '5']));
+    let written: Vec<String> =
+        written.filter_map(|(_, response)| inline(&response).map(|response| response.description.clone())).collect();
+    let codes = written.iter().flat_map(|codes| codes.split(", ")).chain(kind.codes());
+    let mut by_status = BTreeMap::<u16, Vec<&Known>>::new();
+    for code in codes {
+        let Some(problem) = known.iter().find(|problem| problem.code == code) else { continue };
+        by_status.entry(problem.status).or_default().push(problem);
+    }
+    for (status, mut problems) in by_status {
+        problems.sort_by_key(|problem| problem.code);
+        problems.dedup_by_key(|problem| problem.code);
+        let name = component(&problems, kind, components);
+        responses.insert(status.to_string(), RefOr::Ref(Ref::from_response_name(name)));
+    }
+}
+
+/// The reusable response for some problems, named by their codes and by what else an outcome has there.
+fn component(problems: &[&Known], kind: &Kind, components: &mut Components) -> String {
+    let has_outcome = problems.iter().any(|problem| problem.is_outcome);
+    let outcome_headers = if has_outcome { kind.outcome_headers() } else { Vec::new() };
+    let codes: Vec<_> = problems.iter().map(|problem| problem.code).collect();
+    let kept: &[&str] = match (kind.is_command && has_outcome, kind.is_keyed && has_outcome) {
+        (true, true) => &["keyed"],
+        (true, false) => &["command"],
+        (false, true) => &["webhook"],
+        (false, false) => &[],
+    };
+    let name = [codes.as_slice(), kept].concat().join(".");
+    components.responses.entry(name.clone()).or_insert_with(|| {
+        let mut response = problems::response(problems);
+        let of_status: &[&str] = match problems.first().map(|problem| problem.status) {
+            Some(401) if codes.contains(&"unauthorized") => &["WWW-Authenticate"],
+            Some(405) => &["Allow"],
+            Some(429) => &["Retry-After", "RateLimit", "RateLimit-Policy"],
+            Some(503) => &["Retry-After"],
+            _ => &[],
+        };
+        add(&mut response, of_status.iter().chain(&outcome_headers));
+        response.into()
+    });
+    name
+}
+
+fn successes(operation: &mut Operation, kind: &Kind) {
+    if kind.is_command {
+        let queued = RefOr::Ref(Ref::from_response_name("queued"));
+        operation.responses.responses.entry("202".to_owned()).or_insert(queued);
+    }
+    let is_versioned = operation.responses.responses.contains_key("304");
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(response) = response else { continue };
+        add(response, kind.outcome_headers().iter().filter(|_| status != "304"));
+        if status == "201" {
+            add(response, &["Location"]);
+        }
+        if is_versioned {
+            add(response, &["ETag"]);
+        }
+        if kind.is_limited {
+            add(response, &["RateLimit", "RateLimit-Policy"]);
+        }
+    }
+}
+
+/// Gives a response headers that are described once.
+pub(super) fn add<'a>(response: &mut Response, names: impl IntoIterator<Item = &'a &'a str>) {
+    for name in names {
+        let header = RefOr::Ref(Ref::new(format!("#/components/headers/{name}")));
+        response.headers.insert((*name).to_owned(), header);
+    }
+}
+
+fn headers() -> impl Iterator<Item = (&'static str, Header)> {
+    let seconds = || whole(1, i64::MAX);
+    [
+        ("Location", string().examples(["/api/holds/01a20634-0c9b-8cc1-96dc-8d450eaf51d9"]), "Where it is"),
+        ("Retry-After", seconds(), "When to come again, in seconds"),
+        ("ETag", string().examples(["\"7\""]), "The version that this is"),
+        (
+            "Idempotent-Replayed",
+            string().enum_values(Some(["true"])),
+            "There when this is the outcome of an earlier request with the same key",
+        ),
+        ("Preference-Applied", string().examples(["respond-async"]), "RFC 7240: the preferences that were followed"),
+        (
+            "RateLimit",
+            string().examples(["\"ip\";r=199;t=1"]),
+            "draft-ietf-httpapi-ratelimit-headers: what is left, while there is a limit",
+        ),
+        (
+            "RateLimit-Policy",
+            string().examples(["\"ip\";q=200;w=2"]),
+            "draft-ietf-httpapi-ratelimit-headers: the limit, while there is one",
+        ),
+        ("Allow", string().examples(["GET, HEAD"]), "The methods that there are"),
+        ("WWW-Authenticate", string().enum_values(Some(["Bearer"])), "The scheme to authenticate by"),
+    ]
+    .into_iter()
+    .map(|(name, schema, says)| (name, HeaderBuilder::new().schema(Some(schema)).description(Some(says)).build()))
+}
+
+/// For [`super::limit`]: what only shoppers' calls are told.
+pub(super) fn limit(item: &mut PathItem) {
+    for operation in operations_mut(item) {
+        operation.responses.responses.insert("429".to_owned(), Response::new("rate_limited").into());
+    }
+}

@@ -1,0 +1,172 @@
+//! What requests say beside their body.
+
+use holdfast_common::rows::PAYMENT_STATES;
+use utoipa::IntoParams;
+use utoipa::openapi::Required;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::ObjectBuilder;
+
+use super::schemas::{ID_PATTERN, id, string, text, whole, words};
+use crate::routes::admin::lists::REFUND_WORDS;
+use crate::routes::products::{PAGE, PAGE_MAX};
+
+type Place = Option<ParameterIn>;
+
+fn parameter(name: &str, place: ParameterIn, schema: ObjectBuilder, says: &str) -> Parameter {
+    let required = if place == ParameterIn::Path { Required::True } else { Required::False };
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(place)
+        .required(required)
+        .schema(Some(schema))
+        .description(Some(says))
+        .build()
+}
+
+/// Names parameters that calls share.
+macro_rules! parameters {
+    ($name:ident, $doc:literal, $($parameter:expr),+ $(,)?) => {
+        #[doc = $doc]
+        #[derive(Debug)]
+        pub struct $name;
+
+        impl IntoParams for $name {
+            fn into_params(_: impl Fn() -> Place) -> Vec<Parameter> {
+                vec![$($parameter),+]
+            }
+        }
+    };
+}
+
+/// Printable ASCII without spaces around it, as a header's value has it.
+fn key() -> ObjectBuilder {
+    string().min_length(Some(1)).max_length(Some(255)).pattern(Some("^[!-~]([ -~]*[!-~])?$"))
+}
+
+parameters!(
+    IdempotencyKey,
+    "`Idempotency-Key`",
+    parameter(
+        super::IDEMPOTENCY_KEY,
+        ParameterIn::Header,
+        key().examples(["k-1"]),
+        "1 to 255 printable characters. A repeat with the same key gets the first outcome and has no other effect."
+    )
+);
+parameters!(
+    Prefer,
+    "`Prefer`",
+    parameter(
+        super::PREFER,
+        ParameterIn::Header,
+        string().examples(["respond-async"]),
+        "RFC 7240: `wait=N` waits at most N seconds for the outcome, `respond-async` not at all. \
+         What is not understood is passed over."
+    )
+);
+parameters!(
+    IfNoneMatch,
+    "`If-None-Match`",
+    parameter(
+        "If-None-Match",
+        ParameterIn::Header,
+        string().examples(["\"7\""]),
+        "304 when the `ETag` is one of these."
+    )
+);
+parameters!(
+    ProductNumber,
+    "A product's number",
+    parameter("id", ParameterIn::Path, whole(1, i64::MAX), "The product's number")
+);
+parameters!(
+    LastEventId,
+    "`Last-Event-ID`",
+    parameter(
+        "Last-Event-ID",
+        ParameterIn::Header,
+        string().examples(["7"]),
+        "The version that was seen last. What is none is passed over."
+    )
+);
+parameters!(HoldNumber, "A hold's id", parameter("id", ParameterIn::Path, id(), "The hold's id"));
+parameters!(
+    DeadLetterNumber,
+    "A dead letter's number",
+    parameter("id", ParameterIn::Path, whole(1, i64::MAX), "The dead letter's number")
+);
+parameters!(
+    OrderNumber,
+    "An order's id or reference",
+    parameter(
+        "id",
+        ParameterIn::Path,
+        string().pattern(Some(format!("^(order_)?{ID_PATTERN}$"))),
+        "The order's id, which is its hold's, or its reference"
+    )
+);
+parameters!(
+    RequestNumber,
+    "A request's id and place",
+    parameter("id", ParameterIn::Path, id(), "The request's id"),
+    parameter(
+        "seq",
+        ParameterIn::Query,
+        whole(0, i64::MAX),
+        "Its place in the log, as the `Location` of its 202 has it"
+    )
+);
+parameters!(
+    Page,
+    "Which page of a list",
+    parameter("after", ParameterIn::Query, whole(0, i64::MAX), "The `next` of the page before"),
+    page_limit()
+);
+parameters!(
+    PaymentsPage,
+    "Which page of payments",
+    parameter(
+        "state",
+        ParameterIn::Query,
+        words(PAYMENT_STATES.iter().copied()),
+        "Without it, those that wait for something"
+    ),
+    payments_after(),
+    page_limit()
+);
+parameters!(
+    RefundsPage,
+    "Which page of refunds",
+    parameter("state", ParameterIn::Query, words(REFUND_WORDS), "Without it, those that are due or asked for"),
+    payments_after(),
+    page_limit()
+);
+
+fn page_limit() -> Parameter {
+    let limit = whole(1, PAGE_MAX).default(Some(PAGE.into()));
+    parameter("limit", ParameterIn::Query, limit, "The most that a page has")
+}
+
+fn payments_after() -> Parameter {
+    let cursor = "^[0-9]{1,15}\\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\\.[^\\u0000-\\u001F\\u007F-\\u009F]+$";
+    let cursor = string().pattern(Some(cursor));
+    parameter("after", ParameterIn::Query, cursor, "The `next` of the page before")
+}
+
+parameters!(
+    SignatureHeaders,
+    "What a webhook is signed and named with",
+    parameter(
+        super::WEBHOOK_KEY,
+        ParameterIn::Header,
+        text(255),
+        "Tells duplicates; with `X-Webhook-Signature` it is needed, with `Stripe-Signature` the body's `id` can stand in"
+    ),
+    parameter("webhook-id", ParameterIn::Header, text(255), "Standard Webhooks: tells duplicates"),
+    parameter(
+        "webhook-timestamp",
+        ParameterIn::Header,
+        string().pattern(Some("^[0-9]+$")),
+        "Standard Webhooks: Unix seconds, at most 5 minutes off"
+    )
+);
