@@ -35,7 +35,7 @@ enum Command {
     Migrate(migrate::Options),
     /// Show which worker has each partition
     Partitions(partitions::Options),
-    /// Remove keys, outcomes and holds that have ended long ago
+    /// Remove keys, outcomes, holds and audit rows of long ago
     Prune(prune::Options),
     /// List, retry and resolve refunds
     Refunds(refunds::Options),

@@ -166,6 +166,9 @@ pub struct RetentionSettings {
     /// How long ended holds, refusals and other outcomes are kept, in days
     #[arg(long, env = "RETENTION_DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub retention_days: u32,
+    /// How long the audit is kept, in days
+    #[arg(long, env = "AUDIT_RETENTION_DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(30..=36_500))]
+    pub audit_retention_days: u32,
 }
 
 /// What the workers need besides.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
+mod audit;
 mod bad_input;
 mod crash_points;
 mod dead_letters;
@@ -23,6 +24,7 @@ mod products;
 mod rate_limits;
 mod refunds;
 mod requests;
+mod roles;
 mod slow_clients;
 mod sold_out;
 mod start;

@@ -1,7 +1,7 @@
 //! Retention: what has ended long ago is removed, slot by slot, so that no step takes long.
 //!
 //! Idempotency keys go after their time; holds that ended without an order, and outcomes, after `RETENTION_DAYS` and
-//! never before a key that may still replay them. Orders and payments stay.
+//! never before a key that may still replay them; the audit after `AUDIT_RETENTION_DAYS`. Orders and payments stay.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +31,8 @@ pub struct Pruned {
     pub holds: u64,
     /// Dead letters that were settled.
     pub dead_letters: u64,
+    /// Rows of the audit, each of many changes.
+    pub audit: u64,
 }
 
 /// Prunes soon after the start and then daily, until the process stops. Several workers doing so do no harm.
@@ -57,6 +59,7 @@ pub async fn prune(pool: &PgPool, ages: Ages, pause: Duration, done: impl Fn(u16
         pruned.outcomes += retention::outcomes(pool, slot, ages).await?;
         pruned.holds += retention::holds(pool, slot, ages).await?;
         pruned.dead_letters += retention::dead_letters(pool, slot, ages).await?;
+        pruned.audit += retention::audit(pool, slot, ages).await?;
         done(slot + 1);
         tokio::time::sleep(pause).await;
     }

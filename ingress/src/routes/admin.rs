@@ -1,5 +1,6 @@
 //! `/api/admin`: what only the holder of the admin token may do. Without a token configured there is nothing here.
 
+pub(super) mod audit;
 pub(super) mod dead_letters;
 pub(super) mod lists;
 

@@ -58,6 +58,7 @@ fn unlimited() -> Router<Arc<App>> {
         .route("/api/admin/products", only("POST", post(admin::create_product)))
         .route("/api/admin/products/{id}", only("PATCH", axum::routing::patch(admin::change_product)))
         .route("/api/admin/products/{id}/restock", only("POST", post(admin::restock)))
+        .route("/api/admin/audit", only("GET, HEAD", get(admin::audit::list)))
         .route("/api/admin/dead-letters", only("GET, HEAD", get(admin::dead_letters::list)))
         .route("/api/admin/dead-letters/{id}/retry", only("POST", post(admin::dead_letters::retry)))
         .route("/api/admin/dead-letters/{id}/drop", only("POST", post(admin::dead_letters::drop_letter)))

@@ -11,6 +11,8 @@ const STEP_ROWS_MAX: i64 = 2000;
 pub struct Ages {
     keys: f64,
     ended: f64,
+    /// In days.
+    audit: i32,
 }
 
 impl Ages {
@@ -18,7 +20,7 @@ impl Ages {
     #[must_use]
     pub fn new(settings: &RetentionSettings) -> Self {
         let (keys, days) = (settings.idempotency_key_ttl.into(), f64::from(settings.retention_days) * 86_400.0);
-        Self { keys, ended: days.max(keys) }
+        Self { keys, ended: days.max(keys), audit: settings.audit_retention_days.cast_signed() }
     }
 }
 
@@ -67,6 +69,26 @@ pub async fn dead_letters(pool: &PgPool, slot: u16, ages: Ages) -> sqlx::Result<
              SELECT dead_letter_id FROM dead_letters
              WHERE slot = $1 AND settled_at < now() - make_interval(secs => $2) LIMIT $3)";
     steps(pool, statement, slot, ages.ended).await
+}
+
+/// Removes what the audit says of long ago. Nobody may delete from it: a function of its owner does, and looks at its age.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn audit(pool: &PgPool, slot: u16, ages: Ages) -> sqlx::Result<u64> {
+    let mut removed = 0;
+    loop {
+        let step: i64 = sqlx::query_scalar("SELECT prune_audit($1, $2, $3::integer)")
+            .bind(slot.cast_signed())
+            .bind(ages.audit)
+            .bind(STEP_ROWS_MAX)
+            .fetch_one(pool)
+            .await?;
+        removed += step.cast_unsigned();
+        if step < STEP_ROWS_MAX {
+            return Ok(removed);
+        }
+    }
 }
 
 async fn steps(pool: &PgPool, statement: &'static str, slot: u16, age: f64) -> sqlx::Result<u64> {
