@@ -31,3 +31,8 @@ GRANT SELECT ON audit_kinds, audit, audit_trail TO holdfast_worker;
 GRANT INSERT (slot, product_id, partition, log_seq, available_before, held_before, sold_before, kind, actor, request_id,
     subject, quantity, sequence, available_after, held_after, sold_after, detail) ON audit TO holdfast_worker;
 GRANT EXECUTE ON FUNCTION prune_audit TO holdfast_worker;
+
+-- Outgoing events.
+GRANT SELECT ON event_dead_letters TO holdfast_ingress;
+GRANT SELECT, INSERT, UPDATE ON events_sent TO holdfast_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON event_dead_letters TO holdfast_worker;

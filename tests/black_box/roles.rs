@@ -1,6 +1,7 @@
 //! What the roles of ingress and worker may not do in Postgres, whatever their programs would ask for.
 
 use holdfast_tests::Sale;
+use serde_json::json;
 use sqlx::{AssertSqlSafe, PgPool};
 
 /// What Postgres answers to a statement under a role; `None` when it lets it pass.
@@ -83,6 +84,28 @@ async fn the_worker_role_can_add_to_the_audit_and_change_nothing_in_it() {
     let after = sale.count("SELECT count(*) FROM audit WHERE product_id = $1", product).await;
     assert_eq!((before, after), (after, before), "nothing was old enough");
     assert!(before >= 2, "a product and an order left {before} rows");
+}
+
+#[tokio::test]
+async fn the_programs_have_no_more_rights_than_their_roles() {
+    let sale = Sale::start().await;
+    let product = sale.product(10).await;
+    for (revoke, grant, status) in [
+        // The ingress can't draw a number; the worker can't apply the command.
+        (
+            "REVOKE USAGE ON SEQUENCE product_ids FROM holdfast_ingress",
+            "GRANT USAGE ON SEQUENCE product_ids TO holdfast_ingress",
+            503,
+        ),
+        ("REVOKE INSERT ON products FROM holdfast_worker", "GRANT INSERT ON products TO holdfast_worker", 500),
+    ] {
+        sqlx::query(revoke).execute(&sale.pool).await.unwrap();
+        let body = json!({"name": "Lamp", "price_minor": 1, "currency": "USD", "total_stock": 1});
+        let answer = sale.admin_post("/api/admin/products", &body).await;
+        assert_eq!(answer.status.as_u16(), status, "{revoke}: {answer:?}");
+        sqlx::query(grant).execute(&sale.pool).await.unwrap();
+    }
+    assert!(sale.product(10).await > product);
 }
 
 #[tokio::test]

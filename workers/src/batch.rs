@@ -124,6 +124,7 @@ pub async fn apply(
         return Ok(Applied::Fenced);
     }
     crash_points::pass("commit");
+    worker.committed.tell(known.partition);
     *horizon = horizon_now.after(&changes);
     tell(worker, &moved, *horizon, &replies, changes, now).await;
     crash_points::pass("reply");
