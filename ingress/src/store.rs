@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod dead_letters;
+pub mod event_dead_letters;
 pub mod overview;
 pub mod payments;
 

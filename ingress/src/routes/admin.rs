@@ -2,6 +2,7 @@
 
 pub(super) mod audit;
 pub(super) mod dead_letters;
+pub(super) mod event_dead_letters;
 pub(super) mod lists;
 
 use std::sync::Arc;

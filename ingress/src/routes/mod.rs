@@ -62,6 +62,7 @@ fn unlimited() -> Router<Arc<App>> {
         .route("/api/admin/dead-letters", only("GET, HEAD", get(admin::dead_letters::list)))
         .route("/api/admin/dead-letters/{id}/retry", only("POST", post(admin::dead_letters::retry)))
         .route("/api/admin/dead-letters/{id}/drop", only("POST", post(admin::dead_letters::drop_letter)))
+        .route("/api/admin/event-dead-letters", only("GET, HEAD", get(admin::event_dead_letters::list)))
         .route("/api/admin/overview", only("GET, HEAD", get(admin::lists::overview)))
         .route("/api/admin/payments", only("GET, HEAD", get(admin::lists::payments)))
         .route("/api/admin/refunds", only("GET, HEAD", get(admin::lists::refunds)))
