@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Worker;
-use crate::store::retention::{self, Ages};
+use crate::store::retention::{self, Ages, Step};
 
 /// A worker that has just started has more urgent things to do.
 const PRUNE_FIRST_AFTER: Duration = Duration::from_secs(15 * 60);
@@ -35,6 +35,16 @@ pub struct Pruned {
     pub audit: u64,
 }
 
+impl Pruned {
+    fn add(&mut self, step: &Step) {
+        self.keys += step.keys.cast_unsigned();
+        self.outcomes += step.outcomes.cast_unsigned();
+        self.holds += step.holds.cast_unsigned();
+        self.dead_letters += step.dead_letters.cast_unsigned();
+        self.audit += step.audit.cast_unsigned();
+    }
+}
+
 /// Prunes soon after the start and then daily, until the process stops. Several workers doing so do no harm.
 pub async fn run(worker: Arc<Worker>, stop: CancellationToken) {
     let ages = Ages::new(&worker.settings.worker.retention);
@@ -55,11 +65,13 @@ pub async fn run(worker: Arc<Worker>, stop: CancellationToken) {
 pub async fn prune(pool: &PgPool, ages: Ages, pause: Duration, done: impl Fn(u16)) -> sqlx::Result<Pruned> {
     let mut pruned = Pruned::default();
     for slot in 0..SLOTS {
-        pruned.keys += retention::keys(pool, slot, ages).await?;
-        pruned.outcomes += retention::outcomes(pool, slot, ages).await?;
-        pruned.holds += retention::holds(pool, slot, ages).await?;
-        pruned.dead_letters += retention::dead_letters(pool, slot, ages).await?;
-        pruned.audit += retention::audit(pool, slot, ages).await?;
+        loop {
+            let step = retention::step(pool, slot, ages).await?;
+            pruned.add(&step);
+            if !step.has_more() {
+                break;
+            }
+        }
         done(slot + 1);
         tokio::time::sleep(pause).await;
     }
