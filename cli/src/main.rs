@@ -2,6 +2,7 @@
 
 mod dead_letters;
 mod dev;
+mod events;
 mod migrate;
 mod partitions;
 mod prune;
@@ -31,11 +32,13 @@ enum Command {
     DeadLetters(dead_letters::Options),
     /// Run a sale on this machine: Postgres, NATS, ingress and workers, with a product to buy
     Dev(Box<dev::Options>),
+    /// List, retry and drop events that a receiver did not take
+    Events(events::Options),
     /// Bring the database to this build's schema
     Migrate(migrate::Options),
     /// Show which worker has each partition
     Partitions(partitions::Options),
-    /// Remove keys, outcomes and holds that have ended long ago
+    /// Remove keys, outcomes, holds and audit rows of long ago
     Prune(prune::Options),
     /// List, retry and resolve refunds
     Refunds(refunds::Options),
@@ -48,6 +51,7 @@ async fn main() -> anyhow::Result<()> {
     match program.command {
         Command::DeadLetters(options) => dead_letters::run(options).await,
         Command::Dev(options) => dev::run(*options).await,
+        Command::Events(options) => events::run(options).await,
         Command::Migrate(options) => migrate::run(options).await,
         Command::Partitions(options) => partitions::run(options).await,
         Command::Prune(options) => prune::run(options).await,

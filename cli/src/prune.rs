@@ -33,12 +33,14 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let pruned = prune(&pool, Ages::new(&options.retention), Duration::ZERO, done).await?;
     progress.finish_and_clear();
     if options.json {
-        let Pruned { keys, outcomes, holds, dead_letters } = pruned;
-        println!("{}", json!({"keys": keys, "outcomes": outcomes, "holds": holds, "dead_letters": dead_letters}));
+        let Pruned { keys, outcomes, holds, dead_letters, audit } = pruned;
+        let removed =
+            json!({"keys": keys, "outcomes": outcomes, "holds": holds, "dead_letters": dead_letters, "audit": audit});
+        println!("{removed}");
     } else {
         println!(
-            "removed {} keys, {} outcomes, {} holds and {} dead letters",
-            pruned.keys, pruned.outcomes, pruned.holds, pruned.dead_letters
+            "removed {} keys, {} outcomes, {} holds, {} dead letters and {} rows of the audit",
+            pruned.keys, pruned.outcomes, pruned.holds, pruned.dead_letters, pruned.audit
         );
     }
     Ok(())

@@ -3,6 +3,7 @@
 //! Each program flattens the groups it needs. A value that may be a secret is a [`Secret`], which shows itself to
 //! nobody who does not ask for it by name.
 
+mod events;
 mod limits;
 mod networks;
 
@@ -11,6 +12,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
+pub use self::events::{EventSettings, Switch};
 pub use self::limits::LimitSettings;
 pub use self::networks::{Networks, NoNetwork};
 use crate::partition::Partitions;
@@ -177,6 +179,9 @@ pub struct RetentionSettings {
     /// How long ended holds, refusals and other outcomes are kept, in days
     #[arg(long, env = "RETENTION_DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub retention_days: u32,
+    /// How long the audit is kept, in days
+    #[arg(long, env = "AUDIT_RETENTION_DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(30..=36_500))]
+    pub audit_retention_days: u32,
 }
 
 /// What the workers need besides.
@@ -200,6 +205,9 @@ pub struct WorkerSettings {
     /// How long a partition stays its worker's without a sign of life, in milliseconds
     #[arg(long, env = "PARTITION_LEASE_MS", default_value_t = 3000, value_parser = clap::value_parser!(u32).range(500..=60_000))]
     pub partition_lease_ms: u32,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub events: EventSettings,
 }
 
 /// Says which setting is not safe outside `holdfast dev`.

@@ -66,6 +66,30 @@ impl Subjects {
         format!("{}.due.{partition}", self.prefix)
     }
 
+    /// The stream of outgoing events.
+    #[must_use]
+    pub fn event_stream(&self) -> String {
+        format!("{}-events", self.prefix)
+    }
+
+    /// Every partition's subject of events.
+    #[must_use]
+    pub fn all_events(&self) -> String {
+        format!("{}.events.*", self.prefix)
+    }
+
+    /// One partition's subject of events.
+    #[must_use]
+    pub fn events(&self, partition: Partition) -> String {
+        format!("{}.events.{partition}", self.prefix)
+    }
+
+    /// What calls a deployment its own in events.
+    #[must_use]
+    pub fn source(&self) -> String {
+        format!("/holdfast/{}", self.prefix)
+    }
+
     /// Where one ingress hears its replies.
     #[must_use]
     pub fn replies(&self, ingress: IngressId) -> String {

@@ -1,6 +1,8 @@
 //! The ingress's SQL: reads, as free functions. Nothing here writes business state.
 
+pub mod audit;
 pub mod dead_letters;
+pub mod event_dead_letters;
 pub mod overview;
 pub mod payments;
 pub mod waiting;

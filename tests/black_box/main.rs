@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
+mod audit;
 mod bad_input;
 mod canary;
 mod crash_points;
@@ -19,14 +20,17 @@ mod metrics;
 mod openapi;
 mod operator;
 mod orders;
+mod outgoing_events;
 mod overload;
 mod ownership;
 mod payment_storm;
 mod payments;
 mod products;
 mod rate_limits;
+mod receiver;
 mod refunds;
 mod requests;
+mod roles;
 mod slow_clients;
 mod sold_out;
 mod start;

@@ -1,115 +1,13 @@
 //! Refund requests: asked for until they are accepted, under one id.
 
-use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use holdfast_tests::{Sale, SaleBuilder, Webhook, assert_invariants, until};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+
+use super::receiver::{Behaviour, Listening, Receiver, any_port};
 
 const SECRET: &str = "whsec_c2VjcmV0LWZvci1yZWZ1bmRzLWluLXRlc3Rz";
-
-/// What a shop's receiver does with a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Behaviour {
-    Fail,
-    Hang,
-    Accept,
-}
-
-/// What a shop's receiver has seen. It outlives the receiver's restarts, as its database would.
-struct Receiver {
-    /// What comes first; afterwards it accepts.
-    behaviours: VecDeque<Behaviour>,
-    hung: usize,
-    accepted: HashMap<String, usize>,
-    last: Option<(reqwest::header::HeaderMap, Vec<u8>)>,
-}
-
-impl Receiver {
-    fn new(behaviours: impl IntoIterator<Item = Behaviour>) -> Arc<Mutex<Self>> {
-        let behaviours = behaviours.into_iter().collect();
-        Arc::new(Mutex::new(Self { behaviours, hung: 0, accepted: HashMap::new(), last: None }))
-    }
-}
-
-/// A receiver that listens; what it was in the middle of ends when it is dropped.
-struct Listening {
-    address: SocketAddr,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Drop for Listening {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-impl Listening {
-    async fn start(address: SocketAddr, receiver: Arc<Mutex<Receiver>>) -> Self {
-        let listener = TcpListener::bind(address).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let task = tokio::spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(answer(stream, Arc::clone(&receiver)));
-            }
-        });
-        Self { address, task }
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}/refunds", self.address)
-    }
-}
-
-async fn answer(mut stream: TcpStream, receiver: Arc<Mutex<Receiver>>) {
-    let Some((headers, body)) = read_request(&mut stream).await else { return };
-    let behaviour = receiver.lock().unwrap().behaviours.pop_front().unwrap_or(Behaviour::Accept);
-    let status = match behaviour {
-        Behaviour::Fail => "503 Service Unavailable",
-        Behaviour::Hang => {
-            receiver.lock().unwrap().hung += 1;
-            return std::future::pending().await;
-        }
-        Behaviour::Accept => {
-            let mut receiver = receiver.lock().unwrap();
-            let id = headers["idempotency-key"].to_str().unwrap().to_owned();
-            assert_eq!(headers["webhook-id"], *id);
-            *receiver.accepted.entry(id).or_default() += 1;
-            receiver.last = Some((headers, body));
-            "202 Accepted"
-        }
-    };
-    let response = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-    let _ = stream.write_all(response.as_bytes()).await;
-}
-
-/// A port of the OS's choice.
-fn any_port() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 0))
-}
-
-async fn read_request(stream: &mut TcpStream) -> Option<(reqwest::header::HeaderMap, Vec<u8>)> {
-    let mut bytes = Vec::new();
-    loop {
-        let mut more = [0; 4096];
-        let read = stream.read(&mut more).await.ok().filter(|read| *read > 0)?;
-        bytes.extend_from_slice(&more[..read]);
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let lines = head.lines().skip(1).filter_map(|line| line.split_once(": "));
-        let headers: reqwest::header::HeaderMap = lines
-            .map(|(name, value)| (name.parse::<reqwest::header::HeaderName>().unwrap(), value.parse().unwrap()))
-            .collect();
-        if body.len() >= headers["content-length"].to_str().unwrap().parse().unwrap() {
-            return Some((headers, body.as_bytes().to_vec()));
-        }
-    }
-}
 
 async fn overpaid(sale: &Sale) -> String {
     let product = sale.product(10).await;

@@ -17,6 +17,7 @@ mod sale;
 mod seen;
 mod steps;
 mod tables;
+mod trail;
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};

@@ -17,6 +17,7 @@ use crate::model::Model;
 use crate::seen::Seen;
 use crate::steps::{Script, Step};
 use crate::tables::Tables;
+use crate::trail::Trail;
 
 /// When scripts begin.
 pub(crate) const BEGINNING: Timestamp = Timestamp(1_000_000_000);
@@ -40,6 +41,7 @@ pub(crate) struct Sale<'a> {
     pub(crate) model: Model,
     tables: Tables,
     auditor: Auditor,
+    trail: Trail,
     /// The batch that is being decided.
     state: State,
     /// All commands so far.
@@ -58,6 +60,7 @@ impl<'a> Sale<'a> {
             model: Model::new(script.policy, BEGINNING),
             tables: Tables::default(),
             auditor: Auditor::default(),
+            trail: Trail::default(),
             state: State::default(),
             sent: Vec::new(),
             holds: Vec::new(),
@@ -123,7 +126,10 @@ impl<'a> Sale<'a> {
 
     /// Writes what the batch changed, compares the tables, and begins the next batch.
     fn end_batch(&mut self) -> Result<(), String> {
-        self.tables.write(Changes::from(std::mem::take(&mut self.state)))?;
+        let changes = Changes::from(std::mem::take(&mut self.state));
+        self.trail.follow(&changes, &self.tables)?;
+        self.tables.write(changes)?;
+        self.trail.compare(&self.tables)?;
         self.compare()?;
         self.state = self.tables.load();
         expire_due(&mut self.state, self.now);

@@ -84,7 +84,7 @@ impl SaleBuilder {
         let pool = PgPool::connect(&database_url).await.unwrap_or_else(|error| panic!("no database: {error}"));
         schema::migrate(&pool).await.unwrap_or_else(|error| panic!("no schema: {error}"));
         let mut settings = vec![
-            ("DATABASE_URL".to_owned(), database_url),
+            ("DATABASE_URL".to_owned(), database_url.clone()),
             ("NATS_URL".to_owned(), stack.nats_url),
             ("NATS_PREFIX".to_owned(), name.clone()),
             ("PARTITIONS".to_owned(), PARTITIONS.to_string()),
@@ -100,8 +100,16 @@ impl SaleBuilder {
         settings.extend(self.settings);
         let directory = stack.directory.join(&name);
         std::fs::create_dir_all(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
-        let mut sale =
-            Sale { pool, name, settings, directory, ingresses: Vec::new(), clients: Vec::new(), workers: Vec::new() };
+        let mut sale = Sale {
+            pool,
+            database_url,
+            name,
+            settings,
+            directory,
+            ingresses: Vec::new(),
+            clients: Vec::new(),
+            workers: Vec::new(),
+        };
         for _ in 0..self.ingresses.max(1) {
             sale.start_ingress().await;
         }
@@ -145,6 +153,7 @@ pub struct Sale {
     pub name: String,
     /// Its ingresses' processes.
     pub ingresses: Vec<Process>,
+    database_url: String,
     settings: Vec<(String, String)>,
     directory: PathBuf,
 }
@@ -169,12 +178,21 @@ impl Sale {
 
     async fn start_ingress(&mut self) {
         let log = self.directory.join(format!("ingress-{}.log", self.ingresses.len()));
-        let mut ingress = Process::start(&program("holdfast-ingress"), &[], &self.settings, log);
+        let settings = self.settings_as("holdfast_ingress");
+        let mut ingress = Process::start(&program("holdfast-ingress"), &[], &settings, log);
         let line = ingress.line("\"listening\"").await;
         let line: Value = serde_json::from_str(&line).unwrap_or_default();
         let address = line["address"].as_str().unwrap_or_else(|| panic!("no address in {line}"));
         self.clients.push(Client::new(&format!("http://{address}")));
         self.ingresses.push(ingress);
+    }
+
+    /// The settings of a program that may do in Postgres what a role may. A test's own `DATABASE_URL` wins.
+    fn settings_as(&self, role: &str) -> Vec<(String, String)> {
+        let as_role = ("DATABASE_URL".to_owned(), format!("{}?options[role]={role}", self.database_url));
+        let settings = self.settings.iter();
+        let settings = settings.map(|setting| if setting.1 == self.database_url { &as_role } else { setting });
+        settings.cloned().collect()
     }
 
     /// Starts a worker process and waits until every partition has one.
@@ -200,7 +218,7 @@ impl Sale {
     /// A worker process with more settings than the others have, for its test to keep.
     #[must_use]
     pub fn worker_with(&self, more: &[(&str, &str)]) -> Process {
-        let mut settings = self.settings.clone();
+        let mut settings = self.settings_as("holdfast_worker");
         settings.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let log = self.directory.join(format!("worker-{}.log", fresh_name()));
         Process::start(&program("holdfast-workers"), &[], &settings, log)

@@ -138,6 +138,7 @@ pub async fn apply(
     }
     stages.end(Stage::Commit);
     crash_points::pass("commit");
+    worker.committed.tell(known.partition);
     *horizon = horizon_now.after(&changes);
     journal.committed(known.partition, &changes, now, &stages);
     tell(worker, &moved, *horizon, &replies, changes, now).await;

@@ -2,11 +2,13 @@
 //!
 //! [`ownership`] decides which partitions this process has; [`partition`] runs one of them; [`reader`] fetches from the
 //! log; [`batch`] is the cycle fetch, load, decide, write, commit, reply; [`store`] has its SQL; [`announce`] tells the
-//! ingresses afterwards; [`purge`] keeps the log short; `journal` and `measures` tell operators. No row of business state is written anywhere else.
+//! ingresses afterwards, and [`events`] everybody else; [`purge`] keeps the log short; `journal` and `measures` tell operators.
+//! No row of business state is written anywhere else.
 
 pub mod announce;
 pub mod batch;
 mod crash_points;
+pub mod events;
 pub mod expiry;
 pub mod heartbeat;
 pub mod horizon;
@@ -15,6 +17,7 @@ mod journal;
 mod measures;
 pub mod ownership;
 pub mod partition;
+pub mod post;
 pub mod probe;
 pub mod prune;
 pub mod purge;
@@ -35,6 +38,7 @@ use sqlx::PgPool;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::events::Committed;
 use crate::expiry::tickets::Tickets;
 use crate::heartbeat::Pulses;
 
@@ -84,6 +88,7 @@ pub struct Worker {
     jetstream: Context,
     tickets: Tickets,
     pulses: Pulses,
+    committed: Committed,
     owner: String,
 }
 
@@ -113,13 +118,18 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
         idempotency_key_ttl_seconds: settings.worker.retention.idempotency_key_ttl,
     };
     let (tickets, pulses, owner) = (Tickets::default(), Pulses::default(), owner_name(&nats));
-    let worker = Arc::new(Worker { settings, policy, pool, nats, jetstream, tickets, pulses, owner });
+    let committed = Committed::new(settings.nats.partitions);
+    let worker = Arc::new(Worker { settings, policy, pool, nats, jetstream, tickets, pulses, committed, owner });
     expiry::open_stream(&worker).await?;
     let mut beside = JoinSet::new();
     beside.spawn(measures::run(Arc::clone(&worker), stop.clone()));
     beside.spawn(purge::run(Arc::clone(&worker), stop.clone()));
     beside.spawn(prune::run(Arc::clone(&worker), stop.clone()));
     beside.spawn(refunds::run(Arc::clone(&worker), stop.clone()));
+    if worker.settings.worker.events.is_on() {
+        events::open(&worker).await?;
+        events::webhooks::start(&worker, &stop, &mut beside).await?;
+    }
     beside.spawn(expiry::redelivery::run(Arc::clone(&worker), stop.clone()));
     beside.spawn(heartbeat::run(Arc::clone(&worker), stop.clone()));
     beside.spawn(expiry::backstop::run(Arc::clone(&worker), stop.clone()));

@@ -13,6 +13,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::events::publisher;
 use crate::store::lease::{self, Lease};
 use crate::store::roster;
 use crate::{Worker, partition};
@@ -101,7 +102,12 @@ impl Owned {
     fn start(&mut self, taken: Lease) {
         let (worker, stop) = (Arc::clone(&self.worker), CancellationToken::new());
         let running = Running { partition: taken.partition, epoch: taken.epoch, stop: stop.clone() };
-        let task = self.tasks.spawn(async move { partition::run(&worker, taken, stop).await });
+        let publishing = publisher::start(&worker, taken.partition);
+        let task = self.tasks.spawn(async move {
+            partition::run(&worker, taken, stop).await;
+            // Only whoever has the partition need publish its events.
+            drop(publishing);
+        });
         self.running.insert(task.id(), running);
     }
 

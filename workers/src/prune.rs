@@ -1,7 +1,7 @@
 //! Retention: what has ended long ago is removed, slot by slot, so that no step takes long.
 //!
 //! Idempotency keys go after their time; holds that ended without an order, and outcomes, after `RETENTION_DAYS` and
-//! never before a key that may still replay them. Orders and payments stay.
+//! never before a key that may still replay them; the audit after `AUDIT_RETENTION_DAYS`. Orders and payments stay.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Worker;
-use crate::store::retention::{self, Ages};
+use crate::store::retention::{self, Ages, Step};
 
 /// A worker that has just started has more urgent things to do.
 const PRUNE_FIRST_AFTER: Duration = Duration::from_secs(15 * 60);
@@ -31,6 +31,18 @@ pub struct Pruned {
     pub holds: u64,
     /// Dead letters that were settled.
     pub dead_letters: u64,
+    /// Rows of the audit, each of many changes.
+    pub audit: u64,
+}
+
+impl Pruned {
+    fn add(&mut self, step: &Step) {
+        self.keys += step.keys.cast_unsigned();
+        self.outcomes += step.outcomes.cast_unsigned();
+        self.holds += step.holds.cast_unsigned();
+        self.dead_letters += step.dead_letters.cast_unsigned();
+        self.audit += step.audit.cast_unsigned();
+    }
 }
 
 /// Prunes soon after the start and then daily, until the process stops. Several workers doing so do no harm.
@@ -53,10 +65,13 @@ pub async fn run(worker: Arc<Worker>, stop: CancellationToken) {
 pub async fn prune(pool: &PgPool, ages: Ages, pause: Duration, done: impl Fn(u16)) -> sqlx::Result<Pruned> {
     let mut pruned = Pruned::default();
     for slot in 0..SLOTS {
-        pruned.keys += retention::keys(pool, slot, ages).await?;
-        pruned.outcomes += retention::outcomes(pool, slot, ages).await?;
-        pruned.holds += retention::holds(pool, slot, ages).await?;
-        pruned.dead_letters += retention::dead_letters(pool, slot, ages).await?;
+        loop {
+            let step = retention::step(pool, slot, ages).await?;
+            pruned.add(&step);
+            if !step.has_more() {
+                break;
+            }
+        }
         done(slot + 1);
         tokio::time::sleep(pause).await;
     }

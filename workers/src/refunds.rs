@@ -4,8 +4,6 @@
 //! change. A worker that dies in between asks again with the same id, by which the receiver knows that it has it. How
 //! often one failed is remembered only here: after a restart all that is due is asked for at once.
 
-mod signer;
-
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,15 +18,13 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::signer::Signer;
 use crate::Worker;
 use crate::measures::MEASURES;
+use crate::post::Poster;
 use crate::store::clock;
 use crate::store::refunds::{self, DueRefund};
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// How long the receiver may take.
-const ANSWER_WAIT: Duration = Duration::from_secs(10);
 /// How many requests are on their way at once.
 const AT_ONCE: usize = 8;
 /// The first pause after a request failed, and the longest.
@@ -43,10 +39,7 @@ struct Attempts {
 /// Asks for refunds until the process stops. Without a URL nobody is asked.
 pub async fn run(worker: Arc<Worker>, stop: CancellationToken) {
     let Some(url) = worker.settings.worker.refund_url.clone() else { return };
-    // Only the first call in a process counts, and any of them will do.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let signer = Signer::new(worker.settings.worker.refund_secret.as_ref());
-    let sender = Sender { url, signer, http: reqwest::Client::new() };
+    let sender = Sender { url, poster: Poster::new(worker.settings.worker.refund_secret.as_slice()) };
     let mut attempts: HashMap<String, Attempts> = HashMap::new();
     let mut turn = tokio::time::interval(LOOK_EVERY);
     turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -105,8 +98,7 @@ fn refund_id(refund: &DueRefund) -> String {
 
 struct Sender {
     url: Secret,
-    signer: Signer,
-    http: reqwest::Client,
+    poster: Poster,
 }
 
 impl Sender {
@@ -124,16 +116,8 @@ impl Sender {
         })
         .to_string();
         let timestamp = clock::now(&worker.pool).await?.0 / 1_000_000;
-        let request = self.http.post(self.url.expose()).timeout(ANSWER_WAIT).header("content-type", "application/json");
-        let request = request.header("idempotency-key", id);
-        let request = self
-            .signer
-            .headers(id, timestamp, body.as_bytes())
-            .into_iter()
-            .fold(request, |request, header| request.header(header.0, header.1));
-        // Without the URL, which may carry a secret.
-        let response = request.body(body).send().await.map_err(reqwest::Error::without_url)?;
-        response.error_for_status().map(drop).map_err(|error| error.without_url().into())
+        self.poster.post(&self.url, id, timestamp, "application/json", body.into_bytes()).await?;
+        Ok(())
     }
 }
 

@@ -44,7 +44,8 @@ pub(super) async fn add_product_at_first_start(app: &App) -> anyhow::Result<()> 
         return Ok(());
     }
     let product_id = ProductId(1);
-    sqlx::query("SELECT setval('product_ids', $1)").bind(product_id.0).execute(app.pool()).await?;
+    // The number is then not given out again.
+    sqlx::query("SELECT nextval('product_ids')").execute(app.pool()).await?;
     let action = Action::CreateProduct(NewProduct {
         product_id,
         name: "Flash Sale Product".to_owned(),

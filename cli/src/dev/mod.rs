@@ -115,10 +115,21 @@ impl Services {
         progress.say("bringing the database to this build's schema");
         migrate::apply(&postgres).await?;
         progress.say("starting ingress and workers");
-        let settings = holdfast_workers::Settings { postgres: postgres.clone(), nats: nats.clone(), holds, worker };
+        // With the rights that they need and no more, where the server is ours to say so.
+        let as_role = |role: &str| match stack.postgres() {
+            Some(_) => {
+                let url = format!("{}?options[role]={role}", stack.database_url());
+                PostgresSettings { database_url: Secret::from(url) }
+            }
+            None => postgres.clone(),
+        };
+        let settings =
+            holdfast_workers::Settings { postgres: as_role("holdfast_worker"), nats: nats.clone(), holds, worker };
         let mut workers = tokio::spawn(holdfast_workers::run(settings, stop.clone()));
         let partitions = nats.partitions;
-        let ingress = Ingress::start(holdfast_ingress::Settings { postgres, nats, holds, ingress }).await?;
+        let ingress =
+            Ingress::start(holdfast_ingress::Settings { postgres: as_role("holdfast_ingress"), nats, holds, ingress })
+                .await?;
         let address = ingress.address()?;
         tokio::select! {
             ended = &mut workers => ended?.and(Err(anyhow::anyhow!("the workers ended"))),

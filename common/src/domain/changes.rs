@@ -1,5 +1,6 @@
 //! What a batch changed: the rows to write, and nothing that the tables have already.
 
+use super::audit::AuditGroup;
 use super::decide::Decision;
 use super::hold::Hold;
 use super::order::Order;
@@ -34,10 +35,13 @@ pub struct Changes {
     pub keys: Vec<(KeyScope, KeyUse)>,
     /// Dead letters that are settled, each with its slot.
     pub settled_letters: Vec<(Slot, DeadLetterSettled)>,
+    /// What the audit says of all this, to insert: a group for each product.
+    pub audit: Vec<AuditGroup>,
 }
 
 impl From<State> for Changes {
     fn from(mut state: State) -> Self {
+        let audit = state.take_audit();
         let new_decisions = std::mem::take(&mut state.new_decisions);
         let decisions = new_decisions.into_iter().filter_map(|id| Some((id, state.take_decision(id)?))).collect();
         let keys = state.new_keys.iter().map(|scope| (*scope, state.keys[scope])).collect();
@@ -61,6 +65,7 @@ impl From<State> for Changes {
             decisions,
             keys,
             settled_letters: state.settled_letters,
+            audit,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A command that was applied before gets its outcome again and changes nothing (I4). An unknown product, a sale that
 //! is closed, too little stock: refusals are outcomes too, kept like the others.
 
+use super::audit::{AuditKind, Cause};
 use super::hold::{Hold, HoldState};
 use super::order::{CancelReason, Order};
 use super::payment::PaymentState;
@@ -91,16 +92,20 @@ pub fn expire_due(state: &mut State, now: Timestamp) {
 
 /// A parked payment that nothing has matched for a day is listed for somebody to look at.
 fn unmatch(state: &mut State, now: Timestamp) {
+    let mut unmatched = Vec::new();
     let payments = state.payments.values_mut().flatten();
     for row in payments.filter(|row| row.value.state == PaymentState::Parked) {
         if row.value.received_at.plus_seconds(UNMATCHED_AFTER_SECONDS) <= now {
             row.value.state = PaymentState::Unmatched;
             row.is_changed = true;
+            unmatched.push(row.value.order_id);
         }
     }
+    unmatched.into_iter().for_each(|order_id| state.audit_payment(AuditKind::PaymentUnmatched, order_id));
 }
 
 fn act(state: &mut State, command: &Command, now: Timestamp, policy: &Policy) -> Outcome {
+    state.cause = Cause::of(command);
     let done = match &command.action {
         Action::CreateProduct(new) => create_product(state, new, now),
         Action::ChangeProduct { product_id, change } => change_product(state, *product_id, change, now),
@@ -132,9 +137,12 @@ fn settle_dead_letter(
     policy: &Policy,
 ) -> Result<Outcome, Refusal> {
     let command = state.take_dead_letter(id).ok_or(Refusal::DeadLetterNotFound)?;
+    let cause = state.cause;
     if is_retry {
         decide(state, &command, now, policy);
+        state.cause = cause;
     }
+    state.audit_letter(if is_retry { AuditKind::DeadLetterRetried } else { AuditKind::DeadLetterDropped }, &command);
     let settled = DeadLetterSettled { id, is_applied: is_retry };
     state.settled_letters.push((command.slot(), settled));
     Ok(Outcome::DeadLetterSettled(settled))
@@ -150,6 +158,7 @@ fn create_product(state: &mut State, new: &NewProduct, now: Timestamp) -> Result
     }
     let product = Product::new(new);
     state.insert_product(product.clone());
+    state.audit_product(AuditKind::ProductCreated, product.id, new.total_stock, None);
     Ok(Outcome::ProductCreated(Box::new(ProductAsOf { product, as_of: now })))
 }
 
@@ -159,8 +168,10 @@ fn change_product(
     change: &ProductChange,
     now: Timestamp,
 ) -> Result<Outcome, Refusal> {
-    let changed = find_product(state, id)?.changed(change).ok_or(Refusal::SaleWindowInvalid)?;
+    let before = find_product(state, id)?.clone();
+    let changed = before.changed(change).ok_or(Refusal::SaleWindowInvalid)?;
     state.change_product(id, |product| *product = changed);
+    state.audit_product(AuditKind::ProductChanged, id, 0, Some(before));
     product_changed(state, id, now)
 }
 
@@ -172,6 +183,7 @@ fn restock(state: &mut State, id: ProductId, quantity: i64, now: Timestamp) -> R
     let available_stock = stock.available();
     let restocked = stock.restock(quantity).ok_or(Refusal::InsufficientStock { available_stock })?;
     state.change_product(id, |product| product.stock = restocked);
+    state.audit_product(AuditKind::ProductRestocked, id, quantity, None);
     product_changed(state, id, now)
 }
 
@@ -215,6 +227,7 @@ fn create_hold(
         product.hold_sequence = hold.sequence;
     });
     state.count_customer(product_id, customer_id, quantity.into());
+    state.audit_hold(AuditKind::HoldCreated, &hold);
     state.insert_hold(hold.clone());
     Ok(Outcome::HoldCreated(hold))
 }
@@ -234,10 +247,12 @@ fn create_order(state: &mut State, id: HoldId, now: Timestamp, policy: &Policy) 
         HoldState::Expired { .. } => return Err(Refusal::HoldExpired),
         HoldState::Active => {}
     }
-    let order = Order::of_hold(hold, now, policy.order_payment_seconds);
+    let (hold, order) = (hold.clone(), Order::of_hold(hold, now, policy.order_payment_seconds));
     state.change_hold(id, |hold| hold.state = HoldState::Consumed { at: now });
     // The units stay promised: to the order instead of the hold.
     state.change_product(order.product_id, |product| product.holds_count -= 1);
+    state.audit_hold(AuditKind::HoldConsumed, &hold);
+    state.audit_order(AuditKind::OrderCreated, &order);
     state.insert_order(order);
     apply_parked(state, id, now, policy);
     state.order(id).cloned().map(Box::new).map(Outcome::OrderCreated).ok_or(Refusal::HoldNotFound)
@@ -256,15 +271,17 @@ fn release_hold(state: &mut State, id: HoldId, now: Timestamp) -> Result<Outcome
 
 /// Ends an active hold without an order: its units go back on sale.
 fn end_hold(state: &mut State, id: HoldId, ended: HoldState) {
-    let Some(hold) = state.hold(id).filter(|hold| hold.state == HoldState::Active) else { return };
-    let (product_id, quantity, customer_id) = (hold.product_id, hold.quantity, hold.customer_id.clone());
+    let Some(hold) = state.hold(id).filter(|hold| hold.state == HoldState::Active).cloned() else { return };
     state.change_hold(id, |hold| hold.state = ended);
-    state.count_customer(product_id, customer_id.as_ref(), -i64::from(quantity));
-    refund_parked(state, id);
-    state.change_product(product_id, |product| {
-        product.stock = product.stock.release(quantity);
+    state.count_customer(hold.product_id, hold.customer_id.as_ref(), -i64::from(hold.quantity));
+    state.change_product(hold.product_id, |product| {
+        product.stock = product.stock.release(hold.quantity);
         product.holds_count -= 1;
     });
+    let kind =
+        if matches!(ended, HoldState::Expired { .. }) { AuditKind::HoldExpired } else { AuditKind::HoldReleased };
+    state.audit_hold(kind, &hold);
+    refund_parked(state, id);
 }
 
 #[cfg(test)]

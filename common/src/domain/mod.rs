@@ -4,6 +4,7 @@
 //! and writes the [`Changes`]. Whatever is true of stock, holds and idempotency is true because of the code in here;
 //! the tables' constraints say it once more.
 
+mod audit;
 mod changes;
 mod decide;
 mod hold;
@@ -14,6 +15,7 @@ mod settle;
 mod state;
 mod stock;
 
+pub use audit::{Actor, AuditEntry, AuditGroup, AuditKind};
 pub use changes::Changes;
 pub use decide::{Decision, Policy, decide, expire_due};
 pub use hold::{Hold, HoldState};

@@ -3,6 +3,7 @@
 //! A payment that succeeded is never dropped (I8), and a paid order never becomes anything else (I3). What cannot be
 //! given for a payment is owed back.
 
+use super::audit::AuditKind;
 use super::decide::Policy;
 use super::order::{CancelReason, Order, OrderState};
 use super::payment::{Payment, PaymentState, RefundReason, RefundStatus};
@@ -70,12 +71,14 @@ pub(super) fn apply_parked(state: &mut State, order_id: HoldId, now: Timestamp, 
 /// Owes back every payment that waited for an order of a hold that has ended without one.
 pub(super) fn refund_parked(state: &mut State, hold_id: HoldId) {
     for payment_id in parked(state, hold_id) {
+        let mut became = PaymentState::Ignored;
         state.change_payment(hold_id, &payment_id, |payment| {
-            payment.state = match payment.succeeded {
-                true => PaymentState::Refund { status: RefundStatus::Due, reason: RefundReason::HoldEnded },
-                false => PaymentState::Ignored,
-            };
+            if payment.succeeded {
+                became = refund(RefundReason::HoldEnded);
+            }
+            payment.state = became;
         });
+        state.audit_payment(AuditKind::of_payment(became), hold_id);
     }
 }
 
@@ -95,6 +98,7 @@ fn apply(state: &mut State, order_id: HoldId, payment_id: &str, now: Timestamp, 
         by_state(state, &order, &payment, now, policy)
     };
     state.change_payment(order_id, payment_id, |payment| payment.state = settled);
+    state.audit_payment(AuditKind::of_payment(settled), order_id);
     recount_refunds(state, order_id);
     result
 }
@@ -103,6 +107,7 @@ fn apply(state: &mut State, order_id: HoldId, payment_id: &str, now: Timestamp, 
 fn without_order(state: &mut State, payment: &Payment) -> SettlementResult {
     let has_ended = state.hold(payment.order_id).is_some_and(super::Hold::has_ended);
     if !has_ended {
+        state.audit_payment(AuditKind::PaymentParked, payment.order_id);
         return SettlementResult::Parked;
     }
     refund_parked(state, payment.order_id);
@@ -154,6 +159,7 @@ fn pay(state: &mut State, order: &Order, payment_id: &str, now: Timestamp) {
     let paid = OrderState::Paid { payment_id: payment_id.to_owned(), at: now };
     state.change_order(order.id, |order| order.state = paid);
     state.change_product(order.product_id, |product| product.stock = product.stock.sell(order.quantity));
+    state.audit_order(AuditKind::OrderPaid, order);
 }
 
 /// Puts an unpaid order's units back on sale.
@@ -161,6 +167,7 @@ pub(super) fn cancel(state: &mut State, order: &Order, reason: CancelReason, now
     state.change_order(order.id, |order| order.state = OrderState::Cancelled { reason, at: now });
     state.change_product(order.product_id, |product| product.stock = product.stock.release(order.quantity));
     state.count_customer(order.product_id, order.customer_id.as_ref(), -i64::from(order.quantity));
+    state.audit_order(AuditKind::of_cancelled(reason), order);
 }
 
 /// Promises a cancelled order's units once more; says whether there were enough.
@@ -169,19 +176,25 @@ fn reallocate(state: &mut State, order: &Order) -> bool {
     let Some(stock) = stock else { return false };
     state.change_product(order.product_id, |product| product.stock = stock);
     state.count_customer(order.product_id, order.customer_id.as_ref(), order.quantity.into());
+    state.audit_order(AuditKind::OrderReallocated, order);
     true
 }
 
 /// Notes how far a payment's refund has come. A request that got lost may be due again; what is refunded stays so.
 pub(super) fn advance_refund(state: &mut State, order_id: HoldId, payment_id: &str, to: RefundStatus) {
+    let mut has_changed = false;
     state.change_payment(order_id, payment_id, |payment| {
         if let PaymentState::Refund { status, .. } = &mut payment.state
             && *status != RefundStatus::Refunded
             && to != RefundStatus::None
         {
+            has_changed = *status != to;
             *status = to;
         }
     });
+    if has_changed {
+        state.audit_payment(AuditKind::of_refund(to), order_id);
+    }
     recount_refunds(state, order_id);
 }
 

@@ -5,11 +5,13 @@
 
 use std::collections::HashMap;
 
+use super::audit::{AuditEntry, Cause};
 use super::decide::Decision;
 use super::hold::Hold;
 use super::order::Order;
 use super::payment::Payment;
 use super::product::Product;
+use super::stock::Stock;
 use crate::command::{Action, Command, Endpoint};
 use crate::id::{HoldId, ProductId, RequestId, Slot};
 use crate::outcome::{DeadLetterSettled, Outcome};
@@ -61,11 +63,16 @@ pub struct State {
     pub(super) new_decisions: Vec<RequestId>,
     dead_letters: HashMap<i64, Command>,
     pub(super) settled_letters: Vec<(Slot, DeadLetterSettled)>,
+    pub(super) cause: Cause,
+    pub(super) audit: Vec<AuditEntry>,
+    /// Each loaded product's units before the batch.
+    pub(super) stock_before: HashMap<ProductId, Stock>,
 }
 
 impl State {
     /// Adds a product of the table.
     pub fn load_product(&mut self, product: Product) {
+        self.stock_before.insert(product.id, product.stock);
         self.products.insert(product.id, Row { value: product, is_new: false, is_changed: false });
     }
 

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A product's units.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stock {
     total: i64,
     available: i64,

@@ -4,6 +4,7 @@
 //! a server that is new enough, that syncs before it acknowledges ([`server`]), and a stream with just the settings
 //! that were asked for ([`stream`]). Next: publishers are in the ingress, readers in the workers.
 
+pub mod atomic;
 pub mod internal;
 pub mod server;
 pub mod stream;

@@ -1,6 +1,8 @@
 //! `/api/admin`: what only the holder of the admin token may do. Without a token configured there is nothing here.
 
+pub(super) mod audit;
 pub(super) mod dead_letters;
+pub(super) mod event_dead_letters;
 pub(crate) mod lists;
 
 use std::sync::Arc;

@@ -8,16 +8,12 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use async_nats::header::{
-    NATS_BATCH_COMMIT, NATS_BATCH_COMMIT_FINAL, NATS_BATCH_ID, NATS_BATCH_SEQUENCE, NATS_MESSAGE_ID,
-};
 use async_nats::jetstream;
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::publish::PublishAck;
-use async_nats::jetstream::response::Response;
 use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
 use futures_util::future::join_all;
+use holdfast_common::log::atomic::{self, MESSAGES_MAX, Message};
 use moka::sync::Cache;
 use tokio::sync::{mpsc, oneshot};
 
@@ -26,8 +22,6 @@ use crate::publisher::NotPublished;
 
 /// The most webhooks that wait for their place in the log; more are answered 503.
 pub const QUEUED_MAX: usize = 4096;
-/// The most webhooks in one batch; JetStream allows 1,000.
-const BATCH_MAX: usize = 512;
 /// How long a message id is known to be in the log; a duplicate that comes later is JetStream's to find.
 const KNOWN_FOR: Duration = Duration::from_secs(10);
 /// The most message ids that are known.
@@ -90,8 +84,8 @@ struct Task {
 
 impl Task {
     async fn run(self, mut queued: mpsc::Receiver<Queued>) {
-        let mut gathered = Vec::with_capacity(BATCH_MAX);
-        while queued.recv_many(&mut gathered, BATCH_MAX).await > 0 {
+        let mut gathered = Vec::with_capacity(MESSAGES_MAX);
+        while queued.recv_many(&mut gathered, MESSAGES_MAX).await > 0 {
             self.store(&mut gathered).await;
         }
     }
@@ -144,25 +138,17 @@ impl Task {
 
     /// One atomic batch: all of it is stored, or nothing.
     async fn store_together(&self, webhooks: &[Queued]) -> Result<(), async_nats::Error> {
-        // As unlike any other as an inbox has to be.
-        let batch_id = self.nats.new_inbox();
-        let Some((last, others)) = webhooks.split_last() else { return Ok(()) };
-        for (sequence, webhook) in others.iter().enumerate() {
-            let headers = batch_headers(&batch_id, sequence + 1, webhook);
-            self.nats.publish_with_headers(webhook.subject.clone(), headers, webhook.envelope.clone()).await?;
+        let message = |webhook: &Queued| Message {
+            subject: webhook.subject.clone(),
+            id: webhook.message_id.clone(),
+            headers: HeaderMap::new(),
+            payload: webhook.envelope.clone(),
+        };
+        let stored = atomic::publish(&self.nats, webhooks.iter().map(message).collect(), ACK_WAIT).await;
+        if let Err(error) = &stored {
+            tracing::debug!(%error, webhooks = webhooks.len(), "a batch of webhooks was refused; each is sent alone");
         }
-        let mut headers = batch_headers(&batch_id, webhooks.len(), last);
-        headers.insert(NATS_BATCH_COMMIT, NATS_BATCH_COMMIT_FINAL);
-        let request =
-            async_nats::Request::new().headers(headers).payload(last.envelope.clone()).timeout(Some(ACK_WAIT));
-        let answer = self.nats.send_request(last.subject.clone(), request).await?;
-        match serde_json::from_slice(&answer.payload)? {
-            Response::Ok(PublishAck { .. }) => Ok(()),
-            Response::Err { error } => {
-                tracing::debug!(%error, webhooks = webhooks.len(), "a batch of webhooks was refused; each is sent alone");
-                Err(error.into())
-            }
-        }
+        stored.map(drop)
     }
 
     /// Each by itself, all at once. Those that were not stored stay.
@@ -182,12 +168,4 @@ impl Task {
             }
         }
     }
-}
-
-fn batch_headers(batch_id: &str, sequence: usize, webhook: &Queued) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    headers.insert(NATS_BATCH_ID, batch_id);
-    headers.insert(NATS_BATCH_SEQUENCE, sequence.to_string());
-    headers.insert(NATS_MESSAGE_ID, webhook.message_id.as_str());
-    headers
 }

@@ -2,6 +2,8 @@
 
 pub mod clock;
 pub mod dead_letters;
+pub mod event_dead_letters;
+pub mod events;
 pub mod lease;
 pub mod load;
 pub mod overdue;

@@ -1,9 +1,9 @@
 //! Removes rows of one slot that are past their time, a bounded number at a time.
 
 use holdfast_common::settings::RetentionSettings;
-use sqlx::PgPool;
+use sqlx::{FromRow, PgPool};
 
-/// The most rows that one statement removes.
+/// The most rows of a kind that one statement removes.
 const STEP_ROWS_MAX: i64 = 2000;
 
 /// How old rows have to be, in seconds.
@@ -11,6 +11,8 @@ const STEP_ROWS_MAX: i64 = 2000;
 pub struct Ages {
     keys: f64,
     ended: f64,
+    /// In days.
+    audit: i32,
 }
 
 impl Ages {
@@ -18,64 +20,69 @@ impl Ages {
     #[must_use]
     pub fn new(settings: &RetentionSettings) -> Self {
         let (keys, days) = (settings.idempotency_key_ttl.into(), f64::from(settings.retention_days) * 86_400.0);
-        Self { keys, ended: days.max(keys) }
+        Self { keys, ended: days.max(keys), audit: settings.audit_retention_days.cast_signed() }
     }
 }
 
-/// Removes idempotency keys.
-///
-/// # Errors
-/// When Postgres fails.
-pub async fn keys(pool: &PgPool, slot: u16, ages: Ages) -> sqlx::Result<u64> {
-    let statement = "DELETE FROM idempotency_keys WHERE slot = $1 AND (endpoint, key_hash, product_id) IN (
-             SELECT endpoint, key_hash, product_id FROM idempotency_keys
-             WHERE slot = $1 AND used_at < now() - make_interval(secs => $2) LIMIT $3)";
-    steps(pool, statement, slot, ages.keys).await
+/// What one step removed.
+#[derive(Clone, Copy, Debug, FromRow)]
+#[allow(missing_docs)]
+pub struct Step {
+    pub keys: i64,
+    pub outcomes: i64,
+    pub holds: i64,
+    pub dead_letters: i64,
+    pub audit: i64,
 }
 
-/// Removes outcomes.
-///
-/// # Errors
-/// When Postgres fails.
-pub async fn outcomes(pool: &PgPool, slot: u16, ages: Ages) -> sqlx::Result<u64> {
-    let statement = "DELETE FROM outcomes WHERE slot = $1 AND request_id IN (
-             SELECT request_id FROM outcomes
-             WHERE slot = $1 AND created_at < now() - make_interval(secs => $2) LIMIT $3)";
-    steps(pool, statement, slot, ages.ended).await
-}
-
-/// Removes holds that ended without an order. One with a payment stays, to tell what the payment was for.
-///
-/// # Errors
-/// When Postgres fails.
-pub async fn holds(pool: &PgPool, slot: u16, ages: Ages) -> sqlx::Result<u64> {
-    let statement = "DELETE FROM holds WHERE slot = $1 AND hold_id IN (
-             SELECT hold_id FROM holds
-             WHERE slot = $1 AND status IN ('released', 'expired') AND ended_at < now() - make_interval(secs => $2)
-                 AND NOT EXISTS (
-                     SELECT FROM payments WHERE payments.slot = holds.slot AND payments.order_id = holds.hold_id)
-             LIMIT $3)";
-    steps(pool, statement, slot, ages.ended).await
-}
-
-/// Removes dead letters that were settled; those that wait stay.
-///
-/// # Errors
-/// When Postgres fails.
-pub async fn dead_letters(pool: &PgPool, slot: u16, ages: Ages) -> sqlx::Result<u64> {
-    let statement = "DELETE FROM dead_letters WHERE slot = $1 AND dead_letter_id IN (
-             SELECT dead_letter_id FROM dead_letters
-             WHERE slot = $1 AND settled_at < now() - make_interval(secs => $2) LIMIT $3)";
-    steps(pool, statement, slot, ages.ended).await
-}
-
-async fn steps(pool: &PgPool, statement: &'static str, slot: u16, age: f64) -> sqlx::Result<u64> {
-    let mut removed = 0;
-    loop {
-        let step = sqlx::query(statement).bind(slot.cast_signed()).bind(age).bind(STEP_ROWS_MAX).execute(pool).await?;
-        removed += step.rows_affected();
-        if step.rows_affected() < STEP_ROWS_MAX.cast_unsigned() {
-            return Ok(removed);
-        }
+impl Step {
+    /// Whether there may be more to remove of some kind.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        [self.keys, self.outcomes, self.holds, self.dead_letters, self.audit].contains(&STEP_ROWS_MAX)
     }
+}
+
+/// Removes what is past its time in a slot, at most so much of each kind. A hold with a payment stays, to tell what the
+/// payment was for; so do dead letters that wait. From the audit nobody may delete: a function of its owner does, and looks
+/// at the age itself.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn step(pool: &PgPool, slot: u16, ages: Ages) -> sqlx::Result<Step> {
+    sqlx::query_as(
+        "WITH keys AS (
+             DELETE FROM idempotency_keys WHERE slot = $1 AND (endpoint, key_hash, product_id) IN (
+                 SELECT endpoint, key_hash, product_id FROM idempotency_keys
+                 WHERE slot = $1 AND used_at < now() - make_interval(secs => $2) LIMIT $5)
+             RETURNING 1),
+         old_outcomes AS (
+             DELETE FROM outcomes WHERE slot = $1 AND request_id IN (
+                 SELECT request_id FROM outcomes
+                 WHERE slot = $1 AND created_at < now() - make_interval(secs => $3) LIMIT $5)
+             RETURNING 1),
+         ended AS (
+             DELETE FROM holds WHERE slot = $1 AND hold_id IN (
+                 SELECT hold_id FROM holds
+                 WHERE slot = $1 AND status IN ('released', 'expired') AND ended_at < now() - make_interval(secs => $3)
+                     AND NOT EXISTS (
+                         SELECT FROM payments WHERE payments.slot = holds.slot AND payments.order_id = holds.hold_id)
+                 LIMIT $5)
+             RETURNING 1),
+         settled AS (
+             DELETE FROM dead_letters WHERE slot = $1 AND dead_letter_id IN (
+                 SELECT dead_letter_id FROM dead_letters
+                 WHERE slot = $1 AND settled_at < now() - make_interval(secs => $3) LIMIT $5)
+             RETURNING 1)
+         SELECT (SELECT count(*) FROM keys) AS keys, (SELECT count(*) FROM old_outcomes) AS outcomes,
+             (SELECT count(*) FROM ended) AS holds, (SELECT count(*) FROM settled) AS dead_letters,
+             prune_audit($1, $4, $5::integer) AS audit",
+    )
+    .bind(slot.cast_signed())
+    .bind(ages.keys)
+    .bind(ages.ended)
+    .bind(ages.audit)
+    .bind(STEP_ROWS_MAX)
+    .fetch_one(pool)
+    .await
 }

@@ -1,5 +1,6 @@
 //! The write step: a batch's changes, each kind of row a part of one statement, which moves the partition too.
 
+mod audit;
 mod orders;
 mod payments;
 mod statement;
@@ -40,6 +41,7 @@ pub async fn commit(
     payments::update(write, &changes.changed_payments);
     upsert_outcomes(write, &changes.decisions, now);
     upsert_keys(write, &changes.keys);
+    audit::insert(write, &changes.audit, fence.to);
     dead_letters::settle(write, &changes.settled_letters, now);
     statement.execute(connection).await
 }

@@ -142,6 +142,38 @@ parameters!(
     page_limit()
 );
 
+parameters!(
+    AuditPage,
+    "Which page of the audit, and of what",
+    parameter("product_id", ParameterIn::Query, whole(1, i64::MAX), "Of this product; one filter at most"),
+    parameter("hold_id", ParameterIn::Query, id(), "Of this hold and its order"),
+    parameter(
+        "order_id",
+        ParameterIn::Query,
+        string().pattern(Some(format!("^(order_)?{ID_PATTERN}$"))),
+        "Of this order and its hold"
+    ),
+    parameter(
+        "after",
+        ParameterIn::Query,
+        string().pattern(Some("^[0-9]{1,18}(\\.[0-9]{1,9})?$")),
+        "The `next` or `last` of the page before; 0 is the beginning"
+    ),
+    page_limit()
+);
+parameters!(
+    EventDeadLettersPage,
+    "Which page of events that were not taken",
+    parameter(
+        "after",
+        ParameterIn::Query,
+        string()
+            .pattern(Some("^[0-9]{1,15}\\.[^.\\u0000-\\u001F\\u007F-\\u009F]+\\.[^\\u0000-\\u001F\\u007F-\\u009F]+$")),
+        "The `next` of the page before"
+    ),
+    page_limit()
+);
+
 fn page_limit() -> Parameter {
     let limit = whole(1, PAGE_MAX).default(Some(PAGE.into()));
     parameter("limit", ParameterIn::Query, limit, "The most that a page has")

@@ -33,6 +33,19 @@ impl Statement {
         Part { statement: self, table, rows, keys: Vec::new(), columns: Vec::new() }
     }
 
+    /// A part that inserts so many rows, in words of its own. They have to write nothing unless there is a row in `fence`.
+    pub(in crate::store) fn insert(
+        &mut self,
+        table: &'static str,
+        rows: usize,
+        push: impl FnOnce(&mut QueryBuilder<Postgres>),
+    ) {
+        self.query.push(format_args!(", part{} AS (INSERT INTO {table} ", self.parts.len()));
+        push(&mut self.query);
+        self.query.push(" RETURNING 1)");
+        self.parts.push((table, rows));
+    }
+
     /// Writes everything, or nothing when the fence does not hold, and says which.
     ///
     /// # Errors

@@ -1,0 +1,144 @@
+//! `GET /api/admin/audit`: every change of state, oldest first; of a product, of a hold and its order, or of all.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use chrono::SecondsFormat;
+use holdfast_common::id::{HoldId, ProductId};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::Admin;
+use crate::App;
+use crate::http::body::FieldError;
+use crate::http::openapi;
+use crate::http::parameters::Query;
+use crate::http::problem::Problem;
+use crate::http::render;
+use crate::http::views::ORDER_REFERENCE_PREFIX;
+use crate::store::audit::{self, ListedChange, Of};
+
+/// How many changes a page has, and how many it can have.
+const PAGE: i64 = 50;
+const PAGE_MAX: i64 = 200;
+
+#[derive(Deserialize)]
+pub(in crate::routes) struct Page {
+    product_id: Option<String>,
+    hold_id: Option<String>,
+    order_id: Option<String>,
+    after: Option<String>,
+    limit: Option<String>,
+}
+
+/// A page of the audit.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Audit)]
+struct AuditView {
+    /// Each with `at`, `actor`, `what`, `before`, `after`, and the ids that it is about
+    #[schema(value_type = Vec<Object>)]
+    entries: Vec<Value>,
+    /// Where the next page begins, when there is one already
+    #[schema(required)]
+    next: Option<String>,
+    /// Where to go on later
+    #[schema(required)]
+    last: Option<String>,
+}
+
+/// Every change of state, oldest first
+#[utoipa::path(get, path = "/api/admin/audit", tag = "Administration", operation_id = "listAudit",
+    params(openapi::AuditPage), responses((status = 200, description = "A page", body = AuditView)))]
+pub(in crate::routes) async fn list(
+    _admin: Admin,
+    State(app): State<Arc<App>>,
+    Query(page): Query<Page>,
+) -> Result<Response, Problem> {
+    let mut errors = Vec::new();
+    let limit = page.limit.as_deref().map_or(Ok(PAGE), str::parse).ok().filter(|limit| (1..=PAGE_MAX).contains(limit));
+    if limit.is_none() {
+        errors.push(FieldError::new("limit", format!("must be a whole number from 1 to {PAGE_MAX}")));
+    }
+    let after = page.after.as_deref().map_or(Some((0, 0)), read_cursor);
+    if after.is_none() {
+        errors.push(FieldError::new("after", "must be the `next` of the page before"));
+    }
+    let of = read_filter(&page).map_err(|error| errors.push(error)).ok();
+    let (Some(limit), Some(after), Some(of)) = (limit, after, of) else {
+        return Err(Problem::invalid_request(errors));
+    };
+    let mut found = audit::list(app.pool(), of, after, limit + 1).await?;
+    let has_next = found.len() as i64 > limit;
+    found.truncate(limit as usize);
+    let next = found.last().map(cursor).filter(|_| has_next);
+    let last = found.last().map(cursor);
+    let entries = found.iter().map(view).collect();
+    Ok(render::json(StatusCode::OK, &AuditView { entries, next, last }))
+}
+
+/// Whose changes are asked for: one filter, or none.
+fn read_filter(page: &Page) -> Result<Of, FieldError> {
+    let order_id = page.order_id.as_deref();
+    let order_id = order_id.map(|id| id.strip_prefix(ORDER_REFERENCE_PREFIX).unwrap_or(id));
+    match (page.product_id.as_deref(), page.hold_id.as_deref(), order_id) {
+        (None, None, None) => Ok(Of::Everything),
+        (Some(id), None, None) => {
+            let id = id.parse().ok().filter(|id| *id > 0).map(ProductId);
+            id.map(Of::Product).ok_or_else(|| FieldError::new("product_id", "must be a product's number"))
+        }
+        (None, Some(id), None) => {
+            id.parse::<HoldId>().map(Of::Hold).map_err(|_| FieldError::new("hold_id", "must be a hold's id"))
+        }
+        (None, None, Some(id)) => {
+            id.parse::<HoldId>().map(Of::Hold).map_err(|_| FieldError::new("order_id", "must be an order's id"))
+        }
+        _ => Err(FieldError::new("product_id", "must be the only filter: name a product, a hold or an order")),
+    }
+}
+
+fn cursor(last: &ListedChange) -> String {
+    format!("{}.{}", last.audit_id, last.entry)
+}
+
+fn read_cursor(text: &str) -> Option<(i64, i32)> {
+    let (audit_id, entry) = text.split_once('.').unwrap_or((text, "0"));
+    let numbers = audit_id.parse().ok().zip(entry.parse().ok());
+    numbers.filter(|(audit_id, entry)| *audit_id >= 0_i64 && *entry >= 0_i32)
+}
+
+fn view(change: &ListedChange) -> Value {
+    let stock = |available: i32, held: i32, sold: i32| {
+        let total = i64::from(available) + i64::from(held) + i64::from(sold);
+        json!({"total_stock": total, "available_stock": available, "held_stock": held, "sold_stock": sold})
+    };
+    let has_product = change.product_id != 0;
+    let detail = change.detail.as_ref();
+    json!({
+        "id": cursor(change),
+        "at": change.at.to_rfc3339_opts(SecondsFormat::Micros, true),
+        "actor": change.actor,
+        "what": change.kind,
+        "reason": change.reason,
+        "product_id": has_product.then_some(change.product_id),
+        // An order has the id of the hold that it consumed.
+        "hold_id": change.subject,
+        "order_id": change.subject.filter(|_| !change.kind.starts_with("hold.")),
+        "quantity": change.quantity,
+        "before": {
+            "state": change.state_before,
+            "stock": has_product.then(|| stock(change.available_before, change.held_before, change.sold_before)),
+            "product": detail.map(|detail| &detail["before"]),
+        },
+        "after": {
+            "state": change.state_after,
+            "stock": has_product.then(|| stock(change.available_after, change.held_after, change.sold_after)),
+            "product": detail.map(|detail| &detail["after"]),
+        },
+        "request_id": change.request_id,
+        "sequence": change.sequence,
+        "log_seq": change.log_seq,
+    })
+}

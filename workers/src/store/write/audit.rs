@@ -1,0 +1,94 @@
+//! Writes the audit: a row for each product of the batch, with an array element for each change.
+//!
+//! All elements go as one array a column, from which Postgres cuts each row's part: however many changes and products
+//! there are, it is one statement.
+
+use holdfast_common::domain::{AuditEntry, AuditGroup, Product};
+use serde_json::{Map, Value, json};
+use sqlx::postgres::Postgres;
+use sqlx::types::Uuid;
+use sqlx::{Encode, QueryBuilder, Type};
+
+use super::Statement;
+use crate::store::lease::Lease;
+
+/// Inserts the entries of a batch that moves its partition to a position. When, is for Postgres to say.
+pub(super) fn insert(write: &mut Statement, groups: &[AuditGroup], to: &Lease) {
+    if groups.is_empty() {
+        return;
+    }
+    let entries: Vec<&AuditEntry> = groups.iter().flat_map(|group| &group.entries).collect();
+    write.insert("audit", groups.len(), |query| {
+        query.push(
+            "(slot, product_id, available_before, held_before, sold_before, detail, partition, log_seq, kind, actor,
+                 request_id, subject, quantity, sequence, available_after, held_after, sold_after)
+             SELECT slot, product_id, available, held, sold, detail::jsonb, ",
+        );
+        query.push_bind(to.partition.0.cast_signed()).push(", ").push_bind(to.applied_seq.cast_signed());
+        cut(query, "smallint", column(&entries, |entry| entry.kind as i16));
+        cut(query, "smallint", column(&entries, |entry| entry.actor as i16));
+        cut(query, "uuid", column(&entries, |entry| entry.request_id.map_or(Uuid::nil(), |id| id.uuid())));
+        cut(query, "uuid", column(&entries, |entry| entry.subject.map_or(Uuid::nil(), |id| id.uuid())));
+        cut(query, "integer", column(&entries, |entry| entry.quantity));
+        cut(query, "bigint", column(&entries, |entry| entry.sequence));
+        cut(query, "integer", column(&entries, |entry| units(entry.stock.available())));
+        cut(query, "integer", column(&entries, |entry| units(entry.stock.held())));
+        cut(query, "integer", column(&entries, |entry| units(entry.stock.sold())));
+        query.push(" FROM UNNEST(");
+        query.push_bind(column(groups, |group| group.entries[0].slot.as_i16())).push("::smallint[], ");
+        query.push_bind(column(groups, |group| group.entries[0].product_id.map_or(0, |id| id.0))).push("::bigint[], ");
+        query.push_bind(column(groups, |group| units(group.before.available()))).push("::integer[], ");
+        query.push_bind(column(groups, |group| units(group.before.held()))).push("::integer[], ");
+        query.push_bind(column(groups, |group| units(group.before.sold()))).push("::integer[], ");
+        query.push_bind(column(groups, detail)).push("::text[], ");
+        query.push_bind(ends(groups)).push("::integer[], ");
+        query.push_bind(column(groups, |group| group.entries.len() as i32)).push(
+            "::integer[]) AS new (slot, product_id, available, held, sold, detail, last, entries)
+             WHERE EXISTS (SELECT FROM fence)",
+        );
+    });
+}
+
+/// One column of all entries, and of it each row's part.
+fn cut<C>(query: &mut QueryBuilder<Postgres>, kind: &str, values: Vec<C>)
+where
+    Vec<C>: Encode<'static, Postgres> + Type<Postgres> + 'static,
+{
+    query.push(", (").push_bind(values).push(format_args!("::{kind}[])[last - entries + 1:last]"));
+}
+
+fn column<'r, R, C>(rows: &'r [R], value: impl Fn(&'r R) -> C) -> Vec<C> {
+    rows.iter().map(value).collect()
+}
+
+/// The place of each group's last entry among all, from 1. A batch has a few thousand entries at most.
+fn ends(groups: &[AuditGroup]) -> Vec<i32> {
+    let lengths = groups.iter().map(|group| group.entries.len() as i32);
+    lengths.scan(0, |end, length| Some((*end += length, *end).1)).collect()
+}
+
+/// A count of units, at most `STOCK_MAX`.
+fn units(count: i64) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+/// What products were sold as before and after, by the place of the entry.
+fn detail(group: &AuditGroup) -> Option<String> {
+    let changed = group.entries.iter().zip(1..).filter_map(|(entry, place): (&AuditEntry, u32)| {
+        let (before, after) = entry.change.as_deref()?;
+        Some((place.to_string(), json!({"before": terms(before), "after": terms(after)})))
+    });
+    let changed: Map<String, Value> = changed.collect();
+    (!changed.is_empty()).then(|| Value::from(changed).to_string())
+}
+
+fn terms(product: &Product) -> Value {
+    json!({
+        "name": product.name,
+        "price_minor": product.price_minor,
+        "currency": product.currency.code(),
+        "max_per_customer": product.max_per_customer,
+        "sale_starts_at": product.sale_starts_at.map(|time| time.to_string()),
+        "sale_ends_at": product.sale_ends_at.map(|time| time.to_string()),
+    })
+}
