@@ -58,3 +58,31 @@ async fn due_units_are_taken_back_before_a_buyer_is_refused() {
     .await;
     assert_eq!(sale.client().hold(product, 10, &[]).await.status, StatusCode::CREATED);
 }
+
+#[tokio::test]
+async fn a_hold_that_was_told_to_be_expired_never_becomes_an_order() {
+    let settings = SaleBuilder::default().setting("HOLD_EXPIRY_SECONDS", "3").setting("PARTITION_LEASE_MS", "30000");
+    let sale = settings.start().await;
+    let product = sale.product(10).await;
+    let hold = sale.client().hold(product, 1, &[]).await;
+    let path = hold.header("location").to_owned();
+    // The order is decided in time, but its commit is held up.
+    let mut held_up = sale.pool.begin().await.unwrap();
+    sqlx::query("UPDATE partitions SET owner = owner").execute(&mut *held_up).await.unwrap();
+    let order = json!({"hold_id": hold.body["hold_id"]});
+    let ordering = sale.client().post("/api/orders", &[], &order);
+    let expiring = async {
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                     AND wait_event_type = 'Lock' AND query LIKE 'WITH fence%' AND $1 > 0";
+        until("the commit to wait", async || (sale.count(waits, product).await > 0).then_some(())).await;
+        until("the hold to be shown as expired", async || {
+            (sale.client().get(&path).await.body["status"] == "expired").then_some(())
+        })
+        .await;
+        held_up.commit().await.unwrap();
+    };
+    let (answer, ()) = futures_util::join!(ordering, expiring);
+    assert_eq!((answer.status, answer.problem()), (StatusCode::GONE, "hold_expired"));
+    assert_eq!(sale.client().get(&path).await.body["status"], "expired");
+    until("the stock to be back", async || (available(&sale, product).await == 10).then_some(())).await;
+}

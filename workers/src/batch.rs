@@ -4,6 +4,8 @@
 //! it. What clients are told is sent after it, never before (I5). If the process dies before the commit, nothing happened and the successor
 //! reads the same commands; if it dies after it, the successor begins behind them and ingresses read the rows.
 
+use std::time::Duration;
+
 use holdfast_common::command::Action;
 use holdfast_common::domain::{Changes, decide, expire_due};
 use holdfast_common::outcome::{Outcome, ProductAsOf};
@@ -25,12 +27,18 @@ use crate::store::load::due::{self, Due};
 use crate::store::load::{self, Scope};
 use crate::store::write;
 
+/// How long a commit may take from the moment at which the fence was found to hold until everybody sees it.
+const COMMIT_WAIT: Duration = Duration::from_millis(20);
+
 /// What became of an attempt to apply a batch.
 pub enum Applied {
     /// It is committed, and the partition is now here.
     Committed(Lease),
     /// More was due than one transaction ends. Some of that is ended, and the batch is to be applied once more.
     DueFirst,
+    /// An order came so late that its hold might have expired before the commit. Nothing happened, the hold has expired
+    /// by now, and the batch is to be applied once more.
+    TooLate,
     /// The partition row is not as we know it. Nothing of the batch happened now.
     Fenced,
 }
@@ -131,8 +139,15 @@ pub async fn apply(
     worker.tickets.ensure(worker, known.partition, &changes).await?;
     stages.end(Stage::Ticket);
     crash_points::pass("ticket");
+    // A hold reads as expired from its instant on, so everybody sees an order of it before that, or never.
+    let good_until = changes.good_until().map(|until| until.minus(COMMIT_WAIT));
+    if good_until.is_some_and(|until| until <= now) {
+        drop((connection, turn));
+        tokio::time::sleep(COMMIT_WAIT).await;
+        return Ok(Applied::TooLate);
+    }
     let moved = Lease { applied_seq: to_seq, ..known.clone() };
-    let fence = Fence { known, to: &moved, lease: worker.lease() };
+    let fence = Fence { known, to: &moved, lease: worker.lease(), good_until };
     let commit = write::commit(&mut connection, &fence, &changes, now);
     if !crash_points::pass_during("write", commit).await? {
         return Ok(Applied::Fenced);
@@ -181,7 +196,7 @@ pub async fn set_aside(
 ) -> sqlx::Result<Option<Lease>> {
     let moved = Lease { applied_seq: part.to_seq, ..known.clone() };
     let mut transaction = worker.pool.begin().await?;
-    let fence = Fence { known, to: &moved, lease: worker.lease() };
+    let fence = Fence { known, to: &moved, lease: worker.lease(), good_until: None };
     let Some(now) = lease::advance(&mut transaction, &fence).await? else {
         return Ok(None);
     };

@@ -30,8 +30,8 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_m
 enum Step {
     /// The commands are applied.
     Applied,
-    /// What was due is ended; the commands have still to be applied.
-    DueFirst,
+    /// The commands have still to be applied: something had to come first.
+    Again,
 }
 
 /// Why an attempt did nothing.
@@ -58,7 +58,7 @@ pub(crate) async fn apply(
         let part = batch.part(range.clone(), lease.applied_seq);
         match attempt(worker, lease, horizon, part).await {
             Ok(Step::Applied) => {}
-            Ok(Step::DueFirst) => ranges.push(range),
+            Ok(Step::Again) => ranges.push(range),
             Err(Failure::Pause(pause)) => return Err(pause),
             Err(Failure::Content(error)) if range.is_empty() => return Err(error.into()),
             Err(Failure::Content(error)) if range.len() > 1 => {
@@ -87,7 +87,7 @@ async fn attempt(worker: &Worker, lease: &mut Lease, horizon: &mut Horizon, part
             *lease = row;
             Ok(Step::Applied)
         }
-        Ok(Applied::DueFirst) => Ok(Step::DueFirst),
+        Ok(Applied::DueFirst | Applied::TooLate) => Ok(Step::Again),
         Ok(Applied::Fenced) => {
             MEASURES.fenced.increment(1);
             Err(Failure::Pause(fenced(worker, lease).await))
@@ -116,7 +116,7 @@ async fn alone(
         tokio::time::sleep(pause).await;
         match attempt(worker, lease, horizon, part).await {
             Ok(Step::Applied) => return Ok(()),
-            Ok(Step::DueFirst) => {}
+            Ok(Step::Again) => {}
             Err(Failure::Pause(pause)) => return Err(pause),
             Err(Failure::Content(again)) => error = again,
         }
@@ -124,7 +124,7 @@ async fn alone(
     // If nothing at all can be applied, it is not this command's fault.
     let nothing = Part { entries: &[], to_seq: lease.applied_seq };
     match attempt(worker, lease, horizon, nothing).await {
-        Ok(Step::Applied | Step::DueFirst) => {}
+        Ok(Step::Applied | Step::Again) => {}
         Err(Failure::Pause(pause)) => return Err(pause),
         Err(Failure::Content(error)) => return Err(error.into()),
     }

@@ -194,7 +194,7 @@ async fn pass_others(
 
 async fn move_to(worker: &Worker, lease: &mut Lease, to: Lease) -> Result<(), Pause> {
     let mut connection = worker.pool.acquire().await?;
-    let fence = Fence { known: lease, to: &to, lease: worker.lease() };
+    let fence = Fence { known: lease, to: &to, lease: worker.lease(), good_until: None };
     if lease::advance(&mut connection, &fence).await?.is_none() {
         return Err(why_fenced(worker, lease).await?);
     }

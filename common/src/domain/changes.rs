@@ -2,13 +2,14 @@
 
 use super::audit::AuditGroup;
 use super::decide::Decision;
-use super::hold::Hold;
+use super::hold::{Hold, HoldState};
 use super::order::Order;
 use super::payment::Payment;
 use super::product::Product;
 use super::state::{KeyScope, KeyUse, Row, State};
 use crate::id::{RequestId, Slot};
 use crate::outcome::DeadLetterSettled;
+use crate::time::Timestamp;
 
 /// The rows to write after a batch.
 #[derive(Debug, Default)]
@@ -37,6 +38,16 @@ pub struct Changes {
     pub settled_letters: Vec<(Slot, DeadLetterSettled)>,
     /// What the audit says of all this, to insert: a group for each product.
     pub audit: Vec<AuditGroup>,
+}
+
+impl Changes {
+    /// Until when all of it can be committed: when the first hold expires that becomes an order here.
+    #[must_use]
+    pub fn good_until(&self) -> Option<Timestamp> {
+        let holds = self.new_holds.iter().chain(&self.changed_holds);
+        let ordered = holds.filter(|hold| matches!(hold.state, HoldState::Consumed { .. }));
+        ordered.map(|hold| hold.expires_at).min()
+    }
 }
 
 impl From<State> for Changes {

@@ -163,12 +163,14 @@ pub struct Fence<'l> {
     pub to: &'l Lease,
     /// For how long it stays ours from then on.
     pub lease: Duration,
+    /// What is written with it is true only before this, by Postgres's clock.
+    pub good_until: Option<Timestamp>,
 }
 
 impl Fence<'_> {
     /// The update that moves the row, or matches none.
     pub(super) fn push_to(&self, query: &mut QueryBuilder<Postgres>) {
-        let Fence { known, to, lease } = self;
+        let Fence { known, to, lease, good_until } = self;
         query.push("UPDATE partitions SET applied_seq = ").push_bind(to.applied_seq.cast_signed());
         query.push(", stream_created = ").push_bind(to.stream_created);
         query.push(", lease_until = now() + ").push_bind(interval(*lease));
@@ -176,6 +178,9 @@ impl Fence<'_> {
         query.push(" AND epoch = ").push_bind(known.epoch);
         query.push(" AND applied_seq = ").push_bind(known.applied_seq.cast_signed());
         query.push(" AND stream_created = ").push_bind(known.stream_created);
+        if let Some(good_until) = good_until {
+            query.push(" AND clock_timestamp() < ").push_bind(DateTime::<Utc>::from(*good_until));
+        }
     }
 }
 
