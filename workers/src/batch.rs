@@ -104,6 +104,7 @@ pub async fn apply(
     let horizon_before = std::mem::take(horizon);
     crash_points::pass("fetch");
     let mut stages = Stages::begin();
+    let turn = worker.turn().await?;
     let mut connection = worker.pool.acquire().await?;
     stages.end(Stage::Connection);
     let (now, mut state) = load::state(&mut connection, part.entries).await?;
@@ -136,6 +137,7 @@ pub async fn apply(
     if !crash_points::pass_during("write", commit).await? {
         return Ok(Applied::Fenced);
     }
+    drop((connection, turn));
     stages.end(Stage::Commit);
     crash_points::pass("commit");
     worker.committed.tell(known.partition);

@@ -35,6 +35,7 @@ use holdfast_common::postgres::{self, Pool};
 use holdfast_common::settings::{HoldSettings, LatePayment, NatsSettings, PostgresSettings, WorkerSettings};
 use holdfast_common::{log, schema};
 use sqlx::PgPool;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -42,9 +43,12 @@ use crate::events::Committed;
 use crate::expiry::tickets::Tickets;
 use crate::heartbeat::Pulses;
 
-/// Connections to Postgres: as many batches can be on their way at once, the rest wait and grow. None is tried before
-/// its use: a batch that fails is tried again in any case.
-const POOL: Pool<'_> = Pool { name: "holdfast-workers", connections_max: 6, session: SESSION, tests_before_use: false };
+/// How many batches are on their way to Postgres at once, of all partitions; the rest wait for their turn and grow.
+const BATCHES_MAX: u32 = 4;
+/// Connections to Postgres: one for each batch, and as many for all else, such as leases, which no flood of batches may
+/// keep waiting. None is tried before its use: a batch that fails is tried again in any case.
+const POOL: Pool<'_> =
+    Pool { name: "holdfast-workers", connections_max: 2 * BATCHES_MAX, session: SESSION, tests_before_use: false };
 
 /// Settings of each connection.
 const SESSION: &[(&str, &str)] = &[
@@ -84,6 +88,8 @@ pub struct Worker {
     settings: Settings,
     policy: Policy,
     pool: PgPool,
+    /// Turns for batches, given in the order in which they were asked for; the pool gives none.
+    turns: Semaphore,
     nats: async_nats::Client,
     jetstream: Context,
     tickets: Tickets,
@@ -95,6 +101,12 @@ pub struct Worker {
 impl Worker {
     fn lease(&self) -> Duration {
         Duration::from_millis(self.settings.worker.partition_lease_ms.into())
+    }
+
+    /// Waits for a batch's turn.
+    async fn turn(&self) -> sqlx::Result<SemaphorePermit<'_>> {
+        // Nobody closes it; a closed pool is what it would stand for.
+        self.turns.acquire().await.map_err(|_| sqlx::Error::PoolClosed)
     }
 }
 
@@ -119,7 +131,9 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
     };
     let (tickets, pulses, owner) = (Tickets::default(), Pulses::default(), owner_name(&nats));
     let committed = Committed::new(settings.nats.partitions);
-    let worker = Arc::new(Worker { settings, policy, pool, nats, jetstream, tickets, pulses, committed, owner });
+    let turns = Semaphore::new(BATCHES_MAX as usize);
+    let worker = Worker { settings, policy, pool, turns, nats, jetstream, tickets, pulses, committed, owner };
+    let worker = Arc::new(worker);
     expiry::open_stream(&worker).await?;
     let mut beside = JoinSet::new();
     beside.spawn(measures::run(Arc::clone(&worker), stop.clone()));
