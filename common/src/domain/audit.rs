@@ -289,11 +289,8 @@ impl State {
 
     /// Of a dead letter.
     pub(super) fn audit_letter(&mut self, kind: AuditKind, command: &Command) {
-        let named = command.action.named_hold();
-        let of_hold = || named.and_then(|id| self.hold(id)).map(|hold| hold.product_id);
-        let product_id = command.action.named_product().or_else(of_hold);
-        let entry = self.entry(kind, command.slot(), product_id);
-        self.audit.push(AuditEntry { subject: named, ..entry });
+        let entry = self.entry(kind, command.slot(), self.product_of(&command.action));
+        self.audit.push(AuditEntry { subject: command.action.named_hold(), ..entry });
     }
 
     /// About no more than a product. One that the batch does not know has no stock to tell.

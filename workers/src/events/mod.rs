@@ -1,7 +1,7 @@
 //! Outgoing events: what shops and their systems are told of changes, on a stream and by signed webhooks.
 //!
 //! The audit is the outbox: its rows are written in the batch's transaction, and [`publisher`] makes events of them
-//! ([`cloud_event`]) afterwards, a partition at a time and in order. [`webhooks`] posts what is on the stream. Nothing
+//! (`cloud_event`) afterwards, a partition at a time and in order. [`webhooks`] posts what is on the stream. Nothing
 //! of it can hold up a batch. Off unless somebody wants it.
 
 mod cloud_event;

@@ -8,7 +8,7 @@ use axum::response::Response;
 use chrono::SecondsFormat;
 use holdfast_common::id::{HoldId, ProductId};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::Admin;
@@ -19,11 +19,8 @@ use crate::http::parameters::Query;
 use crate::http::problem::Problem;
 use crate::http::render;
 use crate::http::views::ORDER_REFERENCE_PREFIX;
+use crate::routes::products::{PAGE, PAGE_MAX};
 use crate::store::audit::{self, ListedChange, Of};
-
-/// How many changes a page has, and how many it can have.
-const PAGE: i64 = 50;
-const PAGE_MAX: i64 = 200;
 
 #[derive(Deserialize)]
 pub(in crate::routes) struct Page {
@@ -36,22 +33,78 @@ pub(in crate::routes) struct Page {
 
 /// A page of the audit.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Audit)]
-struct AuditView {
-    /// Each with `at`, `actor`, `what`, `before`, `after`, and the ids that it is about
-    #[schema(value_type = Vec<Object>)]
-    entries: Vec<Value>,
-    /// Where the next page begins, when there is one already
+#[schema(as = AuditEntries)]
+struct EntriesView {
+    entries: Vec<EntryView>,
+    /// Where the next page begins
     #[schema(required)]
     next: Option<String>,
-    /// Where to go on later
+    /// Behind which what is yet to come will be
     #[schema(required)]
     last: Option<String>,
 }
 
+/// A change of state.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditEntry)]
+struct EntryView {
+    id: String,
+    #[schema(format = DateTime)]
+    at: String,
+    #[schema(pattern = "^(customer|operator|payment_provider|holdfast)$")]
+    actor: String,
+    #[schema(examples("hold.created"))]
+    what: String,
+    #[schema(required)]
+    reason: Option<String>,
+    #[schema(required)]
+    product_id: Option<i64>,
+    #[schema(required)]
+    hold_id: Option<uuid::Uuid>,
+    /// An order has the id of the hold that it consumed
+    #[schema(required)]
+    order_id: Option<uuid::Uuid>,
+    /// Units of the hold or order, or units added
+    quantity: i32,
+    before: SideView,
+    after: SideView,
+    /// The command, when it took one
+    #[schema(required)]
+    request_id: Option<uuid::Uuid>,
+    /// That of the hold, or of the product's last one
+    sequence: i64,
+    log_seq: i64,
+}
+
+/// How things stood before a change, or after it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditSide)]
+struct SideView {
+    /// Of the hold, order or payment
+    #[schema(required)]
+    state: Option<String>,
+    #[schema(required)]
+    stock: Option<CountsView>,
+    /// What the product is sold as, when that is what changed
+    #[schema(value_type = Option<Object>, required)]
+    product: Option<Value>,
+}
+
+/// A product's units.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditStock)]
+struct CountsView {
+    total_stock: i64,
+    available_stock: i32,
+    held_stock: i32,
+    sold_stock: i32,
+}
+
 /// Every change of state, oldest first
+///
+/// Of a product, of a hold and its order, or of all; those of different products are not quite in the order of their time.
 #[utoipa::path(get, path = "/api/admin/audit", tag = "Administration", operation_id = "listAudit",
-    params(openapi::AuditPage), responses((status = 200, description = "A page", body = AuditView)))]
+    params(openapi::AuditPage), responses((status = 200, description = "A page of the audit", body = EntriesView)))]
 pub(in crate::routes) async fn list(
     _admin: Admin,
     State(app): State<Arc<App>>,
@@ -75,8 +128,8 @@ pub(in crate::routes) async fn list(
     found.truncate(limit as usize);
     let next = found.last().map(cursor).filter(|_| has_next);
     let last = found.last().map(cursor);
-    let entries = found.iter().map(view).collect();
-    Ok(render::json(StatusCode::OK, &AuditView { entries, next, last }))
+    let entries = found.into_iter().map(EntryView::from).collect();
+    Ok(render::json(StatusCode::OK, &EntriesView { entries, next, last }))
 }
 
 /// Whose changes are asked for: one filter, or none.
@@ -109,36 +162,38 @@ fn read_cursor(text: &str) -> Option<(i64, i32)> {
     numbers.filter(|(audit_id, entry)| *audit_id >= 0_i64 && *entry >= 0_i32)
 }
 
-fn view(change: &ListedChange) -> Value {
-    let stock = |available: i32, held: i32, sold: i32| {
-        let total = i64::from(available) + i64::from(held) + i64::from(sold);
-        json!({"total_stock": total, "available_stock": available, "held_stock": held, "sold_stock": sold})
-    };
-    let has_product = change.product_id != 0;
-    let detail = change.detail.as_ref();
-    json!({
-        "id": cursor(change),
-        "at": change.at.to_rfc3339_opts(SecondsFormat::Micros, true),
-        "actor": change.actor,
-        "what": change.kind,
-        "reason": change.reason,
-        "product_id": has_product.then_some(change.product_id),
-        // An order has the id of the hold that it consumed.
-        "hold_id": change.subject,
-        "order_id": change.subject.filter(|_| !change.kind.starts_with("hold.")),
-        "quantity": change.quantity,
-        "before": {
-            "state": change.state_before,
-            "stock": has_product.then(|| stock(change.available_before, change.held_before, change.sold_before)),
-            "product": detail.map(|detail| &detail["before"]),
-        },
-        "after": {
-            "state": change.state_after,
-            "stock": has_product.then(|| stock(change.available_after, change.held_after, change.sold_after)),
-            "product": detail.map(|detail| &detail["after"]),
-        },
-        "request_id": change.request_id,
-        "sequence": change.sequence,
-        "log_seq": change.log_seq,
-    })
+impl From<ListedChange> for EntryView {
+    fn from(change: ListedChange) -> Self {
+        let has_product = change.product_id != 0;
+        let stock = |available: i32, held: i32, sold: i32| {
+            let total_stock = i64::from(available) + i64::from(held) + i64::from(sold);
+            let counts = CountsView { total_stock, available_stock: available, held_stock: held, sold_stock: sold };
+            has_product.then_some(counts)
+        };
+        let terms = |side: &str| change.detail.as_ref().map(|detail| detail[side].clone());
+        Self {
+            id: cursor(&change),
+            at: change.at.to_rfc3339_opts(SecondsFormat::Micros, true),
+            product_id: has_product.then_some(change.product_id),
+            hold_id: change.subject,
+            order_id: change.subject.filter(|_| !change.kind.starts_with("hold.")),
+            before: SideView {
+                stock: stock(change.available_before, change.held_before, change.sold_before),
+                product: terms("before"),
+                state: change.state_before,
+            },
+            after: SideView {
+                stock: stock(change.available_after, change.held_after, change.sold_after),
+                product: terms("after"),
+                state: change.state_after,
+            },
+            actor: change.actor,
+            what: change.kind,
+            reason: change.reason,
+            quantity: change.quantity,
+            request_id: change.request_id,
+            sequence: change.sequence,
+            log_seq: change.log_seq,
+        }
+    }
 }
