@@ -3,22 +3,29 @@
 mod dead_letters;
 mod dev;
 mod events;
+mod exit;
 mod migrate;
 mod partitions;
 mod prune;
 mod refunds;
 mod say;
+mod stock;
+mod store;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use holdfast_common::settings::TelemetrySettings;
 use holdfast_common::telemetry;
+
+use crate::exit::Found;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Holdfast, a checkout engine for flash sales.
 #[derive(Parser)]
-#[command(name = "holdfast", version)]
+#[command(name = "holdfast", version, after_help = exit::HELP)]
 struct Program {
     #[command(flatten)]
     telemetry: TelemetrySettings,
@@ -42,19 +49,26 @@ enum Command {
     Prune(prune::Options),
     /// List, retry and resolve refunds
     Refunds(refunds::Options),
+    /// See that products' counts are what their holds and orders come to, and mend them
+    Stock(stock::Options),
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     let program = Program::parse();
     let _telemetry = telemetry::start(&program.telemetry, telemetry::TERMINAL, "holdfast");
-    match program.command {
+    exit::code(run(program.command).await)
+}
+
+async fn run(command: Command) -> anyhow::Result<Found> {
+    match command {
         Command::DeadLetters(options) => dead_letters::run(options).await,
-        Command::Dev(options) => dev::run(*options).await,
-        Command::Events(options) => events::run(options).await,
-        Command::Migrate(options) => migrate::run(options).await,
+        Command::Dev(options) => dev::run(*options).await.map(|()| Found::Nothing),
+        Command::Events(options) => events::run(options).await.map(|()| Found::Nothing),
+        Command::Migrate(options) => migrate::run(options).await.map(|()| Found::Nothing),
         Command::Partitions(options) => partitions::run(options).await,
-        Command::Prune(options) => prune::run(options).await,
-        Command::Refunds(options) => refunds::run(options).await,
+        Command::Prune(options) => prune::run(options).await.map(|()| Found::Nothing),
+        Command::Refunds(options) => refunds::run(options).await.map(|()| Found::Nothing),
+        Command::Stock(options) => stock::run(options).await,
     }
 }

@@ -19,6 +19,7 @@ mod log_lost;
 mod metrics;
 mod openapi;
 mod operator;
+mod operator_stock;
 mod orders;
 mod outgoing_events;
 mod overload;
