@@ -45,7 +45,9 @@ impl<'s> Speaker<'s> {
             let (decision, position) = store::request(pool, command.request_id, partition).await?;
             match decision {
                 Some(decision) => Ok(Some(decision.outcome)),
-                None if position.applied_seq >= seq => bail!("the workers passed it over: upgrade them to this version"),
+                None if position.applied_seq >= seq => {
+                    bail!("the workers passed it over: upgrade them to this version")
+                }
                 None => Ok(None),
             }
         })

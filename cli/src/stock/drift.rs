@@ -64,9 +64,8 @@ impl Drift {
 
     /// It as JSON.
     pub(super) fn document(&self) -> Value {
-        let off = |field: &Field| {
-            (field.name.to_owned(), json!({"stored": field.stored, "should_be": field.should_be}))
-        };
+        let off =
+            |field: &Field| (field.name.to_owned(), json!({"stored": field.stored, "should_be": field.should_be}));
         json!({"product_id": self.product_id, "off": self.fields.iter().map(off).collect::<Map<_, _>>()})
     }
 }
@@ -90,6 +89,7 @@ pub(super) async fn find(pool: &PgPool, product: Option<i64>) -> anyhow::Result<
         progress.inc((last - first + 1).into());
     }
     progress.finish_and_clear();
+    found.drifts.sort_unstable_by_key(|drift| drift.product_id);
     if let (Some(id), 0) = (product, found.products) {
         bail!("there is no product {id}");
     }

@@ -68,10 +68,15 @@ pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
         show(&repairs);
     }
     if oversold {
-        eprintln!("More was promised than there was: units were added so that every promise is kept. Get them, or cancel.");
+        eprintln!(
+            "More was promised than there was: units were added so that every promise is kept. Get them, or cancel."
+        );
     }
     if !beyond.is_empty() {
-        eprintln!("{} products have paid orders without a payment, which no count can mend: look at them", beyond.len());
+        eprintln!(
+            "{} products have paid orders without a payment, which no count can mend: look at them",
+            beyond.len()
+        );
     }
     Ok(Found::something_if(oversold || !beyond.is_empty()))
 }

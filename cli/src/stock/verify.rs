@@ -33,7 +33,11 @@ pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
         println!("{} products, each as its holds and orders say", verified.products);
     } else {
         println!("{}", drift::table(drifts));
-        println!("{} of {} products are off; `holdfast stock recalculate` mends counts", drifts.len(), verified.products);
+        println!(
+            "{} of {} products are off; `holdfast stock recalculate` mends counts",
+            drifts.len(),
+            verified.products
+        );
     }
     Ok(Found::something_if(!drifts.is_empty()))
 }

@@ -1,5 +1,9 @@
 //! The operator's SQL: reads, as free functions. Nothing here writes; what is to change is said to the log.
 
+pub(crate) mod doctor;
+pub(crate) mod holds;
+pub(crate) mod queue;
+pub(crate) mod selling;
 pub(crate) mod stock;
 
 use holdfast_common::postgres::{self, Pool};
