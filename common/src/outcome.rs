@@ -137,6 +137,7 @@ impl Outcome {
             Self::Failed => "failed",
             Self::DeadLetterSettled(settled) if settled.is_applied => "retried",
             Self::DeadLetterSettled(_) => "dropped",
+            Self::StockRepaired(_) => "repaired",
         }
     }
 }

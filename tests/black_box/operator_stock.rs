@@ -129,6 +129,11 @@ async fn planted_drift_is_found_and_mended_while_the_sale_runs() {
     futures_util::future::join(buying, operating).await;
     let (code, documents) = sale.operator(&["stock", "recalculate", "--json"]).await;
     assert_eq!((code, only(documents)), (0, json!({"repaired": [], "beyond_repair": []})));
+    for product in products {
+        let repairs = "SELECT count(*) FROM audit_trail
+                       WHERE product_id = $1 AND kind = 'product.repaired' AND actor = 'operator'";
+        assert_eq!(sale.count(repairs, product).await, 1, "the audit says so once");
+    }
     assert_invariants(&sale.pool).await;
 }
 

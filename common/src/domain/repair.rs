@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::audit::AuditKind;
 use super::product::Product;
 use super::state::State;
 use crate::id::ProductId;
@@ -88,6 +89,7 @@ pub(super) fn repair_stock(state: &mut State, id: ProductId) -> Result<Outcome, 
             product.holds_count += holds_count;
             product.hold_sequence += hold_sequence;
         });
+        state.audit_product(AuditKind::ProductRepaired, id, 0, None);
     }
     let after = state.product(id).map_or(before, Counts::of);
     Ok(Outcome::StockRepaired(Box::new(StockRepair { product_id: id, before, after })))
