@@ -1,5 +1,6 @@
 //! The program `holdfast`: a local sale, and what an operator does.
 
+mod audit;
 mod cache;
 mod dead_letters;
 mod dev;
@@ -40,6 +41,8 @@ struct Program {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Follow the audit of every change of state
+    Audit(audit::Options),
     /// Have ingresses forget the products that they have in memory, or read them ahead
     Cache(cache::Options),
     /// List, show, retry and drop commands that could not be applied
@@ -77,6 +80,7 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<Found> {
     match command {
+        Command::Audit(options) => audit::run(options).await,
         Command::Cache(options) => cache::run(options).await,
         Command::DeadLetters(options) => dead_letters::run(options).await,
         Command::Dev(options) => dev::run(*options).await.map(|()| Found::Nothing),

@@ -1,6 +1,6 @@
 //! `holdfast holds` and `holdfast cache`: what an operator does for one buyer, and with what ingresses remember.
 
-use holdfast_tests::{Sale, SaleBuilder, assert_invariants};
+use holdfast_tests::{Sale, SaleBuilder, assert_invariants, until};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -29,9 +29,24 @@ async fn holds_are_listed_without_their_buyers_and_one_is_ended() {
     let shown = sale.client().get(&format!("/api/products/{product}")).await.body;
     assert_eq!((&shown["available_stock"], &shown["held_stock"]), (&json!(9), &json!(1)));
     assert!(sale.operator(&["holds", "list", "--json", "--product", &product]).await.1.is_empty());
+    let trail = ["audit", "tail", "--all", "--for", "0", "--json", "--product", &product];
+    let (code, changes) = sale.operator(&trail).await;
+    let what: Vec<_> = changes.iter().map(|change| change["what"].as_str().unwrap()).collect();
+    let expected =
+        ["product.created", "hold.created", "hold.created", "hold.consumed", "order.created", "hold.released"];
+    assert_eq!((code, &*what), (0, &expected[..]));
+    let released = &changes[5];
+    assert_eq!(released["after"]["stock"]["available_stock"], 9, "{released}");
     for id in [&*order, "01a205c9-8f56-8cc1-9b7d-29b3ac88daff", "x"] {
         assert_eq!(sale.operator(&["holds", "expire", id]).await.0, 2, "{id}");
     }
+    let everything = until("all changes to be settled", async || {
+        let (_, changes) = sale.operator(&["audit", "tail", "--all", "--for", "0", "--json"]).await;
+        (changes.len() >= 8).then_some(changes)
+    })
+    .await;
+    assert_eq!(everything.len(), 8, "two of the other product");
+    assert!(sale.operator(&["audit", "tail", "--for", "0", "--json"]).await.1.is_empty(), "nothing is new");
     assert_invariants(&sale.pool).await;
 }
 

@@ -5,21 +5,21 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use chrono::SecondsFormat;
 use holdfast_common::id::{HoldId, ProductId};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::Admin;
 use crate::App;
+use crate::http::audit_view::{self, cursor};
 use crate::http::body::FieldError;
 use crate::http::openapi;
 use crate::http::parameters::Query;
 use crate::http::problem::Problem;
 use crate::http::render;
 use crate::http::views::ORDER_REFERENCE_PREFIX;
-use crate::store::audit::{self, ListedChange, Of};
+use crate::store::audit::{self, Of};
 
 /// How many changes a page has, and how many it can have.
 const PAGE: i64 = 50;
@@ -75,7 +75,7 @@ pub(in crate::routes) async fn list(
     found.truncate(limit as usize);
     let next = found.last().map(cursor).filter(|_| has_next);
     let last = found.last().map(cursor);
-    let entries = found.iter().map(view).collect();
+    let entries = found.iter().map(audit_view::document).collect();
     Ok(render::json(StatusCode::OK, &AuditView { entries, next, last }))
 }
 
@@ -99,46 +99,8 @@ fn read_filter(page: &Page) -> Result<Of, FieldError> {
     }
 }
 
-fn cursor(last: &ListedChange) -> String {
-    format!("{}.{}", last.audit_id, last.entry)
-}
-
 fn read_cursor(text: &str) -> Option<(i64, i32)> {
     let (audit_id, entry) = text.split_once('.').unwrap_or((text, "0"));
     let numbers = audit_id.parse().ok().zip(entry.parse().ok());
     numbers.filter(|(audit_id, entry)| *audit_id >= 0_i64 && *entry >= 0_i32)
-}
-
-fn view(change: &ListedChange) -> Value {
-    let stock = |available: i32, held: i32, sold: i32| {
-        let total = i64::from(available) + i64::from(held) + i64::from(sold);
-        json!({"total_stock": total, "available_stock": available, "held_stock": held, "sold_stock": sold})
-    };
-    let has_product = change.product_id != 0;
-    let detail = change.detail.as_ref();
-    json!({
-        "id": cursor(change),
-        "at": change.at.to_rfc3339_opts(SecondsFormat::Micros, true),
-        "actor": change.actor,
-        "what": change.kind,
-        "reason": change.reason,
-        "product_id": has_product.then_some(change.product_id),
-        // An order has the id of the hold that it consumed.
-        "hold_id": change.subject,
-        "order_id": change.subject.filter(|_| !change.kind.starts_with("hold.")),
-        "quantity": change.quantity,
-        "before": {
-            "state": change.state_before,
-            "stock": has_product.then(|| stock(change.available_before, change.held_before, change.sold_before)),
-            "product": detail.map(|detail| &detail["before"]),
-        },
-        "after": {
-            "state": change.state_after,
-            "stock": has_product.then(|| stock(change.available_after, change.held_after, change.sold_after)),
-            "product": detail.map(|detail| &detail["after"]),
-        },
-        "request_id": change.request_id,
-        "sequence": change.sequence,
-        "log_seq": change.log_seq,
-    })
 }
