@@ -6,15 +6,15 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use comfy_table::Table;
 use holdfast_common::command::Action;
-use holdfast_common::postgres::{self, Pool};
-use holdfast_common::schema;
 use holdfast_common::settings::{NatsSettings, PostgresSettings};
 use holdfast_ingress::clock::new_request_id;
 use holdfast_ingress::store::dead_letters::{self, ListedLetter};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
+use crate::exit::Found;
 use crate::say::{say, until_applied};
+use crate::store;
 
 /// The most dead letters that are listed.
 const LISTED_MAX: i64 = 1000;
@@ -56,6 +56,9 @@ enum Command {
 struct One {
     /// Its number
     id: i64,
+    /// Show it then as JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     postgres: PostgresSettings,
     #[command(flatten)]
@@ -63,12 +66,15 @@ struct One {
 }
 
 /// Does what was asked.
-pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
+pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
     match options.command {
-        Command::List { all, json, postgres } => list(&connect(&postgres).await?, all, json).await,
+        Command::List { all, json, postgres } => {
+            list(&connect(&postgres).await?, all, json).await?;
+            Ok(Found::Nothing)
+        }
         Command::Show { id, postgres } => {
             println!("{:#}", document(&find(&connect(&postgres).await?, id).await?));
-            Ok(())
+            Ok(Found::Nothing)
         }
         Command::Retry(one) => settle(one, true).await,
         Command::Drop(one) => settle(one, false).await,
@@ -76,9 +82,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
 }
 
 async fn connect(settings: &PostgresSettings) -> anyhow::Result<PgPool> {
-    let pool = postgres::connect(settings, Pool::once("holdfast-dead-letters")).await?;
-    schema::check(&pool).await?;
-    Ok(pool)
+    store::open(settings, "holdfast-dead-letters").await
 }
 
 async fn find(pool: &PgPool, id: i64) -> anyhow::Result<ListedLetter> {
@@ -116,7 +120,7 @@ fn document(letter: &ListedLetter) -> Value {
     })
 }
 
-async fn settle(one: One, is_retry: bool) -> anyhow::Result<()> {
+async fn settle(one: One, is_retry: bool) -> anyhow::Result<Found> {
     let pool = connect(&one.postgres).await?;
     let letter = find(&pool, one.id).await?;
     let slot = letter.slot().context("a newer program wrote this dead letter: use the same version")?;
@@ -131,9 +135,13 @@ async fn settle(one: One, is_retry: bool) -> anyhow::Result<()> {
         Ok((now.settled_at.is_some() || now.tries > letter.tries).then_some(now))
     })
     .await?;
-    if now.settled_at.is_none() {
-        bail!("it failed again: {}", now.error);
+    let failed_again = now.settled_at.is_none();
+    if one.json {
+        println!("{}", document(&now));
+    } else if failed_again {
+        println!("it failed again: {}", now.error);
+    } else {
+        println!("dead letter {} was {}", one.id, now.status());
     }
-    println!("dead letter {} was {}", one.id, now.status());
-    Ok(())
+    Ok(Found::something_if(failed_again))
 }

@@ -3,12 +3,12 @@
 use anyhow::ensure;
 use clap::{Args, Subcommand};
 use comfy_table::Table;
-use holdfast_common::postgres::{self, Pool};
-use holdfast_common::schema;
 use holdfast_common::settings::PostgresSettings;
 use holdfast_ingress::store::event_dead_letters::{self, DeadEvent};
 use serde_json::{Value, json};
 use sqlx::PgPool;
+
+use crate::store;
 
 /// The most that are listed.
 const LISTED_MAX: i64 = 1000;
@@ -44,6 +44,9 @@ struct Which {
     /// All that are listed
     #[arg(long)]
     all: bool,
+    /// Say how many as JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     postgres: PostgresSettings,
 }
@@ -55,23 +58,29 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         Command::Retry(which) => {
             let asked = event_dead_letters::ask(&connect(&which.postgres).await?, which.event_id.as_deref()).await?;
             ensure!(asked > 0, "there is no such event");
-            println!("{asked} to be posted once more; what fails again is listed again");
+            if which.json {
+                println!("{}", json!({"retried": asked}));
+            } else {
+                println!("{asked} to be posted once more; what fails again is listed again");
+            }
             Ok(())
         }
         Command::Drop(which) => {
             let pool = connect(&which.postgres).await?;
             let forgotten = event_dead_letters::forget(&pool, which.event_id.as_deref()).await?;
             ensure!(forgotten > 0, "there is no such event");
-            println!("{forgotten} forgotten");
+            if which.json {
+                println!("{}", json!({"dropped": forgotten}));
+            } else {
+                println!("{forgotten} forgotten");
+            }
             Ok(())
         }
     }
 }
 
 async fn connect(settings: &PostgresSettings) -> anyhow::Result<PgPool> {
-    let pool = postgres::connect(settings, Pool::once("holdfast-events")).await?;
-    schema::check(&pool).await?;
-    Ok(pool)
+    store::open(settings, "holdfast-events").await
 }
 
 async fn list(pool: &PgPool, json: bool) -> anyhow::Result<()> {

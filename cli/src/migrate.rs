@@ -4,18 +4,26 @@ use clap::Args;
 use holdfast_common::postgres::{self, Pool};
 use holdfast_common::schema;
 use holdfast_common::settings::PostgresSettings;
+use serde_json::json;
 
 /// What `migrate` is told.
 #[derive(Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     postgres: PostgresSettings,
+    /// Say it as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Applies what is missing.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     apply(&options.postgres).await?;
-    println!("the database has this build's schema");
+    if options.json {
+        println!("{}", json!({"schema": schema::MIGRATIONS.iter().map(|known| known.version).max()}));
+    } else {
+        println!("the database has this build's schema");
+    }
     Ok(())
 }
 

@@ -2,11 +2,12 @@
 
 use clap::Args;
 use comfy_table::Table;
-use holdfast_common::postgres::{self, Pool};
-use holdfast_common::schema;
 use holdfast_common::settings::PostgresSettings;
 use holdfast_ingress::store::overview::{self, ListedPartition};
 use serde_json::json;
+
+use crate::exit::Found;
+use crate::store;
 
 /// What `partitions` is told.
 #[derive(Args)]
@@ -18,10 +19,9 @@ pub(crate) struct Options {
     json: bool,
 }
 
-/// Lists them. Ends badly when one has no worker.
-pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
-    let pool = postgres::connect(&options.postgres, Pool::once("holdfast-partitions")).await?;
-    schema::check(&pool).await?;
+/// Lists them. One without a worker is something to see to.
+pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
+    let pool = store::open(&options.postgres, "holdfast-partitions").await?;
     let partitions = overview::partitions(&pool).await?;
     if options.json {
         partitions.iter().for_each(print_json)
@@ -29,8 +29,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         print_table(&partitions)
     }
     let without = partitions.iter().filter(|partition| !partition.is_owned).count();
-    anyhow::ensure!(without == 0, "{without} partitions have no worker: start holdfast-workers, or see its log");
-    Ok(())
+    if without > 0 {
+        eprintln!("{without} partitions have no worker: start holdfast-workers, or see its log");
+    }
+    Ok(Found::something_if(without > 0))
 }
 
 fn print_json(partition: &ListedPartition) {

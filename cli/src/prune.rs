@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use clap::Args;
 use holdfast_common::id::SLOTS;
-use holdfast_common::postgres::{self, Pool};
-use holdfast_common::schema;
 use holdfast_common::settings::{PostgresSettings, RetentionSettings};
 use holdfast_workers::prune::{Pruned, prune};
 use holdfast_workers::store::retention::Ages;
 use indicatif::ProgressBar;
 use serde_json::json;
+
+use crate::store;
 
 /// What `prune` is told.
 #[derive(Args)]
@@ -26,8 +26,7 @@ pub(crate) struct Options {
 
 /// Prunes every slot.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
-    let pool = postgres::connect(&options.postgres, Pool::once("holdfast-prune")).await?;
-    schema::check(&pool).await?;
+    let pool = store::open(&options.postgres, "holdfast-prune").await?;
     let progress = ProgressBar::new(SLOTS.into());
     let done = |slots: u16| progress.set_position(slots.into());
     let pruned = prune(&pool, Ages::new(&options.retention), Duration::ZERO, done).await?;

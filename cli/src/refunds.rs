@@ -9,14 +9,13 @@ use holdfast_common::command::Action;
 use holdfast_common::domain::RefundStatus;
 use holdfast_common::id::HoldId;
 use holdfast_common::log::internal;
-use holdfast_common::postgres::{self, Pool};
-use holdfast_common::schema;
 use holdfast_common::settings::{NatsSettings, PostgresSettings};
 use holdfast_ingress::store::payments::{self, ListedPayment};
 use serde_json::json;
 use sqlx::PgPool;
 
 use crate::say::{say, until_applied};
+use crate::store;
 
 /// The most refunds that are listed.
 const LISTED_MAX: i64 = 10_000;
@@ -76,6 +75,9 @@ struct One {
     order: String,
     /// The payment, as its provider names it
     payment: String,
+    /// Say how it stands as JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     postgres: PostgresSettings,
     #[command(flatten)]
@@ -91,14 +93,8 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     }
 }
 
-async fn connect(settings: &PostgresSettings) -> anyhow::Result<PgPool> {
-    let pool = postgres::connect(settings, Pool::once("holdfast-refunds")).await?;
-    schema::check(&pool).await?;
-    Ok(pool)
-}
-
 async fn show(list: List) -> anyhow::Result<()> {
-    let pool = connect(&list.postgres).await?;
+    let pool = store::open(&list.postgres, "holdfast-refunds").await?;
     let states = list.state.map_or_else(|| vec![State::Due, State::Requested], |state| vec![state]);
     let states: Vec<_> = states.into_iter().map(State::stored).collect();
     let mut refunds = payments::list(&pool, &states, None, LISTED_MAX + 1).await?;
@@ -143,7 +139,7 @@ fn print_table(refunds: &[ListedPayment]) {
 
 async fn advance(one: One, to: RefundStatus, state: State) -> anyhow::Result<()> {
     let order_id: HoldId = one.order.strip_prefix("order_").unwrap_or(&one.order).parse().context("the order")?;
-    let pool = connect(&one.postgres).await?;
+    let pool = store::open(&one.postgres, "holdfast-refunds").await?;
     match payments::state(&pool, order_id, &one.payment).await?.as_deref() {
         None => bail!("there is no such payment of this order; `holdfast refunds list` shows what there is"),
         Some("refunded") if state != State::Refunded => bail!("the money of this payment is back already"),
@@ -153,7 +149,11 @@ async fn advance(one: One, to: RefundStatus, state: State) -> anyhow::Result<()>
     let action = Action::AdvanceRefund { order_id, payment_id: one.payment.clone(), to };
     let seq = say(&one.nats, &internal::command(order_id.slot(), action)).await?;
     until_applied(async || Ok(is_applied(&pool, &one.nats, order_id, seq).await?.then_some(()))).await?;
-    println!("{} is {}", one.payment, state.stored());
+    if one.json {
+        println!("{}", json!({"order_id": order_id, "payment_id": one.payment, "state": state.stored()}));
+    } else {
+        println!("{} is {}", one.payment, state.stored());
+    }
     Ok(())
 }
 

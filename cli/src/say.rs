@@ -3,23 +3,61 @@
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
+use async_nats::jetstream::{self, Context};
 use holdfast_common::command::Command;
 use holdfast_common::log::{self, internal};
+use holdfast_common::outcome::Outcome;
 use holdfast_common::settings::NatsSettings;
+use holdfast_ingress::store;
+use sqlx::PgPool;
 use tokio::time::Instant;
 
 /// How long a worker may take.
 const APPLIED_WAIT: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(50);
 
-/// Puts a command into the log; tells its sequence there.
-pub(crate) async fn say(settings: &NatsSettings, command: &Command) -> anyhow::Result<u64> {
-    let nats = log::connect(settings, "holdfast", |_| ()).await?;
-    let jetstream = async_nats::jetstream::new(nats);
-    log::stream::open(&jetstream, settings).await?;
-    internal::say(&jetstream, settings, command, None)
+/// A connection to the log.
+pub(crate) struct Speaker<'s> {
+    jetstream: Context,
+    settings: &'s NatsSettings,
+}
+
+impl<'s> Speaker<'s> {
+    /// Connects to the log and checks it.
+    pub(crate) async fn connect(settings: &'s NatsSettings) -> anyhow::Result<Self> {
+        let jetstream = jetstream::new(log::connect(settings, "holdfast", |_| ()).await?);
+        log::stream::open(&jetstream, settings).await?;
+        Ok(Self { jetstream, settings })
+    }
+
+    /// Puts a command into the log; tells its sequence there.
+    pub(crate) async fn say(&self, command: &Command) -> anyhow::Result<u64> {
+        internal::say(&self.jetstream, self.settings, command, None)
+            .await
+            .map_err(|error| anyhow!("the log did not take it: {error}"))
+    }
+
+    /// The same, and waits for what became of it.
+    pub(crate) async fn ask(&self, pool: &PgPool, command: &Command) -> anyhow::Result<Outcome> {
+        let seq = self.say(command).await?;
+        let partition = self.settings.partitions.of(command.slot());
+        until_applied(async || {
+            let (decision, position) = store::request(pool, command.request_id, partition).await?;
+            match decision {
+                Some(decision) => Ok(Some(decision.outcome)),
+                None if position.applied_seq >= seq => {
+                    bail!("the workers passed it over: upgrade them to this version")
+                }
+                None => Ok(None),
+            }
+        })
         .await
-        .map_err(|error| anyhow!("the log did not take it: {error}"))
+    }
+}
+
+/// Puts one command into the log; tells its sequence there.
+pub(crate) async fn say(settings: &NatsSettings, command: &Command) -> anyhow::Result<u64> {
+    Speaker::connect(settings).await?.say(command).await
 }
 
 /// Looks until a worker has applied what was said.

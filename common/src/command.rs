@@ -98,6 +98,11 @@ pub enum Action {
         /// Whether to try it again.
         is_retry: bool,
     },
+    /// Set a product's counts to what its holds and orders come to.
+    RepairStock {
+        /// The product.
+        product_id: ProductId,
+    },
 }
 
 /// What a payment provider says about a payment.
@@ -193,7 +198,8 @@ impl Action {
             | Self::ChangeProduct { .. }
             | Self::ExpireDue
             | Self::AdvanceRefund { .. }
-            | Self::SettleDeadLetter { .. } => None,
+            | Self::SettleDeadLetter { .. }
+            | Self::RepairStock { .. } => None,
         }
     }
 
@@ -215,7 +221,8 @@ impl Action {
             | Self::ChangeProduct { .. }
             | Self::Restock { .. }
             | Self::ExpireDue
-            | Self::SettleDeadLetter { .. } => None,
+            | Self::SettleDeadLetter { .. }
+            | Self::RepairStock { .. } => None,
         }
     }
 
@@ -226,7 +233,8 @@ impl Action {
             Self::CreateProduct(new) => Some(new.product_id),
             Self::Restock { product_id, .. }
             | Self::CreateHold { product_id, .. }
-            | Self::ChangeProduct { product_id, .. } => Some(*product_id),
+            | Self::ChangeProduct { product_id, .. }
+            | Self::RepairStock { product_id } => Some(*product_id),
             Self::ReleaseHold { .. }
             | Self::CreateOrder { .. }
             | Self::SettlePayment(_)
@@ -250,6 +258,7 @@ impl Action {
             Self::ExpireDue => "expire_due",
             Self::AdvanceRefund { .. } => "advance_refund",
             Self::SettleDeadLetter { .. } => "settle_dead_letter",
+            Self::RepairStock { .. } => "repair_stock",
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Hold, Order, OrderStatus, Product};
+use crate::domain::{Hold, Order, OrderStatus, Product, StockRepair};
 use crate::id::HoldId;
 use crate::time::Timestamp;
 
@@ -30,6 +30,8 @@ pub enum Outcome {
     Failed,
     /// A dead letter was tried again with success, or dropped.
     DeadLetterSettled(DeadLetterSettled),
+    /// A product's counts are what its holds and orders come to; also when they already were.
+    StockRepaired(Box<StockRepair>),
 }
 
 /// What became of a dead letter.
@@ -135,6 +137,7 @@ impl Outcome {
             Self::Failed => "failed",
             Self::DeadLetterSettled(settled) if settled.is_applied => "retried",
             Self::DeadLetterSettled(_) => "dropped",
+            Self::StockRepaired(_) => "repaired",
         }
     }
 }

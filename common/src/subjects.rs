@@ -102,6 +102,12 @@ impl Subjects {
         format!("{}.news", self.prefix)
     }
 
+    /// Where every ingress hears what is asked of the products that it has in memory.
+    #[must_use]
+    pub fn cache(&self) -> String {
+        format!("{}.cache", self.prefix)
+    }
+
     /// Where a worker says that it has given a partition back.
     #[must_use]
     pub fn given_back(&self) -> String {

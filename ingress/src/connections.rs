@@ -16,7 +16,7 @@ use crate::Settings;
 
 /// Connections to Postgres. The ingress only reads, and only what is not in memory.
 const POOL: Pool<'_> = Pool {
-    name: "holdfast-ingress",
+    name: concat!("holdfast-ingress ", env!("CARGO_PKG_VERSION")),
     connections_max: 8,
     session: &[("statement_timeout", "3000")],
     tests_before_use: true,

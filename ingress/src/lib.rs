@@ -6,6 +6,7 @@
 //! changes business state. [`measures`] says what is counted on the way.
 
 pub mod audiences;
+pub mod cache_requests;
 pub mod clock;
 pub mod connections;
 pub mod http;
@@ -94,6 +95,7 @@ pub struct Ingress {
     socket: tokio::net::TcpListener,
     listening: tokio::task::JoinHandle<()>,
     watching: tokio::task::JoinHandle<()>,
+    asked: tokio::task::JoinHandle<()>,
 }
 
 impl Ingress {
@@ -136,7 +138,8 @@ impl Ingress {
         });
         let listening = listener::start(Arc::clone(&app)).await?;
         let watching = tokio::spawn(stock::watch(Arc::clone(&app)));
-        Ok(Self { app, socket, listening, watching })
+        let asked = cache_requests::start(Arc::clone(&app)).await?;
+        Ok(Self { app, socket, listening, watching, asked })
     }
 
     /// What its requests share.
@@ -176,6 +179,7 @@ impl Ingress {
         self.listening.abort();
         self.watching.abort();
         looking.abort();
+        self.asked.abort();
         self.app.connections.close().await;
         Ok(())
     }

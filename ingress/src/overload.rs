@@ -33,7 +33,8 @@ impl Room {
             | Action::SettlePayment(_)
             | Action::ExpireDue
             | Action::AdvanceRefund { .. }
-            | Action::SettleDeadLetter { .. } => Self::Reserved,
+            | Action::SettleDeadLetter { .. }
+            | Action::RepairStock { .. } => Self::Reserved,
         }
     }
 

@@ -26,6 +26,8 @@ use crate::store;
 
 /// The most products in memory.
 const PRODUCTS_MAX: u64 = 100_000;
+/// How many products are read at once ahead of those who will ask.
+const WARM_PRODUCTS: i64 = 500;
 /// How long a product is shown without asking again while NATS, and so the news, is away.
 const WITHOUT_NEWS: Duration = Duration::from_millis(500);
 /// How many products are read at once for the sake of those who ask for too much: half of the connections to Postgres.
@@ -128,6 +130,38 @@ impl StockView {
         {
             tracing::debug!(%error, "a product was not looked up");
         }
+    }
+
+    /// Forgets all products, and says about how many. Each is read again when somebody asks for it.
+    pub fn clear(&self) -> u64 {
+        let count = self.cells.entry_count();
+        self.cells.invalidate_all();
+        count
+    }
+
+    /// Reads a product, or as many as there is room for, ahead of those who will ask; says how many.
+    ///
+    /// # Errors
+    /// When Postgres fails.
+    pub async fn warm(&self, id: Option<ProductId>, connections: &Connections) -> sqlx::Result<u64> {
+        if let Some(id) = id {
+            return Ok(self.product(id, connections).await?.map_or(0, |_| 1));
+        }
+        let (mut after, mut count) = (ProductId(0), 0);
+        while count < PRODUCTS_MAX {
+            let (read_at, interruptions) = (Instant::now(), connections.interruptions());
+            let doubts: Vec<u64> = self.partitions.all().map(|partition| self.pulses.doubts(partition)).collect();
+            let page = store::products(&connections.pool, after, WARM_PRODUCTS).await?;
+            let Some(last) = page.last() else { break };
+            after = last.product.id;
+            count += page.len() as u64;
+            for product in page {
+                let id = product.product.id;
+                let doubts = doubts[usize::from(self.partition(id).0)] + interruptions;
+                self.offer(&*self.cell(id).await, Known { shown: Arc::new(product.into()), read_at, doubts });
+            }
+        }
+        Ok(count)
     }
 
     async fn load(

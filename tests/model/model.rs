@@ -122,6 +122,7 @@ impl Model {
             Action::SettlePayment(notice) => Ok(Outcome::PaymentSettled(self.settle_payment(notice))),
             Action::ExpireDue | Action::AdvanceRefund { .. } => unreachable!("answered by nothing"),
             Action::SettleDeadLetter { .. } => unreachable!("no command fails here"),
+            Action::RepairStock { .. } => unreachable!("no count is ever off here"),
         };
         answer.unwrap_or_else(Outcome::Refused)
     }

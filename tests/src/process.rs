@@ -140,8 +140,16 @@ impl Process {
     /// # Panics
     /// When it does not end by the deadline.
     pub async fn ended(&mut self) -> bool {
+        self.exit_status().await.success()
+    }
+
+    /// Waits until it has ended, and says how.
+    ///
+    /// # Panics
+    /// When it does not end by the deadline.
+    pub async fn exit_status(&mut self) -> ExitStatus {
         match tokio::time::timeout(crate::DEADLINE, self.child.wait()).await {
-            Ok(Ok(status)) => status.success(),
+            Ok(Ok(status)) => status,
             other => panic!("the process did not end: {other:?}"),
         }
     }

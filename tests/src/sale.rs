@@ -252,10 +252,30 @@ impl Sale {
     /// # Panics
     /// When it does not run.
     pub async fn holdfast(&self, arguments: &[&str]) -> (bool, String) {
-        let log = self.directory.join(format!("holdfast-{}.log", fresh_name()));
-        let mut process = Process::start(&program("holdfast"), arguments, &self.settings, log);
+        let mut process = self.holdfast_with(arguments, &[]);
         let ended_well = process.ended().await;
         (ended_well, process.output())
+    }
+
+    /// Runs a command of `holdfast` on this sale; says its exit code, and the JSON documents that it printed.
+    ///
+    /// # Panics
+    /// When it does not run, or is ended by a signal.
+    pub async fn operator(&self, arguments: &[&str]) -> (i32, Vec<Value>) {
+        let mut process = self.holdfast_with(arguments, &[]);
+        let code = process.exit_status().await.code();
+        let output = process.output();
+        let code = code.unwrap_or_else(|| panic!("a signal ended it:\n{output}"));
+        (code, output.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    }
+
+    /// Starts a command of `holdfast` on this sale with more settings than the others have.
+    #[must_use]
+    pub fn holdfast_with(&self, arguments: &[&str], more: &[(&str, &str)]) -> Process {
+        let mut settings = self.settings.clone();
+        settings.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let log = self.directory.join(format!("holdfast-{}.log", fresh_name()));
+        Process::start(&program("holdfast"), arguments, &settings, log)
     }
 
     /// `GET` with the admin token.

@@ -47,8 +47,12 @@ use crate::heartbeat::Pulses;
 const BATCHES_MAX: u32 = 4;
 /// Connections to Postgres: one for each batch, and as many for all else, such as leases, which no flood of batches may
 /// keep waiting. None is tried before its use: a batch that fails is tried again in any case.
-const POOL: Pool<'_> =
-    Pool { name: "holdfast-workers", connections_max: 2 * BATCHES_MAX, session: SESSION, tests_before_use: false };
+const POOL: Pool<'_> = Pool {
+    name: concat!("holdfast-workers ", env!("CARGO_PKG_VERSION")),
+    connections_max: 2 * BATCHES_MAX,
+    session: SESSION,
+    tests_before_use: false,
+};
 
 /// Settings of each connection.
 const SESSION: &[(&str, &str)] = &[

@@ -37,7 +37,8 @@ impl Actor {
             | Action::ChangeProduct { .. }
             | Action::Restock { .. }
             | Action::AdvanceRefund { .. }
-            | Action::SettleDeadLetter { .. } => Self::Operator,
+            | Action::SettleDeadLetter { .. }
+            | Action::RepairStock { .. } => Self::Operator,
         }
     }
 }

@@ -8,6 +8,7 @@ use super::hold::{Hold, HoldState};
 use super::order::{CancelReason, Order};
 use super::payment::PaymentState;
 use super::product::Product;
+use super::repair::repair_stock;
 use super::settle::{advance_refund, apply_parked, cancel, refund_parked, settle};
 use super::state::{KeyScope, KeyUse, State};
 use crate::command::{Action, Command, NewProduct, ProductChange, STOCK_MAX};
@@ -124,6 +125,7 @@ fn act(state: &mut State, command: &Command, now: Timestamp, policy: &Policy) ->
             Ok(NOTHING)
         }
         Action::SettleDeadLetter { id, is_retry } => settle_dead_letter(state, *id, *is_retry, now, policy),
+        Action::RepairStock { product_id } => repair_stock(state, *product_id),
     };
     done.unwrap_or_else(Outcome::Refused)
 }

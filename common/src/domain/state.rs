@@ -11,6 +11,7 @@ use super::hold::Hold;
 use super::order::Order;
 use super::payment::Payment;
 use super::product::Product;
+use super::repair::{Counts, Recount};
 use super::stock::Stock;
 use crate::command::{Action, Command, Endpoint};
 use crate::id::{HoldId, ProductId, RequestId, Slot};
@@ -62,6 +63,7 @@ pub struct State {
     decisions: HashMap<RequestId, Decision>,
     pub(super) new_decisions: Vec<RequestId>,
     dead_letters: HashMap<i64, Command>,
+    recounts: HashMap<ProductId, Recount>,
     pub(super) settled_letters: Vec<(Slot, DeadLetterSettled)>,
     pub(super) cause: Cause,
     pub(super) audit: Vec<AuditEntry>,
@@ -113,6 +115,15 @@ impl State {
     /// Adds a dead letter that nobody has settled, with its command.
     pub fn load_dead_letter(&mut self, id: i64, command: Command) {
         self.dead_letters.insert(id, command);
+    }
+
+    /// Adds what the units of a product that was loaded come to, as its holds and orders say at the same time.
+    pub fn load_recount(&mut self, product_id: ProductId, counted: Recount) {
+        if let Some(product) = self.product(product_id) {
+            // From here on the batch changes both alike, so what lies between them stays.
+            let off_by = counted.minus(&Counts::of(product));
+            self.recounts.insert(product_id, off_by);
+        }
     }
 
     /// Adds the first use of an idempotency key.
@@ -209,6 +220,11 @@ impl State {
     /// Takes a dead letter out, to be settled once.
     pub(super) fn take_dead_letter(&mut self, id: i64) -> Option<Command> {
         self.dead_letters.remove(&id)
+    }
+
+    /// Takes out by how much a product's counts are off, to be mended once.
+    pub(super) fn take_recount(&mut self, product_id: ProductId) -> Option<Recount> {
+        self.recounts.remove(&product_id)
     }
 
     /// Remembers what became of a command.

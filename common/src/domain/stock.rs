@@ -77,6 +77,13 @@ impl Stock {
         (available >= 0).then(|| Self { total, available, ..self }.conserved())
     }
 
+    /// The same units with so many of them promised and paid for; the others are on sale. Where more are promised and paid
+    /// for than there are, there have to be more: what was promised is kept.
+    pub(super) fn recounted(self, held: i64, sold: i64) -> Self {
+        let total = self.total.max(held + sold);
+        Self { total, available: total - held - sold, held, sold }.conserved()
+    }
+
     fn is_conserved(&self) -> bool {
         self.total == self.available + self.held + self.sold && self.available >= 0 && self.held >= 0 && self.sold >= 0
     }

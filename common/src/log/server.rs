@@ -46,13 +46,23 @@ struct Settings {
     sync_always: bool,
 }
 
+/// Whether what is acknowledged survives a power cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Every server that answered syncs before it acknowledges.
+    Synced,
+    /// None says.
+    Unknown,
+}
+
 /// Checks the version of the server we are connected to, and the durability of all that answer.
 ///
 /// # Errors
 /// When a server is too old or does not sync before it acknowledges.
-pub async fn check(client: &Client) -> Result<(), LogError> {
+pub async fn check(client: &Client) -> Result<Durability, LogError> {
     check_version(&client.server_info().version)?;
     let answers = ask(client).await;
+    let durability = if answers.is_empty() { Durability::Unknown } else { Durability::Synced };
     if answers.is_empty() {
         tracing::warn!(
             "nats-server does not say whether it syncs before it acknowledges. Unless it is set to \
@@ -66,7 +76,7 @@ pub async fn check(client: &Client) -> Result<(), LogError> {
             return Err(LogError::NotDurable { server: server.name });
         }
     }
-    Ok(())
+    Ok(durability)
 }
 
 fn check_version(found: &str) -> Result<(), LogError> {

@@ -36,8 +36,17 @@ pub async fn open(context: &Context, settings: &NatsSettings) -> Result<Stream, 
         context.update_stream(&asked).await.map_err(refused("change the log's stream"))?;
         stream = context.get_stream(&asked.name).await.map_err(refused("read the log's stream"))?;
     }
-    compare(&stream.cached_info().config, &asked)?;
-    Ok(stream)
+    match differences(&stream.cached_info().config, &asked).into_iter().next() {
+        Some(difference) => Err(difference),
+        None => Ok(stream),
+    }
+}
+
+/// What of a stream that was found is not as these settings ask; nothing is changed.
+#[must_use]
+pub fn check(found: &Config, settings: &NatsSettings) -> Vec<LogError> {
+    let others = differences(found, &config(settings));
+    check_partitions(found, settings.partitions).err().into_iter().chain(others).collect()
 }
 
 /// When the stream was made: sequences of different streams can't be compared.
@@ -82,7 +91,7 @@ fn is_to_update(found: &Config, asked: &Config) -> bool {
         || found.allow_atomic_publish != asked.allow_atomic_publish
 }
 
-fn compare(found: &Config, asked: &Config) -> Result<(), LogError> {
+fn differences(found: &Config, asked: &Config) -> Vec<LogError> {
     let is_async = |config: &Config| matches!(config.persist_mode, Some(PersistenceMode::Async));
     let settings = [
         ("subjects", format!("{:?}", found.subjects), format!("{:?}", asked.subjects)),
@@ -98,12 +107,11 @@ fn compare(found: &Config, asked: &Config) -> Result<(), LogError> {
         // It would override `sync_interval: always`.
         ("persist_mode async", is_async(found).to_string(), is_async(asked).to_string()),
     ];
-    match settings.into_iter().find(|(_, found, asked)| found != asked) {
-        None => Ok(()),
-        Some((setting, found, asked_value)) => {
-            Err(LogError::OtherSetting { stream: asked.name.clone(), setting, found, asked: asked_value })
-        }
-    }
+    let other = |(setting, found, asked_value)| {
+        let stream = asked.name.clone();
+        LogError::OtherSetting { stream, setting, found, asked: asked_value }
+    };
+    settings.into_iter().filter(|(_, found, asked)| found != asked).map(other).collect()
 }
 
 fn refused<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> LogError {

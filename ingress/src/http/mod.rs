@@ -2,6 +2,7 @@
 //! responses and problems; and the server underneath.
 
 pub mod assets;
+pub mod audit_view;
 pub mod body;
 pub mod client_address;
 pub mod exchange;

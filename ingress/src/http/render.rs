@@ -66,6 +66,7 @@ fn document(outcome: &Outcome) -> serde_json::Result<(StatusCode, Box<RawValue>)
             let status = if settled.is_applied { "retried" } else { "dropped" };
             (StatusCode::OK, to_raw_value(&SettledLetter { id: settled.id, status })?)
         }
+        Outcome::StockRepaired(repair) => (StatusCode::OK, to_raw_value(repair)?),
     })
 }
 
@@ -91,7 +92,8 @@ pub fn decided(Decision { replayed, outcome }: &Decision) -> Response {
         | Outcome::PaymentSettled(_)
         | Outcome::Refused(_)
         | Outcome::Failed
-        | Outcome::DeadLetterSettled(_) => {}
+        | Outcome::DeadLetterSettled(_)
+        | Outcome::StockRepaired(_) => {}
     }
     if *outcome == Outcome::Failed {
         response.extensions_mut().insert(Code("command_failed"));

@@ -16,6 +16,7 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, Stor
 use holdfast_common::command::Action;
 use holdfast_common::log::{LogError, internal};
 use holdfast_common::partition::Partition;
+use holdfast_common::settings::{HoldSettings, LogLayout, WorkerSettings};
 
 use crate::Worker;
 
@@ -28,7 +29,7 @@ const WINDOW_SLACK: Duration = Duration::from_secs(60);
 /// When JetStream refuses.
 pub async fn open_stream(worker: &Worker) -> Result<Stream, LogError> {
     let refused = |error: String| LogError::Refused { what: "create the expiry stream", why: error };
-    let asked = config(worker);
+    let asked = stream_config(&worker.settings.nats, &worker.settings.holds, &worker.settings.worker);
     let stream = worker.jetstream.get_or_create_stream(asked.clone()).await;
     let stream = stream.map_err(|error| refused(error.to_string()))?;
     let found = &stream.cached_info().config;
@@ -38,10 +39,11 @@ pub async fn open_stream(worker: &Worker) -> Result<Stream, LogError> {
     Ok(stream)
 }
 
-fn config(worker: &Worker) -> Config {
-    let nats = &worker.settings.nats;
+/// The stream of tickets as it is asked for.
+#[must_use]
+pub fn stream_config(nats: &LogLayout, holds: &HoldSettings, worker: &WorkerSettings) -> Config {
     // A hold and an order that fall due in the same second may have been made far apart, and share a ticket.
-    let longest = worker.policy.hold_expiry_seconds.max(worker.policy.order_payment_seconds);
+    let longest = holds.hold_expiry_seconds.max(worker.order_payment_seconds);
     Config {
         name: nats.subjects.expiry_stream(),
         description: Some("One ticket for each partition and second in which something falls due".to_owned()),

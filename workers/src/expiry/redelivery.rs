@@ -17,7 +17,8 @@ use super::tickets::{TICKETS_MAX, Ticket};
 use crate::Worker;
 use crate::store::clock;
 
-const CONSUMER: &str = "expiry";
+/// The consumer that all workers share.
+pub const CONSUMER: &str = "expiry";
 /// How long a worker may take over a ticket before another gets it.
 const ACK_WAIT: Duration = Duration::from_secs(5);
 /// How many tickets come at once.
@@ -37,16 +38,21 @@ pub async fn run(worker: Arc<Worker>, stop: CancellationToken) {
     }
 }
 
-async fn handle_tickets(worker: &Worker) -> Result<(), async_nats::Error> {
-    let config = pull::Config {
+/// The consumer as it is asked for.
+#[must_use]
+pub fn consumer_config() -> pull::Config {
+    pull::Config {
         durable_name: Some(CONSUMER.to_owned()),
         ack_policy: AckPolicy::Explicit,
         ack_wait: ACK_WAIT,
         // Tickets that were sent back count as pending.
         max_ack_pending: TICKETS_MAX,
         ..pull::Config::default()
-    };
-    let consumer = super::open_stream(worker).await?.get_or_create_consumer(CONSUMER, config).await?;
+    }
+}
+
+async fn handle_tickets(worker: &Worker) -> Result<(), async_nats::Error> {
+    let consumer = super::open_stream(worker).await?.get_or_create_consumer(CONSUMER, consumer_config()).await?;
     let messages = consumer.stream().max_messages_per_batch(AHEAD_TICKETS_MAX).heartbeat(HEARTBEAT);
     let mut messages = messages.expires(REQUEST_EXPIRY).messages().await?;
     while let Some(message) = messages.next().await {

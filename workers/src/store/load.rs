@@ -1,10 +1,12 @@
 //! The load step: all rows that a batch of commands names, in one statement whatever the batch's size.
 //!
 //! The statement gives one row: Postgres's time, and for each table the named rows as a JSON array. So all of it is one
-//! round trip and one snapshot. What few batches need is loaded beside it: dead letters, what customers have, what is due.
+//! round trip and one snapshot. What few batches need is loaded beside it: dead letters, what customers have, what is due,
+//! what products' holds and orders come to.
 
 mod customers;
 pub mod due;
+mod recount;
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -95,7 +97,8 @@ pub async fn state(connection: &mut PgConnection, entries: &[Entry]) -> sqlx::Re
     let letters = dead_letters::load(connection, entries, &mut state).await?;
     let commands = entries.iter().map(|entry| &entry.command).chain(&letters);
     let now = named(connection, Names::of(commands.clone()), &mut state).await?;
-    customers::load(connection, commands, &mut state).await?;
+    customers::load(connection, commands.clone(), &mut state).await?;
+    recount::load(connection, commands, &mut state).await?;
     Ok((now, state))
 }
 

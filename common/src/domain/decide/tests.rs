@@ -1,6 +1,6 @@
 use super::*;
 use crate::command::IdempotencyKey;
-use crate::domain::Changes;
+use crate::domain::{Changes, Counts, Recount, Stock, StockRepair};
 use crate::id::RequestId;
 
 const NOW: Timestamp = Timestamp(1_000_000_000);
@@ -198,4 +198,53 @@ fn a_batch_writes_only_what_it_changed() {
     let changes = Changes::from(state);
     assert!(changes.changed_products.is_empty() && changes.new_holds.is_empty());
     assert_eq!(changes.decisions.len(), 1, "the refusal is kept");
+}
+
+/// A product as a hand in its table left it, and what its holds and orders come to.
+fn drifted(stored: [i64; 4], counted: Recount) -> State {
+    let mut state = with_stock(0);
+    let mut product = state.product(PRODUCT).unwrap().clone();
+    let [total, available, held, sold] = stored;
+    product.stock = Stock::from_stored(total, available, held, sold).unwrap();
+    (product.holds_count, product.hold_sequence) = (9, 5);
+    state.load_product(product);
+    state.load_recount(PRODUCT, counted);
+    state
+}
+
+fn repaired(state: &mut State, number: u64) -> StockRepair {
+    match apply(state, &plain(number, Action::RepairStock { product_id: PRODUCT })) {
+        Outcome::StockRepaired(repair) => *repair,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn counts_are_set_to_what_holds_and_orders_come_to_whatever_the_batch_did_before() {
+    let mut state = drifted([20, 8, 5, 7], Recount { held: 4, sold: 6, holds_count: 2, hold_sequence: 11 });
+    apply(&mut state, &plain(1, hold_of(3)));
+    let StockRepair { before, after, .. } = repaired(&mut state, 2);
+    let [is, was] = [after, before].map(|counts| {
+        let Counts { total_stock, available_stock, held_stock, sold_stock, holds_count, hold_sequence } = counts;
+        [total_stock, available_stock, held_stock, sold_stock, holds_count, hold_sequence]
+    });
+    assert_eq!((was, is), ([20, 5, 8, 7, 10, 6], [20, 7, 7, 6, 3, 12]));
+    let version = state.product(PRODUCT).unwrap().version;
+    let again = repaired(&mut state, 3);
+    assert_eq!((again.before, again.after), (after, after));
+    assert_eq!(state.product(PRODUCT).unwrap().version, version, "nothing to mend is no change");
+}
+
+#[test]
+fn what_was_promised_is_kept_and_a_sequence_is_never_given_again() {
+    let mut state = drifted([10, 1, 2, 7], Recount { held: 6, sold: 7, holds_count: 9, hold_sequence: 3 });
+    let after = repaired(&mut state, 1).after;
+    assert_eq!((after.total_stock, after.available_stock, after.held_stock, after.sold_stock), (13, 0, 6, 7));
+    assert_eq!(after.hold_sequence, 5, "the holds above 3 have ended and are gone");
+}
+
+#[test]
+fn no_counts_are_mended_of_a_product_that_is_not_there() {
+    let elsewhere = Action::RepairStock { product_id: ProductId(99) };
+    assert_eq!(apply(&mut with_stock(1), &plain(1, elsewhere)), Outcome::Refused(Refusal::ProductNotFound));
 }

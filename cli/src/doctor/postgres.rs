@@ -1,0 +1,189 @@
+//! Postgres: whether it answers, keeps what it was told, has the schema and room, and agrees on the time; who is connected.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use holdfast_common::schema;
+use holdfast_common::time::Timestamp;
+use holdfast_ingress::clock;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
+use tokio::time::{Instant, timeout};
+
+use super::Options;
+use super::finding::Finding;
+use crate::store::{doctor, queue};
+
+/// How long Postgres may take to let us in.
+const CONNECT_WAIT: Duration = Duration::from_secs(5);
+/// How often its clock is asked for; the quickest answer tells most.
+const CLOCK_TRIES: usize = 5;
+/// A round trip that is longer makes batches slow.
+const ROUND_TRIP_MAX: Duration = Duration::from_millis(5);
+/// From here on clocks are worth setting; from [`SKEW_MAX_MS`] on an ingress misjudges what is old.
+const SKEW_WARNING_MS: i64 = 1000;
+const SKEW_MAX_MS: i64 = 5000;
+/// Connections of one ingress and one worker, and a few for operators.
+const CONNECTIONS_MIN: i64 = 20;
+
+pub(super) async fn look(options: &Options) -> Vec<Finding> {
+    let connected = connect(options).await;
+    let (mut connection, options_of) = match connected {
+        Ok(connected) => connected,
+        Err(finding) => return vec![finding],
+    };
+    match examine(&mut connection, options, options_of).await {
+        Ok(findings) => findings,
+        Err(error) => vec![Finding::problem("postgres", "it failed while it was looked at", error.to_string())],
+    }
+}
+
+async fn connect(options: &Options) -> Result<(PgConnection, PgConnectOptions), Finding> {
+    // The error would repeat the URL, and with it the password.
+    let parsed: Result<PgConnectOptions, _> = options.postgres.database_url.expose().parse();
+    let Ok(parsed) = parsed else {
+        return Err(Finding::problem("postgres", "DATABASE_URL is no postgres:// URL", "correct DATABASE_URL"));
+    };
+    let parsed = parsed.application_name("holdfast-doctor");
+    let away = |why: String| Finding::problem("postgres", why, "start Postgres, or correct DATABASE_URL");
+    match timeout(CONNECT_WAIT, parsed.connect()).await {
+        Ok(Ok(connection)) => Ok((connection, parsed)),
+        Ok(Err(error)) => Err(away(error.to_string())),
+        Err(_) => Err(away(format!("no answer in {CONNECT_WAIT:?}"))),
+    }
+}
+
+async fn examine(
+    connection: &mut PgConnection,
+    options: &Options,
+    options_of: PgConnectOptions,
+) -> anyhow::Result<Vec<Finding>> {
+    let names = ["server_version", "server_version_num", "fsync", "synchronous_commit", "full_page_writes"];
+    let names: Vec<_> = names.into_iter().chain(["max_connections"]).collect();
+    let settings: HashMap<_, _> = doctor::settings(connection, &names).await?.into_iter().collect();
+    let setting = |name: &str| settings.get(name).map_or("", String::as_str);
+    let mut findings = vec![version(setting("server_version"), setting("server_version_num"))];
+    findings.extend(["fsync", "full_page_writes"].map(|name| must_be_on(name, setting(name))));
+    findings.push(synchronous_commit(setting("synchronous_commit")));
+    findings.push(room(setting("max_connections"), doctor::connections(connection).await?));
+    findings.extend(clock(connection).await?);
+    findings.push(programs(&doctor::programs(connection).await?));
+    let pool = PgPool::connect_with(options_of).await?;
+    let checked = schema::check(&pool).await;
+    let has_schema = checked.is_ok();
+    findings.push(Finding::of(
+        "schema",
+        checked.map(|()| "as this build knows it".to_owned()),
+        "another than this build's",
+    ));
+    if has_schema {
+        let count = options.nats.partitions.count();
+        findings.push(partitions(&queue::standings(&pool, count).await?, count));
+    }
+    Ok(findings)
+}
+
+fn version(shown: &str, number: &str) -> Finding {
+    match number.parse::<u32>() {
+        Ok(150_000..) => Finding::ok("postgres", shown),
+        _ => Finding::problem("postgres", shown, "upgrade it to 15 or newer"),
+    }
+}
+
+fn must_be_on(name: &'static str, found: &str) -> Finding {
+    if found == "on" {
+        return Finding::ok(name, found);
+    }
+    Finding::problem(name, found, format!("set {name} = on: a power cut would lose or tear what clients were told"))
+}
+
+fn synchronous_commit(found: &str) -> Finding {
+    match found {
+        "on" | "remote_apply" | "remote_write" | "local" => Finding::ok("synchronous_commit", found),
+        _ => {
+            let advice = "set synchronous_commit = on: a power cut would lose outcomes that clients were told";
+            Finding::problem("synchronous_commit", found, advice)
+        }
+    }
+}
+
+fn room(max: &str, used: i64) -> Finding {
+    let found = format!("{used} of {max} in use");
+    match max.parse::<i64>() {
+        Ok(max) if max - used < CONNECTIONS_MIN => {
+            let advice = "raise max_connections: an ingress takes up to 8, a worker up to 6";
+            Finding::warning("max_connections", found, advice)
+        }
+        _ => Finding::ok("max_connections", found),
+    }
+}
+
+/// How long a round trip takes, and how far this host's clock is from Postgres's.
+async fn clock(connection: &mut PgConnection) -> anyhow::Result<[Finding; 2]> {
+    let mut best: Option<(Duration, i64)> = None;
+    for _ in 0..CLOCK_TRIES {
+        let begun = Instant::now();
+        let theirs: Timestamp = doctor::clock(connection).await?.into();
+        let (ours, took) = (clock::for_signatures(), begun.elapsed());
+        // Postgres looked at its clock about half of the round trip ago.
+        let skew_ms = (ours.minus(took / 2).0 - theirs.0) / 1000;
+        if best.is_none_or(|(quickest, _)| took < quickest) {
+            best = Some((took, skew_ms));
+        }
+    }
+    connection.ping().await?;
+    let (took, skew_ms) = best.unwrap_or_default();
+    let round_trip = format!("{took:.1?}");
+    let round_trip = if took > ROUND_TRIP_MAX {
+        Finding::warning(
+            "postgres round trip",
+            round_trip,
+            "run workers nearer to Postgres: a batch takes three of these",
+        )
+    } else {
+        Finding::ok("postgres round trip", round_trip)
+    };
+    let found = format!("{skew_ms} ms");
+    let skew = match skew_ms.abs() {
+        ..SKEW_WARNING_MS => Finding::ok("clock skew", found),
+        SKEW_WARNING_MS..SKEW_MAX_MS => Finding::warning("clock skew", found, "have NTP set the clocks of all hosts"),
+        _ => {
+            let advice = "have NTP set the clocks of all hosts: signatures and old holds are misjudged";
+            Finding::problem("clock skew", found, advice)
+        }
+    };
+    Ok([round_trip, skew])
+}
+
+/// Ingresses and workers that are connected must be of this build's version.
+fn programs(found: &[String]) -> Finding {
+    let ours = env!("CARGO_PKG_VERSION");
+    let services: Vec<_> = found
+        .iter()
+        .filter(|name| name.starts_with("holdfast-ingress") || name.starts_with("holdfast-workers"))
+        .collect();
+    let others: Vec<_> = services.iter().filter(|name| !name.ends_with(&format!(" {ours}"))).collect();
+    let list = services.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+    if services.is_empty() {
+        let advice =
+            "start holdfast-ingress and holdfast-workers; those of other Postgres roles are not seen from here";
+        return Finding::warning("programs", "none seen", advice);
+    }
+    if others.is_empty() {
+        return Finding::ok("programs", list);
+    }
+    Finding::problem(
+        "programs",
+        list,
+        format!("upgrade those that are not of {ours}: ingresses and workers go together"),
+    )
+}
+
+fn partitions(found: &[queue::Standing], count: u16) -> Finding {
+    let owned = found.iter().filter(|standing| standing.is_owned()).count();
+    let shown = format!("{owned} of {count} have a worker");
+    if owned == usize::from(count) {
+        return Finding::ok("partitions", shown);
+    }
+    Finding::problem("partitions", shown, "start holdfast-workers, or see its log; `holdfast queue status` shows which")
+}

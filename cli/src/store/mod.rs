@@ -1,0 +1,24 @@
+//! The operator's SQL: reads, as free functions. Nothing here writes; what is to change is said to the log.
+
+pub(crate) mod audit;
+pub(crate) mod doctor;
+pub(crate) mod holds;
+pub(crate) mod queue;
+pub(crate) mod selling;
+pub(crate) mod stock;
+
+use holdfast_common::postgres::{self, Pool};
+use holdfast_common::schema;
+use holdfast_common::settings::PostgresSettings;
+use sqlx::PgPool;
+
+/// A connection for a command that runs once, to a database with this build's schema. `name` is what Postgres's own lists
+/// show.
+///
+/// # Errors
+/// When Postgres does not let us in, or lacks a migration.
+pub(crate) async fn open(settings: &PostgresSettings, name: &str) -> anyhow::Result<PgPool> {
+    let pool = postgres::connect(settings, Pool::once(name)).await?;
+    schema::check(&pool).await?;
+    Ok(pool)
+}

@@ -1,0 +1,71 @@
+//! What products' holds, orders and payments come to, counted from these alone, beside the counts that are stored.
+//!
+//! It shares no code with what a worker counts when it mends them. A product lies in one slot, and one statement reads a
+//! few slots whole: that is one snapshot, and since a batch is committed as a whole, a sale that runs meanwhile never looks
+//! like drift. There is no transaction around the statements, which would keep Postgres from cleaning up behind a sale.
+
+use std::ops::RangeInclusive;
+
+use sqlx::{FromRow, PgPool};
+
+/// A product's counts as they are stored, and what they should come to.
+#[derive(Clone, Debug, FromRow)]
+#[allow(missing_docs)]
+pub(crate) struct Counted {
+    pub(crate) product_id: i64,
+    pub(crate) total_stock: i64,
+    pub(crate) available_stock: i64,
+    pub(crate) held_stock: i64,
+    pub(crate) sold_stock: i64,
+    pub(crate) holds_count: i64,
+    pub(crate) hold_sequence: i64,
+    /// Units of active holds and unpaid orders.
+    pub(crate) held: i64,
+    /// Units of paid orders.
+    pub(crate) sold: i64,
+    /// Active holds.
+    pub(crate) holds: i64,
+    /// The highest sequence of all holds that are still there.
+    pub(crate) last_sequence: i64,
+    /// Paid orders that no payment has paid.
+    pub(crate) paid_without_payment: i64,
+}
+
+/// Counts the products of some slots, or one of them.
+///
+/// # Errors
+/// When Postgres fails.
+pub(crate) async fn count(
+    pool: &PgPool,
+    slots: RangeInclusive<u16>,
+    product_id: Option<i64>,
+) -> sqlx::Result<Vec<Counted>> {
+    sqlx::query_as(
+        "WITH held AS (
+             SELECT slot, product_id, sum(quantity) FILTER (WHERE status = 'active') AS units,
+                 count(*) FILTER (WHERE status = 'active') AS holds, max(sequence) AS last
+             FROM holds WHERE slot BETWEEN $1 AND $2 AND ($3::bigint IS NULL OR product_id = $3)
+             GROUP BY slot, product_id
+         ), ordered AS (
+             SELECT slot, product_id, sum(quantity) FILTER (WHERE status = 'pending_payment') AS pending,
+                 sum(quantity) FILTER (WHERE status = 'paid') AS paid,
+                 count(*) FILTER (WHERE status = 'paid' AND NOT EXISTS (
+                     SELECT FROM payments p WHERE p.slot = orders.slot AND p.order_id = orders.order_id
+                         AND p.payment_id = orders.payment_id AND p.succeeded AND p.state = 'applied')) AS unpaid
+             FROM orders WHERE slot BETWEEN $1 AND $2 AND ($3::bigint IS NULL OR product_id = $3)
+             GROUP BY slot, product_id
+         )
+         SELECT product_id, total_stock, available_stock, held_stock, sold_stock, holds_count, hold_sequence,
+             coalesce(held.units, 0) + coalesce(ordered.pending, 0) AS held, coalesce(ordered.paid, 0) AS sold,
+             coalesce(held.holds, 0) AS holds, coalesce(held.last, 0) AS last_sequence,
+             coalesce(ordered.unpaid, 0) AS paid_without_payment
+         FROM products LEFT JOIN held USING (slot, product_id) LEFT JOIN ordered USING (slot, product_id)
+         WHERE slot BETWEEN $1 AND $2 AND ($3::bigint IS NULL OR product_id = $3)
+         ORDER BY product_id",
+    )
+    .bind(slots.start().cast_signed())
+    .bind(slots.end().cast_signed())
+    .bind(product_id)
+    .fetch_all(pool)
+    .await
+}
