@@ -7,7 +7,7 @@ use holdfast_common::schema;
 use holdfast_common::time::Timestamp;
 use holdfast_ingress::clock;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
+use sqlx::{ConnectOptions as _, PgConnection, PgPool};
 use tokio::time::{Instant, timeout};
 
 use super::Options;
@@ -26,13 +26,16 @@ const SKEW_MAX_MS: i64 = 5000;
 /// Connections of one ingress and one worker, and a few for operators.
 const CONNECTIONS_MIN: i64 = 20;
 
+/// The settings of Postgres that are looked at.
+const SETTINGS: [&str; 6] =
+    ["server_version", "server_version_num", "fsync", "synchronous_commit", "full_page_writes", "max_connections"];
+
 pub(super) async fn look(options: &Options) -> Vec<Finding> {
-    let connected = connect(options).await;
-    let (mut connection, options_of) = match connected {
+    let (mut connection, place) = match connect(options).await {
         Ok(connected) => connected,
         Err(finding) => return vec![finding],
     };
-    match examine(&mut connection, options, options_of).await {
+    match examine(&mut connection, options, place).await {
         Ok(findings) => findings,
         Err(error) => vec![Finding::problem("postgres", "it failed while it was looked at", error.to_string())],
     }
@@ -56,11 +59,9 @@ async fn connect(options: &Options) -> Result<(PgConnection, PgConnectOptions), 
 async fn examine(
     connection: &mut PgConnection,
     options: &Options,
-    options_of: PgConnectOptions,
+    place: PgConnectOptions,
 ) -> anyhow::Result<Vec<Finding>> {
-    let names = ["server_version", "server_version_num", "fsync", "synchronous_commit", "full_page_writes"];
-    let names: Vec<_> = names.into_iter().chain(["max_connections"]).collect();
-    let settings: HashMap<_, _> = doctor::settings(connection, &names).await?.into_iter().collect();
+    let settings: HashMap<_, _> = doctor::settings(connection, &SETTINGS).await?.into_iter().collect();
     let setting = |name: &str| settings.get(name).map_or("", String::as_str);
     let mut findings = vec![version(setting("server_version"), setting("server_version_num"))];
     findings.extend(["fsync", "full_page_writes"].map(|name| must_be_on(name, setting(name))));
@@ -68,7 +69,7 @@ async fn examine(
     findings.push(room(setting("max_connections"), doctor::connections(connection).await?));
     findings.extend(clock(connection).await?);
     findings.push(programs(&doctor::programs(connection).await?));
-    let pool = PgPool::connect_with(options_of).await?;
+    let pool = PgPool::connect_with(place).await?;
     let checked = schema::check(&pool).await;
     let has_schema = checked.is_ok();
     findings.push(Finding::of(
@@ -111,7 +112,7 @@ fn room(max: &str, used: i64) -> Finding {
     let found = format!("{used} of {max} in use");
     match max.parse::<i64>() {
         Ok(max) if max - used < CONNECTIONS_MIN => {
-            let advice = "raise max_connections: an ingress takes up to 8, a worker up to 6";
+            let advice = "raise max_connections: an ingress and a worker take up to 8 each";
             Finding::warning("max_connections", found, advice)
         }
         _ => Finding::ok("max_connections", found),
@@ -131,7 +132,6 @@ async fn clock(connection: &mut PgConnection) -> anyhow::Result<[Finding; 2]> {
             best = Some((took, skew_ms));
         }
     }
-    connection.ping().await?;
     let (took, skew_ms) = best.unwrap_or_default();
     let round_trip = format!("{took:.1?}");
     let round_trip = if took > ROUND_TRIP_MAX {
