@@ -165,6 +165,9 @@ pub struct IngressSettings {
     /// The secrets that payment webhooks may be signed with, with commas between them
     #[arg(long, env = "WEBHOOK_SECRETS", hide_env_values = true)]
     pub webhook_secrets: Option<Secret>,
+    /// Whether there is a store to try at `/`, which pays for orders by itself [default: false, and true for `holdfast dev`]
+    #[arg(long, env = "DEMO_STORE", action = clap::ArgAction::Set)]
+    pub demo_store: Option<bool>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub limits: LimitSettings,

@@ -39,3 +39,9 @@ pub fn seconds_since(time: Timestamp) -> f64 {
 pub fn for_signatures() -> Timestamp {
     Timestamp(unix_micros().cast_signed())
 }
+
+/// Seconds since 1970, for how long somebody is signed in.
+#[must_use]
+pub fn unix_seconds() -> u64 {
+    unix_micros() / 1_000_000
+}

@@ -9,18 +9,21 @@ pub mod audiences;
 pub mod cache_requests;
 pub mod clock;
 pub mod connections;
+pub mod demo;
 pub mod http;
 pub mod listener;
 pub mod log;
 pub mod measures;
 pub mod open_files;
 pub mod overload;
+pub mod pages;
 pub mod positions;
 pub mod publisher;
 pub mod pulses;
 pub mod queued_keys;
 pub mod rate_limits;
 pub mod routes;
+pub mod session;
 pub mod stock;
 pub mod store;
 pub mod submit;
@@ -32,10 +35,12 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use clap::Args;
-use holdfast_common::settings::{HoldSettings, IngressSettings, NatsSettings, PostgresSettings};
+use holdfast_common::settings::{HoldSettings, IngressSettings, NatsSettings, PostgresSettings, Secret};
 use tokio_util::sync::CancellationToken;
 
 use crate::connections::Connections;
+use crate::demo::crowd::Crowd;
+use crate::demo::loopback;
 use crate::http::signature::WebhookSecrets;
 use crate::log::Log;
 use crate::measures::look::{self, Gauges};
@@ -77,6 +82,9 @@ pub struct App {
     webhooks: WebhookPublisher,
     webhook_secrets: WebhookSecrets,
     log: Log,
+    /// Where we can be reached from here.
+    loopback: SocketAddr,
+    crowd: Crowd,
     /// Ends what would never end by itself.
     stopping: CancellationToken,
 }
@@ -86,6 +94,15 @@ impl App {
     #[must_use]
     pub fn pool(&self) -> &sqlx::PgPool {
         &self.connections.pool
+    }
+
+    /// The administration's token. An empty one is none: it would let everybody in.
+    fn admin_token(&self) -> Option<&Secret> {
+        self.settings.ingress.admin_token.as_ref().filter(|token| !token.expose().is_empty())
+    }
+
+    fn has_demo_store(&self) -> bool {
+        self.settings.ingress.demo_store.unwrap_or(false)
     }
 }
 
@@ -134,6 +151,8 @@ impl Ingress {
             webhooks,
             webhook_secrets,
             log,
+            loopback: loopback::address(socket.local_addr()?),
+            crowd: Crowd::default(),
             stopping: CancellationToken::new(),
         });
         let listening = listener::start(Arc::clone(&app)).await?;

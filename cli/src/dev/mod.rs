@@ -112,6 +112,7 @@ impl Services {
         ingress.listen_address.get_or_insert(IpAddr::V4(Ipv4Addr::LOCALHOST));
         ingress.admin_token.get_or_insert(Secret::from(DEV_ADMIN_TOKEN.to_owned()));
         ingress.webhook_secrets.get_or_insert(Secret::from(DEV_WEBHOOK_SECRET.to_owned()));
+        ingress.demo_store.get_or_insert(true);
         progress.say("bringing the database to this build's schema");
         migrate::apply(&postgres).await?;
         progress.say("starting ingress and workers");

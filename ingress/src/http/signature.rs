@@ -58,6 +58,14 @@ impl WebhookSecrets {
         Self { secrets: list.split(',').map(str::trim).filter(|secret| !secret.is_empty()).map(key).collect() }
     }
 
+    /// Signs a body with the first secret, for `X-Webhook-Signature`.
+    #[must_use]
+    pub fn sign(&self, body: &[u8]) -> Option<String> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.secrets.first()?.whole).ok()?;
+        mac.update(body);
+        Some(hex::encode(mac.finalize().into_bytes()))
+    }
+
     /// Whether any secret gives any of these digests. Every pair is compared, each in constant time.
     fn match_any(&self, key: impl Fn(&Key) -> Option<&[u8]>, signed: &[&[u8]], digests: &[Vec<u8>]) -> bool {
         let mut is_match = false;

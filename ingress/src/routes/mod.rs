@@ -1,12 +1,14 @@
 //! The endpoints of the contract, one module a resource.
 
 pub(crate) mod admin;
+mod demo;
 mod docs;
 mod events;
 mod health;
 mod holds;
 mod metrics;
 mod orders;
+mod pages;
 pub(crate) mod payments;
 pub(crate) mod products;
 mod requests;
@@ -15,9 +17,10 @@ use std::any::Any;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
@@ -41,9 +44,8 @@ pub fn router(app: Arc<App>) -> Router {
 }
 
 fn joined(limited: OpenApiRouter<Arc<App>>) -> Router<Arc<App>> {
-    let file = get(docs::file).fallback(async || Problem::method_not_allowed("GET, HEAD"));
     Router::from(limited.merge(unlimited()))
-        .route("/docs/{file}", file)
+        .merge(looked_at())
         .fallback(async || Problem::not_found("not_found"))
         .layer(CatchPanicLayer::custom(panicked))
 }
@@ -79,8 +81,11 @@ fn unlimited() -> OpenApiRouter<Arc<App>> {
         .routes(only(routes!(admin::lists::overview)))
         .routes(only(routes!(admin::lists::payments)))
         .routes(only(routes!(admin::lists::refunds)))
+        .routes(only(routes!(admin::refunds::retry)))
+        .routes(only(routes!(admin::refunds::resolve)))
         .routes(only(routes!(admin::audit::list)))
         .routes(only(routes!(admin::dead_letters::list)))
+        .routes(only(routes!(admin::dead_letters::show)))
         .routes(only(routes!(admin::dead_letters::retry)))
         .routes(only(routes!(admin::dead_letters::drop_letter)))
         .routes(only(routes!(admin::event_dead_letters::list)))
@@ -89,6 +94,22 @@ fn unlimited() -> OpenApiRouter<Arc<App>> {
         .routes(only(routes!(metrics::show)))
         .routes(only(routes!(docs::description)))
         .routes(only(routes!(docs::page)))
+}
+
+/// What pages are made of, and what they call beside the API.
+fn looked_at() -> Router<Arc<App>> {
+    let only = |allowed: &'static str, routes: MethodRouter<Arc<App>>| {
+        routes.fallback(async move || Problem::method_not_allowed(allowed))
+    };
+    let session = post(pages::sign_in).delete(pages::sign_out).layer(DefaultBodyLimit::max(pages::FORM_BYTES_MAX));
+    Router::new()
+        .route("/docs/{file}", only("GET, HEAD", get(docs::file)))
+        .route("/", only("GET, HEAD", get(pages::store)))
+        .route("/console", only("GET, HEAD", get(pages::console)))
+        .route("/console/session", only("POST, DELETE", session))
+        .route("/demo/payments", only("POST", post(demo::pay)))
+        .route("/demo/crowd", only("GET, HEAD, POST", get(demo::crowd).post(demo::begin_crowd)))
+        .route("/assets/{hash}/{*file}", only("GET, HEAD", get(pages::file)))
 }
 
 /// Answers other methods with what there is.

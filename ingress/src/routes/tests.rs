@@ -7,8 +7,10 @@ use serde_json::Value;
 use super::{description, limited_by_address, unlimited};
 use crate::http::openapi;
 
-/// What the page is made of is nobody's call to make; all other paths come out at the fallback, which axum shows as `/`.
-const UNDESCRIBED: [&str; 2] = ["/docs/{file}", "/"];
+/// Pages, and what they are made of and call beside the API, are nobody else's to call; all other paths come out at the
+/// fallback, which axum shows as `/`.
+const UNDESCRIBED: [&str; 7] =
+    ["/docs/{file}", "/", "/console", "/console/session", "/demo/payments", "/demo/crowd", "/assets/{hash}/{*file}"];
 
 fn document() -> Value {
     serde_json::to_value(description()).unwrap()

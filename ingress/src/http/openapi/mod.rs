@@ -17,7 +17,7 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
-pub use self::bodies::{NewHold, NewOrder, NewProduct, PaymentNotice, ProductChange, Restock};
+pub use self::bodies::{NewHold, NewOrder, NewProduct, PaymentNotice, ProductChange, RefundOf, Restock};
 pub use self::parameters::{
     AuditPage, DeadLetterNumber, EventDeadLettersPage, HoldNumber, IdempotencyKey, IfNoneMatch, LastEventId,
     OrderNumber, Page, PaymentsPage, Prefer, ProductNumber, RefundsPage, RequestNumber, SignatureHeaders,

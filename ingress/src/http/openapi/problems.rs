@@ -17,6 +17,7 @@ use super::schemas::{nullable, string, time, whole};
 use crate::http::body::FieldError;
 use crate::http::problem::Problem;
 use crate::publisher::NotPublished;
+use crate::routes::admin::refunds;
 
 /// A problem that clients may be told.
 pub(super) struct Known {
@@ -63,6 +64,9 @@ fn of_the_ingress() -> Vec<Problem> {
         Problem::not_found("not_found"),
         Problem::not_found("order_not_found"),
         Problem::not_found("request_not_found"),
+        Problem::not_found("payment_not_found"),
+        refunds::already_refunded(),
+        refunds::no_refund_owed(),
         Problem::malformed_json(),
         Problem::unsupported_media_type(),
         Problem::payload_too_large(),

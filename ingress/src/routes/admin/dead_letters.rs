@@ -84,6 +84,36 @@ pub(in crate::routes) async fn list(
     Ok(render::json(StatusCode::OK, &DeadLettersView { dead_letters, next }))
 }
 
+/// A dead letter with its command.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeadLetterInFull)]
+struct FullView {
+    #[serde(flatten)]
+    letter: DeadLetterView,
+    /// What it asked for, in full; null when another version of Holdfast wrote it
+    #[schema(value_type = Option<Object>, required)]
+    command: Option<Action>,
+}
+
+/// One dead letter, with its command
+#[utoipa::path(get, path = "/api/admin/dead-letters/{id}", tag = "Administration", operation_id = "getDeadLetter",
+    params(openapi::DeadLetterNumber),
+    responses(
+        (status = 200, description = "The dead letter", body = FullView),
+        (status = 404, description = "dead_letter_not_found"),
+    ))]
+pub(in crate::routes) async fn show(
+    _admin: Admin,
+    State(app): State<Arc<App>>,
+    Path(id): Path,
+) -> Result<Response, Problem> {
+    let not_found = || Problem::not_found("dead_letter_not_found");
+    let id: i64 = id.parse().map_err(|_| not_found())?;
+    let letter = dead_letters::find(app.pool(), id).await?.ok_or_else(not_found)?;
+    let command = letter.command().map(|command| command.action);
+    Ok(render::json(StatusCode::OK, &FullView { letter: letter.into(), command }))
+}
+
 /// Has a dead letter tried again, under its own id
 #[utoipa::path(post, path = "/api/admin/dead-letters/{id}/retry", tag = "Administration", operation_id = "retryDeadLetter",
     params(openapi::DeadLetterNumber, openapi::Prefer),

@@ -1,0 +1,44 @@
+// The API's administration, by the cookie of who is signed in. Changes carry a header that other sites' pages can't send.
+import { call } from '../shared/api.js';
+
+const HEADERS = { 'x-holdfast-console': '1' };
+
+async function signedIn(work) {
+  try {
+    return (await work).document;
+  } catch (error) {
+    // The session ran out: the door is at the same address.
+    if (error.status === 401) location.reload();
+    throw error;
+  }
+}
+
+export const read = (path) => signedIn(call('GET', `/api/admin/${path}`));
+export const change = (method, path, body) => signedIn(call(method, `/api/admin/${path}`, body, HEADERS));
+export const signOut = () => call('DELETE', '/console/session', undefined, HEADERS);
+
+/** The numbers of `/metrics`, as far as there are any: Prometheus's text format, a list of samples. */
+export async function metrics() {
+  if (!hasMetrics) return null;
+  const response = await fetch('/metrics', { cache: 'no-store' });
+  if (response.status === 404) hasMetrics = false;
+  if (!response.ok) return null;
+  return parse(await response.text());
+}
+
+// A build without them is not asked again.
+let hasMetrics = true;
+
+const SAMPLE = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)/;
+const LABEL = /(\w+)="((?:[^"\\]|\\.)*)"/g;
+
+export function parse(text) {
+  const samples = [];
+  for (const line of text.split('\n')) {
+    const found = line.startsWith('#') ? null : SAMPLE.exec(line);
+    if (!found) continue;
+    const labels = Object.fromEntries([...(found[2] ?? '').matchAll(LABEL)].map(([, name, value]) => [name, value]));
+    samples.push({ name: found[1], labels, value: Number(found[3]) });
+  }
+  return samples;
+}

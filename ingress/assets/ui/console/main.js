@@ -1,0 +1,51 @@
+// The operator's console. The address's fragment says which view.
+import { html, render, useEffect, useRef, useState } from '../shared/ui.js';
+import { signOut } from './api.js';
+import { Audit } from './audit.js';
+import { DeadLetters } from './dead_letters.js';
+import { Now } from './now.js';
+import { Overview } from './overview.js';
+import { Payments } from './payments.js';
+import { Products } from './products.js';
+import { Refunds } from './refunds.js';
+
+const VIEWS = [
+  ['', 'Overview', Overview],
+  ['products', 'Products', Products],
+  ['dead-letters', 'Dead letters', DeadLetters],
+  ['refunds', 'Refunds', Refunds],
+  ['payments', 'Payments', Payments],
+  ['audit', 'Audit', Audit],
+];
+const here = () => location.hash.slice(1).split('?')[0];
+
+function Console() {
+  const [name, setName] = useState(here);
+  const isFirst = useRef(true);
+  useEffect(() => {
+    const look = () => setName(here());
+    addEventListener('hashchange', look);
+    return () => removeEventListener('hashchange', look);
+  }, []);
+  const [, title, View] = VIEWS.find(([known]) => known === name) ?? VIEWS[0];
+  useEffect(() => {
+    document.title = `${title} – Holdfast console`;
+    if (!isFirst.current) document.querySelector('main h1')?.focus();
+    isFirst.current = false;
+  }, [title]);
+  const leave = () => signOut().finally(() => location.reload());
+  return html`<header>
+      <a class="name" href="#">Holdfast <span>console</span></a>
+      <nav aria-label="Console">
+        ${VIEWS.map(([known, label]) => html`<a href=${`#${known}`} aria-current=${label === title ? 'page' : undefined}>${label}</a>`)}
+      </nav>
+      <button class="slight" onClick=${leave}>Sign out</button>
+    </header>
+    <main>
+      <${Now} />
+      <h1 tabindex="-1">${title}</h1>
+      <${View} key=${title} />
+    </main>`;
+}
+
+render(html`<${Console} />`, document.body);

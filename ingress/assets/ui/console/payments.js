@@ -1,0 +1,30 @@
+// Payments that belong to no order: those that wait for theirs, and those that nothing matched in a day.
+import { money, time } from '../shared/format.js';
+import { html } from '../shared/ui.js';
+import { read } from './api.js';
+import { Rows, useReading } from './parts.js';
+
+const ask = async () => {
+  const [unmatched, parked] = await Promise.all([read('payments?state=unmatched&limit=200'), read('payments?state=parked&limit=200')]);
+  return { unmatched: unmatched.payments, parked: parked.payments };
+};
+
+export function Payments() {
+  const { value } = useReading(ask);
+  return html`<h2>Unmatched</h2>
+    <p class="quiet">Nothing matched these for a day. They are kept for ever: ask the provider whose they are, and pay them back there.</p>
+    <${List} name="Unmatched payments" payments=${value?.unmatched} none="There are none." />
+    <h2>Parked</h2>
+    <p class="quiet">These came before their order and are applied when it is made.</p>
+    <${List} name="Parked payments" payments=${value?.parked} none="There are none." />`;
+}
+
+const List = ({ name, payments, none }) => html`<${Rows} name=${name} rows=${payments} none=${none} head=${['Payment', 'For', 'It', 'Amount', 'Received']}>
+  ${(payment) => html`<tr key=${payment.payment_id + payment.order_id}>
+    <td><code>${payment.payment_id}</code></td>
+    <td><code>${payment.order_reference}</code></td>
+    <td>${payment.status}</td>
+    <td>${payment.currency ? money(payment.amount_minor, payment.currency) : '–'}</td>
+    <td>${time(payment.received_at)}</td>
+  </tr>`}
+<//>`;

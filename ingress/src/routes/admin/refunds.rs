@@ -1,0 +1,126 @@
+//! `/api/admin/refunds`: has a refund asked for once more, or notes that the money is back. What is asked is a command in
+//! the log like any other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use holdfast_common::command::Action;
+use holdfast_common::domain::RefundStatus;
+use holdfast_common::id::HoldId;
+use holdfast_common::log::internal;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Admin;
+use crate::App;
+use crate::http::body::{Fields, text};
+use crate::http::openapi;
+use crate::http::problem::Problem;
+use crate::http::render;
+use crate::http::views::ORDER_REFERENCE_PREFIX;
+use crate::publisher::NotPublished;
+use crate::routes::payments::PAYMENT_ID_CHARS_MAX;
+use crate::store::payments;
+
+/// How far a payment's refund is.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AdvancedRefund)]
+struct RefundView {
+    order_id: uuid::Uuid,
+    payment_id: String,
+    /// `refund_due`, `refund_requested` or `refunded`
+    state: Option<String>,
+}
+
+/// 409: the money of a refund is back.
+pub(crate) fn already_refunded() -> Problem {
+    Problem::new(StatusCode::CONFLICT, "already_refunded", "The money of this payment is back already.")
+}
+
+/// 409: no money of a payment has to go back.
+pub(crate) fn no_refund_owed() -> Problem {
+    Problem::new(StatusCode::CONFLICT, "no_refund_owed", "No refund is owed for this payment.")
+}
+
+/// Has a refund asked for once more
+#[utoipa::path(post, path = "/api/admin/refunds/retry", tag = "Administration", operation_id = "retryRefund",
+    request_body = openapi::RefundOf,
+    responses(
+        (status = 200, description = "It is due, or asked for by now", body = RefundView),
+        (status = 404, description = "payment_not_found"),
+        (status = 409, description = "already_refunded, no_refund_owed"),
+    ))]
+pub(in crate::routes) async fn retry(
+    _admin: Admin,
+    state: State<Arc<App>>,
+    fields: Fields,
+) -> Result<Response, Problem> {
+    advance(state, fields, RefundStatus::Due).await
+}
+
+/// Notes that the money of a refund is back
+#[utoipa::path(post, path = "/api/admin/refunds/resolve", tag = "Administration", operation_id = "resolveRefund",
+    request_body = openapi::RefundOf,
+    responses(
+        (status = 200, description = "It is back", body = RefundView),
+        (status = 404, description = "payment_not_found"),
+        (status = 409, description = "no_refund_owed"),
+    ))]
+pub(in crate::routes) async fn resolve(
+    _admin: Admin,
+    state: State<Arc<App>>,
+    fields: Fields,
+) -> Result<Response, Problem> {
+    advance(state, fields, RefundStatus::Refunded).await
+}
+
+async fn advance(State(app): State<Arc<App>>, mut fields: Fields, to: RefundStatus) -> Result<Response, Problem> {
+    let order_id: Option<HoldId> = fields.required("order_id", |value| {
+        let text = value.as_str().unwrap_or_default();
+        let id = text.strip_prefix(ORDER_REFERENCE_PREFIX).unwrap_or(text).parse();
+        id.map(Some).map_err(|_| "must be an order's id or reference".to_owned())
+    });
+    let payment_id = fields.required("payment_id", text(PAYMENT_ID_CHARS_MAX));
+    fields.finish()?;
+    // `finish` refuses a request without an order.
+    let order_id = order_id.ok_or_else(Problem::internal)?;
+    match payments::state(app.pool(), order_id, &payment_id).await?.as_deref() {
+        None => return Err(Problem::not_found("payment_not_found")),
+        Some("refunded") if to != RefundStatus::Refunded => {
+            return Err(already_refunded());
+        }
+        Some("refund_due" | "refund_requested" | "refunded") => {}
+        Some(_) => return Err(no_refund_owed()),
+    }
+    let action = Action::AdvanceRefund { order_id, payment_id: payment_id.clone(), to };
+    if !apply(&app, order_id, action).await? {
+        // It is in the log, and may be said again.
+        return Err(Problem::from(NotPublished::Unavailable));
+    }
+    let state = payments::state(app.pool(), order_id, &payment_id).await?;
+    Ok(render::json(StatusCode::OK, &RefundView { order_id: order_id.uuid(), payment_id, state }))
+}
+
+/// Puts a command into the log; says whether a worker has applied it within `REQUEST_WAIT_MS`.
+async fn apply(app: &App, order_id: HoldId, action: Action) -> Result<bool, Problem> {
+    let (layout, slot) = (&app.settings.nats.layout, order_id.slot());
+    let partition = layout.partitions.of(slot);
+    let said = internal::say(&app.connections.jetstream, layout, &internal::command(slot, action), None).await;
+    let seq = said.map_err(|error| {
+        tracing::warn!(%error, "the log did not take an operator's command");
+        Problem::from(NotPublished::Unavailable)
+    })?;
+    let applied = async {
+        loop {
+            let moved = app.positions.moved();
+            if app.positions.of(partition).applied_seq >= seq {
+                return;
+            }
+            moved.await;
+        }
+    };
+    Ok(tokio::time::timeout(Duration::from_millis(app.settings.ingress.request_wait_ms), applied).await.is_ok())
+}

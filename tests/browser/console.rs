@@ -1,0 +1,202 @@
+//! The operator's console.
+
+use holdfast_tests::{ADMIN_TOKEN, Sale, SaleBuilder, Webhook, until};
+use reqwest::{Method, StatusCode};
+
+use super::browser::in_browser;
+use super::pictures::{assert_fits_a_phone, take};
+use super::tab::Tab;
+
+async fn sign_in(tab: &Tab) {
+    tab.go("/console").await;
+    tab.is_at("Console").await;
+    tab.write("#token", ADMIN_TOKEN).await;
+    tab.choose("Sign in").await;
+    tab.is_at("Overview").await;
+}
+
+async fn is_looked_at(tab: &Tab, name: &str) {
+    tab.assert_accessible().await;
+    assert_fits_a_phone(tab).await;
+    take(tab, name).await;
+}
+
+#[tokio::test]
+async fn a_wrong_token_is_refused_and_the_right_one_opens_every_view() {
+    let sale = SaleBuilder::default().setting("DEMO_STORE", "true").start().await;
+    let product = sale.product(40).await;
+    sale.order(product, 2).await;
+    in_browser(sale.client().address(), async |tab| {
+        tab.go("/console").await;
+        tab.is_at("Console").await;
+        is_looked_at(&tab, "console-sign-in").await;
+        tab.write("#token", "not-the-token").await;
+        tab.choose("Sign in").await;
+        tab.sees("[role=alert]", "not the admin token").await;
+        tab.assert_only_refused(401).await;
+        sign_in(&tab).await;
+        tab.sees("[data-well=true]", "All is well").await;
+        is_looked_at(&tab, "console-overview").await;
+        for (view, name) in [
+            ("Products", "console-products"),
+            ("Dead letters", "console-dead-letters"),
+            ("Refunds", "console-refunds"),
+            ("Payments", "console-payments"),
+        ] {
+            tab.choose(view).await;
+            tab.is_at(view).await;
+            is_looked_at(&tab, name).await;
+        }
+        let cookie = tab.script("return document.cookie", Vec::new()).await;
+        assert_eq!(cookie, "", "no script sees it");
+        tab.choose("Sign out").await;
+        tab.is_at("Console").await;
+        tab.reload().await;
+        tab.is_at("Console").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_of_the_console_is_served_before_signing_in() {
+    let sale = Sale::start().await;
+    let client = sale.client();
+    let door = client.get("/console").await;
+    assert_eq!(door.status, StatusCode::OK);
+    assert!(door.text.contains("Sign in") && !door.text.contains("console/main.js"), "{}", door.text);
+    let assets = door
+        .text
+        .split('"')
+        .find(|text| text.ends_with("/shared/app.css"))
+        .unwrap()
+        .trim_end_matches("/shared/app.css");
+    assert_eq!(client.get(&format!("{assets}/shared/app.css")).await.status, StatusCode::OK);
+    assert_eq!(client.get(&format!("{assets}/console/main.js")).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(client.get("/").await.status, StatusCode::NOT_FOUND, "no store without DEMO_STORE");
+    assert_eq!(client.get(&format!("{assets}/store/main.js")).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(client.get("/demo/crowd").await.status, StatusCode::NOT_FOUND);
+
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let body = || Some(format!("token={ADMIN_TOKEN}").into_bytes());
+    let sent = |headers: &'static [(&'static str, &'static str)]| [&form[..], headers].concat();
+    let foreign =
+        client.send(Method::POST, "/console/session", &sent(&[("sec-fetch-site", "cross-site")]), body()).await;
+    assert_eq!(foreign.status, StatusCode::UNAUTHORIZED, "another site's form");
+    let no_redirects = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let url = format!("http://{}/console/session", client.address());
+    let signed_in =
+        no_redirects.post(url).header("content-type", form[0].1).body(body().unwrap()).send().await.unwrap();
+    assert_eq!(signed_in.status(), StatusCode::SEE_OTHER);
+    let cookie = signed_in.headers()["set-cookie"].to_str().unwrap().to_owned();
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && !cookie.contains(ADMIN_TOKEN));
+    let cookie = cookie.split(';').next().unwrap();
+    let page = client.send(Method::GET, "/console", &[("cookie", cookie)], None).await;
+    assert!(
+        page.text.contains("console/main.js") && page.header("content-security-policy").contains("script-src 'self'")
+    );
+    let letters = "/api/admin/dead-letters/1/drop";
+    let read = client.send(Method::GET, "/api/admin/overview", &[("cookie", cookie)], None).await;
+    assert_eq!(read.status, StatusCode::OK);
+    let bare = client.send(Method::POST, letters, &[("cookie", cookie)], None).await;
+    assert_eq!(bare.problem(), "unauthorized", "a change without the console's header");
+    let ours = client.send(Method::POST, letters, &[("cookie", cookie), ("x-holdfast-console", "1")], None).await;
+    assert_eq!(ours.problem(), "dead_letter_not_found");
+    let forged =
+        client.send(Method::GET, "/api/admin/overview", &[("cookie", "holdfast_session=9999999999.0.0")], None).await;
+    assert_eq!(forged.problem(), "unauthorized");
+}
+
+#[tokio::test]
+async fn what_an_operator_changes_is_seen_in_the_store() {
+    let sale = SaleBuilder::default().setting("DEMO_STORE", "true").start().await;
+    let product = sale.product(5).await;
+    in_browser(sale.client().address(), async |tab| {
+        tab.go(&format!("/?product={product}")).await;
+        tab.sees("[data-stock=available]", "5").await;
+        let store = tab.another().await;
+        sign_in(&tab).await;
+        tab.choose("Products").await;
+        tab.write(&format!("#restock-{product}"), "37").await;
+        tab.choose("Restock").await;
+        tab.sees("[role=status] .notice", "37 more").await;
+        tab.choose("Close the sale").await;
+        tab.sees("article .badge", "closed").await;
+        let console = tab.client.window().await.unwrap();
+        tab.client.switch_to_window(store).await.unwrap();
+        tab.sees("[data-stock=available]", "42").await;
+        tab.sees("form button", "Ended").await;
+        tab.client.switch_to_window(console).await.unwrap();
+        tab.choose("Open the sale").await;
+        tab.sees("article .badge", "open").await;
+        tab.choose("Put a product on sale").await;
+        tab.write("#name-new", "Chair").await;
+        tab.write("#price-new", "49.5").await;
+        tab.choose("Put on sale").await;
+        tab.sees(".notice", "Chair is on sale").await;
+        let price = "SELECT price_minor FROM products WHERE name = 'Chair' AND product_id > $1";
+        assert_eq!(sale.count(price, 0).await, 4950);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_shown_and_retried_and_a_refund_resolved() {
+    let sale = Sale::start().await;
+    let (bad, good) = (sale.product(5).await, sale.product(5).await);
+    sqlx::query("UPDATE products SET currency = '???' WHERE product_id = $1")
+        .bind(bad)
+        .execute(&sale.pool)
+        .await
+        .unwrap();
+    assert_eq!(sale.client().hold(bad, 1, &[]).await.problem(), "command_failed");
+    sqlx::query("UPDATE products SET currency = 'USD' WHERE product_id = $1")
+        .bind(bad)
+        .execute(&sale.pool)
+        .await
+        .unwrap();
+    let order = sale.order(good, 1).await;
+    for (key, payment) in [("evt_1", "pay_1"), ("evt_2", "pay_2")] {
+        Webhook::new(key, &order, payment, "succeeded").send(sale.client()).await;
+    }
+    in_browser(sale.client().address(), async |tab| {
+        sign_in(&tab).await;
+        tab.sees("[data-well=false]", "could not be applied").await;
+        tab.sees("[data-well=false]", "1 refunds are due").await;
+        tab.choose("Dead letters").await;
+        tab.choose("Show").await;
+        tab.sees("pre", "CreateHold").await;
+        is_looked_at(&tab, "console-dead-letter").await;
+        tab.choose("Retry").await;
+        tab.sees(".notice", "was retried").await;
+        assert_eq!(sale.count("SELECT held_stock FROM products WHERE product_id = $1", bad).await, 1);
+        tab.choose("Refunds").await;
+        tab.sees("tbody", "pay_2").await;
+        is_looked_at(&tab, "console-refund").await;
+        tab.choose("Resolve").await;
+        tab.sees("main", "No money has to go back").await;
+        tab.sees("[data-well=true]", "All is well").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_line_on_top_says_when_a_worker_is_gone_and_when_it_is_back() {
+    let mut sale = Sale::start().await;
+    let address = sale.client().address().to_owned();
+    in_browser(&address, async |tab| {
+        sign_in(&tab).await;
+        tab.sees("[data-well=true]", "All is well").await;
+        sale.workers.remove(0).crash().await;
+        tab.sees("[data-well=false]", "No partition has a worker").await;
+        tab.sees("[data-well=false]", "Start holdfast-workers").await;
+        is_looked_at(&tab, "console-worker-gone").await;
+        sale.start_worker().await;
+        tab.sees("[data-well=true]", "All is well").await;
+        until("no partition without a worker", async || {
+            let text = tab.text("main").await?;
+            (!text.contains("nobody")).then_some(())
+        })
+        .await;
+    })
+    .await;
+}

@@ -1,0 +1,32 @@
+//! Pictures of pages for the documentation: on a desk and on a phone, by day and by night.
+
+use std::path::PathBuf;
+
+use super::tab::Tab;
+
+const DESK: (u32, u32) = (1280, 860);
+const PHONE: (u32, u32) = (390, 844);
+
+/// Takes a picture of the page as it is, where `HOLDFAST_IMAGES` says so.
+pub(crate) async fn take(tab: &Tab, name: &str) {
+    let Some(directory) = std::env::var_os("HOLDFAST_IMAGES").map(PathBuf::from) else { return };
+    std::fs::create_dir_all(&directory).unwrap();
+    for (device, (width, height), is_phone) in [("desktop", DESK, false), ("phone", PHONE, true)] {
+        for scheme in ["light", "dark"] {
+            tab.size(width, height, is_phone).await;
+            tab.scheme(scheme).await;
+            let picture = tab.client.screenshot().await.unwrap();
+            std::fs::write(directory.join(format!("{name}-{device}-{scheme}.png")), picture).unwrap();
+        }
+    }
+    tab.size(DESK.0, DESK.1, false).await;
+    tab.scheme("light").await;
+}
+
+/// Asserts that a page is not wider than a phone, so that nobody has to scroll sideways.
+pub(crate) async fn assert_fits_a_phone(tab: &Tab) {
+    tab.size(PHONE.0, PHONE.1, true).await;
+    let width = tab.script("return document.documentElement.scrollWidth", Vec::new()).await;
+    assert!(width.as_u64().unwrap() <= u64::from(PHONE.0), "{width} at {}", tab.address().await);
+    tab.size(DESK.0, DESK.1, false).await;
+}

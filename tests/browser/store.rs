@@ -1,0 +1,222 @@
+//! The demo store, as a shopper sees it.
+
+use holdfast_tests::{Sale, SaleBuilder, Webhook, until};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use super::browser::in_browser;
+use super::pictures::{assert_fits_a_phone, take};
+use super::tab::Tab;
+
+async fn store() -> Sale {
+    SaleBuilder::default().setting("DEMO_STORE", "true").start().await
+}
+
+async fn add(sale: &Sale, product: &Value) -> i64 {
+    sale.admin_post("/api/admin/products", product).await.body["id"].as_i64().unwrap()
+}
+
+async fn is_looked_at(tab: &Tab, name: &str) {
+    tab.assert_accessible().await;
+    assert_fits_a_phone(tab).await;
+    take(tab, name).await;
+}
+
+/// From a product's page to its order.
+async fn order(tab: &Tab, product: i64) {
+    tab.go(&format!("/?product={product}")).await;
+    tab.press("form button").await;
+    tab.is_at("Held for you").await;
+    tab.choose("Order").await;
+    tab.is_at("Your order").await;
+}
+
+async fn is_stock(tab: &Tab, part: &str, units: &str) {
+    let selector = format!("[data-stock={part}]");
+    until(&format!("{units} {part}"), async || tab.text(&selector).await.filter(|seen| seen == units)).await;
+}
+
+#[tokio::test]
+async fn a_shopper_buys_and_nothing_is_lost_by_reload_and_back() {
+    let sale = store().await;
+    let product = sale.product(100).await;
+    // A shelf as it may look in the middle of a day: one under way, one that is still to come.
+    let chair = add(&sale, &json!({"name": "Chair", "price_minor": 24900, "currency": "EUR", "total_stock": 40})).await;
+    let at = "2999-01-01T09:00:00Z";
+    add(
+        &sale,
+        &json!({"name": "Table", "price_minor": 89900, "currency": "EUR", "total_stock": 12, "sale_starts_at": at}),
+    )
+    .await;
+    let order = sale.order(chair, 14).await;
+    Webhook::new("evt_1", &order, "pay_1", "succeeded").send(sale.client()).await;
+    assert_eq!(sale.client().hold(chair, 9, &[]).await.status, StatusCode::CREATED);
+    in_browser(sale.client().address(), async |tab| {
+        tab.go("/").await;
+        tab.is_at("On sale").await;
+        tab.sees("article h2", "Lamp").await;
+        is_looked_at(&tab, "store-products").await;
+        tab.press("article h2 a").await;
+        tab.is_at("Lamp").await;
+        tab.sees("[role=status]", "Live stock").await;
+        tab.write("#quantity", "3").await;
+        is_looked_at(&tab, "store-product").await;
+        tab.choose("Hold for $299.97").await;
+        tab.is_at("Held for you").await;
+        let hold = tab.address().await;
+        is_looked_at(&tab, "store-hold").await;
+        tab.reload().await;
+        tab.is_at("Held for you").await;
+        assert_eq!(tab.address().await, hold, "the same hold");
+        tab.client.back().await.unwrap();
+        tab.is_at("Lamp").await;
+        is_stock(&tab, "held", "3").await;
+        tab.choose("Your hold").await;
+        tab.is_at("Held for you").await;
+        tab.choose("Order").await;
+        tab.is_at("Your order").await;
+        tab.sees("[data-kind=pay]", "Pay").await;
+        is_looked_at(&tab, "store-order").await;
+        tab.reload().await;
+        tab.press("[data-kind=pay]").await;
+        tab.sees("[data-order-status=paid]", "Paid").await;
+        tab.sees("[data-result=processed]", "settled").await;
+        is_looked_at(&tab, "store-paid").await;
+        tab.choose("Back to the product").await;
+        is_stock(&tab, "sold", "3").await;
+        assert_eq!(sale.count("SELECT sold_stock FROM products WHERE product_id = $1", product).await, 3);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn each_way_to_pay_ends_as_it_says() {
+    let sale = store().await;
+    let product = sale.product(10).await;
+    in_browser(sale.client().address(), async |tab| {
+        order(&tab, product).await;
+        tab.press("[data-kind=fail]").await;
+        tab.sees("[data-order-status=cancelled]", "Cancelled").await;
+        order(&tab, product).await;
+        tab.press("[data-kind=pay_twice]").await;
+        tab.sees("[data-order-status=paid]", "Paid").await;
+        tab.sees("[data-refund]", "Money goes back").await;
+        tab.sees("tbody tr:nth-child(2)", "the same again").await;
+        tab.sees("tbody tr:nth-child(3) [data-result=refund_due]", "goes back").await;
+        order(&tab, product).await;
+        tab.press("[data-kind=pay_late]").await;
+        tab.sees("[data-order-status=paid]", "Paid").await;
+        tab.sees("[data-result=reallocated]", "got units again").await;
+        tab.go(&format!("/?product={product}")).await;
+        tab.press("form button").await;
+        tab.choose("A payment before its order").await;
+        tab.choose("Webhook before order").await;
+        tab.is_at("Your order").await;
+        tab.sees("[data-order-status=paid]", "Paid").await;
+        tab.sees("[data-result=parked]", "waits for its order").await;
+        assert_eq!(sale.count("SELECT sold_stock FROM products WHERE product_id = $1", product).await, 3);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_hold_runs_out_under_the_buyers_eyes() {
+    let sale = SaleBuilder::default().setting("DEMO_STORE", "true").setting("HOLD_EXPIRY_SECONDS", "3").start().await;
+    let product = sale.product(2).await;
+    in_browser(sale.client().address(), async |tab| {
+        tab.go(&format!("/?product={product}")).await;
+        tab.press("form button").await;
+        tab.is_at("Held for you").await;
+        tab.is_at("Your hold ran out").await;
+        tab.sees("[role=alert]", "back on sale").await;
+        tab.assert_accessible().await;
+        tab.choose("Back to the product").await;
+        is_stock(&tab, "available", "2").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refusal_is_in_plain_words() {
+    let sale = store().await;
+    let product = sale.product(2).await;
+    in_browser(sale.client().address(), async |tab| {
+        tab.go(&format!("/?product={product}")).await;
+        tab.write("#quantity", "5").await;
+        tab.press("form button").await;
+        tab.sees("[data-code=insufficient_stock]", "Only 2 units left").await;
+        tab.assert_accessible().await;
+        tab.assert_only_refused(409).await;
+        tab.go("/?hold=nothing").await;
+        tab.sees("[data-code=hold_not_found]", "There is no such hold").await;
+        tab.go("/?product=777").await;
+        tab.sees("[data-code=product_not_found]", "There is no such product").await;
+        tab.assert_only_refused(404).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_tabs_see_each_others_stock() {
+    let sale = store().await;
+    let product = sale.product(10).await;
+    in_browser(sale.client().address(), async |tab| {
+        tab.go(&format!("/?product={product}")).await;
+        is_stock(&tab, "available", "10").await;
+        let first = tab.another().await;
+        tab.go(&format!("/?product={product}")).await;
+        tab.write("#quantity", "4").await;
+        tab.press("form button").await;
+        tab.is_at("Held for you").await;
+        tab.client.switch_to_window(first).await.unwrap();
+        is_stock(&tab, "available", "6").await;
+        is_stock(&tab, "held", "4").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_place_in_line_is_kept_until_there_is_an_answer() {
+    let builder = SaleBuilder::default().setting("DEMO_STORE", "true").setting("REQUEST_WAIT_MS", "2000");
+    let mut sale = builder.start().await;
+    let product = sale.product(10).await;
+    sale.workers.remove(0).crash().await;
+    let address = sale.client().address().to_owned();
+    in_browser(&address, async |tab| {
+        tab.go(&format!("/?product={product}")).await;
+        tab.press("form button").await;
+        tab.is_at("You are in line").await;
+        tab.sees("[role=status]", "next").await;
+        is_looked_at(&tab, "store-line").await;
+        tab.reload().await;
+        tab.is_at("You are in line").await;
+        sale.start_worker().await;
+        tab.is_at("Held for you").await;
+        assert_eq!(sale.count("SELECT held_stock FROM products WHERE product_id = $1", product).await, 1, "once");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_sale_counts_down_to_its_start() {
+    let sale = store().await;
+    let body = json!({"name": "Later", "price_minor": 100, "currency": "EUR", "total_stock": 5,
+        "sale_starts_at": "2999-01-01T00:00:00Z"});
+    let product = add(&sale, &body).await;
+    in_browser(sale.client().address(), async |tab| {
+        tab.go(&format!("/?product={product}")).await;
+        tab.sees("[role=timer]", "days").await;
+        tab.sees("form button", "Not open yet").await;
+        let change = json!({"sale_starts_at": null});
+        let headers = [("authorization", format!("Bearer {}", holdfast_tests::ADMIN_TOKEN))];
+        let headers: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .chain([("content-type", "application/json")])
+            .collect();
+        let path = format!("/api/admin/products/{product}");
+        sale.client().send(reqwest::Method::PATCH, &path, &headers, Some(change.to_string().into_bytes())).await;
+        tab.sees("form button", "Hold for").await;
+    })
+    .await;
+}
