@@ -42,11 +42,13 @@ async fn a_wrong_token_is_refused_and_the_right_one_opens_every_view() {
             ("Dead letters", "console-dead-letters"),
             ("Refunds", "console-refunds"),
             ("Payments", "console-payments"),
+            ("Audit", "console-audit"),
         ] {
             tab.choose(view).await;
             tab.is_at(view).await;
             is_looked_at(&tab, name).await;
         }
+        tab.sees("tbody", "order").await;
         let cookie = tab.script("return document.cookie", Vec::new()).await;
         assert_eq!(cookie, "", "no script sees it");
         tab.choose("Sign out").await;

@@ -57,15 +57,13 @@ const CHARTS = [
 
 export function Charts() {
   const [readings, setReadings] = useState([]);
-  const [has, setHas] = useState(null);
   useEffect(() => {
     let timer;
     let last;
     let isOver = false;
     const look = async () => {
-      const samples = await metrics().catch(() => undefined);
+      const samples = await metrics().catch(() => null);
       if (isOver) return;
-      if (samples !== undefined) setHas(samples !== null);
       if (samples) {
         const at = performance.timeOrigin / 1000 + performance.now() / 1000;
         if (last) {
@@ -83,8 +81,6 @@ export function Charts() {
       clearTimeout(timer);
     };
   }, []);
-  if (has === null) return html`<p class="quiet">…</p>`;
-  if (has === false) return html`<p class="quiet">This server counts nothing at /metrics, so there is nothing to draw.</p>`;
   return html`<div class="charts">${CHARTS.map(([title, series], index) => html`<${Chart} key=${title} title=${title} series=${series} readings=${readings} index=${index} />`)}</div>`;
 }
 

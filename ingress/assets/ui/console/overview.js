@@ -36,6 +36,7 @@ export function Overview() {
       <${StockBar} product=${overview} />
     </section>
     <h2>Over time</h2>
+    ${samples && !samples.some(({ name }) => name.startsWith('holdfast_batch')) && html`<p class="quiet">What workers count is at their own METRICS_PORT. Here are the numbers of this ingress.</p>`}
     <${Charts} />
     <h2>Partitions</h2>
     <${Rows} name="Partitions" rows=${overview.partitions} none="There are none." head=${['Partition', 'Worker', 'Lease until', 'Epoch', 'Waiting']}>
