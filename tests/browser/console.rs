@@ -36,7 +36,7 @@ async fn a_wrong_token_is_refused_and_the_right_one_opens_every_view() {
         tab.assert_only_refused(401).await;
         sign_in(&tab).await;
         tab.sees("[data-well=true]", "All is well").await;
-        is_looked_at(&tab, "console-overview").await;
+        is_looked_at(&tab, "console-overview-alone").await;
         for (view, name) in [
             ("Products", "console-products"),
             ("Dead letters", "console-dead-letters"),
@@ -163,7 +163,7 @@ async fn a_dead_letter_is_shown_and_retried_and_a_refund_resolved() {
     in_browser(sale.client().address(), async |tab| {
         sign_in(&tab).await;
         tab.sees("[data-well=false]", "could not be applied").await;
-        tab.sees("[data-well=false]", "1 refunds are due").await;
+        tab.sees("[data-well=false]", "One refund is due").await;
         tab.choose("Dead letters").await;
         tab.choose("Show").await;
         tab.sees("pre", "CreateHold").await;

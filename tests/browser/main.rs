@@ -9,6 +9,7 @@ mod browser;
 mod command;
 mod console;
 mod crowd;
+mod dev;
 mod pictures;
 mod store;
 mod tab;

@@ -31,8 +31,8 @@ export async function findings() {
     if (full > 0 && bytes > LOG_SHARE * full) say(`The log is ${Math.round((100 * bytes) / full)} % full`, 'When it is full, requests are refused. See that workers keep up, or raise LOG_MAX_MB.');
   }
   if (letters.dead_letters.length > 0) say('There are commands that could not be applied', html`Look at them under <a href="#dead-letters">dead letters</a>, and retry or drop each.`);
-  if (overview.refunds_due > 0) say(`${overview.refunds_due} refunds are due`, html`They are asked for by themselves where REFUND_URL is set; else pay them back and note it under <a href="#refunds">refunds</a>.`);
-  if (overview.payments_unmatched > 0) say(`${overview.payments_unmatched} payments match no order`, html`Find out whose they are: see <a href="#payments">payments</a>.`);
+  if (overview.refunds_due > 0) say(overview.refunds_due === 1 ? 'One refund is due' : `${overview.refunds_due} refunds are due`, html`They are asked for by themselves where REFUND_URL is set; else pay them back and note it under <a href="#refunds">refunds</a>.`);
+  if (overview.payments_unmatched > 0) say(overview.payments_unmatched === 1 ? 'One payment matches no order' : `${overview.payments_unmatched} payments match no order`, html`Find out whose they are: see <a href="#payments">payments</a>.`);
   return found;
 }
 
