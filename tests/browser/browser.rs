@@ -14,8 +14,9 @@ use super::tab::Tab;
 /// A browser takes more of a machine than all the rest: one at a time.
 static ONE: Mutex<()> = Mutex::const_new(());
 
-const ARGUMENTS: [&str; 9] = [
+const ARGUMENTS: [&str; 10] = [
     "--headless=new",
+    "--hide-scrollbars",
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",

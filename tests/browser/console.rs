@@ -51,10 +51,13 @@ async fn a_wrong_token_is_refused_and_the_right_one_opens_every_view() {
         tab.sees("tbody", "order").await;
         let cookie = tab.script("return document.cookie", Vec::new()).await;
         assert_eq!(cookie, "", "no script sees it");
+        tab.assert_quiet().await;
         tab.choose("Sign out").await;
         tab.is_at("Console").await;
         tab.reload().await;
         tab.is_at("Console").await;
+        // What was being read when the cookie went.
+        tab.assert_only_refused(401).await;
     })
     .await;
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::tab::Tab;
 
-const DESK: (u32, u32) = (1280, 860);
+const DESK: (u32, u32) = (1280, 1000);
 const PHONE: (u32, u32) = (390, 844);
 
 /// Takes a picture of the page as it is, where `HOLDFAST_IMAGES` says so.

@@ -12,6 +12,8 @@ const FILTERS = [
   ['order_id', 'An order’s id or reference'],
 ];
 
+const state = (side) => (side?.state ?? '–').replaceAll('_', ' ');
+
 export function Audit() {
   const form = useRef(null);
   const [page, setPage] = useState({ entries: null });
@@ -44,7 +46,7 @@ export function Audit() {
         <td>${entry.actor}</td>
         <td>${entry.product_id ?? '–'}</td>
         <td>${entry.quantity ?? '–'}</td>
-        <td>${entry.before?.state ?? '–'} → ${entry.after?.state ?? '–'}</td>
+        <td>${state(entry.before)} → ${state(entry.after)}</td>
       </tr>`}
     <//>`}
     ${page.next && html`<div class="actions"><button onClick=${() => ask(page.next)}>More</button></div>`}`;

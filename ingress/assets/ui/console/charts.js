@@ -110,8 +110,10 @@ function Chart({ title, series, readings, index }) {
       series: [{}, ...series.map(([label], of) => ({ label, stroke: strokes[of], width: 1.5, spanGaps: true, points: { show: false } }))],
     };
     plot.current = new uPlot(options, columns, place.current);
-    const watch = new ResizeObserver(() => plot.current?.setSize({ width: place.current.clientWidth, height: HEIGHT }));
-    watch.observe(place.current);
+    // When the view goes, its place is gone first.
+    const element = place.current;
+    const watch = new ResizeObserver(() => element.isConnected && plot.current.setSize({ width: element.clientWidth, height: HEIGHT }));
+    watch.observe(element);
     return () => {
       watch.disconnect();
       plot.current.destroy();
