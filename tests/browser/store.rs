@@ -42,7 +42,8 @@ async fn a_shopper_buys_and_nothing_is_lost_by_reload_and_back() {
     let product = sale.product(100).await;
     // A shelf as it may look in the middle of a day: one under way, one that is still to come.
     let chair = add(&sale, &json!({"name": "Chair", "price_minor": 24900, "currency": "EUR", "total_stock": 40})).await;
-    let at = "2999-01-01T09:00:00Z";
+    let at = "SELECT to_char(now() AT TIME ZONE 'UTC' + interval '2 hours', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')";
+    let at: String = sqlx::query_scalar(at).fetch_one(&sale.pool).await.unwrap();
     add(
         &sale,
         &json!({"name": "Table", "price_minor": 89900, "currency": "EUR", "total_stock": 12, "sale_starts_at": at}),
