@@ -96,8 +96,9 @@ function Chart({ title, series, readings, index }) {
   const plot = useRef(null);
   const columns = [readings.map(({ at }) => at), ...series.map((_, of) => readings.map(({ values }) => values[index][of]))];
   useEffect(() => {
+    // Asked for at each drawing: light may become dark meanwhile.
     const colours = getComputedStyle(document.documentElement);
-    const colour = (name) => colours.getPropertyValue(`--${name}`).trim();
+    const colour = (name) => () => colours.getPropertyValue(`--${name}`).trim();
     const strokes = [colour('accent'), colour('quiet')];
     const axis = { stroke: colour('quiet'), grid: { stroke: colour('line'), width: 1 }, ticks: { show: false }, font: '12px system-ui' };
     const options = {
