@@ -69,3 +69,16 @@ async fn partitions_are_shared_evenly_and_move_when_workers_come_and_go() {
     let (ended_well, listed) = sale.holdfast(&["partitions"]).await;
     assert!(!ended_well && listed.contains("4 partitions have no worker"), "{listed}");
 }
+
+#[tokio::test]
+async fn a_partition_that_could_not_be_given_back_is_taken_again() {
+    let sale = Sale::start().await;
+    let product = sale.product(10).await;
+    // As if each had lost its task, and Postgres had been away when it was to be given back.
+    let orphaned = "UPDATE partitions SET epoch = epoch + 1, lease_until = now() + interval '1 hour'";
+    sqlx::query(orphaned).execute(&sale.pool).await.unwrap();
+    until("a hold to be made", async || {
+        (sale.client().hold(product, 1, &[]).await.status == StatusCode::CREATED).then_some(())
+    })
+    .await;
+}

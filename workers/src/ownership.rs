@@ -83,6 +83,11 @@ impl Owned {
             lost.stop.cancel();
             self.worker.pulses.end(lost.partition, lost.epoch);
         }
+        // One that is ours and has no task could not be given back when its task ended; nobody else would ever have it.
+        for (orphan, _) in ours.iter().filter(|(partition, _)| self.has_no_task(*partition)) {
+            tracing::warn!(partition = %orphan, "the partition has no task here, give it up");
+            lease::give_up(pool, owner, *orphan).await?;
+        }
         let (now, roster) = roster::sign(pool, owner, lease).await?;
         self.worker.pulses.confirm(asked_at, now);
         let partitions = self.worker.settings.nats.partitions;
@@ -109,6 +114,10 @@ impl Owned {
             drop(publishing);
         });
         self.running.insert(task.id(), running);
+    }
+
+    fn has_no_task(&self, partition: Partition) -> bool {
+        self.running.values().all(|running| running.partition != partition)
     }
 
     fn kept(&self) -> impl Iterator<Item = &Running> {

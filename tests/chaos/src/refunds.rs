@@ -1,5 +1,6 @@
 //! The shop's end of refunds: a receiver that accepts, refuses, or accepts and hangs up without a word.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ pub struct Receiver {
     /// Where refund requests are posted.
     pub url: String,
     requests: Requests,
+    is_calm: Arc<AtomicBool>,
     accepting: JoinHandle<()>,
 }
 
@@ -48,14 +50,21 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}/refunds", listener.local_addr()?);
         let requests = Requests::default();
-        let shared = Arc::clone(&requests);
+        let is_calm = Arc::new(AtomicBool::new(false));
+        let (shared, calm) = (Arc::clone(&requests), Arc::clone(&is_calm));
         let mut rng = StdRng::seed_from_u64(seed);
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(receive(stream, rng.random_range(0..ONE_FAILS_OF), Arc::clone(&shared)));
+                let mood = if calm.load(Ordering::Relaxed) { ONE_FAILS_OF } else { rng.random_range(0..ONE_FAILS_OF) };
+                tokio::spawn(receive(stream, mood, Arc::clone(&shared)));
             }
         });
-        Ok(Self { url, requests, accepting })
+        Ok(Self { url, requests, is_calm, accepting })
+    }
+
+    /// Takes everything from now on: a refund that was refused again and again comes ever more seldom, and is waited for.
+    pub fn calm(&self) {
+        self.is_calm.store(true, Ordering::Relaxed);
     }
 
     /// Every request so far.

@@ -45,6 +45,7 @@ pub async fn come_to_rest(market: &Arc<Market>, wait: Duration) -> anyhow::Resul
         member.postgres.heal();
         member.nats.heal();
     }
+    market.cluster.refunds.calm();
     market.cluster.start_servers().await?;
     market.cluster.start_members().await?;
     let give_up = Instant::now() + wait;
