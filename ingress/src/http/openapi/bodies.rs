@@ -53,7 +53,10 @@ named!(
             &["order_id", "payment_id"],
             json!({"order_id": "01a20634-0c9b-8cc1-96dc-8d450eaf51d9", "payment_id": "pay_1"})
         )
-        .property("order_id", string().description(Some("The order's id or reference")))
+        .property(
+            "order_id",
+            string().pattern(Some(format!("^(order_)?{ID_PATTERN}$"))).description(Some("The order's id or reference")),
+        )
         .property("payment_id", text(PAYMENT_ID_CHARS_MAX).description(Some("The payment, as its provider names it")))
     )
 );
