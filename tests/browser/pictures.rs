@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use holdfast_tests::until;
+
 use super::tab::Tab;
 
 const DESK: (u32, u32) = (1280, 1000);
@@ -23,10 +25,15 @@ pub(crate) async fn take(tab: &Tab, name: &str) {
     tab.scheme("light").await;
 }
 
-/// Asserts that a page is not wider than a phone, so that nobody has to scroll sideways.
+/// Waits until a page is not wider than a phone, so that nobody has to scroll sideways: drawings follow a size only when they have
+/// heard of it.
 pub(crate) async fn assert_fits_a_phone(tab: &Tab) {
     tab.size(PHONE.0, PHONE.1, true).await;
-    let width = tab.script("return document.documentElement.scrollWidth", Vec::new()).await;
-    assert!(width.as_u64().unwrap() <= u64::from(PHONE.0), "{width} at {}", tab.address().await);
+    let what = format!("{} not wider than a phone", tab.address().await);
+    until(&what, async || {
+        let width = tab.script("return document.documentElement.scrollWidth", Vec::new()).await;
+        (width.as_u64()? <= u64::from(PHONE.0)).then_some(())
+    })
+    .await;
     tab.size(DESK.0, DESK.1, false).await;
 }
