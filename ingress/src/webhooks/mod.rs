@@ -40,7 +40,7 @@ pub async fn deliver(app: &App, command: &Command) -> Result<Decision, NotPublis
             Err(_) => {}
         }
     }
-    first_decision(app, command, give_up).await
+    Box::pin(first_decision(app, command, give_up)).await
 }
 
 async fn publish(app: &App, command: &Command) -> Result<Stored, NotPublished> {
