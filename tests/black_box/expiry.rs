@@ -73,7 +73,7 @@ async fn a_hold_that_was_told_to_be_expired_never_becomes_an_order() {
     let ordering = sale.client().post("/api/orders", &[], &order);
     let expiring = async {
         let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-                     AND wait_event_type = 'Lock' AND query LIKE 'WITH fence%' AND $1 > 0";
+                     AND wait_event_type = 'Lock' AND query LIKE 'WITH moved%' AND $1 > 0";
         until("the commit to wait", async || (sale.count(waits, product).await > 0).then_some(())).await;
         until("the hold to be shown as expired", async || {
             (sale.client().get(&path).await.body["status"] == "expired").then_some(())

@@ -6,9 +6,12 @@
 use std::collections::BTreeMap;
 
 use async_nats::Subject;
+use holdfast_common::domain::{Changes, Product};
 use holdfast_common::news::{self, Heartbeat, Message, News};
 use holdfast_common::outcome::ProductAsOf;
+use holdfast_common::partition::Partition;
 use holdfast_common::reply::{self, IngressId, Reply};
+use holdfast_common::time::Timestamp;
 
 use crate::Worker;
 use crate::horizon::Horizon;
@@ -17,8 +20,38 @@ use crate::store::lease::Lease;
 /// The most products in one message of news: with the longest names well below NATS's limit of 1 MiB.
 const NEWS_PRODUCTS_MAX: usize = 512;
 
+/// A partition as it stands after a commit.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'l> {
+    /// Where it stands.
+    pub lease: &'l Lease,
+    /// When something of it falls due next.
+    pub horizon: Horizon,
+}
+
+/// Tells what was committed. The news goes first: who is told that units are back, and asks again, must not be refused
+/// by what was known before.
+pub async fn committed(
+    worker: &Worker,
+    partitions: &[Told<'_>],
+    replies: &[(IngressId, Reply)],
+    changes: Changes,
+    as_of: Timestamp,
+) {
+    let of = |product: &Product| worker.settings.nats.partitions.of(product.id.slot());
+    let mut products: BTreeMap<Partition, Vec<ProductAsOf>> = BTreeMap::new();
+    for product in changes.new_products.into_iter().chain(changes.changed_products) {
+        products.entry(of(&product)).or_default().push(ProductAsOf { product, as_of });
+    }
+    for Told { lease, horizon } in partitions {
+        worker.committed.tell(lease.partition);
+        news(worker, lease, *horizon, products.remove(&lease.partition).unwrap_or_default()).await;
+    }
+    self::replies(worker, replies).await;
+}
+
 /// Sends each ingress the outcomes it waits for, one message a batch (more only where they would be too long).
-pub async fn replies(worker: &Worker, replies: &[(IngressId, Reply)]) {
+async fn replies(worker: &Worker, replies: &[(IngressId, Reply)]) {
     let mut by_ingress: BTreeMap<IngressId, Vec<&Reply>> = BTreeMap::new();
     for (ingress, reply) in replies {
         by_ingress.entry(*ingress).or_default().push(reply);

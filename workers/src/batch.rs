@@ -2,38 +2,49 @@
 //!
 //! One statement, which is a transaction of its own, moves the position and writes every effect of the batch, or none of
 //! it. What clients are told is sent after it, never before (I5). If the process dies before the commit, nothing happened and the successor
-//! reads the same commands; if it dies after it, the successor begins behind them and ingresses read the rows.
+//! reads the same commands; if it dies after it, the successor begins behind them and ingresses read the rows. Batches of
+//! several partitions may share all of it (see [`crate::groups`]).
 
 use std::time::Duration;
 
 use holdfast_common::command::Action;
-use holdfast_common::domain::{Changes, decide, expire_due};
-use holdfast_common::outcome::{Outcome, ProductAsOf};
-use holdfast_common::reply::{IngressId, Reply};
+use holdfast_common::domain::{Changes, State, decide, expire_due};
+use holdfast_common::reply::Reply;
 use holdfast_common::time::Timestamp;
 use sqlx::PgConnection;
 
 use crate::Worker;
-use crate::announce;
+use crate::announce::{self, Told};
 use crate::crash_points;
 use crate::expiry::tickets::TicketError;
 use crate::horizon::Horizon;
 use crate::journal::Journal;
-use crate::measures::{MEASURES, Stage, Stages};
-use crate::reader::Entry;
-use crate::store::dead_letters::{self, DeadLetter};
-use crate::store::lease::{self, Fence, Lease};
-use crate::store::load::due::{self, Due};
+use crate::measures::{Stage, Stages};
+use crate::reader::{Entry, Part};
+use crate::store::lease::{Fence, Lease, Move};
+use crate::store::load::due;
 use crate::store::load::{self, Scope};
 use crate::store::write;
 
 /// How long a commit may take from the moment at which the fence was found to hold until everybody sees it.
 const COMMIT_WAIT: Duration = Duration::from_millis(20);
 
+/// A partition's batch.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The partition as we know it.
+    pub known: Lease,
+    /// When something of it falls due.
+    pub horizon: Horizon,
+    /// Its commands.
+    pub part: Part,
+}
+
 /// What became of an attempt to apply a batch.
+#[derive(Clone, Debug)]
 pub enum Applied {
-    /// It is committed, and the partition is now here.
-    Committed(Lease),
+    /// It is committed, and the partition is now here; and when something of it falls due next.
+    Committed(Lease, Horizon),
     /// More was due than one transaction ends. Some of that is ended, and the batch is to be applied once more.
     DueFirst,
     /// An order came so late that its hold might have expired before the commit. Nothing happened, the hold has expired
@@ -41,15 +52,6 @@ pub enum Applied {
     TooLate,
     /// The partition row is not as we know it. Nothing of the batch happened now.
     Fenced,
-}
-
-/// Commands that are applied together, and where their partition stands behind them.
-#[derive(Clone, Copy, Debug)]
-pub struct Part<'a> {
-    /// The commands in the log's order.
-    pub entries: &'a [Entry],
-    /// The log sequence up to which all is applied then.
-    pub to_seq: u64,
 }
 
 /// Why a batch was not applied.
@@ -64,6 +66,9 @@ pub enum BatchError {
     /// A bug of ours.
     #[error("a panic: {0}")]
     Panicked(String),
+    /// Nothing is applied any more.
+    #[error("the worker stops")]
+    Stopped,
 }
 
 /// Classes of PostgreSQL's errors (its appendix A) that come from statements and rows: unsupported features, cardinality,
@@ -91,145 +96,107 @@ impl BatchError {
     #[must_use]
     pub fn is_of_content(&self) -> bool {
         match self {
-            Self::Ticket(_) => false,
+            Self::Ticket(_) | Self::Stopped => false,
             Self::Panicked(_) => true,
             Self::Postgres(error) => is_of_content(error),
         }
     }
 }
 
-/// Applies commands once. On an error nothing is known but that the fence decides whether it happened.
+/// Applies batches of different partitions once, all of them or none. On an error nothing is known but that the fence
+/// decides whether it happened.
 ///
 /// # Errors
 /// When Postgres fails, or a ticket is not stored.
-pub async fn apply(
-    worker: &Worker,
-    known: &Lease,
-    horizon: &mut Horizon,
-    part: Part<'_>,
-) -> Result<Applied, BatchError> {
-    // Should this fail, what is due has to be looked up anew.
-    let horizon_before = std::mem::take(horizon);
+pub async fn apply(worker: &Worker, batches: &[Batch]) -> Result<Vec<Applied>, BatchError> {
     crash_points::pass("fetch");
     let mut stages = Stages::begin();
-    let turn = worker.turn().await?;
     let mut connection = worker.pool.acquire().await?;
     stages.end(Stage::Connection);
-    let (now, mut state) = load::state(&mut connection, part.entries).await?;
-    let scope = Scope { now, slots: worker.settings.nats.partitions.slots(known.partition) };
-    let (due, horizon_now) = look_for_due(&mut connection, horizon_before, &scope, part.entries).await?;
-    load::add_due(&mut connection, &due, &mut state).await?;
+    let entries = batches.iter().flat_map(|batch| batch.part.entries());
+    let (now, mut state) = load::state(&mut connection, entries).await?;
+    let mut looks = Vec::with_capacity(batches.len());
+    for batch in batches {
+        looks.push(look_for_due(worker, &mut connection, batch, now, &mut state).await?);
+    }
     stages.end(Stage::Load);
     crash_points::pass("load");
-    // No command is refused for units that are due: when there are many, those come back first, in a batch of their own.
-    let Part { entries, to_seq } = if due.has_more { Part { entries: &[], to_seq: known.applied_seq } } else { part };
-    let mut journal = Journal::begin();
     expire_due(&mut state, now);
-    let mut replies = Vec::with_capacity(entries.len());
-    for Entry { ingress, command, .. } in entries {
-        let decision = journal.note(&mut state, command, |state| decide(state, command, now, &worker.policy));
-        let reply = Reply { request_id: command.request_id, replayed: decision.replayed, outcome: decision.outcome };
-        if !command.action.is_internal() {
-            replies.push((*ingress, reply));
+    let (mut journal, mut replies, mut moves) = (Journal::begin(), Vec::new(), Vec::with_capacity(batches.len()));
+    for (Batch { known, part, .. }, look) in batches.iter().zip(&looks) {
+        // No command is refused for units that are due: when there are many, those come back first, in a batch of their own.
+        let nothing = Part::nothing(known.applied_seq);
+        let part = if look.has_more { &nothing } else { part };
+        replies.reserve(part.entries().len());
+        for Entry { ingress, command, .. } in part.entries() {
+            let decide = |state: &mut State| decide(state, command, now, &worker.policy);
+            let decision = journal.note(known.partition, &mut state, command, decide);
+            let reply =
+                Reply { request_id: command.request_id, replayed: decision.replayed, outcome: decision.outcome };
+            if !command.action.is_internal() {
+                replies.push((*ingress, reply));
+            }
         }
+        let to = Lease { applied_seq: part.to_seq, ..known.clone() };
+        moves.push(Move { known: known.clone(), to });
     }
     let changes = Changes::from(state);
     stages.end(Stage::Decide);
     // A hold without a ticket would not end by itself; a ticket for nothing does no harm. So it comes before the commit.
-    worker.tickets.ensure(worker, known.partition, &changes).await?;
+    worker.tickets.ensure(worker, &changes).await?;
     stages.end(Stage::Ticket);
     crash_points::pass("ticket");
     // A hold reads as expired from its instant on, so everybody sees an order of it before that, or never.
     let good_until = changes.good_until().map(|until| until.minus(COMMIT_WAIT));
     if good_until.is_some_and(|until| until <= now) {
-        drop((connection, turn));
+        drop(connection);
         tokio::time::sleep(COMMIT_WAIT).await;
-        return Ok(Applied::TooLate);
+        return Ok(vec![Applied::TooLate; batches.len()]);
     }
-    let moved = Lease { applied_seq: to_seq, ..known.clone() };
-    let fence = Fence { known, to: &moved, lease: worker.lease(), good_until };
-    let commit = write::commit(&mut connection, &fence, &changes, now);
+    let fence = Fence { moves: &moves, lease: worker.lease(), good_until };
+    let commit = write::commit(&mut connection, &fence, worker.settings.nats.partitions, &changes, now);
     if !crash_points::pass_during("write", commit).await? {
-        return Ok(Applied::Fenced);
+        return Ok(vec![Applied::Fenced; batches.len()]);
     }
-    drop((connection, turn));
+    drop(connection);
     stages.end(Stage::Commit);
     crash_points::pass("commit");
-    worker.committed.tell(known.partition);
-    *horizon = horizon_now.after(&changes);
-    journal.committed(known.partition, &changes, now, &stages);
-    tell(worker, &moved, *horizon, &replies, changes, now).await;
+    journal.committed(&changes, now, &stages);
+    let ends =
+        moves.into_iter().zip(looks).map(|(Move { to, .. }, look)| (to, look.horizon.after(&changes), look.has_more));
+    let ends: Vec<_> = ends.collect();
+    let told = ends.iter().map(|(to, horizon, _)| Told { lease: to, horizon: *horizon });
+    announce::committed(worker, &told.collect::<Vec<_>>(), &replies, changes, now).await;
     crash_points::pass("reply");
-    Ok(if due.has_more { Applied::DueFirst } else { Applied::Committed(moved) })
+    let applied = |(to, horizon, has_more)| if has_more { Applied::DueFirst } else { Applied::Committed(to, horizon) };
+    Ok(ends.into_iter().map(applied).collect())
 }
 
-/// What is due, and when something falls due next.
+/// What looking for what is due came to.
+struct Look {
+    has_more: bool,
+    horizon: Horizon,
+}
+
+/// Loads what is due in a batch's partition, and finds when something falls due next.
 async fn look_for_due(
+    worker: &Worker,
     connection: &mut PgConnection,
-    horizon: Horizon,
-    scope: &Scope,
-    entries: &[Entry],
-) -> sqlx::Result<(Due, Horizon)> {
-    // Who asks for it is not put off by what we believe: a ticket or the table has said that something is due.
-    let is_asked = entries.iter().any(|entry| entry.command.action == Action::ExpireDue);
-    if horizon.is_clear_at(scope.now) && !is_asked {
-        return Ok((Due::default(), horizon));
-    }
-    let mut due = due::find(connection, scope).await?;
-    let horizon = if due.has_more { Horizon::Unknown } else { Horizon::found(due::next(connection, scope).await?) };
-    if is_asked {
-        due::add_parked(connection, scope, &mut due).await?;
-    }
-    Ok((due, horizon))
-}
-
-/// Sets a command that can't be applied aside, and goes on behind it. `None` when another worker has the partition.
-///
-/// # Errors
-/// When Postgres fails.
-pub async fn set_aside(
-    worker: &Worker,
-    known: &Lease,
-    part: Part<'_>,
-    error: &BatchError,
-    tries: i32,
-) -> sqlx::Result<Option<Lease>> {
-    let moved = Lease { applied_seq: part.to_seq, ..known.clone() };
-    let mut transaction = worker.pool.begin().await?;
-    let fence = Fence { known, to: &moved, lease: worker.lease(), good_until: None };
-    let Some(now) = lease::advance(&mut transaction, &fence).await? else {
-        return Ok(None);
-    };
-    let (mut replies, text) = (Vec::new(), error.to_string());
-    for Entry { ingress, command, log_seq } in part.entries {
-        let letter = DeadLetter { command, log_seq: *log_seq, error: &text, tries };
-        dead_letters::bury(&mut transaction, &letter, now).await?;
-        tracing::error!(
-            partition = %known.partition, log_seq, tries, request_id = %command.request_id, action = command.action.name(),
-            error = text, "a command could not be applied and is a dead letter: see `holdfast dead-letters`"
-        );
-        let reply = Reply { request_id: command.request_id, replayed: false, outcome: Outcome::Failed };
-        if !command.action.is_internal() {
-            replies.push((*ingress, reply));
-        }
-    }
-    transaction.commit().await?;
-    MEASURES.dead_letters.increment(part.entries.len() as u64);
-    tell(worker, &moved, Horizon::Unknown, &replies, Changes::default(), now).await;
-    Ok(Some(moved))
-}
-
-/// The news goes first: who is told that units are back, and asks again, must not be refused by what was known before.
-async fn tell(
-    worker: &Worker,
-    lease: &Lease,
-    horizon: Horizon,
-    replies: &[(IngressId, Reply)],
-    changes: Changes,
+    batch: &Batch,
     now: Timestamp,
-) {
-    let products = changes.new_products.into_iter().chain(changes.changed_products);
-    let products = products.map(|product| ProductAsOf { product, as_of: now }).collect();
-    announce::news(worker, lease, horizon, products).await;
-    announce::replies(worker, replies).await;
+    state: &mut State,
+) -> sqlx::Result<Look> {
+    // Who asks for it is not put off by what we believe: a ticket or the table has said that something is due.
+    let is_asked = batch.part.entries().iter().any(|entry| entry.command.action == Action::ExpireDue);
+    if batch.horizon.is_clear_at(now) && !is_asked {
+        return Ok(Look { has_more: false, horizon: batch.horizon });
+    }
+    let scope = Scope { now, slots: worker.settings.nats.partitions.slots(batch.known.partition) };
+    let mut due = due::find(connection, &scope).await?;
+    let horizon = if due.has_more { Horizon::Unknown } else { Horizon::found(due::next(connection, &scope).await?) };
+    if is_asked {
+        due::add_parked(connection, &scope, &mut due).await?;
+    }
+    load::add_due(connection, &due, state).await?;
+    Ok(Look { has_more: due.has_more, horizon })
 }

@@ -5,21 +5,23 @@
 //! answered, and the partition goes on behind it. Order holds: of a split batch the first half is always applied first.
 
 use std::ops::Range;
-use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use futures_util::FutureExt;
-use holdfast_common::traces;
-use tracing::Instrument;
+use holdfast_common::domain::Changes;
+use holdfast_common::outcome::Outcome;
+use holdfast_common::reply::Reply;
 
 use crate::Worker;
-use crate::batch::{self, Applied, BatchError, Part};
+use crate::announce::{self, Told};
+use crate::batch::{Applied, Batch, BatchError};
 use crate::horizon::Horizon;
 use crate::measures::MEASURES;
 use crate::partition::{Pause, why_fenced};
-use crate::reader::Batch;
-use crate::store::lease::Lease;
+use crate::reader::{self, Entry, Part};
+use crate::store::dead_letters::{self, DeadLetter};
+use crate::store::lease::{self, Lease, Move};
 
 /// How often a command is tried alone before it is set aside.
 const TRIES_MAX: usize = 5;
@@ -37,7 +39,7 @@ enum Step {
 /// Why an attempt did nothing.
 enum Failure {
     /// For what is in the commands or in the rows they name.
-    Content(BatchError),
+    Content(Arc<BatchError>),
     /// The partition is to be left alone for now.
     Pause(Pause),
 }
@@ -50,13 +52,13 @@ pub(crate) async fn apply(
     worker: &Worker,
     lease: &mut Lease,
     horizon: &mut Horizon,
-    batch: &Batch,
+    batch: &Arc<reader::Batch>,
 ) -> Result<(), Pause> {
     // What is still to be applied; the next comes last. Each split halves one, so there are never many.
     let mut ranges = Vec::from([Range { start: 0, end: batch.entries.len() }]);
     while let Some(range) = ranges.pop() {
-        let part = batch.part(range.clone(), lease.applied_seq);
-        match attempt(worker, lease, horizon, part).await {
+        let part = Part::of(batch, range.clone(), lease.applied_seq);
+        match attempt(worker, lease, horizon, &part).await {
             Ok(Step::Applied) => {}
             Ok(Step::Again) => ranges.push(range),
             Err(Failure::Pause(pause)) => return Err(pause),
@@ -67,24 +69,19 @@ pub(crate) async fn apply(
                 let middle = start + (end - start) / 2;
                 ranges.extend([middle..end, start..middle]);
             }
-            Err(Failure::Content(error)) => alone(worker, lease, horizon, part, error).await?,
+            Err(Failure::Content(error)) => alone(worker, lease, horizon, &part, error).await?,
         }
     }
     Ok(())
 }
 
-/// One attempt. A panic is a bug of ours, and fails only what it came from.
-async fn attempt(worker: &Worker, lease: &mut Lease, horizon: &mut Horizon, part: Part<'_>) -> Result<Step, Failure> {
-    let span = tracing::debug_span!(target: traces::TARGET, "transaction", commands = part.entries.len());
-    let attempt = AssertUnwindSafe(batch::apply(worker, lease, horizon, part).instrument(span)).catch_unwind();
-    let applied = attempt.await.unwrap_or_else(|panic| {
-        let message = panic.downcast_ref::<String>().cloned();
-        let message = message.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        Err(BatchError::Panicked(message.unwrap_or_default()))
-    });
+async fn attempt(worker: &Worker, lease: &mut Lease, horizon: &mut Horizon, part: &Part) -> Result<Step, Failure> {
+    // Should this fail, what is due has to be looked up anew.
+    let batch = Batch { known: lease.clone(), horizon: std::mem::take(horizon), part: part.clone() };
+    let applied = worker.groups.apply(batch).await;
     match applied {
-        Ok(Applied::Committed(row)) => {
-            *lease = row;
+        Ok(Applied::Committed(moved, next)) => {
+            (*lease, *horizon) = (moved, next);
             Ok(Step::Applied)
         }
         Ok(Applied::DueFirst | Applied::TooLate) => Ok(Step::Again),
@@ -108,8 +105,8 @@ async fn alone(
     worker: &Worker,
     lease: &mut Lease,
     horizon: &mut Horizon,
-    part: Part<'_>,
-    mut error: BatchError,
+    part: &Part,
+    mut error: Arc<BatchError>,
 ) -> Result<(), Pause> {
     let pauses = ExponentialBuilder::default().with_min_delay(PAUSE.0).with_max_delay(PAUSE.1).with_jitter();
     for pause in pauses.with_max_times(TRIES_MAX - 1).build() {
@@ -122,16 +119,49 @@ async fn alone(
         }
     }
     // If nothing at all can be applied, it is not this command's fault.
-    let nothing = Part { entries: &[], to_seq: lease.applied_seq };
-    match attempt(worker, lease, horizon, nothing).await {
+    match attempt(worker, lease, horizon, &Part::nothing(lease.applied_seq)).await {
         Ok(Step::Applied | Step::Again) => {}
         Err(Failure::Pause(pause)) => return Err(pause),
         Err(Failure::Content(error)) => return Err(error.into()),
     }
     let tries = i32::try_from(TRIES_MAX).unwrap_or(i32::MAX);
-    match batch::set_aside(worker, lease, part, &error, tries).await? {
+    match set_aside(worker, lease, part, &error, tries).await? {
         Some(row) => *lease = row,
         None => return Err(fenced(worker, lease).await),
     }
     Ok(())
+}
+
+/// Sets a command that can't be applied aside, and goes on behind it. `None` when another worker has the partition.
+async fn set_aside(
+    worker: &Worker,
+    known: &Lease,
+    part: &Part,
+    error: &BatchError,
+    tries: i32,
+) -> sqlx::Result<Option<Lease>> {
+    let to = Lease { applied_seq: part.to_seq, ..known.clone() };
+    let row = Move { known: known.clone(), to };
+    let mut transaction = worker.pool.begin().await?;
+    let Some(now) = lease::advance(&mut transaction, &row, worker.lease()).await? else {
+        return Ok(None);
+    };
+    let (mut replies, text) = (Vec::new(), error.to_string());
+    for Entry { ingress, command, log_seq } in part.entries() {
+        let letter = DeadLetter { command, log_seq: *log_seq, error: &text, tries };
+        dead_letters::bury(&mut transaction, &letter, now).await?;
+        tracing::error!(
+            partition = %known.partition, log_seq, tries, request_id = %command.request_id, action = command.action.name(),
+            error = text, "a command could not be applied and is a dead letter: see `holdfast dead-letters`"
+        );
+        let reply = Reply { request_id: command.request_id, replayed: false, outcome: Outcome::Failed };
+        if !command.action.is_internal() {
+            replies.push((*ingress, reply));
+        }
+    }
+    transaction.commit().await?;
+    MEASURES.dead_letters.increment(part.entries().len() as u64);
+    let told = Told { lease: &row.to, horizon: Horizon::Unknown };
+    announce::committed(worker, &[told], &replies, Changes::default(), now).await;
+    Ok(Some(row.to))
 }

@@ -25,6 +25,7 @@ pub(crate) struct Journal {
 
 /// One command.
 struct Line {
+    partition: Partition,
     request_id: RequestId,
     action: &'static str,
     outcome: &'static str,
@@ -43,6 +44,7 @@ impl Journal {
     /// Applies a command by `decide`, and notes what it came to.
     pub(crate) fn note(
         &mut self,
+        partition: Partition,
         state: &mut State,
         command: &Command,
         decide: impl FnOnce(&mut State) -> Decision,
@@ -59,6 +61,7 @@ impl Journal {
         self.count(&command.action, &decision);
         let made = matches!(decision.outcome, Outcome::HoldCreated(_)).then(|| HoldId::of_request(command.request_id));
         self.lines.push(Line {
+            partition,
             request_id: command.request_id,
             action: command.action.name(),
             outcome: decision.outcome.name(),
@@ -81,7 +84,7 @@ impl Journal {
     }
 
     /// Counts and tells all of it.
-    pub(crate) fn committed(&self, partition: Partition, changes: &Changes, now: Timestamp, stages: &Stages) {
+    pub(crate) fn committed(&self, changes: &Changes, now: Timestamp, stages: &Stages) {
         for (action, outcome, count) in &self.counts {
             commands(action, outcome).increment(*count);
         }
@@ -90,7 +93,7 @@ impl Journal {
         let micros = stages.whole().as_micros() as u64;
         for line in &self.lines {
             tracing::debug!(
-                %partition, request_id = %line.request_id, action = line.action, outcome = line.outcome,
+                partition = %line.partition, request_id = %line.request_id, action = line.action, outcome = line.outcome,
                 replayed = line.replayed, product_id = line.product_id.map(|id| id.0),
                 hold_id = line.hold_id.map(tracing::field::display), stock_before = line.stock_before,
                 stock_after = line.stock_after, batch_micros = micros, "command applied"

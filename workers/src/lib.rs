@@ -1,7 +1,8 @@
 //! The workers: apply each partition's commands, in the log's order, many in one Postgres transaction.
 //!
 //! [`ownership`] decides which partitions this process has; [`partition`] runs one of them; [`reader`] fetches from the
-//! log; [`batch`] is the cycle fetch, load, decide, write, commit, reply; [`store`] has its SQL; [`announce`] tells the
+//! log; [`batch`] is the cycle fetch, load, decide, write, commit, reply, which [`groups`] runs for several partitions at
+//! once; [`store`] has its SQL; [`announce`] tells the
 //! ingresses afterwards, and [`events`] everybody else; [`purge`] keeps the log short; `journal` and `measures` tell operators.
 //! No row of business state is written anywhere else.
 
@@ -10,6 +11,7 @@ pub mod batch;
 mod crash_points;
 pub mod events;
 pub mod expiry;
+pub mod groups;
 pub mod heartbeat;
 pub mod horizon;
 pub mod isolation;
@@ -35,24 +37,24 @@ use holdfast_common::postgres::{self, Pool};
 use holdfast_common::settings::{HoldSettings, LatePayment, NatsSettings, PostgresSettings, WorkerSettings};
 use holdfast_common::{log, schema};
 use sqlx::PgPool;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::events::Committed;
 use crate::expiry::tickets::Tickets;
+use crate::groups::Groups;
 use crate::heartbeat::Pulses;
 
-/// How many batches are on their way to Postgres at once, of all partitions; the rest wait for their turn and grow.
-const BATCHES_MAX: u32 = 4;
-/// Connections to Postgres: one for each batch, and as many for all else, such as leases, which no flood of batches may
-/// keep waiting. None is tried before its use: a batch that fails is tried again in any case.
-const POOL: Pool<'_> = Pool {
-    name: concat!("holdfast-workers ", env!("CARGO_PKG_VERSION")),
-    connections_max: 2 * BATCHES_MAX,
-    session: SESSION,
-    tests_before_use: false,
-};
+/// Connections to Postgres: one for each group of batches, and as many for all else, such as leases, which no flood of
+/// batches may keep waiting. None is tried before its use: a batch that fails is tried again in any case.
+fn pool() -> Pool<'static> {
+    Pool {
+        name: concat!("holdfast-workers ", env!("CARGO_PKG_VERSION")),
+        connections_max: 2 * groups::groups_max(),
+        session: SESSION,
+        tests_before_use: false,
+    }
+}
 
 /// Settings of each connection.
 const SESSION: &[(&str, &str)] = &[
@@ -64,6 +66,8 @@ const SESSION: &[(&str, &str)] = &[
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
+    ("enable_bitmapscan", "off"),
+    ("enable_material", "off"),
     // What is off counts as so dear that Postgres would compile the plan.
     ("jit", "off"),
     // The plan is the same whatever the values, so it is made once.
@@ -92,8 +96,7 @@ pub struct Worker {
     settings: Settings,
     policy: Policy,
     pool: PgPool,
-    /// Turns for batches, given in the order in which they were asked for; the pool gives none.
-    turns: Semaphore,
+    groups: Groups,
     nats: async_nats::Client,
     jetstream: Context,
     tickets: Tickets,
@@ -106,12 +109,6 @@ impl Worker {
     fn lease(&self) -> Duration {
         Duration::from_millis(self.settings.worker.partition_lease_ms.into())
     }
-
-    /// Waits for a batch's turn.
-    async fn turn(&self) -> sqlx::Result<SemaphorePermit<'_>> {
-        // Nobody closes it; a closed pool is what it would stand for.
-        self.turns.acquire().await.map_err(|_| sqlx::Error::PoolClosed)
-    }
 }
 
 /// Runs a worker process until it is told to stop: then every batch that was begun is ended, and the partitions are
@@ -122,7 +119,7 @@ impl Worker {
 pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
     holdfast_common::measures::start();
     LazyLock::force(&measures::MEASURES);
-    let pool = postgres::connect(&settings.postgres, POOL).await?;
+    let pool = postgres::connect(&settings.postgres, pool()).await?;
     schema::check(&pool).await?;
     let nats = log::connect(&settings.nats, "holdfast-workers", |_| ()).await?;
     let jetstream = ContextBuilder::new().ack_timeout(ACK_WAIT).build(nats.clone());
@@ -135,8 +132,8 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
     };
     let (tickets, pulses, owner) = (Tickets::default(), Pulses::default(), owner_name(&nats));
     let committed = Committed::new(settings.nats.partitions);
-    let turns = Semaphore::new(BATCHES_MAX as usize);
-    let worker = Worker { settings, policy, pool, turns, nats, jetstream, tickets, pulses, committed, owner };
+    let groups = Groups::new(settings.nats.partitions.count());
+    let worker = Worker { settings, policy, pool, groups, nats, jetstream, tickets, pulses, committed, owner };
     let worker = Arc::new(worker);
     expiry::open_stream(&worker).await?;
     let mut beside = JoinSet::new();
@@ -151,7 +148,9 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
     beside.spawn(expiry::redelivery::run(Arc::clone(&worker), stop.clone()));
     beside.spawn(heartbeat::run(Arc::clone(&worker), stop.clone()));
     beside.spawn(expiry::backstop::run(Arc::clone(&worker), stop.clone()));
+    let groups = groups::start(&worker);
     ownership::run(Arc::clone(&worker), stop).await?;
+    drop(groups);
     beside.join_all().await;
     worker.pool.close().await;
     // What was announced last is still on its way out.

@@ -91,6 +91,7 @@ impl Measures {
         let cause = match error {
             BatchError::Ticket(_) => "ticket",
             BatchError::Panicked(_) => "content",
+            BatchError::Stopped => return,
             BatchError::Postgres(error) => match error.as_database_error().and_then(|error| error.code()).as_deref() {
                 Some("40P01") => "deadlock",
                 Some("40001") => "serialization",

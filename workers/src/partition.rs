@@ -3,6 +3,7 @@
 //! Reads the log from the applied position on and applies batch after batch, one at a time. Whatever fails is tried
 //! again with growing pauses, on the same batch, since order must hold; only a fence or the end of the process ends it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::stream::Stream;
@@ -14,7 +15,7 @@ use crate::batch::BatchError;
 use crate::horizon::Horizon;
 use crate::measures::{Backlog, MEASURES};
 use crate::reader::{ReadError, Reader};
-use crate::store::lease::{self, Fence, Lease};
+use crate::store::lease::{self, Lease, Move};
 use crate::{Worker, announce, expiry, isolation};
 
 /// How long a partition without commands waits before it moves past those of the others.
@@ -31,7 +32,7 @@ pub(crate) enum Pause {
     /// Postgres failed.
     Postgres(sqlx::Error),
     /// A batch was not applied.
-    Batch(BatchError),
+    Batch(Arc<BatchError>),
     /// The log could not be read.
     Log(ReadError),
     /// The log could not be opened.
@@ -46,8 +47,8 @@ impl From<sqlx::Error> for Pause {
     }
 }
 
-impl From<BatchError> for Pause {
-    fn from(error: BatchError) -> Self {
+impl From<Arc<BatchError>> for Pause {
+    fn from(error: Arc<BatchError>) -> Self {
         Self::Batch(error)
     }
 }
@@ -133,7 +134,7 @@ async fn read_and_apply(
         match stop.run_until_cancelled(next).await {
             None => return Err(Pause::Stop),
             Some(Ok(batch)) => {
-                let batch = batch?;
+                let batch = Arc::new(batch?);
                 backlog.set(batch.envelopes_behind + batch.envelopes);
                 let span = batch.span(lease.partition);
                 isolation::apply(worker, lease, horizon, &batch).instrument(span).await?;
@@ -194,11 +195,10 @@ async fn pass_others(
 
 async fn move_to(worker: &Worker, lease: &mut Lease, to: Lease) -> Result<(), Pause> {
     let mut connection = worker.pool.acquire().await?;
-    let fence = Fence { known: lease, to: &to, lease: worker.lease(), good_until: None };
-    if lease::advance(&mut connection, &fence).await?.is_none() {
+    let row = Move { known: lease.clone(), to };
+    if lease::advance(&mut connection, &row, worker.lease()).await?.is_none() {
         return Err(why_fenced(worker, lease).await?);
     }
-    // As Postgres rounds it, so that the next fence matches.
-    *lease = to;
+    *lease = row.to;
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! is thrown away and a new one begins behind what was applied. Next: [`crate::batch`].
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, ReplayPolicy, pull};
@@ -19,10 +20,8 @@ use holdfast_common::traces::{self, Links};
 use holdfast_common::wire::DecodeError;
 use tracing::Span;
 
-use crate::batch::Part;
-
 /// A batch takes no further envelope once it has this many commands.
-const BATCH_COMMANDS_MAX: usize = 2048;
+pub(crate) const BATCH_COMMANDS_MAX: usize = 2048;
 /// A batch takes no further envelope once it has this many bytes.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
 /// How many envelopes the server sends ahead: a webhook is one by itself.
@@ -96,22 +95,6 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Some of its commands, and where the partition stands behind them, when it stood at `applied_seq` before. A
-    /// position counts whole envelopes: in the middle of one it stays before it, and commands that are read again are
-    /// known by their ids.
-    #[must_use]
-    pub fn part(&self, range: Range<usize>, applied_seq: u64) -> Part<'_> {
-        let entries = &self.entries[range.clone()];
-        let to_seq = match self.entries.get(range.end) {
-            None => self.last_seq,
-            Some(next) => {
-                let before = self.entries[..range.end].iter().rev().map(|entry| entry.log_seq);
-                before.into_iter().find(|seq| *seq < next.log_seq).unwrap_or(0).max(applied_seq)
-            }
-        };
-        Part { entries, to_seq }
-    }
-
     /// The span in which it is applied, with links to the requests whose commands it has.
     #[must_use]
     pub fn span(&self, partition: Partition) -> Span {
@@ -123,6 +106,44 @@ impl Batch {
 
     fn is_full(&self) -> bool {
         self.entries.len() >= BATCH_COMMANDS_MAX || self.bytes >= BATCH_BYTES_MAX
+    }
+}
+
+/// Some commands of a batch, which are applied together, and where their partition stands behind them.
+#[derive(Clone, Debug, Default)]
+pub struct Part {
+    batch: Arc<Batch>,
+    range: Range<usize>,
+    /// The log sequence up to which all is applied then.
+    pub to_seq: u64,
+}
+
+impl Part {
+    /// The commands at those places, when the partition stood at `applied_seq` before. A position counts whole
+    /// envelopes: in the middle of one it stays before it, and commands that are read again are known by their ids.
+    #[must_use]
+    pub fn of(batch: &Arc<Batch>, range: Range<usize>, applied_seq: u64) -> Self {
+        let entries = &batch.entries;
+        let to_seq = match entries.get(range.end) {
+            None => batch.last_seq,
+            Some(next) => {
+                let before = entries[..range.end].iter().rev().map(|entry| entry.log_seq);
+                before.into_iter().find(|seq| *seq < next.log_seq).unwrap_or(0).max(applied_seq)
+            }
+        };
+        Self { batch: Arc::clone(batch), range, to_seq }
+    }
+
+    /// No commands, where a partition stands.
+    #[must_use]
+    pub fn nothing(applied_seq: u64) -> Self {
+        Self { to_seq: applied_seq, ..Self::default() }
+    }
+
+    /// The commands in the log's order.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.batch.entries[self.range.clone()]
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_nats::jetstream::message::PublishMessage;
 use holdfast_common::domain::{Changes, OrderState};
+use holdfast_common::id::HoldId;
 use holdfast_common::partition::Partition;
 use holdfast_common::time::Timestamp;
 
@@ -67,11 +68,12 @@ impl Tickets {
     ///
     /// # Errors
     /// When JetStream does not store one of them.
-    pub async fn ensure(&self, worker: &Worker, partition: Partition, changes: &Changes) -> Result<(), TicketError> {
-        let holds = changes.new_holds.iter().map(|hold| hold.expires_at);
+    pub async fn ensure(&self, worker: &Worker, changes: &Changes) -> Result<(), TicketError> {
+        let partition = |id: HoldId| worker.settings.nats.partitions.of(id.slot());
+        let holds = changes.new_holds.iter().map(|hold| (hold.id, hold.expires_at));
         let unpaid = changes.new_orders.iter().filter(|order| order.state == OrderState::PendingPayment);
-        let due = holds.chain(unpaid.map(|order| order.payment_due_at));
-        let mut wanted: BTreeSet<_> = due.map(|due| Ticket::new(partition, due)).collect();
+        let due = holds.chain(unpaid.map(|order| (order.id, order.payment_due_at)));
+        let mut wanted: BTreeSet<_> = due.map(|(id, due)| Ticket::new(partition(id), due)).collect();
         {
             let stored = self.stored();
             wanted.retain(|ticket| !stored.contains(ticket));

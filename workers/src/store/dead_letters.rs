@@ -13,7 +13,6 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use super::write::Statement;
-use crate::reader::Entry;
 
 /// A command that could not be applied.
 #[derive(Clone, Copy, Debug)]
@@ -86,9 +85,13 @@ async fn insert(connection: &mut PgConnection, letter: &DeadLetter<'_>, now: Dat
 ///
 /// # Errors
 /// When Postgres fails, or a letter's command can't be read.
-pub async fn load(connection: &mut PgConnection, entries: &[Entry], state: &mut State) -> sqlx::Result<Vec<Command>> {
-    let named = entries.iter().filter_map(|entry| match entry.command.action {
-        Action::SettleDeadLetter { id, .. } => Some((entry.command.slot(), id)),
+pub async fn load<'c>(
+    connection: &mut PgConnection,
+    commands: impl Iterator<Item = &'c Command>,
+    state: &mut State,
+) -> sqlx::Result<Vec<Command>> {
+    let named = commands.filter_map(|command| match command.action {
+        Action::SettleDeadLetter { id, .. } => Some((command.slot(), id)),
         _ => None,
     });
     let named: BTreeSet<_> = named.collect();

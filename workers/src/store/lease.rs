@@ -153,45 +153,61 @@ pub async fn read_own(pool: &PgPool, lease: &Lease) -> sqlx::Result<Option<Lease
     Ok(row.map(Lease::from))
 }
 
-/// The row as a batch knows it, and as it is to be: what is written together with it is written only if nobody else has
-/// changed the row.
-#[derive(Clone, Copy, Debug)]
-pub struct Fence<'l> {
+/// A partition's row as we know it, and as it is to be.
+#[derive(Clone, Debug)]
+pub struct Move {
     /// The partition as we know it.
-    pub known: &'l Lease,
+    pub known: Lease,
     /// Where it is to stand.
-    pub to: &'l Lease,
-    /// For how long it stays ours from then on.
+    pub to: Lease,
+}
+
+/// What is written together with it is written only if nobody else has changed the rows of the partitions that it moves.
+#[derive(Clone, Copy, Debug)]
+pub struct Fence<'m> {
+    /// The partitions, each once.
+    pub moves: &'m [Move],
+    /// For how long they stay ours from then on.
     pub lease: Duration,
     /// What is written with it is true only before this, by Postgres's clock.
     pub good_until: Option<Timestamp>,
 }
 
 impl Fence<'_> {
-    /// The update that moves the row, or matches none.
+    /// The update that moves those of the rows that are as we know them.
     pub(super) fn push_to(&self, query: &mut QueryBuilder<Postgres>) {
-        let Fence { known, to, lease, good_until } = self;
-        query.push("UPDATE partitions SET applied_seq = ").push_bind(to.applied_seq.cast_signed());
-        query.push(", stream_created = ").push_bind(to.stream_created);
-        query.push(", lease_until = now() + ").push_bind(interval(*lease));
-        query.push(" WHERE partition = ").push_bind(known.partition.0.cast_signed());
-        query.push(" AND epoch = ").push_bind(known.epoch);
-        query.push(" AND applied_seq = ").push_bind(known.applied_seq.cast_signed());
-        query.push(" AND stream_created = ").push_bind(known.stream_created);
+        fn column<C>(moves: &[Move], value: impl Fn(&Move) -> C) -> Vec<C> {
+            moves.iter().map(value).collect()
+        }
+        let Fence { moves, lease, good_until } = self;
+        query.push(
+            "UPDATE partitions SET applied_seq = new.to_seq, stream_created = new.to_stream, lease_until = now() + ",
+        );
+        query.push_bind(interval(*lease)).push(" FROM UNNEST(");
+        query.push_bind(column(moves, |row| row.known.partition.0.cast_signed())).push("::smallint[], ");
+        query.push_bind(column(moves, |row| row.known.epoch)).push("::bigint[], ");
+        query.push_bind(column(moves, |row| row.known.applied_seq.cast_signed())).push("::bigint[], ");
+        query.push_bind(column(moves, |row| row.known.stream_created)).push("::timestamptz[], ");
+        query.push_bind(column(moves, |row| row.to.applied_seq.cast_signed())).push("::bigint[], ");
+        query.push_bind(column(moves, |row| row.to.stream_created)).push(
+            "::timestamptz[]) AS new (partition, epoch, known_seq, known_stream, to_seq, to_stream)
+             WHERE partitions.partition = new.partition AND partitions.epoch = new.epoch
+                 AND applied_seq = new.known_seq AND stream_created = new.known_stream",
+        );
         if let Some(good_until) = good_until {
             query.push(" AND clock_timestamp() < ").push_bind(DateTime::<Utc>::from(*good_until));
         }
     }
 }
 
-/// Moves a partition and renews its lease, and tells Postgres's time. `None` when the row is no longer as we know it:
+/// Moves one partition and renews its lease, and tells Postgres's time. `None` when the row is no longer as we know it:
 /// then nothing of ours may be committed.
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn advance(connection: &mut PgConnection, fence: &Fence<'_>) -> sqlx::Result<Option<Timestamp>> {
+pub async fn advance(connection: &mut PgConnection, row: &Move, lease: Duration) -> sqlx::Result<Option<Timestamp>> {
     let mut query = QueryBuilder::new("");
-    fence.push_to(&mut query);
+    Fence { moves: std::slice::from_ref(row), lease, good_until: None }.push_to(&mut query);
     let now: Option<DateTime<Utc>> =
         query.push(" RETURNING now()").build_query_scalar().fetch_optional(connection).await?;
     Ok(now.map(Timestamp::from))

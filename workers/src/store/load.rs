@@ -92,10 +92,14 @@ impl Names {
 ///
 /// # Errors
 /// When Postgres fails, or a row makes no sense.
-pub async fn state(connection: &mut PgConnection, entries: &[Entry]) -> sqlx::Result<(Timestamp, State)> {
+pub async fn state<'e>(
+    connection: &mut PgConnection,
+    entries: impl Iterator<Item = &'e Entry> + Clone,
+) -> sqlx::Result<(Timestamp, State)> {
     let mut state = State::default();
-    let letters = dead_letters::load(connection, entries, &mut state).await?;
-    let commands = entries.iter().map(|entry| &entry.command).chain(&letters);
+    let commands = entries.map(|entry| &entry.command);
+    let letters = dead_letters::load(connection, commands.clone(), &mut state).await?;
+    let commands = commands.chain(&letters);
     let now = named(connection, Names::of(commands.clone()), &mut state).await?;
     customers::load(connection, commands.clone(), &mut state).await?;
     recount::load(connection, commands, &mut state).await?;

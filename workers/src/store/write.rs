@@ -1,4 +1,4 @@
-//! The write step: a batch's changes, each kind of row a part of one statement, which moves the partition too.
+//! The write step: the changes of batches, each kind of row a part of one statement, which moves their partitions too.
 
 mod audit;
 mod orders;
@@ -8,6 +8,7 @@ mod statement;
 use chrono::{DateTime, Utc};
 use holdfast_common::domain::{Changes, Decision, Hold, HoldState, KeyScope, KeyUse, Product};
 use holdfast_common::id::RequestId;
+use holdfast_common::partition::Partitions;
 use holdfast_common::rows::hold_status;
 use holdfast_common::time::Timestamp;
 use sqlx::PgConnection;
@@ -17,14 +18,15 @@ pub(super) use self::statement::{Part, Statement};
 use super::dead_letters;
 use super::lease::Fence;
 
-/// Commits a batch's changes, made at `now`, and moves its partition. Says whether the fence held; otherwise nothing of
-/// the batch happened.
+/// Commits changes, made at `now`, and moves the partitions that they are of. Says whether the fence held; otherwise
+/// nothing happened.
 ///
 /// # Errors
 /// When Postgres fails, a constraint is broken, or a row that should be there is not.
 pub async fn commit(
     connection: &mut PgConnection,
     fence: &Fence<'_>,
+    partitions: Partitions,
     changes: &Changes,
     now: Timestamp,
 ) -> sqlx::Result<bool> {
@@ -41,7 +43,7 @@ pub async fn commit(
     payments::update(write, &changes.changed_payments);
     upsert_outcomes(write, &changes.decisions, now);
     upsert_keys(write, &changes.keys);
-    audit::insert(write, &changes.audit, fence.to);
+    audit::insert(write, &changes.audit, fence.moves, partitions);
     dead_letters::settle(write, &changes.settled_letters, now);
     statement.execute(connection).await
 }

@@ -4,27 +4,31 @@
 //! there are, it is one statement.
 
 use holdfast_common::domain::{AuditEntry, AuditGroup, Product};
+use holdfast_common::partition::Partitions;
 use serde_json::{Map, Value, json};
 use sqlx::postgres::Postgres;
 use sqlx::types::Uuid;
 use sqlx::{Encode, QueryBuilder, Type};
 
 use super::Statement;
-use crate::store::lease::Lease;
+use crate::store::lease::Move;
 
-/// Inserts the entries of a batch that moves its partition to a position. When, is for Postgres to say.
-pub(super) fn insert(write: &mut Statement, groups: &[AuditGroup], to: &Lease) {
+/// Inserts the entries of batches that move their partitions. When, is for Postgres to say.
+pub(super) fn insert(write: &mut Statement, groups: &[AuditGroup], moves: &[Move], partitions: Partitions) {
     if groups.is_empty() {
         return;
     }
     let entries: Vec<&AuditEntry> = groups.iter().flat_map(|group| &group.entries).collect();
+    let moved = |group: &AuditGroup| {
+        let partition = partitions.of(group.entries[0].slot);
+        moves.iter().find(|row| row.to.partition == partition).map(|row| (partition.0, row.to.applied_seq))
+    };
     write.insert("audit", groups.len(), |query| {
         query.push(
             "(slot, product_id, available_before, held_before, sold_before, detail, partition, log_seq, kind, actor,
                  request_id, subject, quantity, sequence, available_after, held_after, sold_after)
-             SELECT slot, product_id, available, held, sold, detail::jsonb, ",
+             SELECT slot, product_id, available, held, sold, detail::jsonb, partition, log_seq",
         );
-        query.push_bind(to.partition.0.cast_signed()).push(", ").push_bind(to.applied_seq.cast_signed());
         cut(query, "smallint", column(&entries, |entry| entry.kind as i16));
         cut(query, "smallint", column(&entries, |entry| entry.actor as i16));
         cut(query, "uuid", column(&entries, |entry| entry.request_id.map_or(Uuid::nil(), |id| id.uuid())));
@@ -41,9 +45,11 @@ pub(super) fn insert(write: &mut Statement, groups: &[AuditGroup], to: &Lease) {
         query.push_bind(column(groups, |group| units(group.before.held()))).push("::integer[], ");
         query.push_bind(column(groups, |group| units(group.before.sold()))).push("::integer[], ");
         query.push_bind(column(groups, detail)).push("::text[], ");
+        query.push_bind(column(groups, |group| Some(moved(group)?.0.cast_signed()))).push("::smallint[], ");
+        query.push_bind(column(groups, |group| Some(moved(group)?.1.cast_signed()))).push("::bigint[], ");
         query.push_bind(ends(groups)).push("::integer[], ");
         query.push_bind(column(groups, |group| group.entries.len() as i32)).push(
-            "::integer[]) AS new (slot, product_id, available, held, sold, detail, last, entries)
+            "::integer[]) AS new (slot, product_id, available, held, sold, detail, partition, log_seq, last, entries)
              WHERE EXISTS (SELECT FROM fence)",
         );
     });

@@ -1,8 +1,8 @@
 //! A batch as one statement: the fence, and a part for each table that has rows to write.
 //!
 //! One statement is one round trip and a transaction of its own, which no worker can hold open. Each part is a CTE that
-//! writes nothing unless the fence holds, and counts the rows it wrote; a number other than expected is an error that
-//! undoes all of it. There are few kinds of batches, so there are few texts, and Postgres plans each once.
+//! writes nothing unless the fence holds for every partition, and counts the rows it wrote; a number other than expected
+//! is an error that undoes all of it. There are few kinds of batches, so there are few texts, and Postgres plans each once.
 
 use sqlx::postgres::Postgres;
 use sqlx::{Encode, PgConnection, QueryBuilder, Type};
@@ -17,11 +17,12 @@ pub(in crate::store) struct Statement {
 }
 
 impl Statement {
-    /// A statement that writes only where the fence holds, and moves the partition then.
+    /// A statement that writes only where the fence holds, and moves its partitions then.
     pub(in crate::store) fn new(fence: &Fence<'_>) -> Self {
-        let mut query = QueryBuilder::new("WITH fence AS (");
+        let mut query = QueryBuilder::new("WITH moved AS (");
         fence.push_to(&mut query);
-        query.push(" RETURNING 1)");
+        query.push(" RETURNING 1), fence AS (SELECT FROM moved HAVING count(*) = ");
+        query.push_bind(fence.moves.len() as i64).push(")");
         Self { query, parts: Vec::new() }
     }
 
@@ -51,13 +52,14 @@ impl Statement {
     /// # Errors
     /// When Postgres fails, a constraint is broken, or a part wrote another number of rows than it has.
     pub(in crate::store) async fn execute(mut self, connection: &mut PgConnection) -> sqlx::Result<bool> {
-        // CASE decides in order: when the fence does not hold, no part has written, and none should have.
+        // CASE decides in order: when the fence does not hold, no part has written, and none should have. Nor may it have
+        // moved some of several partitions.
         self.query.push(" SELECT CASE WHEN EXISTS (SELECT FROM fence) THEN true");
         for (number, (table, rows)) in self.parts.iter().enumerate() {
             self.query.push(format_args!(" AND expect_rows('{table}', ")).push_bind(*rows as i64);
             self.query.push(format_args!(", (SELECT count(*) FROM part{number}))"));
         }
-        self.query.push(" ELSE false END");
+        self.query.push(" ELSE NOT expect_rows('partitions', 0, (SELECT count(*) FROM moved)) END");
         self.query.build_query_scalar().fetch_one(connection).await
     }
 }
