@@ -12,6 +12,7 @@ mod events;
 mod examples;
 mod expiry;
 mod expiry_storm;
+mod groups;
 mod holds;
 mod idempotency;
 mod limits;

@@ -13,14 +13,14 @@ const DASHBOARD: &str = include_str!("../../deploy/grafana/holdfast.json");
 const UNKNOWN_ORDER: &str = "01a20634-0c9b-8cc1-96dc-8d450eaf51d9";
 
 /// The sum of a metric's series that have these labels.
-fn sum(text: &str, metric: &str, labels: &[(&str, &str)]) -> f64 {
+pub(super) fn sum(text: &str, metric: &str, labels: &[(&str, &str)]) -> f64 {
     let is_of_metric = |line: &&str| line.strip_prefix(metric).is_some_and(|rest| rest.starts_with(['{', ' ']));
     let has_labels = |line: &&str| labels.iter().all(|(name, value)| line.contains(&format!("{name}=\"{value}\"")));
     let values = text.lines().filter(is_of_metric).filter(has_labels);
     values.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
 }
 
-async fn metrics(client: &Client) -> String {
+pub(super) async fn metrics(client: &Client) -> String {
     let answer = client.get("/metrics").await;
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(answer.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
@@ -28,13 +28,13 @@ async fn metrics(client: &Client) -> String {
 }
 
 /// A client of the sale's worker, whose port the operating system chose.
-async fn worker(sale: &mut Sale) -> Client {
+pub(super) async fn worker(sale: &mut Sale) -> Client {
     let line = sale.workers[0].line("\"serving metrics\"").await;
     let line: Value = serde_json::from_str(&line).unwrap();
     Client::new(&format!("http://{}", line["address"].as_str().unwrap()))
 }
 
-fn builder() -> SaleBuilder {
+pub(super) fn builder() -> SaleBuilder {
     SaleBuilder::default().setting("METRICS_PORT", "0").setting("METRICS_ADDRESS", "127.0.0.1")
 }
 
