@@ -14,6 +14,7 @@ pub mod http;
 pub mod listener;
 pub mod log;
 pub mod measures;
+pub mod missed;
 pub mod open_files;
 pub mod overload;
 pub mod pages;
@@ -44,6 +45,7 @@ use crate::demo::loopback;
 use crate::http::signature::WebhookSecrets;
 use crate::log::Log;
 use crate::measures::look::{self, Gauges};
+use crate::missed::Missed;
 use crate::positions::Positions;
 use crate::publisher::Publisher;
 use crate::queued_keys::QueuedKeys;
@@ -79,6 +81,7 @@ pub struct App {
     queued_keys: QueuedKeys,
     rate_limits: Arc<RateLimits>,
     stock: StockView,
+    missed: Missed,
     webhooks: WebhookPublisher,
     webhook_secrets: WebhookSecrets,
     log: Log,
@@ -112,6 +115,7 @@ pub struct Ingress {
     socket: tokio::net::TcpListener,
     listening: tokio::task::JoinHandle<()>,
     watching: tokio::task::JoinHandle<()>,
+    catching_up: tokio::task::JoinHandle<()>,
     asked: tokio::task::JoinHandle<()>,
 }
 
@@ -148,6 +152,7 @@ impl Ingress {
             queued_keys,
             rate_limits,
             stock,
+            missed: Missed::default(),
             webhooks,
             webhook_secrets,
             log,
@@ -157,8 +162,9 @@ impl Ingress {
         });
         let listening = listener::start(Arc::clone(&app)).await?;
         let watching = tokio::spawn(stock::watch(Arc::clone(&app)));
+        let catching_up = tokio::spawn(missed::run(Arc::clone(&app)));
         let asked = cache_requests::start(Arc::clone(&app)).await?;
-        Ok(Self { app, socket, listening, watching, asked })
+        Ok(Self { app, socket, listening, watching, catching_up, asked })
     }
 
     /// What its requests share.
@@ -197,6 +203,7 @@ impl Ingress {
         }
         self.listening.abort();
         self.watching.abort();
+        self.catching_up.abort();
         looking.abort();
         self.asked.abort();
         self.app.connections.close().await;

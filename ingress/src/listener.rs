@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::{FutureExt, StreamExt};
 use holdfast_common::domain::Decision;
 use holdfast_common::news::{self, Message};
+use holdfast_common::partition::Partition;
 use holdfast_common::reply::{self, Reply};
 use tokio::task::unconstrained;
 
@@ -54,8 +55,13 @@ fn hear_replies(app: &App, message: &[u8]) {
 async fn hear_news(app: &App, message: &[u8]) {
     match news::decode(message) {
         Ok(Message::News(news)) => {
+            let partition = Partition(news.pulse.partition);
+            let doubts = app.stock.pulses.doubts(partition);
             app.positions.learn(&news);
             app.stock.learn(news, &app.connections).await;
+            if app.stock.pulses.doubts(partition) != doubts {
+                app.missed.note(partition);
+            }
         }
         Ok(Message::Heartbeat(heartbeat)) => app.stock.pulses.learn_heartbeat(&heartbeat),
         Err(error) => tracing::error!(%error, "a worker's news can't be read; stock in memory may be old"),

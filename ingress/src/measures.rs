@@ -130,6 +130,8 @@ pub struct Measures {
     pub cache: ByName<2>,
     /// Holds refused from memory.
     pub sold_out: Counter,
+    /// Outcomes whose reply did not come, so that they were read from rows.
+    pub missed_replies: Counter,
     /// How long the log takes to acknowledge an envelope, tries again included.
     pub publish_seconds: Histogram,
     /// Envelopes that had to be sent again.
@@ -193,6 +195,11 @@ impl Measures {
             sold_out: counter_of(
                 "holdfast_sold_out_total",
                 "Holds refused as sold out from memory: no worker has seen them.",
+                &[],
+            ),
+            missed_replies: counter_of(
+                "holdfast_missed_replies_total",
+                "Outcomes that were read from rows, since a worker was replaced before it told them.",
                 &[],
             ),
             publish_seconds: histogram_of(

@@ -184,14 +184,42 @@ pub async fn request(pool: &PgPool, id: RequestId, partition: Partition) -> sqlx
         stream_created: created.into(),
         applied_seq: applied_seq.cast_unsigned(),
     });
+    Ok((decision(&row)?, position.unwrap_or_default()))
+}
+
+/// Those of some requests that have an outcome, with it.
+///
+/// # Errors
+/// When Postgres fails, or a row makes no sense.
+pub async fn decisions(pool: &PgPool, ids: &[RequestId]) -> sqlx::Result<Vec<(RequestId, Decision)>> {
+    let rows = sqlx::query(
+        "SELECT named.id, outcomes.outcome, outcomes.replayed, holds.hold_id, holds.product_id, holds.quantity, holds.customer_id, holds.price_minor,
+             holds.currency, holds.status::text, holds.sequence, holds.created_at, holds.expires_at, holds.ended_at
+         FROM UNNEST($1::smallint[], $2::uuid[]) AS named (slot, id)
+         LEFT JOIN outcomes ON outcomes.slot = named.slot AND outcomes.request_id = named.id
+         LEFT JOIN holds ON holds.slot = named.slot AND holds.hold_id = named.id
+         WHERE outcomes.request_id IS NOT NULL OR holds.hold_id IS NOT NULL",
+    )
+    .bind(ids.iter().map(|id| id.slot().as_i16()).collect::<Vec<_>>())
+    .bind(ids.iter().map(|id| id.uuid()).collect::<Vec<_>>())
+    .fetch_all(pool)
+    .await?;
+    let mut decisions = Vec::with_capacity(rows.len());
+    for row in rows {
+        let id = RequestId::from_uuid(row.try_get("id")?).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        decisions.extend(decision(&row)?.map(|decision| (id, decision)));
+    }
+    Ok(decisions)
+}
+
+fn decision(row: &sqlx::postgres::PgRow) -> sqlx::Result<Option<Decision>> {
     let told = match row.try_get::<Option<Json<Outcome>>, _>("outcome")? {
         Some(Json(outcome)) => Some(Decision { replayed: row.try_get("replayed")?, outcome }),
         None => None,
     };
     // A hold that failed at first may have been made by a retry.
     let is_final = told.as_ref().is_some_and(|decision| decision.outcome != Outcome::Failed);
-    let decision = if is_final { told } else { made_hold(&row)?.or(told) };
-    Ok((decision, position.unwrap_or_default()))
+    if is_final { Ok(told) } else { Ok(made_hold(row)?.or(told)) }
 }
 
 /// A hold that was made is its own outcome.

@@ -4,11 +4,12 @@
 //! entry goes with the [`Waiting`] that its request holds, so a client that hangs up leaves nothing behind.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use holdfast_common::domain::Decision;
-use holdfast_common::id::RequestId;
+use holdfast_common::id::{RequestId, Slot};
 use tokio::sync::oneshot;
 
 use crate::overload::Room;
@@ -80,6 +81,17 @@ impl Waiters {
         let (sender, answer) = oneshot::channel();
         self.shard(request_id).insert(request_id, sender);
         Some(Waiting { waiters: Arc::clone(self), request_id, answer })
+    }
+
+    /// Those that wait for commands about these slots.
+    #[must_use]
+    pub fn of(&self, slots: &RangeInclusive<Slot>) -> Vec<RequestId> {
+        let mut waiting = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.extend(shard.keys().filter(|id| slots.contains(&id.slot())));
+        }
+        waiting
     }
 
     /// Answers a request, if it still waits.

@@ -5,6 +5,7 @@ use holdfast_tests::{Answer, Sale, SaleBuilder, Webhook, assert_invariants, unti
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
+use super::metrics::{metrics, sum};
 use super::requests::done;
 
 const POINTS: [&str; 6] = ["fetch", "load", "write", "ticket", "commit", "reply"];
@@ -68,4 +69,31 @@ async fn a_worker_that_dies_at_any_step_of_a_batch_loses_nothing() {
     }
     let due = "SELECT count(*) FROM holds WHERE product_id = $1 AND status <> 'consumed'";
     assert_eq!(sale.count(due, product).await, 0, "no key had a second hold");
+}
+
+#[tokio::test]
+async fn what_a_worker_committed_and_did_not_tell_is_told_when_it_is_replaced() {
+    let sale = SaleBuilder::default()
+        .setting("REQUEST_WAIT_MS", "30000")
+        .setting("PARTITION_LEASE_MS", "800")
+        // So that nothing else is committed first.
+        .setting("PARTITIONS", "1")
+        .start_without_workers()
+        .await;
+    let first = sale.worker_with(&[]);
+    let product = sale.product(10).await;
+    first.crash().await;
+    // It dies behind its first commit: what waits in the log when it starts.
+    let holding = sale.client().hold(product, 1, &[]);
+    let crashing = async {
+        let waiting = async || sum(&metrics(sale.client()).await, "holdfast_requests_waiting", &[]);
+        until("the request to wait", async || (waiting().await > 0.0).then_some(())).await;
+        let mut dying = sale.worker_with(&[("HOLDFAST_CRASH_AT", "commit:1")]);
+        assert!(!dying.ended().await, "{}", dying.output());
+        sale.worker_with(&[])
+    };
+    let (held, successor) = futures_util::join!(holding, crashing);
+    assert_eq!(held.status, StatusCode::CREATED, "{held:?}");
+    let told = sum(&metrics(sale.client()).await, "holdfast_missed_replies_total", &[]);
+    assert_eq!(told, 1.0, "{}", successor.output());
 }
