@@ -1,6 +1,6 @@
 //! Time: what is not paid for goes back on sale by itself.
 
-use holdfast_tests::{Sale, SaleBuilder, until};
+use holdfast_tests::{Answer, Client, Sale, SaleBuilder, until};
 use reqwest::StatusCode;
 use serde_json::json;
 
@@ -59,18 +59,16 @@ async fn due_units_are_taken_back_before_a_buyer_is_refused() {
     assert_eq!(sale.client().hold(product, 10, &[]).await.status, StatusCode::CREATED);
 }
 
-#[tokio::test]
-async fn a_hold_that_was_told_to_be_expired_never_becomes_an_order() {
+/// A hold that is shown as expired before what ends it otherwise is committed.
+async fn assert_stays_expired(ending: impl AsyncFn(&Client, &Answer) -> Answer) {
     let settings = SaleBuilder::default().setting("HOLD_EXPIRY_SECONDS", "3").setting("PARTITION_LEASE_MS", "30000");
     let sale = settings.start().await;
     let product = sale.product(10).await;
     let hold = sale.client().hold(product, 1, &[]).await;
     let path = hold.header("location").to_owned();
-    // The order is decided in time, but its commit is held up.
+    // It is decided in time, but its commit is held up.
     let mut held_up = sale.pool.begin().await.unwrap();
     sqlx::query("UPDATE partitions SET owner = owner").execute(&mut *held_up).await.unwrap();
-    let order = json!({"hold_id": hold.body["hold_id"]});
-    let ordering = sale.client().post("/api/orders", &[], &order);
     let expiring = async {
         let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
                      AND wait_event_type = 'Lock' AND query LIKE 'WITH moved%' AND $1 > 0";
@@ -81,8 +79,21 @@ async fn a_hold_that_was_told_to_be_expired_never_becomes_an_order() {
         .await;
         held_up.commit().await.unwrap();
     };
-    let (answer, ()) = futures_util::join!(ordering, expiring);
+    let (answer, ()) = futures_util::join!(ending(sale.client(), &hold), expiring);
     assert_eq!((answer.status, answer.problem()), (StatusCode::GONE, "hold_expired"));
     assert_eq!(sale.client().get(&path).await.body["status"], "expired");
     until("the stock to be back", async || (available(&sale, product).await == 10).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_hold_that_was_told_to_be_expired_never_becomes_an_order() {
+    assert_stays_expired(async |client, hold| {
+        client.post("/api/orders", &[], &json!({"hold_id": hold.body["hold_id"]})).await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_hold_that_was_told_to_be_expired_is_never_given_back() {
+    assert_stays_expired(async |client, hold| client.delete(hold.header("location")).await).await;
 }

@@ -47,8 +47,8 @@ pub enum Applied {
     Committed(Lease, Horizon),
     /// More was due than one transaction ends. Some of that is ended, and the batch is to be applied once more.
     DueFirst,
-    /// An order came so late that its hold might have expired before the commit. Nothing happened, the hold has expired
-    /// by now, and the batch is to be applied once more.
+    /// A hold was to be ordered or given back so late that it might have expired before the commit. Nothing happened, the
+    /// hold has expired by now, and the batch is to be applied once more.
     TooLate,
     /// The partition row is not as we know it. Nothing of the batch happened now.
     Fenced,
@@ -146,7 +146,7 @@ pub async fn apply(worker: &Worker, batches: &[Batch]) -> Result<Vec<Applied>, B
     worker.tickets.ensure(worker, &changes).await?;
     stages.end(Stage::Ticket);
     crash_points::pass("ticket");
-    // A hold reads as expired from its instant on, so everybody sees an order of it before that, or never.
+    // A hold reads as expired from its instant on, so everybody sees it ended otherwise before that, or never.
     let good_until = changes.good_until().map(|until| until.minus(COMMIT_WAIT));
     if good_until.is_some_and(|until| until <= now) {
         drop(connection);

@@ -41,12 +41,12 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Until when all of it can be committed: when the first hold expires that becomes an order here.
+    /// Until when all of it can be committed: when the first hold expires that becomes an order or is given back here.
     #[must_use]
     pub fn good_until(&self) -> Option<Timestamp> {
         let holds = self.new_holds.iter().chain(&self.changed_holds);
-        let ordered = holds.filter(|hold| matches!(hold.state, HoldState::Consumed { .. }));
-        ordered.map(|hold| hold.expires_at).min()
+        let ended = |hold: &&Hold| matches!(hold.state, HoldState::Consumed { .. } | HoldState::Released { .. });
+        holds.filter(ended).map(|hold| hold.expires_at).min()
     }
 }
 
