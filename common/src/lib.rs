@@ -26,5 +26,6 @@ pub mod shutdown;
 pub mod subjects;
 pub mod telemetry;
 pub mod time;
+pub mod tls;
 pub mod traces;
 pub mod wire;

@@ -6,6 +6,14 @@ use backon::{ExponentialBuilder, Retryable};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use crate::settings::PostgresSettings;
+use crate::tls::{self, TlsSettings};
+
+const TLS: TlsSettings = TlsSettings {
+    server: "Postgres",
+    url: "DATABASE_URL",
+    ca: "sslrootcert in DATABASE_URL",
+    ours: "sslcert and sslkey in DATABASE_URL",
+};
 
 /// How long a query waits for a connection.
 const ACQUIRE_WAIT: Duration = Duration::from_secs(3);
@@ -22,6 +30,18 @@ pub enum PostgresError {
     /// Nobody answers, or not us.
     #[error("Postgres does not let us in at DATABASE_URL: {0}. Start it, or correct DATABASE_URL")]
     Unreachable(#[source] sqlx::Error),
+    /// TLS failed.
+    #[error("Postgres at DATABASE_URL can't be used: {0}")]
+    Tls(String),
+}
+
+/// What to tell an operator of a connection that could not be made.
+#[must_use]
+pub fn failed(error: sqlx::Error) -> PostgresError {
+    match tls::advice(&error, &TLS) {
+        Some(advice) => PostgresError::Tls(advice),
+        None => PostgresError::Unreachable(error),
+    }
 }
 
 /// How a program uses Postgres.
@@ -48,7 +68,7 @@ impl<'a> Pool<'a> {
 /// Opens a pool and waits until Postgres answers.
 ///
 /// # Errors
-/// When the URL makes no sense, or Postgres does not let us in for about half a minute.
+/// When the URL makes no sense, TLS fails, or Postgres does not let us in for about half a minute.
 pub async fn connect(settings: &PostgresSettings, pool: Pool<'_>) -> Result<PgPool, PostgresError> {
     // The error would repeat the URL, and with it the password.
     let options: PgConnectOptions = settings.database_url.expose().parse().map_err(|_| PostgresError::InvalidUrl)?;
@@ -63,7 +83,8 @@ pub async fn connect(settings: &PostgresSettings, pool: Pool<'_>) -> Result<PgPo
     };
     let pauses = ExponentialBuilder::default().with_jitter().with_max_delay(CONNECT_PAUSE_MAX);
     open.retry(pauses.with_max_times(CONNECT_TRIES_MAX))
+        .when(|error| tls::advice(error, &TLS).is_none())
         .notify(|error, _| tracing::warn!(%error, "Postgres does not answer yet"))
         .await
-        .map_err(PostgresError::Unreachable)
+        .map_err(failed)
 }

@@ -3,6 +3,7 @@
 //! Each program flattens the groups it needs. A value that may be a secret is a [`Secret`], which shows itself to
 //! nobody who does not ask for it by name.
 
+mod access;
 mod events;
 mod limits;
 mod networks;
@@ -12,6 +13,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
+pub use self::access::NatsAccess;
 pub use self::events::{EventSettings, Switch};
 pub use self::limits::LimitSettings;
 pub use self::networks::{Networks, NoNetwork};
@@ -103,9 +105,12 @@ pub struct PostgresSettings {
 /// Where NATS is, and how the log is laid out in it.
 #[derive(Args, Clone, Debug)]
 pub struct NatsSettings {
-    /// The server, or several with commas between them, as nats:// URLs
+    /// The server, or several with commas between them, as nats:// or tls:// URLs
     #[arg(long, env = "NATS_URL", hide_env_values = true)]
     pub nats_url: Secret,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub access: NatsAccess,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub layout: LogLayout,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use holdfast_common::log::stream;
-use holdfast_common::settings::{LogLayout, NatsSettings, Secret};
+use holdfast_common::settings::{LogLayout, NatsAccess, NatsSettings, Secret};
 use holdfast_stack::Stack;
 use holdfast_tests::{Answer, PARTITIONS, Sale, SaleBuilder, Webhook, start_stack, until};
 use reqwest::StatusCode;
@@ -23,7 +23,8 @@ async fn lose_the_log(stack: &mut Stack, directory: &std::path::Path, sale: &Sal
         stream_replicas: 1,
         log_max_mb: 64,
     };
-    let settings = NatsSettings { nats_url: Secret::from(stack.nats_url().to_owned()), layout };
+    let nats_url = Secret::from(stack.nats_url().to_owned());
+    let settings = NatsSettings { nats_url, access: NatsAccess::default(), layout };
     let client = async_nats::connect(stack.nats_url()).await.unwrap();
     stream::open(&jetstream::new(client), &settings).await.unwrap();
 }

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use clap::Args;
 use holdfast_common::settings::{
-    DEV_ADMIN_TOKEN, DEV_WEBHOOK_SECRET, HoldSettings, IngressSettings, LogLayout, NatsSettings, PostgresSettings,
-    Secret, WorkerSettings,
+    DEV_ADMIN_TOKEN, DEV_WEBHOOK_SECRET, HoldSettings, IngressSettings, LogLayout, NatsAccess, NatsSettings,
+    PostgresSettings, Secret, WorkerSettings,
 };
 use holdfast_common::shutdown;
 use holdfast_ingress::Ingress;
@@ -38,6 +38,8 @@ pub(crate) struct Options {
     /// Start over: remove what is kept first
     #[arg(long)]
     fresh: bool,
+    #[command(flatten)]
+    access: NatsAccess,
     #[command(flatten)]
     layout: LogLayout,
     #[command(flatten)]
@@ -106,9 +108,9 @@ impl Services {
         progress: &Progress,
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
-        let Options { layout, holds, mut ingress, worker, .. } = options;
+        let Options { access, layout, holds, mut ingress, worker, .. } = options;
         let postgres = PostgresSettings { database_url: Secret::from(stack.database_url().to_owned()) };
-        let nats = NatsSettings { nats_url: Secret::from(stack.nats_url().to_owned()), layout };
+        let nats = NatsSettings { nats_url: Secret::from(stack.nats_url().to_owned()), access, layout };
         ingress.listen_address.get_or_insert(IpAddr::V4(Ipv4Addr::LOCALHOST));
         ingress.admin_token.get_or_insert(Secret::from(DEV_ADMIN_TOKEN.to_owned()));
         ingress.webhook_secrets.get_or_insert(Secret::from(DEV_WEBHOOK_SECRET.to_owned()));

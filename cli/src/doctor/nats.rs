@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
+use async_nats::Client;
 use async_nats::jetstream::{self, Context};
-use async_nats::{Client, ConnectOptions};
 use futures_util::StreamExt;
 use holdfast_common::log::server::{self, Durability, LEAST_VERSION};
-use holdfast_common::log::stream;
+use holdfast_common::log::{access, stream};
 use holdfast_common::{log, news};
 use holdfast_workers::expiry;
 use tokio::time::{Instant, timeout};
@@ -26,10 +26,13 @@ const LOG_FULL_PERCENT_MAX: u64 = 80;
 
 pub(super) async fn look(options: &Options) -> Vec<Finding> {
     let away = |why: String| Finding::problem("nats", why, "start nats-server, or correct NATS_URL");
-    let connecting = ConnectOptions::new().name("holdfast-doctor").connect(options.nats.nats_url.expose());
+    let connecting = async {
+        let (servers, how) = access::options(&options.nats).await?;
+        how.name("holdfast-doctor").connect(&servers[..]).await.map_err(access::failed)
+    };
     let client = match timeout(CONNECT_WAIT, connecting).await {
         Ok(Ok(client)) => client,
-        Ok(Err(error)) => return vec![away(error.to_string())],
+        Ok(Err(error)) => return vec![Finding::problem("nats", "it can't be reached", error.to_string())],
         Err(_) => return vec![away(format!("no answer in {CONNECT_WAIT:?}"))],
     };
     let jetstream = jetstream::new(client.clone());

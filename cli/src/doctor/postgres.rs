@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use holdfast_common::schema;
 use holdfast_common::time::Timestamp;
+use holdfast_common::{postgres, schema};
 use holdfast_ingress::clock;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, PgConnection, PgPool};
@@ -51,7 +51,7 @@ async fn connect(options: &Options) -> Result<(PgConnection, PgConnectOptions), 
     let away = |why: String| Finding::problem("postgres", why, "start Postgres, or correct DATABASE_URL");
     match timeout(CONNECT_WAIT, parsed.connect()).await {
         Ok(Ok(connection)) => Ok((connection, parsed)),
-        Ok(Err(error)) => Err(away(error.to_string())),
+        Ok(Err(error)) => Err(Finding::problem("postgres", "it can't be reached", postgres::failed(error).to_string())),
         Err(_) => Err(away(format!("no answer in {CONNECT_WAIT:?}"))),
     }
 }

@@ -4,6 +4,7 @@
 //! a server that is new enough, that syncs before it acknowledges ([`server`]), and a stream with just the settings
 //! that were asked for ([`stream`]). Next: publishers are in the ingress, readers in the workers.
 
+pub mod access;
 pub mod atomic;
 pub mod internal;
 pub mod server;
@@ -11,7 +12,7 @@ pub mod stream;
 
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event};
+use async_nats::{Client, Event};
 use backon::{ExponentialBuilder, Retryable};
 
 use crate::settings::NatsSettings;
@@ -30,6 +31,30 @@ pub enum LogError {
     /// Nobody answers.
     #[error("NATS does not answer at NATS_URL: {0}. Start nats-server, or correct NATS_URL")]
     Unreachable(#[source] async_nats::ConnectError),
+    /// What says where NATS is makes no sense.
+    #[error("NATS_URL is no list of nats:// or tls:// URLs with commas between them")]
+    InvalidUrl,
+    /// More than one user stands in the URLs.
+    #[error("NATS_URL names several users or tokens: one has to do for all servers")]
+    SeveralUsers,
+    /// A file that a setting names won't do.
+    #[error("{setting} names {file}, which won't do: {why}. Correct the file or the setting")]
+    NoFile {
+        /// The setting.
+        setting: &'static str,
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The server knows us not.
+    #[error(
+        "NATS knows no such user, or not with this password, token or credentials: correct the user in NATS_URL, or NATS_CREDENTIALS_FILE"
+    )]
+    NotLetIn,
+    /// TLS failed.
+    #[error("NATS at NATS_URL can't be used: {0}")]
+    Tls(String),
     /// The server is too old.
     #[error("nats-server {found} is too old: Holdfast needs {least} or newer, since older ones sync each message of a batch by itself. Upgrade nats-server", least = server::LEAST_VERSION)]
     TooOld {
@@ -81,26 +106,25 @@ pub enum LogError {
 /// Connects, and checks the server. `on_event` hears of lost connections and slow consumers.
 ///
 /// # Errors
-/// When the server can't be reached in about half a minute, is too old, or does not sync before it acknowledges.
+/// When the server can't be reached in about half a minute, does not let us in, is too old, or does not sync before it acknowledges.
 pub async fn connect<F>(settings: &NatsSettings, name: &str, on_event: F) -> Result<Client, LogError>
 where
     F: Fn(&Event) + Clone + Send + Sync + 'static,
 {
-    let attempt = || {
-        let on_event = on_event.clone();
-        let options = ConnectOptions::new().name(name).ping_interval(PING_INTERVAL).connection_timeout(CONNECT_WAIT);
-        let options = options.event_callback(move |event| {
-            on_event(&event);
-            async move { tracing::info!(%event, "NATS connection") }
-        });
-        options.connect(settings.nats_url.expose())
-    };
+    let (servers, options) = access::options(settings).await?;
+    let options = options.name(name).ping_interval(PING_INTERVAL).connection_timeout(CONNECT_WAIT);
+    let options = options.event_callback(move |event| {
+        on_event(&event);
+        async move { tracing::info!(%event, "NATS connection") }
+    });
+    let attempt = || options.clone().connect(&servers[..]);
     let pauses = ExponentialBuilder::default().with_jitter().with_max_delay(CONNECT_PAUSE_MAX);
     let client = attempt
         .retry(pauses.with_max_times(CONNECT_TRIES_MAX))
+        .when(access::may_pass)
         .notify(|error, _| tracing::warn!(%error, "NATS does not answer yet"))
         .await
-        .map_err(LogError::Unreachable)?;
+        .map_err(access::failed)?;
     server::check(&client).await?;
     Ok(client)
 }
