@@ -7,6 +7,7 @@ mod access;
 mod events;
 mod limits;
 mod networks;
+mod safety;
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,6 +18,7 @@ pub use self::access::NatsAccess;
 pub use self::events::{EventSettings, Switch};
 pub use self::limits::LimitSettings;
 pub use self::networks::{Networks, NoNetwork};
+pub use self::safety::{Risk, SafetySettings, UnsafeSetting, UnsafeSettings};
 use crate::partition::Partitions;
 use crate::subjects::Subjects;
 
@@ -216,32 +218,6 @@ pub struct WorkerSettings {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub events: EventSettings,
-}
-
-/// Says which setting is not safe outside `holdfast dev`.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{setting} is the value of `holdfast dev`, which everybody knows: set one of your own")]
-pub struct UnsafeSetting {
-    setting: &'static str,
-}
-
-impl IngressSettings {
-    /// Refuses the well-known secrets of `holdfast dev`.
-    ///
-    /// # Errors
-    /// When one of them is set.
-    pub fn refuse_dev_secrets(&self) -> Result<(), UnsafeSetting> {
-        let has = |secret: &Option<Secret>, known: &str| {
-            secret.as_ref().is_some_and(|secret| secret.expose().split(',').any(|one| one.trim() == known))
-        };
-        if has(&self.admin_token, DEV_ADMIN_TOKEN) {
-            return Err(UnsafeSetting { setting: "ADMIN_TOKEN" });
-        }
-        if has(&self.webhook_secrets, DEV_WEBHOOK_SECRET) {
-            return Err(UnsafeSetting { setting: "WEBHOOK_SECRETS" });
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

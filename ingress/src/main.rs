@@ -1,7 +1,7 @@
 //! The program `holdfast-ingress`.
 
 use clap::Parser;
-use holdfast_common::settings::TelemetrySettings;
+use holdfast_common::settings::{SafetySettings, TelemetrySettings};
 use holdfast_common::{shutdown, telemetry};
 use holdfast_ingress::Ingress;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +16,8 @@ struct Program {
     #[command(flatten)]
     telemetry: TelemetrySettings,
     #[command(flatten)]
+    safety: SafetySettings,
+    #[command(flatten)]
     settings: holdfast_ingress::Settings,
 }
 
@@ -23,7 +25,9 @@ struct Program {
 async fn main() -> anyhow::Result<()> {
     let mut program = Program::parse();
     let _telemetry = telemetry::start(&program.telemetry, telemetry::SERVICE, "holdfast-ingress");
-    program.settings.ingress.refuse_dev_secrets()?;
+    let holdfast_ingress::Settings { postgres, nats, ingress, .. } = &program.settings;
+    let connections = [postgres.unsafe_settings().await, nats.unsafe_settings().await];
+    program.safety.refuse(connections.into_iter().flatten().chain(ingress.unsafe_settings()))?;
     program.settings.ingress.limits.limit_by_default();
     let ingress = Ingress::start(program.settings).await?;
     tracing::info!(address = %ingress.address()?, "listening");

@@ -38,6 +38,7 @@ mod receiver;
 mod refunds;
 mod requests;
 mod roles;
+mod settings;
 mod slow_clients;
 mod sold_out;
 mod start;

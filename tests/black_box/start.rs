@@ -80,10 +80,46 @@ async fn another_number_of_partitions_is_refused() {
     }
 }
 
+/// What is refused, by which program, and what accepts it.
+const UNSAFE: [(&str, &str, &str, &str); 12] = [
+    ("holdfast-ingress", "ADMIN_TOKEN", "dev-admin-token", ""),
+    ("holdfast-ingress", "WEBHOOK_SECRETS", "of-my-own,dev-webhook-secret", ""),
+    ("holdfast-ingress", "ADMIN_TOKEN", "s3cret", "short-secrets"),
+    ("holdfast-ingress", "WEBHOOK_SECRETS", "of-my-own,s3cret", "short-secrets"),
+    ("holdfast-ingress", "DEMO_STORE", "true", "demo-store"),
+    ("holdfast-ingress", "TRUSTED_PROXIES", "10.0.0.0/8,0.0.0.0/0", "any-proxy"),
+    ("holdfast-ingress", "DATABASE_URL", "postgres://u:s3cret@203.0.113.5/x", "plain-postgres"),
+    ("holdfast-workers", "NATS_URL", "nats://127.0.0.1:1,nats://u:s3cret@203.0.113.5", "plain-nats"),
+    ("holdfast-workers", "REFUND_URL", "http://u:s3cret@203.0.113.5/refunds", "plain-http"),
+    ("holdfast-workers", "EVENT_URLS", "http://127.0.0.1/,http://203.0.113.5/?s3cret", "plain-http"),
+    ("holdfast-workers", "REFUND_SECRET", "s3cret", "short-secrets"),
+    ("holdfast-workers", "EVENT_SECRETS", "s3cret", "short-secrets"),
+];
+
 #[tokio::test]
-async fn the_secrets_of_dev_are_refused() {
-    for (setting, value) in [("ADMIN_TOKEN", "dev-admin-token"), ("WEBHOOK_SECRETS", "mine,dev-webhook-secret")] {
-        let nowhere = ("postgres://127.0.0.1:1/x", "nats://127.0.0.1:1");
-        start_and_fail("holdfast-ingress", nowhere.0, nowhere.1, &[(setting, value)], setting).await;
+async fn what_is_not_safe_is_refused_by_name_unrepeated_and_may_be_accepted_where_it_is_not_of_dev() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = |name: &str, setting, value, accepted| {
+        let mut settings = settings("postgres://127.0.0.1:1/x", "nats://127.0.0.1:1", &[(setting, value)]);
+        settings.push(("ALLOW_UNSAFE".to_owned(), accepted));
+        let log = tempfile::NamedTempFile::new_in(directory.path()).unwrap().into_temp_path().keep().unwrap();
+        Process::start(&program(name), &[], &settings, log)
+    };
+    for (name, setting, value, risk) in UNSAFE {
+        let others = ["demo-store", "short-secrets", "any-proxy", "plain-postgres", "plain-nats", "plain-http"];
+        let others = others.into_iter().filter(|other| *other != risk).collect::<Vec<_>>().join(",");
+        let mut refused = run(name, setting, value, others);
+        assert!(!refused.ended().await, "{name} should not start with {setting}={value}");
+        let output = refused.output();
+        assert!(output.contains(&format!("\n{setting} ")), "{setting}={value}: {output}");
+        assert!(!output.contains("s3cret"), "{setting}: {output}");
+        if risk.is_empty() {
+            continue;
+        }
+        assert!(output.contains(&format!("ALLOW_UNSAFE={risk}")), "{setting}={value}: {output}");
+        // Then it goes on, and waits for the Postgres that is not there.
+        let mut accepted = run(name, setting, value, risk.to_owned());
+        let warning = accepted.line("accepted by ALLOW_UNSAFE").await;
+        assert!(warning.contains(setting), "{warning}");
     }
 }

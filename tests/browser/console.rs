@@ -23,7 +23,7 @@ async fn is_looked_at(tab: &Tab, name: &str) {
 
 #[tokio::test]
 async fn a_wrong_token_is_refused_and_the_right_one_opens_every_view() {
-    let sale = SaleBuilder::default().setting("DEMO_STORE", "true").start().await;
+    let sale = SaleBuilder::default().demo_store().start().await;
     let product = sale.product(40).await;
     sale.order(product, 2).await;
     in_browser(sale.client().address(), async |tab| {
@@ -113,7 +113,7 @@ async fn nothing_of_the_console_is_served_before_signing_in() {
 
 #[tokio::test]
 async fn what_an_operator_changes_is_seen_in_the_store() {
-    let sale = SaleBuilder::default().setting("DEMO_STORE", "true").start().await;
+    let sale = SaleBuilder::default().demo_store().start().await;
     let product = sale.product(5).await;
     in_browser(sale.client().address(), async |tab| {
         tab.go(&format!("/?product={product}")).await;

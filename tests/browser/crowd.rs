@@ -7,7 +7,7 @@ use super::pictures::{assert_fits_a_phone, take};
 
 #[tokio::test]
 async fn a_thousand_buyers_for_a_hundred_units_end_with_a_proof() {
-    let sale = SaleBuilder::default().setting("DEMO_STORE", "true").start().await;
+    let sale = SaleBuilder::default().demo_store().start().await;
     in_browser(sale.client().address(), async |tab| {
         tab.go("/?crowd").await;
         tab.choose("Let them come").await;

@@ -9,7 +9,7 @@ use super::pictures::{assert_fits_a_phone, take};
 use super::tab::Tab;
 
 async fn store() -> Sale {
-    SaleBuilder::default().setting("DEMO_STORE", "true").start().await
+    SaleBuilder::default().demo_store().start().await
 }
 
 async fn add(sale: &Sale, product: &Value) -> i64 {
@@ -122,7 +122,7 @@ async fn each_way_to_pay_ends_as_it_says() {
 
 #[tokio::test]
 async fn a_hold_runs_out_under_the_buyers_eyes() {
-    let sale = SaleBuilder::default().setting("DEMO_STORE", "true").setting("HOLD_EXPIRY_SECONDS", "3").start().await;
+    let sale = SaleBuilder::default().demo_store().setting("HOLD_EXPIRY_SECONDS", "3").start().await;
     let product = sale.product(2).await;
     in_browser(sale.client().address(), async |tab| {
         tab.go(&format!("/?product={product}")).await;
@@ -178,7 +178,7 @@ async fn two_tabs_see_each_others_stock() {
 
 #[tokio::test]
 async fn a_place_in_line_is_kept_until_there_is_an_answer() {
-    let builder = SaleBuilder::default().setting("DEMO_STORE", "true").setting("REQUEST_WAIT_MS", "2000");
+    let builder = SaleBuilder::default().demo_store().setting("REQUEST_WAIT_MS", "2000");
     let mut sale = builder.start().await;
     let product = sale.product(10).await;
     sale.workers.remove(0).crash().await;

@@ -53,6 +53,12 @@ impl SaleBuilder {
         self
     }
 
+    /// Has the demo store, which a program for production opens only when it is told twice.
+    #[must_use]
+    pub fn demo_store(self) -> Self {
+        self.setting("DEMO_STORE", "true").setting("ALLOW_UNSAFE", "demo-store")
+    }
+
     /// How many ingresses it has.
     #[must_use]
     pub fn ingresses(mut self, count: usize) -> Self {

@@ -1,7 +1,7 @@
 //! The program `holdfast-workers`.
 
 use clap::Parser;
-use holdfast_common::settings::{MetricsSettings, TelemetrySettings};
+use holdfast_common::settings::{MetricsSettings, SafetySettings, TelemetrySettings};
 use holdfast_common::{shutdown, telemetry};
 use holdfast_workers::probe;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,8 @@ struct Program {
     #[command(flatten)]
     metrics: MetricsSettings,
     #[command(flatten)]
+    safety: SafetySettings,
+    #[command(flatten)]
     settings: holdfast_workers::Settings,
 }
 
@@ -25,6 +27,9 @@ struct Program {
 async fn main() -> anyhow::Result<()> {
     let program = Program::parse();
     let _telemetry = telemetry::start(&program.telemetry, telemetry::SERVICE, "holdfast-workers");
+    let holdfast_workers::Settings { postgres, nats, worker, .. } = &program.settings;
+    let connections = [postgres.unsafe_settings().await, nats.unsafe_settings().await];
+    program.safety.refuse(connections.into_iter().flatten().chain(worker.unsafe_settings().await))?;
     let stop = CancellationToken::new();
     probe::start(&program.metrics, stop.clone()).await?;
     let workers = tokio::spawn(holdfast_workers::run(program.settings, stop.clone()));

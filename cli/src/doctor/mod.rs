@@ -7,7 +7,9 @@ mod settings;
 
 use clap::Args;
 use comfy_table::Table;
-use holdfast_common::settings::{HoldSettings, IngressSettings, NatsSettings, PostgresSettings, WorkerSettings};
+use holdfast_common::settings::{
+    HoldSettings, IngressSettings, NatsSettings, PostgresSettings, SafetySettings, WorkerSettings,
+};
 
 use self::finding::{Finding, Level};
 use crate::exit::Found;
@@ -28,13 +30,15 @@ pub(crate) struct Options {
     ingress: IngressSettings,
     #[command(flatten)]
     worker: WorkerSettings,
+    #[command(flatten)]
+    safety: SafetySettings,
 }
 
 /// Looks at all of it. A part that is away is a finding, not an error.
 pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
     let mut findings = postgres::look(&options).await;
     findings.extend(nats::look(&options).await);
-    findings.extend(settings::look(&options));
+    findings.extend(settings::look(&options).await);
     if options.json {
         for finding in &findings {
             println!("{}", serde_json::to_string(finding)?);

@@ -1,21 +1,32 @@
-//! Settings that are not safe outside `holdfast dev`. What is set where the doctor runs may differ from what ingresses run
-//! with: it can only speak of its own.
+//! Settings that are not safe outside `holdfast dev`. What is set where the doctor runs may differ from what ingresses and
+//! workers run with: it can only speak of its own.
 
-use holdfast_common::settings::Secret;
+use holdfast_common::settings::{Secret, UnsafeSetting};
 
 use super::Options;
 use super::finding::Finding;
 
-/// A secret that is shorter can be guessed.
+/// A secret that is shorter may be found by trying, by whoever has something that was signed with it.
 const SECRET_CHARS_MIN: usize = 16;
 
-pub(super) fn look(options: &Options) -> Vec<Finding> {
-    let ingress = &options.ingress;
-    if let Err(error) = ingress.refuse_dev_secrets() {
-        return vec![Finding::problem("secrets", "a secret that everybody knows", error.to_string())];
-    }
+pub(super) async fn look(options: &Options) -> Vec<Finding> {
+    let Options { postgres, nats, ingress, worker, .. } = options;
+    let mut found = ingress.unsafe_settings();
+    found.extend(worker.unsafe_settings().await);
+    found.extend(postgres.unsafe_settings().await);
+    found.extend(nats.unsafe_settings().await);
     let secrets = [("ADMIN_TOKEN", &ingress.admin_token), ("WEBHOOK_SECRETS", &ingress.webhook_secrets)];
-    secrets.into_iter().map(|(name, secret)| judge(name, secret.as_ref())).collect()
+    let secrets = secrets.into_iter().filter(|(name, _)| found.iter().all(|one| one.setting != *name));
+    let secrets: Vec<_> = secrets.map(|(name, secret)| judge(name, secret.as_ref())).collect();
+    found.into_iter().map(|one| refused(options, &one)).chain(secrets).collect()
+}
+
+/// What ingresses and workers refuse to start with, unless it is accepted.
+fn refused(options: &Options, found: &UnsafeSetting) -> Finding {
+    match options.safety.accepts(found) {
+        true => Finding::warning(found.setting, "not safe, and accepted by ALLOW_UNSAFE", found.to_string()),
+        false => Finding::problem(found.setting, "not safe", found.to_string()),
+    }
 }
 
 fn judge(name: &'static str, secret: Option<&Secret>) -> Finding {

@@ -21,6 +21,12 @@ impl Networks {
         self.0.is_empty()
     }
 
+    /// Whether every address of a kind is in one of them.
+    #[must_use]
+    pub fn has_everybody(&self) -> bool {
+        self.0.iter().any(|network| network.prefix_len() == 0)
+    }
+
     /// Whether an address is in one of them. An IPv4 address is the same when it is written as an IPv6 one.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
