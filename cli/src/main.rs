@@ -7,6 +7,7 @@ mod dev;
 mod doctor;
 mod events;
 mod exit;
+mod health;
 mod holds;
 mod migrate;
 mod partitions;
@@ -53,6 +54,8 @@ enum Command {
     Doctor(Box<doctor::Options>),
     /// List, retry and drop events that a receiver did not take
     Events(events::Options),
+    /// Ask a program on this host how it is, for whoever restarts it
+    Health(health::Options),
     /// List holds, and end one
     Holds(holds::Options),
     /// Bring the database to this build's schema
@@ -86,6 +89,7 @@ async fn run(command: Command) -> anyhow::Result<Found> {
         Command::Dev(options) => dev::run(*options).await.map(|()| Found::Nothing),
         Command::Doctor(options) => doctor::run(*options).await,
         Command::Events(options) => events::run(options).await.map(|()| Found::Nothing),
+        Command::Health(options) => health::run(options).await,
         Command::Holds(options) => holds::run(options).await,
         Command::Migrate(options) => migrate::run(options).await.map(|()| Found::Nothing),
         Command::Partitions(options) => partitions::run(options).await,

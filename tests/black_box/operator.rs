@@ -134,3 +134,18 @@ async fn what_has_ended_long_ago_is_removed_and_payments_never() {
     assert_eq!(sale.client().get(&format!("/api/orders/{order}")).await.body["status"], "paid");
     assert_eq!(sale.count("SELECT count(*) FROM payments WHERE arrival >= $1", 0).await, 3);
 }
+
+#[tokio::test]
+async fn health_tells_a_program_that_answers_well_from_one_that_does_not() {
+    let sale = Sale::start().await;
+    let url = |path: &str| format!("http://{}{path}", sale.client().address());
+    for (url, code, status) in [
+        (url("/readyz"), 0, json!(200)),
+        (url("/nowhere"), 1, json!(404)),
+        ("http://127.0.0.1:1/healthz".to_owned(), 1, Value::Null),
+    ] {
+        let (exit, said) = sale.operator(&["health", "--json", &url]).await;
+        assert_eq!((exit, &said[..]), (code, &[json!({"ok": code == 0, "status": status})][..]), "{url}");
+    }
+    assert_eq!(sale.operator(&["health", "https://127.0.0.1:1/"]).await.0, 2);
+}

@@ -78,6 +78,19 @@ async fn the_table_of_settings_has_what_programs_read_and_nothing_else() {
     }
 }
 
+#[test]
+fn docker_compose_sets_what_there_is() {
+    let text = std::fs::read_to_string(root().join("docker-compose.yml")).unwrap();
+    let variables = text.lines().filter_map(|line| line.trim().split_once(": ")).map(|(name, _)| name);
+    let is_variable = |name: &&str| name.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    let of_images = ["POSTGRES_", "GF_"];
+    let ours: Vec<_> =
+        variables.filter(is_variable).filter(|name| !of_images.iter().any(|prefix| name.starts_with(prefix))).collect();
+    assert!(ours.contains(&"DATABASE_URL"), "{ours:?}");
+    let documented = documented();
+    assert!(ours.iter().all(|name| documented.contains_key(*name)), "{ours:?}");
+}
+
 /// The words of a file that look like variables' names. Those of the system that are one word are not told from others.
 fn variables(text: &str) -> BTreeSet<&str> {
     let is_name = |word: &&str| word.contains('_') && word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
