@@ -1,15 +1,21 @@
 //! `holdfast events`: events that a receiver of `EVENT_URLS` did not take. A worker posts them once more when asked.
 
+use std::time::Duration;
+
 use anyhow::ensure;
 use clap::{Args, Subcommand};
 use comfy_table::Table;
-use holdfast_common::settings::PostgresSettings;
+use holdfast_common::dead_events::Request;
+use holdfast_common::log;
+use holdfast_common::settings::{NatsSettings, PostgresSettings};
 use holdfast_ingress::store::event_dead_letters::{self, DeadEvent};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::store;
 
+/// How long a worker may take.
+const ANSWER_WAIT: Duration = Duration::from_secs(15);
 /// The most that are listed.
 const LISTED_MAX: i64 = 1000;
 
@@ -48,39 +54,39 @@ struct Which {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    postgres: PostgresSettings,
+    nats: NatsSettings,
 }
 
 /// Does what was asked.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     match options.command {
-        Command::List { json, postgres } => list(&connect(&postgres).await?, json).await,
+        Command::List { json, postgres } => list(&store::open(&postgres, "holdfast-events").await?, json).await,
         Command::Retry(which) => {
-            let asked = event_dead_letters::ask(&connect(&which.postgres).await?, which.event_id.as_deref()).await?;
-            ensure!(asked > 0, "there is no such event");
-            if which.json {
-                println!("{}", json!({"retried": asked}));
-            } else {
-                println!("{asked} to be posted once more; what fails again is listed again");
-            }
+            let retried = ask(&which, Request::Retry).await?;
+            let told = "to be posted once more; what fails again is listed again";
+            which.tell(json!({"retried": retried}), format!("{retried} {told}"));
             Ok(())
         }
         Command::Drop(which) => {
-            let pool = connect(&which.postgres).await?;
-            let forgotten = event_dead_letters::forget(&pool, which.event_id.as_deref()).await?;
-            ensure!(forgotten > 0, "there is no such event");
-            if which.json {
-                println!("{}", json!({"dropped": forgotten}));
-            } else {
-                println!("{forgotten} forgotten");
-            }
+            let dropped = ask(&which, Request::Drop).await?;
+            which.tell(json!({"dropped": dropped}), format!("{dropped} forgotten"));
             Ok(())
         }
     }
 }
 
-async fn connect(settings: &PostgresSettings) -> anyhow::Result<PgPool> {
-    store::open(settings, "holdfast-events").await
+impl Which {
+    fn tell(&self, document: Value, words: String) {
+        if self.json { println!("{document}") } else { println!("{words}") }
+    }
+}
+
+/// Asks a worker; says for how many events it was done.
+async fn ask(which: &Which, what: fn(Option<String>) -> Request) -> anyhow::Result<u64> {
+    let nats = log::connect(&which.nats, "holdfast", |_| ()).await?;
+    let done = what(which.event_id.clone()).ask(&nats, &which.nats.subjects, ANSWER_WAIT).await?;
+    ensure!(done > 0, "there is no such event");
+    Ok(done)
 }
 
 async fn list(pool: &PgPool, json: bool) -> anyhow::Result<()> {

@@ -60,3 +60,25 @@ impl Done {
         wire::decode(message, VERSION)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_requests_and_answers_never_change() {
+        for (request, golden) in [
+            (Request::Clear, "0100"),
+            (Request::Warm(None), "010100"),
+            (Request::Warm(Some(ProductId(300))), "010101d804"),
+        ] {
+            assert_eq!(hex::encode(request.encode()), golden);
+            assert_eq!(Request::decode(&request.encode()), Ok(request));
+        }
+        for (products, golden) in [(Some(300), "018486880801ac02"), (None, "018486880800")] {
+            let done = Done { ingress: IngressId(0x0102_0304), products };
+            assert_eq!(hex::encode(done.encode()), golden);
+            assert_eq!(Done::decode(&done.encode()), Ok(done));
+        }
+    }
+}

@@ -8,8 +8,11 @@
 
 pub mod cache;
 pub mod command;
+pub mod dead_events;
 pub mod domain;
 pub mod envelope;
+#[cfg(test)]
+mod golden;
 pub mod id;
 pub mod log;
 pub mod measures;

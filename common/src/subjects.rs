@@ -108,6 +108,12 @@ impl Subjects {
         format!("{}.cache", self.prefix)
     }
 
+    /// Where one of the workers hears what is asked for dead events.
+    #[must_use]
+    pub fn dead_events(&self) -> String {
+        format!("{}.dead-events", self.prefix)
+    }
+
     /// Where a worker says that it has given a partition back.
     #[must_use]
     pub fn given_back(&self) -> String {

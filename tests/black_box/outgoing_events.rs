@@ -216,7 +216,11 @@ async fn an_event_that_nobody_takes_is_a_dead_letter_until_an_operator_has_it_po
     assert_eq!(sale.admin_get(&after).await.body["event_dead_letters"], json!([listed[1]]));
     // While the receiver is away it is listed again, with one try more.
     let id = listed[0]["event_id"].as_str().unwrap();
-    assert!(sale.holdfast(&["events", "retry", id]).await.0);
+    let asked = async |id: &str, what: &str| {
+        let answer = sale.admin_post(&format!("/api/admin/event-dead-letters/{id}/{what}"), &json!(null)).await;
+        (answer.status.as_u16(), answer.body["receivers"].clone(), answer.body["code"].clone())
+    };
+    assert_eq!(asked(id, "retry").await, (200, json!(1), Value::Null));
     until("the try to fail", async || {
         let tries =
             |events: &[Value]| events.iter().find(|event| event["event_id"] == id).and_then(|e| e["tries"].as_i64());
@@ -228,5 +232,37 @@ async fn an_event_that_nobody_takes_is_a_dead_letter_until_an_operator_has_it_po
     assert!(ended_well && printed.contains("2 to be posted"), "{printed}");
     until("both to be taken", async || dead().await.is_empty().then_some(())).await;
     assert_eq!(accepted(&receiver).len(), 2);
-    assert!(!sale.holdfast(&["events", "retry", id]).await.0, "it is no longer there");
+    assert_eq!(sale.operator(&["events", "retry", id]).await.0, 2, "it is no longer there");
+    for (id, what) in [(id, "retry"), (id, "drop"), ("%00", "retry"), (&"1".repeat(65), "drop")] {
+        assert_eq!(asked(id, what).await, (404, Value::Null, json!("event_dead_letter_not_found")), "{id} {what}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_is_given_up_is_forgotten_and_without_a_worker_nothing_is_claimed() {
+    let receiver = Receiver::new([]);
+    let listening = Listening::start(any_port(), receiver).await;
+    let url = listening.url();
+    drop(listening);
+    let builder = SaleBuilder::default().setting("EVENT_URLS", &url).setting("EVENT_RETRY_SECONDS", "1");
+    let mut sale = builder.setting("REQUEST_WAIT_MS", "2000").start().await;
+    let product = sale.product(10).await;
+    sale.order(product, 1).await;
+    let dead = async |sale: &Sale| {
+        let listed = sale.admin_get("/api/admin/event-dead-letters").await.body;
+        listed["event_dead_letters"].as_array().unwrap().clone()
+    };
+    until("both events to be dead letters", async || (dead(&sale).await.len() == 2).then_some(())).await;
+    let listed = dead(&sale).await;
+    let [first, second] = [0, 1].map(|place| listed[place]["event_id"].as_str().unwrap());
+    let dropped = sale.admin_post(&format!("/api/admin/event-dead-letters/{first}/drop"), &json!(null)).await;
+    assert_eq!(dropped.body, json!({"event_id": first, "receivers": 1}));
+    assert_eq!(dead(&sale).await.len(), 1);
+    sale.workers.remove(0).crash().await;
+    let refused = sale.admin_post(&format!("/api/admin/event-dead-letters/{second}/drop"), &json!(null)).await;
+    assert_eq!((refused.status.as_u16(), refused.problem()), (503, "store_unavailable"));
+    assert_eq!(sale.operator(&["events", "drop", "--all"]).await.0, 2);
+    sale.start_worker().await;
+    assert_eq!(sale.operator(&["events", "drop", "--all", "--json"]).await, (0, vec![json!({"dropped": 1})]));
+    assert!(dead(&sale).await.is_empty());
 }

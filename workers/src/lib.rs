@@ -141,6 +141,8 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
     beside.spawn(purge::run(Arc::clone(&worker), stop.clone()));
     beside.spawn(prune::run(Arc::clone(&worker), stop.clone()));
     beside.spawn(refunds::run(Arc::clone(&worker), stop.clone()));
+    let asked = events::asked::hear(&worker).await?;
+    beside.spawn(events::asked::run(Arc::clone(&worker), asked, stop.clone()));
     if worker.settings.worker.events.is_on() {
         events::open(&worker).await?;
         events::webhooks::start(&worker, &stop, &mut beside).await?;

@@ -2,7 +2,7 @@
 
 pub(super) mod audit;
 pub(super) mod dead_letters;
-pub(super) mod event_dead_letters;
+pub(crate) mod event_dead_letters;
 pub(crate) mod lists;
 pub(crate) mod refunds;
 

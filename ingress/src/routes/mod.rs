@@ -89,6 +89,8 @@ fn unlimited() -> OpenApiRouter<Arc<App>> {
         .routes(only(routes!(admin::dead_letters::retry)))
         .routes(only(routes!(admin::dead_letters::drop_letter)))
         .routes(only(routes!(admin::event_dead_letters::list)))
+        .routes(only(routes!(admin::event_dead_letters::retry)))
+        .routes(only(routes!(admin::event_dead_letters::drop_event)))
         .routes(only(routes!(health::alive)))
         .routes(only(routes!(health::ready)))
         .routes(only(routes!(metrics::show)))

@@ -46,22 +46,3 @@ pub async fn list(pool: &PgPool, after: Option<&After>, limit: i64) -> sqlx::Res
     .fetch_all(pool)
     .await
 }
-
-/// Has dead events posted once more: one, at each receiver that did not take it, or all. Says how many. Only the owner of
-/// the table may.
-///
-/// # Errors
-/// When Postgres fails.
-pub async fn ask(pool: &PgPool, event_id: Option<&str>) -> sqlx::Result<u64> {
-    let asked = sqlx::query("UPDATE event_dead_letters SET retry_asked_at = now() WHERE $1 IS NULL OR event_id = $1");
-    Ok(asked.bind(event_id).execute(pool).await?.rows_affected())
-}
-
-/// Forgets dead events: one, or all. Says how many. Only the owner of the table may.
-///
-/// # Errors
-/// When Postgres fails.
-pub async fn forget(pool: &PgPool, event_id: Option<&str>) -> sqlx::Result<u64> {
-    let forgotten = sqlx::query("DELETE FROM event_dead_letters WHERE $1 IS NULL OR event_id = $1");
-    Ok(forgotten.bind(event_id).execute(pool).await?.rows_affected())
-}

@@ -4,6 +4,7 @@
 //! (`cloud_event`) afterwards, a partition at a time and in order. [`webhooks`] posts what is on the stream. Nothing
 //! of it can hold up a batch. Off unless somebody wants it.
 
+pub mod asked;
 mod cloud_event;
 pub mod publisher;
 pub mod webhooks;

@@ -7,6 +7,7 @@ use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::ObjectBuilder;
 
 use super::schemas::{ID_PATTERN, id, string, text, whole, words};
+use crate::routes::admin::event_dead_letters::EVENT_ID_CHARS_MAX;
 use crate::routes::admin::lists::REFUND_WORDS;
 use crate::routes::products::{PAGE, PAGE_MAX};
 
@@ -94,6 +95,11 @@ parameters!(
     DeadLetterNumber,
     "A dead letter's number",
     parameter("id", ParameterIn::Path, whole(1, i64::MAX), "The dead letter's number")
+);
+parameters!(
+    EventNumber,
+    "An event's id",
+    parameter("id", ParameterIn::Path, text(EVENT_ID_CHARS_MAX).examples(["17-1-0"]), "The event's id")
 );
 parameters!(
     OrderNumber,

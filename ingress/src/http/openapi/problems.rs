@@ -65,6 +65,7 @@ fn of_the_ingress() -> Vec<Problem> {
         Problem::not_found("order_not_found"),
         Problem::not_found("request_not_found"),
         Problem::not_found("payment_not_found"),
+        Problem::not_found("event_dead_letter_not_found"),
         refunds::already_refunded(),
         refunds::no_refund_owed(),
         Problem::malformed_json(),

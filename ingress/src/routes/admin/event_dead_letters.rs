@@ -1,11 +1,13 @@
-//! `GET /api/admin/event-dead-letters`: events that a receiver did not take. `holdfast events` has them posted once more.
+//! Events that a receiver did not take: list them, have one posted once more, give one up. A worker does what is asked.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, SecondsFormat};
+use holdfast_common::dead_events::Request;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -14,11 +16,14 @@ use super::Admin;
 use crate::App;
 use crate::http::body::FieldError;
 use crate::http::openapi;
-use crate::http::parameters::Query;
+use crate::http::parameters::{Path, Query};
 use crate::http::problem::Problem;
 use crate::http::render;
 use crate::routes::products::read_page;
 use crate::store::event_dead_letters::{self, After, DeadEvent};
+
+/// The longest id of an event, in characters: three numbers.
+pub(crate) const EVENT_ID_CHARS_MAX: usize = 64;
 
 #[derive(Deserialize)]
 pub(in crate::routes) struct Page {
@@ -58,6 +63,62 @@ pub(in crate::routes) async fn list(
     let next = found.last().filter(|_| has_next).map(cursor);
     let event_dead_letters = found.iter().map(view).collect();
     Ok(render::json(StatusCode::OK, &EventDeadLettersView { event_dead_letters, next }))
+}
+
+/// What was done for an event.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SettledEvent)]
+struct SettledView {
+    event_id: String,
+    /// At how many receivers it was listed
+    receivers: u64,
+}
+
+/// Has an event posted once more, to each receiver that did not take it
+#[utoipa::path(post, path = "/api/admin/event-dead-letters/{id}/retry", tag = "Administration",
+    operation_id = "retryEventDeadLetter", params(openapi::EventNumber),
+    responses(
+        (status = 200, description = "It is to be posted within seconds, and listed again should it fail", body = SettledView),
+        (status = 404, description = "event_dead_letter_not_found"),
+    ))]
+pub(in crate::routes) async fn retry(
+    _admin: Admin,
+    State(app): State<Arc<App>>,
+    id: Path,
+) -> Result<Response, Problem> {
+    settle(&app, id, Request::Retry).await
+}
+
+/// Gives an event up
+#[utoipa::path(post, path = "/api/admin/event-dead-letters/{id}/drop", tag = "Administration",
+    operation_id = "dropEventDeadLetter", params(openapi::EventNumber),
+    responses(
+        (status = 200, description = "It is no longer listed", body = SettledView),
+        (status = 404, description = "event_dead_letter_not_found"),
+    ))]
+pub(in crate::routes) async fn drop_event(
+    _admin: Admin,
+    State(app): State<Arc<App>>,
+    id: Path,
+) -> Result<Response, Problem> {
+    settle(&app, id, Request::Drop).await
+}
+
+async fn settle(app: &App, Path(id): Path, what: fn(Option<String>) -> Request) -> Result<Response, Problem> {
+    let not_found = || Problem::not_found("event_dead_letter_not_found");
+    if id.is_empty() || id.len() > EVENT_ID_CHARS_MAX || id.chars().any(char::is_control) {
+        return Err(not_found());
+    }
+    let wait = Duration::from_millis(app.settings.ingress.request_wait_ms);
+    let asked = what(Some(id.clone())).ask(&app.connections.nats, &app.settings.nats.subjects, wait).await;
+    match asked {
+        Ok(0) => Err(not_found()),
+        Ok(receivers) => Ok(render::json(StatusCode::OK, &SettledView { event_id: id, receivers })),
+        Err(error) => {
+            tracing::warn!(%error, "what was asked for a dead event was not done");
+            Err(Problem::store_unavailable())
+        }
+    }
 }
 
 fn cursor(last: &DeadEvent) -> String {
