@@ -6,6 +6,7 @@
 //!
 //! Nothing in here reads a clock or draws a random number: whoever calls passes them in.
 
+pub mod answers;
 pub mod cache;
 pub mod command;
 pub mod dead_events;

@@ -108,6 +108,12 @@ impl Subjects {
         format!("{}.cache", self.prefix)
     }
 
+    /// Where every ingress hears that somebody wants to know what it has answered.
+    #[must_use]
+    pub fn answers(&self) -> String {
+        format!("{}.answers", self.prefix)
+    }
+
     /// Where one of the workers hears what is asked for dead events.
     #[must_use]
     pub fn dead_events(&self) -> String {

@@ -5,6 +5,7 @@
 //! Reads go to [`store`] and to [`stock`], the products in memory that the workers' news keeps fresh. Nothing in here
 //! changes business state. [`measures`] says what is counted on the way.
 
+pub mod answer_counts;
 pub mod audiences;
 pub mod cache_requests;
 pub mod clock;
@@ -116,7 +117,7 @@ pub struct Ingress {
     listening: tokio::task::JoinHandle<()>,
     watching: tokio::task::JoinHandle<()>,
     catching_up: tokio::task::JoinHandle<()>,
-    asked: tokio::task::JoinHandle<()>,
+    asked: [tokio::task::JoinHandle<()>; 2],
 }
 
 impl Ingress {
@@ -163,7 +164,7 @@ impl Ingress {
         let listening = listener::start(Arc::clone(&app)).await?;
         let watching = tokio::spawn(stock::watch(Arc::clone(&app)));
         let catching_up = tokio::spawn(missed::run(Arc::clone(&app)));
-        let asked = cache_requests::start(Arc::clone(&app)).await?;
+        let asked = [cache_requests::start(Arc::clone(&app)).await?, answer_counts::start(Arc::clone(&app)).await?];
         Ok(Self { app, socket, listening, watching, catching_up, asked })
     }
 
@@ -205,7 +206,7 @@ impl Ingress {
         self.watching.abort();
         self.catching_up.abort();
         looking.abort();
-        self.asked.abort();
+        self.asked.iter().for_each(tokio::task::JoinHandle::abort);
         self.app.connections.close().await;
         Ok(())
     }

@@ -82,6 +82,9 @@ impl Endpoint {
     }
 }
 
+/// How a line of the metrics begins that says how often a status was answered to those who wanted a hold.
+pub const CREATE_HOLD_ANSWERS: &str = "holdfast_http_requests_total{endpoint=\"create_hold\",status=\"";
+
 /// The statuses from 100 to 599.
 const STATUSES: usize = 500;
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::join;
-use holdfast_tests::{PARTITIONS, Sale, until};
+use holdfast_tests::{PARTITIONS, Sale, SaleBuilder, until};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -71,6 +71,30 @@ async fn a_backlog_beyond_its_bound_is_something_to_see_to() {
     until("what waited to be applied", async || {
         let (code, _) = sale.operator(&["queue", "status", "--json", "--backlog-max", "0"]).await;
         (code == 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_watches_a_sale_sees_who_is_refused_by_whom_ever() {
+    let sale = SaleBuilder::default().ingresses(2).start().await;
+    let product = sale.product(1).await;
+    assert_eq!(sale.client().hold(product, 1, &[]).await.status, StatusCode::CREATED);
+    let mut watching = sale.holdfast_with(&["sale", "watch", "--json"], &[]);
+    watching.line("\"refused\"").await;
+    // With a key a worker refuses it; without, an ingress from memory; and what has no form never becomes a command.
+    let refused = |document: &Value, status: &str| document["refused"][status].as_u64().unwrap_or(0);
+    until("refusals of both ingresses to be seen", async || {
+        for client in &sale.clients {
+            for headers in [&[][..], &[("idempotency-key", "k")]] {
+                assert_eq!(client.hold(product, 1, headers).await.status, StatusCode::CONFLICT);
+            }
+            assert_eq!(client.hold(product, 0, &[]).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+        }
+        let seen: Vec<Value> = watching.output().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let [sold_out, no_form] =
+            ["409", "422"].map(|status| seen.iter().map(|line| refused(line, status)).sum::<u64>());
+        (sold_out >= 4 && no_form >= 2).then_some(())
     })
     .await;
 }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use async_nats::Client;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::stream::{DirectGetErrorKind, Stream};
 use holdfast_common::log;
@@ -35,7 +36,12 @@ pub(super) struct Backlog {
 impl Log {
     /// Connects to NATS and finds the log, which is not made here.
     pub(crate) async fn open(settings: &NatsSettings) -> anyhow::Result<Self> {
-        let jetstream = async_nats::jetstream::new(log::connect(settings, "holdfast", |_| ()).await?);
+        Self::find(log::connect(settings, "holdfast", |_| ()).await?, settings).await
+    }
+
+    /// The same, on a connection.
+    pub(crate) async fn find(nats: Client, settings: &NatsSettings) -> anyhow::Result<Self> {
+        let jetstream = async_nats::jetstream::new(nats);
         let stream = jetstream.get_stream(settings.subjects.log_stream()).await;
         let stream = stream.context("there is no log yet: an ingress or a worker makes it at its start")?;
         Ok(Self { stream, layout: settings.layout.clone() })

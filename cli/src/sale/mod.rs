@@ -1,15 +1,18 @@
 //! `holdfast sale watch`: a sale as it goes, once a second, until it is told to stop.
 
+mod refused;
 mod view;
 
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use holdfast_common::id::ProductId;
+use holdfast_common::log;
 use holdfast_common::settings::{NatsSettings, PostgresSettings};
 use holdfast_common::shutdown;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use self::refused::Refused;
 use self::view::{Seen, View};
 use crate::exit::{self, Found};
 use crate::queue::Log;
@@ -31,7 +34,7 @@ pub(crate) struct Options {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Show stock, holds a second and what waits, once a second, until Ctrl-C
+    /// Show stock, holds and refusals a second and what waits, once a second, until Ctrl-C
     #[command(after_help = exit::HELP)]
     Watch(Watch),
 }
@@ -66,7 +69,9 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
 
 async fn show(watch: Watch) -> anyhow::Result<()> {
     let pool = store::open(&watch.postgres, "holdfast-sale").await?;
-    let log = Log::open(&watch.nats).await?;
+    let nats = log::connect(&watch.nats, "holdfast", |_| ()).await?;
+    let log = Log::find(nats.clone(), &watch.nats).await?;
+    let mut refused = Refused::listen(nats, &watch.nats).await?;
     let product = watch.product.map(|id| (ProductId(id).slot().as_i16(), id));
     let (begun, mut turn, mut view) = (Instant::now(), interval(LOOK_EVERY), View::new(watch.json));
     turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -83,7 +88,7 @@ async fn show(watch: Watch) -> anyhow::Result<()> {
             Some((product.hold_sequence - earlier.hold_sequence) as f64 / (at - *then).as_secs_f64())
         };
         let seen = products.iter().map(|product| Seen { product, holds_per_second: held(product).unwrap_or(0.0) });
-        view.show(&seen.collect::<Vec<_>>(), backlog);
+        view.show(&seen.collect::<Vec<_>>(), backlog, &refused.turn().await?);
         if watch.seconds.is_some_and(|seconds| begun.elapsed() >= Duration::from_secs(seconds)) {
             return Ok(());
         }

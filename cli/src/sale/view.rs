@@ -1,6 +1,6 @@
 //! What a sale looks like: bars on a terminal, lines elsewhere, or JSON.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -30,13 +30,13 @@ impl View {
     }
 
     /// Shows the next second.
-    pub(super) fn show(&mut self, seen: &[Seen<'_>], backlog: Option<u64>) {
+    pub(super) fn show(&mut self, seen: &[Seen<'_>], backlog: Option<u64>, refused: &BTreeMap<u16, u64>) {
         if self.is_json {
             let products: Vec<_> = seen.iter().map(document).collect();
-            println!("{}", json!({"products": products, "backlog": backlog}));
+            println!("{}", json!({"products": products, "backlog": backlog, "refused": refused}));
         } else if self.all.is_hidden() {
             seen.iter().for_each(|seen| println!("{}: {}", seen.product.name, line(seen)));
-            println!("waiting: {}", waiting(backlog));
+            println!("{}", foot(backlog, refused));
         } else {
             seen.iter().for_each(|seen| self.draw(seen));
             let foot = self.foot.get_or_insert_with(|| {
@@ -44,7 +44,7 @@ impl View {
                 bar.set_style(ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar()));
                 bar
             });
-            foot.set_message(format!("entries waiting in the log: {}", waiting(backlog)));
+            foot.set_message(self::foot(backlog, refused));
         }
     }
 
@@ -65,6 +65,13 @@ impl View {
 fn line(Seen { product, holds_per_second }: &Seen<'_>) -> String {
     let Selling { available_stock, held_stock, sold_stock, .. } = product;
     format!("{available_stock} on sale, {held_stock} held, {sold_stock} sold, {holds_per_second:.1} holds/s")
+}
+
+/// What is so of all products together.
+fn foot(backlog: Option<u64>, refused: &BTreeMap<u16, u64>) -> String {
+    let by_status: Vec<_> = refused.iter().map(|(status, count)| format!("{count} with {status}")).collect();
+    let by_status = if by_status.is_empty() { "nobody".to_owned() } else { by_status.join(", ") };
+    format!("refused a hold in this second: {by_status}; entries waiting in the log: {}", waiting(backlog))
 }
 
 fn waiting(backlog: Option<u64>) -> String {
