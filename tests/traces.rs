@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Bytes;
 use axum::routing::post;
-use holdfast_tests::{SaleBuilder, until};
+use futures_util::future::join_all;
+use holdfast_tests::{SaleBuilder, WEBHOOK_SECRET, Webhook, until};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -65,4 +66,37 @@ async fn a_hold_is_traced_from_its_request_through_the_log_to_its_transaction() 
     .await;
     let shown = received.lock().unwrap().iter().any(|body| String::from_utf8_lossy(body).contains(CUSTOMER));
     assert!(!shown, "a customer is in a trace");
+}
+
+#[tokio::test]
+async fn webhooks_are_traced_through_the_log_to_the_batches_that_apply_them_alone_or_together() {
+    const WEBHOOKS: usize = 24;
+    let (endpoint, received) = collector().await;
+    let builder = SaleBuilder::default().setting("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint);
+    let sale = builder.setting("OTEL_BSP_SCHEDULE_DELAY", "100").start().await;
+    let product = sale.product(10).await;
+    let order = sale.order(product, 1).await;
+    // The first goes into the log alone; those that arrive while it is being synced go together.
+    let sending = (0..WEBHOOKS).map(async |number| {
+        let webhook = Webhook::new(&format!("evt-{number}"), &order, &format!("{CUSTOMER}-{number}"), "failed");
+        let traceparent = format!("00-{TRACE}-{:016x}-01", number + 1);
+        let signed = webhook.headers(WEBHOOK_SECRET, 0);
+        let mut headers: Vec<_> = signed.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        headers.push(("traceparent", &traceparent));
+        let body = Some(webhook.body.to_string().into_bytes());
+        let answer = sale.client().send(Method::POST, "/api/payments/webhook", &headers, body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    });
+    join_all(sending).await;
+    until("a batch for each webhook", async || {
+        let spans = spans(&received);
+        let requests: Vec<_> = spans.iter().filter(|span| span.name == "webhook").collect();
+        let batches = || spans.iter().filter(|span| span.name == "batch").flat_map(|batch| &batch.links);
+        let is_linked = |request: &&&Span| batches().any(|link| link.span_id == request.span_id);
+        let linked = requests.iter().filter(is_linked).count();
+        (requests.iter().all(|request| hex(&request.trace_id) == TRACE) && linked == WEBHOOKS).then_some(())
+    })
+    .await;
+    let shown = received.lock().unwrap().iter().any(|body| String::from_utf8_lossy(body).contains(CUSTOMER));
+    assert!(!shown, "a payment is in a trace");
 }

@@ -8,12 +8,13 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use async_nats::Subject;
 use async_nats::jetstream;
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use holdfast_common::log::atomic::{self, MESSAGES_MAX, Message};
+use holdfast_common::traces::Links;
 use moka::sync::Cache;
 use tokio::sync::{mpsc, oneshot};
 
@@ -34,6 +35,7 @@ struct Queued {
     subject: Subject,
     message_id: String,
     envelope: Bytes,
+    links: Links,
     stored: oneshot::Sender<Stored>,
 }
 
@@ -69,7 +71,9 @@ impl WebhookPublisher {
     /// When too many are queued.
     pub async fn publish(&self, subject: String, message_id: String, envelope: Bytes) -> Result<Stored, NotPublished> {
         let (stored, told) = oneshot::channel();
-        let queued = Queued { subject: subject.into(), message_id, envelope, stored };
+        let mut links = Links::default();
+        links.add_current();
+        let queued = Queued { subject: subject.into(), message_id, envelope, links, stored };
         self.queue.try_send(queued).map_err(|_| NotPublished::QueueFull)?;
         told.await.map_err(|_| NotPublished::Unavailable)
     }
@@ -141,7 +145,7 @@ impl Task {
         let message = |webhook: &Queued| Message {
             subject: webhook.subject.clone(),
             id: webhook.message_id.clone(),
-            headers: HeaderMap::new(),
+            headers: webhook.links.headers(),
             payload: webhook.envelope.clone(),
         };
         let stored = atomic::publish(&self.nats, webhooks.iter().map(message).collect(), ACK_WAIT).await;
@@ -154,7 +158,8 @@ impl Task {
     /// Each by itself, all at once. Those that were not stored stay.
     async fn store_singly(&self, gathered: &mut Vec<Queued>) {
         let publishing = gathered.drain(..).map(|webhook| async {
-            let message = PublishMessage::build().payload(webhook.envelope.clone()).message_id(&webhook.message_id);
+            let message = PublishMessage::build().payload(webhook.envelope.clone()).headers(webhook.links.headers());
+            let message = message.message_id(&webhook.message_id);
             let published = async { self.jetstream.send_publish(webhook.subject.clone(), message).await?.await };
             (published.await, webhook)
         });
