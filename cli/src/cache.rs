@@ -5,7 +5,6 @@ use std::time::Duration;
 use anyhow::bail;
 use async_nats::StatusCode;
 use clap::{Args, Subcommand};
-use comfy_table::Table;
 use futures_util::StreamExt;
 use holdfast_common::cache::{Done, Request};
 use holdfast_common::id::ProductId;
@@ -15,6 +14,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::exit::{self, Found};
+use crate::listing;
 
 /// How long the first ingress may take.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
@@ -60,19 +60,12 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
         Command::Warm { product, common } => (Request::Warm(product.map(ProductId)), common),
     };
     let answers = ask(&nats, request).await?;
-    if json {
-        for Done { ingress, products } in &answers {
-            println!("{}", json!({"ingress": format!("{:016x}", ingress.0), "products": products}));
-        }
-    } else {
-        let mut table = Table::new();
-        table.set_header(["ingress", "products"]);
-        for Done { ingress, products } in &answers {
-            let products = products.map_or_else(|| "failed: see its log".to_owned(), |count| count.to_string());
-            table.add_row([format!("{:016x}", ingress.0), products]);
-        }
-        println!("{table}");
-    }
+    let name = |done: &Done| format!("{:016x}", done.ingress.0);
+    let document = |done: &Done| json!({"ingress": name(done), "products": done.products});
+    listing::show(&answers, json, document, ["ingress", "products"], |done| {
+        let products = done.products.map_or_else(|| "failed: see its log".to_owned(), |count| count.to_string());
+        [name(done), products]
+    });
     Ok(Found::something_if(answers.iter().any(|done| done.products.is_none())))
 }
 

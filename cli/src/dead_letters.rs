@@ -4,7 +4,6 @@
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use comfy_table::Table;
 use holdfast_common::command::Action;
 use holdfast_common::settings::{NatsSettings, PostgresSettings};
 use holdfast_ingress::clock::new_request_id;
@@ -14,7 +13,7 @@ use sqlx::PgPool;
 
 use crate::exit::Found;
 use crate::say::{say, until_applied};
-use crate::store;
+use crate::{listing, store};
 
 /// The most dead letters that are listed.
 const LISTED_MAX: i64 = 1000;
@@ -91,23 +90,16 @@ async fn find(pool: &PgPool, id: i64) -> anyhow::Result<ListedLetter> {
 
 async fn list(pool: &PgPool, all: bool, json: bool) -> anyhow::Result<()> {
     let letters = dead_letters::list(pool, all, 0, LISTED_MAX).await?;
-    if json {
-        letters.iter().for_each(|letter| println!("{}", document(letter)));
-        return Ok(());
-    }
-    let mut table = Table::new();
-    table.set_header(["id", "status", "action", "tries", "failed", "error"]);
-    for letter in letters {
-        table.add_row([
+    listing::show(&letters, json, document, ["id", "status", "action", "tries", "failed", "error"], |letter| {
+        [
             letter.dead_letter_id.to_string(),
             letter.status().to_owned(),
             letter.action.clone(),
             letter.tries.to_string(),
-            letter.failed_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+            listing::seconds(letter.failed_at),
             letter.error.clone(),
-        ]);
-    }
-    println!("{table}");
+        ]
+    });
     Ok(())
 }
 

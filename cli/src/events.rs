@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use clap::{Args, Subcommand};
-use comfy_table::Table;
 use holdfast_common::dead_events::Request;
 use holdfast_common::log;
 use holdfast_common::settings::{NatsSettings, PostgresSettings};
@@ -12,7 +11,7 @@ use holdfast_ingress::store::event_dead_letters::{self, DeadEvent};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::store;
+use crate::{listing, store};
 
 /// How long a worker may take.
 const ANSWER_WAIT: Duration = Duration::from_secs(15);
@@ -91,23 +90,16 @@ async fn ask(which: &Which, what: fn(Option<String>) -> Request) -> anyhow::Resu
 
 async fn list(pool: &PgPool, json: bool) -> anyhow::Result<()> {
     let events = event_dead_letters::list(pool, None, LISTED_MAX).await?;
-    if json {
-        events.iter().for_each(|event| println!("{}", document(event)));
-        return Ok(());
-    }
-    let mut table = Table::new();
-    table.set_header(["event", "type", "host", "tries", "failed", "error"]);
-    for event in events {
-        table.add_row([
-            event.event_id,
-            event.r#type,
-            event.host,
+    listing::show(&events, json, document, ["event", "type", "host", "tries", "failed", "error"], |event| {
+        [
+            event.event_id.clone(),
+            event.r#type.clone(),
+            event.host.clone(),
             event.tries.to_string(),
-            event.failed_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
-            event.error,
-        ]);
-    }
-    println!("{table}");
+            listing::seconds(event.failed_at),
+            event.error.clone(),
+        ]
+    });
     Ok(())
 }
 

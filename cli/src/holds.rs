@@ -2,15 +2,15 @@
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
-use comfy_table::Table;
 use holdfast_common::command::{Action, Command as LogCommand};
 use holdfast_common::id::{HoldId, ProductId};
 use holdfast_common::outcome::{Outcome, Refusal};
 use holdfast_common::settings::{NatsSettings, PostgresSettings};
 use holdfast_ingress::clock::new_request_id;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::exit::{self, Found};
+use crate::listing;
 use crate::say::Speaker;
 use crate::store::{self, holds::Listed};
 
@@ -102,39 +102,28 @@ async fn list(options: List) -> anyhow::Result<()> {
     let mut holds = store::holds::list(&pool, product, options.status.stored(), options.limit + 1).await?;
     let has_more = holds.len() as i64 > options.limit;
     holds.truncate(options.limit as usize);
-    if options.json {
-        holds.iter().for_each(print_json);
-    } else {
-        println!("{}", table(&holds));
-    }
+    let heads = ["hold", "product", "quantity", "status", "sequence", "expires"];
+    listing::show(&holds, options.json, document, heads, |hold| {
+        [
+            hold.hold_id.to_string(),
+            hold.product_id.to_string(),
+            hold.quantity.to_string(),
+            hold.status.clone(),
+            hold.sequence.to_string(),
+            listing::seconds(hold.expires_at),
+        ]
+    });
     if has_more {
         eprintln!("there are more than {}: name a --product, or raise --limit", options.limit);
     }
     Ok(())
 }
 
-fn print_json(hold: &Listed) {
-    let document = json!({
+fn document(hold: &Listed) -> Value {
+    json!({
         "hold_id": hold.hold_id, "product_id": hold.product_id, "quantity": hold.quantity, "status": hold.status,
         "sequence": hold.sequence, "created_at": hold.created_at, "expires_at": hold.expires_at,
-    });
-    println!("{document}");
-}
-
-fn table(holds: &[Listed]) -> Table {
-    let mut table = Table::new();
-    table.set_header(["hold", "product", "quantity", "status", "sequence", "expires"]);
-    for hold in holds {
-        table.add_row([
-            hold.hold_id.to_string(),
-            hold.product_id.to_string(),
-            hold.quantity.to_string(),
-            hold.status.clone(),
-            hold.sequence.to_string(),
-            hold.expires_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
-        ]);
-    }
-    table
+    })
 }
 
 /// Nothing but the decision ends a hold: it is asked to, as the buyer would.

@@ -9,6 +9,7 @@ mod events;
 mod exit;
 mod health;
 mod holds;
+mod listing;
 mod migrate;
 mod partitions;
 mod prune;

@@ -4,18 +4,17 @@
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
-use comfy_table::Table;
 use holdfast_common::command::Action;
 use holdfast_common::domain::RefundStatus;
 use holdfast_common::id::HoldId;
 use holdfast_common::log::internal;
 use holdfast_common::settings::{NatsSettings, PostgresSettings};
 use holdfast_ingress::store::payments::{self, ListedPayment};
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::say::{say, until_applied};
-use crate::store;
+use crate::{listing, store};
 
 /// The most refunds that are listed.
 const LISTED_MAX: i64 = 10_000;
@@ -100,41 +99,31 @@ async fn show(list: List) -> anyhow::Result<()> {
     let mut refunds = payments::list(&pool, &states, None, LISTED_MAX + 1).await?;
     let has_more = refunds.len() as i64 > LISTED_MAX;
     refunds.truncate(LISTED_MAX as usize);
-    if list.json {
-        refunds.iter().for_each(print_json)
-    } else {
-        print_table(&refunds)
-    }
+    listing::show(&refunds, list.json, document, ["order", "payment", "state", "reason", "amount", "received"], cells);
     if has_more {
         eprintln!("only the first {LISTED_MAX} are shown: name a --state, or page through GET /api/admin/refunds");
     }
     Ok(())
 }
 
-fn print_json(refund: &ListedPayment) {
-    let document = json!({
+fn document(refund: &ListedPayment) -> Value {
+    json!({
         "order_id": refund.order_id, "payment_id": refund.payment_id, "state": refund.state,
         "reason": refund.refund_reason, "amount_minor": refund.amount_minor, "currency": refund.currency,
         "received_at": refund.received_at,
-    });
-    println!("{document}");
+    })
 }
 
-fn print_table(refunds: &[ListedPayment]) {
-    let mut table = Table::new();
-    table.set_header(["order", "payment", "state", "reason", "amount", "received"]);
-    for refund in refunds {
-        let amount = refund.amount_minor.zip(refund.currency.as_ref());
-        table.add_row([
-            refund.order_id.to_string(),
-            refund.payment_id.clone(),
-            refund.state.clone(),
-            refund.refund_reason.clone().unwrap_or_default(),
-            amount.map(|(minor, currency)| format!("{minor} {currency} (minor units)")).unwrap_or_default(),
-            refund.received_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
-        ]);
-    }
-    println!("{table}");
+fn cells(refund: &ListedPayment) -> [String; 6] {
+    let amount = refund.amount_minor.zip(refund.currency.as_ref());
+    [
+        refund.order_id.to_string(),
+        refund.payment_id.clone(),
+        refund.state.clone(),
+        refund.refund_reason.clone().unwrap_or_default(),
+        amount.map(|(minor, currency)| format!("{minor} {currency} (minor units)")).unwrap_or_default(),
+        listing::seconds(refund.received_at),
+    ]
 }
 
 async fn advance(one: One, to: RefundStatus, state: State) -> anyhow::Result<()> {

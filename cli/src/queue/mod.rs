@@ -5,16 +5,15 @@ mod backlog;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use comfy_table::Table;
 use holdfast_common::settings::{NatsSettings, PostgresSettings};
 use indicatif::ProgressBar;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use self::backlog::Backlog;
 pub(crate) use self::backlog::Log;
 use crate::exit::{self, Found};
-use crate::store;
 use crate::store::queue::Standing;
+use crate::{listing, store};
 
 /// What `queue` is told.
 #[derive(Args)]
@@ -80,11 +79,8 @@ async fn show(status: Status) -> anyhow::Result<Found> {
         progress.inc(1);
     }
     progress.finish_and_clear();
-    if status.json {
-        lines.iter().for_each(print_json);
-    } else {
-        print_table(&lines);
-    }
+    let heads = ["partition", "worker", "lease left", "backlog", "oldest", "applied a second"];
+    listing::show(&lines, status.json, document, heads, cells);
     Ok(judge(&lines, count, status.backlog_max))
 }
 
@@ -104,30 +100,25 @@ fn judge(lines: &[Line], partitions: u16, backlog_max: u64) -> Found {
     Found::something_if(unowned + missing + behind > 0)
 }
 
-fn print_json(line: &Line) {
-    let Line { standing, backlog, applied_per_second, .. } = line;
-    let owner = standing.owner.as_ref().filter(|_| standing.is_owned());
-    let document = json!({
-        "partition": standing.partition, "owner": owner, "lease_ms": standing.lease_ms,
-        "applied_seq": standing.applied_seq, "backlog": backlog.entries,
-        "oldest_seconds": backlog.oldest_seconds, "applied_per_second": applied_per_second,
-    });
-    println!("{document}");
+fn owner(standing: &Standing) -> Option<&str> {
+    standing.owner.as_deref().filter(|_| standing.is_owned())
 }
 
-fn print_table(lines: &[Line]) {
-    let mut table = Table::new();
-    table.set_header(["partition", "worker", "lease left", "backlog", "oldest", "applied a second"]);
-    for Line { standing, backlog, applied_per_second, .. } in lines {
-        let owner = standing.owner.clone().filter(|_| standing.is_owned());
-        table.add_row([
-            standing.partition.to_string(),
-            owner.unwrap_or_else(|| "nobody".to_owned()),
-            standing.lease_ms.map(|left| format!("{left} ms")).unwrap_or_default(),
-            backlog.entries.to_string(),
-            backlog.oldest_seconds.map(|age| format!("{age:.1} s")).unwrap_or_default(),
-            format!("{applied_per_second:.1}"),
-        ]);
-    }
-    println!("{table}");
+fn document(Line { standing, backlog, applied_per_second, .. }: &Line) -> Value {
+    json!({
+        "partition": standing.partition, "owner": owner(standing), "lease_ms": standing.lease_ms,
+        "applied_seq": standing.applied_seq, "backlog": backlog.entries,
+        "oldest_seconds": backlog.oldest_seconds, "applied_per_second": applied_per_second,
+    })
+}
+
+fn cells(Line { standing, backlog, applied_per_second, .. }: &Line) -> [String; 6] {
+    [
+        standing.partition.to_string(),
+        owner(standing).unwrap_or("nobody").to_owned(),
+        standing.lease_ms.map(|left| format!("{left} ms")).unwrap_or_default(),
+        backlog.entries.to_string(),
+        backlog.oldest_seconds.map(|age| format!("{age:.1} s")).unwrap_or_default(),
+        format!("{applied_per_second:.1}"),
+    ]
 }
