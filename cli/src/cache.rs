@@ -10,6 +10,7 @@ use holdfast_common::cache::{Done, Request};
 use holdfast_common::id::ProductId;
 use holdfast_common::log;
 use holdfast_common::settings::NatsSettings;
+use holdfast_common::wire::Message as _;
 use serde_json::json;
 use tokio::time::timeout;
 

@@ -6,9 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::reply::IngressId;
-use crate::wire::{self, DecodeError};
-
-const VERSION: u8 = 1;
+use crate::wire::Message;
 
 /// What one ingress has answered to `POST /api/holds`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,20 +17,8 @@ pub struct Answers {
     pub holds: Vec<(u16, u64)>,
 }
 
-impl Answers {
-    /// The message.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        wire::encode(self, VERSION)
-    }
-
-    /// Reads a message.
-    ///
-    /// # Errors
-    /// When its version is unknown or it is damaged.
-    pub fn decode(message: &[u8]) -> Result<Self, DecodeError> {
-        wire::decode(message, VERSION)
-    }
+impl Message for Answers {
+    const VERSION: u8 = 1;
 }
 
 #[cfg(test)]

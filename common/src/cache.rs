@@ -7,9 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::ProductId;
 use crate::reply::IngressId;
-use crate::wire::{self, DecodeError};
-
-const VERSION: u8 = 1;
+use crate::wire::Message;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,36 +27,12 @@ pub struct Done {
     pub products: Option<u64>,
 }
 
-impl Request {
-    /// The message.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        wire::encode(self, VERSION)
-    }
-
-    /// Reads a message.
-    ///
-    /// # Errors
-    /// When its version is unknown or it is damaged.
-    pub fn decode(message: &[u8]) -> Result<Self, DecodeError> {
-        wire::decode(message, VERSION)
-    }
+impl Message for Request {
+    const VERSION: u8 = 1;
 }
 
-impl Done {
-    /// The message.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        wire::encode(self, VERSION)
-    }
-
-    /// Reads a message.
-    ///
-    /// # Errors
-    /// When its version is unknown or it is damaged.
-    pub fn decode(message: &[u8]) -> Result<Self, DecodeError> {
-        wire::decode(message, VERSION)
-    }
+impl Message for Done {
+    const VERSION: u8 = 1;
 }
 
 #[cfg(test)]

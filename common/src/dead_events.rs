@@ -9,9 +9,7 @@ use async_nats::Client;
 use serde::{Deserialize, Serialize};
 
 use crate::subjects::Subjects;
-use crate::wire::{self, DecodeError};
-
-const VERSION: u8 = 1;
+use crate::wire::{DecodeError, Message};
 
 /// What is asked for an event, at each receiver that did not take it, or for all.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,21 +41,11 @@ pub enum NotDone {
     Answer(#[from] DecodeError),
 }
 
+impl Message for Request {
+    const VERSION: u8 = 1;
+}
+
 impl Request {
-    /// The message.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        wire::encode(self, VERSION)
-    }
-
-    /// Reads a message.
-    ///
-    /// # Errors
-    /// When its version is unknown or it is damaged.
-    pub fn decode(message: &[u8]) -> Result<Self, DecodeError> {
-        wire::decode(message, VERSION)
-    }
-
     /// Asks a worker, for at most so long; says for how many events it was done.
     ///
     /// # Errors
@@ -69,20 +57,8 @@ impl Request {
     }
 }
 
-impl Done {
-    /// The message.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        wire::encode(self, VERSION)
-    }
-
-    /// Reads a message.
-    ///
-    /// # Errors
-    /// When its version is unknown or it is damaged.
-    pub fn decode(message: &[u8]) -> Result<Self, DecodeError> {
-        wire::decode(message, VERSION)
-    }
+impl Message for Done {
+    const VERSION: u8 = 1;
 }
 
 #[cfg(test)]

@@ -25,6 +25,25 @@ pub enum DecodeError {
     Damaged(#[from] postcard::Error),
 }
 
+/// A message that is one value behind its version byte.
+pub trait Message: Serialize + DeserializeOwned {
+    /// The version that this program writes and reads.
+    const VERSION: u8;
+
+    /// The message's bytes.
+    fn encode(&self) -> Vec<u8> {
+        encode(self, Self::VERSION)
+    }
+
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// When its version is unknown or it is damaged.
+    fn decode(message: &[u8]) -> Result<Self, DecodeError> {
+        decode(message, Self::VERSION)
+    }
+}
+
 /// Splits the version byte from the rest and checks it.
 ///
 /// # Errors

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use holdfast_common::answers::Answers;
 use holdfast_common::measures;
+use holdfast_common::wire::Message as _;
 
 use crate::App;
 use crate::measures::CREATE_HOLD_ANSWERS;

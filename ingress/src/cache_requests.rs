@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use holdfast_common::cache::{Done, Request};
+use holdfast_common::wire::Message as _;
 
 use crate::App;
 

@@ -7,6 +7,7 @@ use futures_util::{FutureExt, StreamExt};
 use holdfast_common::answers::Answers;
 use holdfast_common::reply::IngressId;
 use holdfast_common::settings::LogLayout;
+use holdfast_common::wire::Message as _;
 
 /// A refusal's status from here on.
 const REFUSED: u16 = 400;

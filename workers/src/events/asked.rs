@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_nats::Subscriber;
 use futures_util::StreamExt;
 use holdfast_common::dead_events::{Done, Request};
+use holdfast_common::wire::Message as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::Worker;
