@@ -3,6 +3,7 @@
 //! Each program flattens the groups it needs. A value that may be a secret is a [`Secret`], which shows itself to
 //! nobody who does not ask for it by name.
 
+mod encryption;
 mod events;
 mod limits;
 mod networks;
@@ -12,6 +13,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
+pub use self::encryption::EncryptionSettings;
 pub use self::events::{EventSettings, Switch};
 pub use self::limits::LimitSettings;
 pub use self::networks::{Networks, NoNetwork};

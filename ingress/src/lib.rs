@@ -36,7 +36,10 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use clap::Args;
-use holdfast_common::settings::{HoldSettings, IngressSettings, NatsSettings, PostgresSettings, Secret};
+use holdfast_common::seal::Keyring;
+use holdfast_common::settings::{
+    EncryptionSettings, HoldSettings, IngressSettings, NatsSettings, PostgresSettings, Secret,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::connections::Connections;
@@ -69,6 +72,8 @@ pub struct Settings {
     pub holds: HoldSettings,
     #[command(flatten)]
     pub ingress: IngressSettings,
+    #[command(flatten)]
+    pub encryption: EncryptionSettings,
 }
 
 /// What every request shares.
@@ -97,6 +102,11 @@ impl App {
     #[must_use]
     pub fn pool(&self) -> &sqlx::PgPool {
         &self.connections.pool
+    }
+
+    /// What customers and payments are sealed by.
+    fn keys(&self) -> &Keyring {
+        &self.connections.keys
     }
 
     /// The administration's token. An empty one is none: it would let everybody in.

@@ -34,7 +34,10 @@ use async_nats::jetstream::{Context, ContextBuilder};
 use clap::Args;
 use holdfast_common::domain::Policy;
 use holdfast_common::postgres::{self, Pool};
-use holdfast_common::settings::{HoldSettings, LatePayment, NatsSettings, PostgresSettings, WorkerSettings};
+use holdfast_common::seal::{self, Keyring};
+use holdfast_common::settings::{
+    EncryptionSettings, HoldSettings, LatePayment, NatsSettings, PostgresSettings, WorkerSettings,
+};
 use holdfast_common::{log, schema};
 use sqlx::PgPool;
 use tokio::task::JoinSet;
@@ -89,12 +92,16 @@ pub struct Settings {
     pub holds: HoldSettings,
     #[command(flatten)]
     pub worker: WorkerSettings,
+    #[command(flatten)]
+    pub encryption: EncryptionSettings,
 }
 
 /// What every task of a worker process shares.
 pub struct Worker {
     settings: Settings,
     policy: Policy,
+    /// What customers and payments are sealed by.
+    keys: Keyring,
     pool: PgPool,
     groups: Groups,
     nats: async_nats::Client,
@@ -119,8 +126,10 @@ impl Worker {
 pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
     holdfast_common::measures::start();
     LazyLock::force(&measures::MEASURES);
+    let keys = settings.encryption.keyring()?;
     let pool = postgres::connect(&settings.postgres, pool()).await?;
     schema::check(&pool).await?;
+    seal::check::check(&pool, &keys).await?;
     let nats = log::connect(&settings.nats, "holdfast-workers", |_| ()).await?;
     let jetstream = ContextBuilder::new().ack_timeout(ACK_WAIT).build(nats.clone());
     log::stream::open(&jetstream, &settings.nats).await?;
@@ -133,7 +142,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
     let (tickets, pulses, owner) = (Tickets::default(), Pulses::default(), owner_name(&nats));
     let committed = Committed::new(settings.nats.partitions);
     let groups = Groups::new(settings.nats.partitions.count());
-    let worker = Worker { settings, policy, pool, groups, nats, jetstream, tickets, pulses, committed, owner };
+    let worker = Worker { settings, policy, keys, pool, groups, nats, jetstream, tickets, pulses, committed, owner };
     let worker = Arc::new(worker);
     expiry::open_stream(&worker).await?;
     let mut beside = JoinSet::new();

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use clap::Args;
 use holdfast_common::settings::{
-    DEV_ADMIN_TOKEN, DEV_WEBHOOK_SECRET, HoldSettings, IngressSettings, LogLayout, NatsSettings, PostgresSettings,
-    Secret, WorkerSettings,
+    DEV_ADMIN_TOKEN, DEV_WEBHOOK_SECRET, EncryptionSettings, HoldSettings, IngressSettings, LogLayout, NatsSettings,
+    PostgresSettings, Secret, WorkerSettings,
 };
 use holdfast_common::shutdown;
 use holdfast_ingress::Ingress;
@@ -46,6 +46,8 @@ pub(crate) struct Options {
     ingress: IngressSettings,
     #[command(flatten)]
     worker: WorkerSettings,
+    #[command(flatten)]
+    encryption: EncryptionSettings,
 }
 
 /// Runs until SIGINT or SIGTERM.
@@ -106,7 +108,7 @@ impl Services {
         progress: &Progress,
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
-        let Options { layout, holds, mut ingress, worker, .. } = options;
+        let Options { layout, holds, mut ingress, worker, encryption, .. } = options;
         let postgres = PostgresSettings { database_url: Secret::from(stack.database_url().to_owned()) };
         let nats = NatsSettings { nats_url: Secret::from(stack.nats_url().to_owned()), layout };
         ingress.listen_address.get_or_insert(IpAddr::V4(Ipv4Addr::LOCALHOST));
@@ -124,13 +126,18 @@ impl Services {
             }
             None => postgres.clone(),
         };
-        let settings =
-            holdfast_workers::Settings { postgres: as_role("holdfast_worker"), nats: nats.clone(), holds, worker };
+        let (to_workers, to_ingress) = (as_role("holdfast_worker"), as_role("holdfast_ingress"));
+        let settings = holdfast_workers::Settings {
+            postgres: to_workers,
+            nats: nats.clone(),
+            holds,
+            worker,
+            encryption: encryption.clone(),
+        };
         let mut workers = tokio::spawn(holdfast_workers::run(settings, stop.clone()));
         let partitions = nats.partitions;
-        let ingress =
-            Ingress::start(holdfast_ingress::Settings { postgres: as_role("holdfast_ingress"), nats, holds, ingress })
-                .await?;
+        let settings = holdfast_ingress::Settings { postgres: to_ingress, nats, holds, ingress, encryption };
+        let ingress = Ingress::start(settings).await?;
         let address = ingress.address()?;
         tokio::select! {
             ended = &mut workers => ended?.and(Err(anyhow::anyhow!("the workers ended"))),
