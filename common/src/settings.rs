@@ -184,7 +184,10 @@ pub struct RetentionSettings {
     /// How long ended holds, refusals and other outcomes are kept, in days
     #[arg(long, env = "RETENTION_DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub retention_days: u32,
-    /// How long the audit is kept, in days
+    /// How long orders that were paid or cancelled say whose they are, in days; without it for ever
+    #[arg(long, env = "CUSTOMER_RETENTION_DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub customer_retention_days: Option<u32>,
+    /// How long the audit is kept, in days, and events that a receiver did not take
     #[arg(long, env = "AUDIT_RETENTION_DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(30..=36_500))]
     pub audit_retention_days: u32,
 }

@@ -25,6 +25,7 @@ pub mod prune;
 pub mod purge;
 pub mod reader;
 pub mod refunds;
+pub mod sealing;
 pub mod store;
 
 use std::sync::{Arc, LazyLock};

@@ -22,7 +22,7 @@ use holdfast_stack::{Stack, StackOptions};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::migrate;
+use crate::{keys, migrate};
 use progress::Progress;
 use stack_file::StackFile;
 
@@ -117,6 +117,7 @@ impl Services {
         ingress.demo_store.get_or_insert(true);
         progress.say("bringing the database to this build's schema");
         migrate::apply(&postgres).await?;
+        keys::seal_before_start(&postgres, &encryption).await?;
         progress.say("starting ingress and workers");
         // With the rights that they need and no more, where the server is ours to say so.
         let as_role = |role: &str| match stack.postgres() {

@@ -1,6 +1,7 @@
 //! The operator's SQL: reads, as free functions. Nothing here writes; what is to change is said to the log.
 
 pub(crate) mod audit;
+pub(crate) mod customers;
 pub(crate) mod doctor;
 pub(crate) mod holds;
 pub(crate) mod queue;

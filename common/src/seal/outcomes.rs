@@ -22,6 +22,12 @@ impl Keyring {
         Cow::Owned(sealed)
     }
 
+    /// Whether all that an outcome says of a customer and a payment is sealed by the key that seals.
+    #[must_use]
+    pub fn has_sealed_outcome(&self, outcome: &Outcome) -> bool {
+        personal(&mut outcome.clone()).into_iter().flatten().all(|(.., text)| self.has_sealed(text))
+    }
+
     /// An outcome as it was before it was stored.
     ///
     /// # Errors

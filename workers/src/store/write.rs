@@ -41,8 +41,10 @@ pub async fn commit(
     products(write, &changes.changed_products, now).update_where("true");
     insert_holds(write, keys, &changes.new_holds);
     update_holds(write, &changes.changed_holds);
+    forget_holds(write, &changes.forgotten_holds);
     orders::insert(write, keys, &changes.new_orders);
     orders::update(write, keys, &changes.changed_orders);
+    orders::forget(write, keys, &changes.forgotten_orders);
     payments::insert(write, keys, &changes.new_payments);
     payments::update(write, keys, &changes.changed_payments);
     upsert_outcomes(write, keys, &changes.decisions, now);
@@ -101,6 +103,19 @@ fn update_holds(write: &mut Statement, rows: &[Hold]) {
         .column("ended_at", "timestamptz", |hold| ended_at(&hold.state))
         // I2: a hold leaves `active` once.
         .update_where("holds.status = 'active'");
+}
+
+/// Holds that lose their customer, and may have ended in the same batch.
+fn forget_holds(write: &mut Statement, rows: &[Hold]) {
+    write
+        .rows("holds", rows)
+        .key("slot", "smallint", |hold| hold.id.slot().as_i16())
+        .key("hold_id", "uuid", |hold| hold.id.uuid())
+        .column("status", "hold_status", |hold| hold_status(&hold.state))
+        .column("ended_at", "timestamptz", |hold| ended_at(&hold.state))
+        .column("customer_id", "text", |_| None::<&str>)
+        .column("customer_sealed", "text", |_| None::<&str>)
+        .update_where("(holds.status = 'active' OR holds.status = new.status)");
 }
 
 fn ended_at(state: &HoldState) -> Option<DateTime<Utc>> {

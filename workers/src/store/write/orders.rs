@@ -5,7 +5,7 @@ use holdfast_common::domain::{Order, OrderState};
 use holdfast_common::rows::{cancel_reason, order_status, refund_status};
 use holdfast_common::seal::{Keyring, Kind};
 
-use super::{Statement, index};
+use super::{Part, Statement, index};
 
 pub(super) fn insert(write: &mut Statement, keys: &Keyring, rows: &[Order]) {
     write
@@ -29,7 +29,22 @@ pub(super) fn insert(write: &mut Statement, keys: &Keyring, rows: &[Order]) {
         .insert();
 }
 
+/// I3: what is paid stays paid. A paid order changes only in how far its refunds have come.
+const NEVER_UNPAID: &str = "(orders.status <> 'paid' OR (new.status = 'paid' AND orders.payment_id = new.payment_id))";
+
 pub(super) fn update(write: &mut Statement, keys: &Keyring, rows: &[Order]) {
+    changed(write, keys, rows).update_where(NEVER_UNPAID);
+}
+
+/// Orders that lose their customer, and may have changed otherwise in the same batch.
+pub(super) fn forget(write: &mut Statement, keys: &Keyring, rows: &[Order]) {
+    changed(write, keys, rows)
+        .column("customer_id", "text", |_| None::<&str>)
+        .column("customer_sealed", "text", |_| None::<&str>)
+        .update_where(NEVER_UNPAID);
+}
+
+fn changed<'s, 'r>(write: &'s mut Statement, keys: &Keyring, rows: &'r [Order]) -> Part<'s, 'r, Order> {
     write
         .rows("orders", rows)
         .key("slot", "smallint", |order| order.id.slot().as_i16())
@@ -40,8 +55,6 @@ pub(super) fn update(write: &mut Statement, keys: &Keyring, rows: &[Order]) {
         .sealed("payment_sealed", keys, |order| (Kind::PaymentId, order.id, paid_by(order)))
         .column("settled_at", "timestamptz", settled_at)
         .column("refund_status", "refund_status", |order| refund_status(order.refund_status))
-        // I3: what is paid stays paid. A paid order changes only in how far its refunds have come.
-        .update_where("(orders.status <> 'paid' OR (new.status = 'paid' AND orders.payment_id = new.payment_id))");
 }
 
 fn cancelled_for(order: &Order) -> Option<&'static str> {
