@@ -30,9 +30,10 @@ async fn the_doctor_finds_nothing_where_all_is_well_and_says_what_is_not() {
     for check in ["postgres", "fsync", "schema", "clock skew", "partitions", "sync_interval", "log", "expiry stream"] {
         assert!(findings.iter().any(|finding| finding["check"] == check), "{check}: {findings:?}");
     }
-    let unlike: [(&str, &str, &[&str]); 5] = [
+    let unlike: [(&str, &str, &[&str]); 6] = [
         ("ADMIN_TOKEN", "dev-admin-token", &["secrets"]),
         ("WEBHOOK_SECRETS", "short", &["WEBHOOK_SECRETS"]),
+        ("ENCRYPTION_KEYS", "a:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", &["encryption"]),
         ("PARTITIONS", "8", &["partitions", "log"]),
         ("NATS_URL", "nats://127.0.0.1:1", &["nats"]),
         ("DATABASE_URL", "postgres://127.0.0.1:1/none", &["postgres"]),

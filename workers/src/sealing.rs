@@ -15,6 +15,7 @@ use serde::Serialize;
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use crate::store::encryption;
 use crate::store::sealing::{self, COLUMNS, Column, Resealed, Stored, StoredKey};
 
 /// How often everything is gone through, when rows were passed over.
@@ -77,19 +78,19 @@ pub async fn seal(pool: &PgPool, keys: &Keyring, progress: impl Fn(u64)) -> Resu
         return Err(SealingError::NoKeys);
     }
     let known = check::known(pool, keys).await?;
-    sealing::begin(pool, keys).await?;
+    encryption::begin(pool, keys).await?;
     let before = check::sealed(pool).await?.filter(|sealed| Some(&sealed.index_check) == keys.index_check().as_ref());
     let is_whole = before.ok_or(CheckError::WrongIndexKey)?.is_whole;
-    sealing::know(pool, keys).await?;
+    encryption::know(pool, keys).await?;
     let sealed_by = |workers: Vec<(String, Option<String>)>| workers.into_iter().filter_map(|(_, key)| key);
-    let workers = sealing::workers(pool).await?;
+    let workers = encryption::workers(pool).await?;
     if !is_whole {
         let plain = workers.iter().filter(|(_, key)| key.is_none());
         let owners: Vec<String> = plain.map(|(owner, _)| owner.clone()).collect();
         if !owners.is_empty() {
             return Err(SealingError::PlainWorkers { owners });
         }
-        sealing::take_partitions_away(pool).await?;
+        encryption::take_partitions_away(pool).await?;
     }
     let mut pass = Pass { pool, keys, sealed: Sealed::default(), table: 0, progress: &progress };
     for _ in 0..PASSES_MAX {
@@ -103,12 +104,12 @@ pub async fn seal(pool: &PgPool, keys: &Keyring, progress: impl Fn(u64)) -> Resu
     if sealed.passed_over > 0 {
         return Ok(sealed);
     }
-    sealing::end(pool).await?;
+    encryption::end(pool).await?;
     // Whatever a worker that had another key first wrote meanwhile is sealed by that.
-    let in_use: Vec<String> = sealed_by(workers).chain(sealed_by(sealing::workers(pool).await?)).collect();
+    let in_use: Vec<String> = sealed_by(workers).chain(sealed_by(encryption::workers(pool).await?)).collect();
     let others = known.into_iter().filter(|name| Some(name.as_str()) != keys.first());
     (sealed.still_needed, sealed.not_needed) = others.partition(|name| in_use.contains(name));
-    sealing::forget(pool, &sealed.not_needed).await?;
+    encryption::forget(pool, &sealed.not_needed).await?;
     Ok(sealed)
 }
 

@@ -7,7 +7,9 @@ mod settings;
 
 use clap::Args;
 use comfy_table::Table;
-use holdfast_common::settings::{HoldSettings, IngressSettings, NatsSettings, PostgresSettings, WorkerSettings};
+use holdfast_common::settings::{
+    EncryptionSettings, HoldSettings, IngressSettings, NatsSettings, PostgresSettings, WorkerSettings,
+};
 
 use self::finding::{Finding, Level};
 use crate::exit::Found;
@@ -28,6 +30,8 @@ pub(crate) struct Options {
     ingress: IngressSettings,
     #[command(flatten)]
     worker: WorkerSettings,
+    #[command(flatten)]
+    encryption: EncryptionSettings,
 }
 
 /// Looks at all of it. A part that is away is a finding, not an error.

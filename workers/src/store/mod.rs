@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod dead_letters;
+pub mod encryption;
 pub mod event_dead_letters;
 pub mod events;
 pub mod forgetting;
