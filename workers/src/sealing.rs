@@ -77,19 +77,18 @@ pub async fn seal(pool: &PgPool, keys: &Keyring, progress: impl Fn(u64)) -> Resu
     if !keys.is_on() {
         return Err(SealingError::NoKeys);
     }
+    let is_begun = is_whole(pool, keys).await?;
+    if is_begun.is_none() {
+        // Before anything says that the database is to be sealed: workers that run would heed it, and end.
+        refuse_plain(encryption::workers(pool).await?)?;
+        encryption::begin(pool, keys).await?;
+    }
+    let is_whole = is_whole(pool, keys).await?.unwrap_or_default();
     let known = check::known(pool, keys).await?;
-    encryption::begin(pool, keys).await?;
-    let before = check::sealed(pool).await?.filter(|sealed| Some(&sealed.index_check) == keys.index_check().as_ref());
-    let is_whole = before.ok_or(CheckError::WrongIndexKey)?.is_whole;
     encryption::know(pool, keys).await?;
-    let sealed_by = |workers: Vec<(String, Option<String>)>| workers.into_iter().filter_map(|(_, key)| key);
     let workers = encryption::workers(pool).await?;
     if !is_whole {
-        let plain = workers.iter().filter(|(_, key)| key.is_none());
-        let owners: Vec<String> = plain.map(|(owner, _)| owner.clone()).collect();
-        if !owners.is_empty() {
-            return Err(SealingError::PlainWorkers { owners });
-        }
+        refuse_plain(workers.clone())?;
         encryption::take_partitions_away(pool).await?;
     }
     let mut pass = Pass { pool, keys, sealed: Sealed::default(), table: 0, progress: &progress };
@@ -105,12 +104,28 @@ pub async fn seal(pool: &PgPool, keys: &Keyring, progress: impl Fn(u64)) -> Resu
         return Ok(sealed);
     }
     encryption::end(pool).await?;
+    let sealed_by = |workers: Vec<(String, Option<String>)>| workers.into_iter().filter_map(|(_, key)| key);
     // Whatever a worker that had another key first wrote meanwhile is sealed by that.
     let in_use: Vec<String> = sealed_by(workers).chain(sealed_by(encryption::workers(pool).await?)).collect();
     let others = known.into_iter().filter(|name| Some(name.as_str()) != keys.first());
     (sealed.still_needed, sealed.not_needed) = others.partition(|name| in_use.contains(name));
     encryption::forget(pool, &sealed.not_needed).await?;
     Ok(sealed)
+}
+
+/// Whether the database is sealed as a whole, by this index key; nothing when nobody has begun.
+async fn is_whole(pool: &PgPool, keys: &Keyring) -> Result<Option<bool>, SealingError> {
+    match check::sealed(pool).await? {
+        None => Ok(None),
+        Some(sealed) if Some(&sealed.index_check) == keys.index_check().as_ref() => Ok(Some(sealed.is_whole)),
+        Some(_) => Err(CheckError::WrongIndexKey.into()),
+    }
+}
+
+/// Refuses to begin beside workers that would write plain text.
+fn refuse_plain(workers: Vec<(String, Option<String>)>) -> Result<(), SealingError> {
+    let owners: Vec<String> = workers.into_iter().filter(|(_, key)| key.is_none()).map(|(owner, _)| owner).collect();
+    if owners.is_empty() { Ok(()) } else { Err(SealingError::PlainWorkers { owners }) }
 }
 
 /// One time through everything.
