@@ -17,7 +17,7 @@ use holdfast_common::settings::{EncryptionSettings, NatsSettings, PostgresSettin
 use holdfast_ingress::http::audit_view::EntryView;
 use holdfast_ingress::store::audit::{self, Of};
 use holdfast_ingress::store::dead_letters::{self, ListedLetter};
-use holdfast_ingress::store::{Position, positions};
+use holdfast_ingress::store::positions;
 use holdfast_workers::store::forgetting;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
@@ -259,10 +259,9 @@ async fn ask(speaker: &Speaker<'_>, pool: &PgPool, nats: &NatsSettings, holds: &
         until.insert(nats.partitions.of(hold_id.slot()), speaker.say(&command).await?);
     }
     until_applied(async || {
-        let positions = positions(pool).await?;
-        let is_applied = |seq: u64, at: &Position| at.applied_seq >= seq;
-        let mut applied = positions.iter().filter_map(|(at, position)| Some(is_applied(*until.get(at)?, position)));
-        Ok(applied.all(|is_applied| is_applied).then_some(()))
+        let at: BTreeMap<_, _> = positions(pool).await?.into_iter().collect();
+        let is_applied = |(partition, seq): (_, &u64)| at.get(partition).is_some_and(|at| at.applied_seq >= *seq);
+        Ok(until.iter().all(is_applied).then_some(()))
     })
     .await
 }

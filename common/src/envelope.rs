@@ -93,7 +93,11 @@ pub fn decode_command(bytes: &[u8], keys: &Keyring) -> Result<Command, DecodeErr
     };
     match bytes {
         [SEALED_COMMAND, sealed @ ..] => Ok(decode(&keys.open_bytes(Kind::Command, b"", sealed)?)?),
-        plain => Ok(blinded(decode(plain)?, keys)),
+        plain => {
+            let mut command = decode(plain)?;
+            blind(&mut command, keys);
+            Ok(command)
+        }
     }
 }
 
@@ -103,10 +107,9 @@ pub fn is_sealed_command(bytes: &[u8], keys: &Keyring) -> bool {
     matches!(bytes, [SEALED_COMMAND, sealed @ ..] if keys.has_sealed_bytes(sealed))
 }
 
-/// A command that was written in plain text, with its idempotency key as it would have been written with these keys.
-fn blinded(mut command: Command, keys: &Keyring) -> Command {
+/// Gives a command that was written in plain text the idempotency key that it would have been written with by these keys.
+fn blind(command: &mut Command, keys: &Keyring) {
     command.key = command.key.map(|key| keys.blind(key));
-    command
 }
 
 /// An envelope as it was read.
@@ -132,11 +135,14 @@ pub fn decode(message: &[u8], keys: &Keyring) -> Result<Envelope, DecodeError> {
         return Err(postcard::Error::DeserializeUnexpectedEnd.into());
     };
     let reply_to = IngressId(u64::from_le_bytes(std::array::from_fn(|i| header[1 + i])));
-    let commands = if is_sealed {
-        decode_commands(&keys.open_bytes(Kind::Envelope, &header[1..], body)?)?
-    } else {
-        decode_commands(body)?.into_iter().map(|command| blinded(command, keys)).collect()
-    };
+    if is_sealed {
+        let commands = decode_commands(&keys.open_bytes(Kind::Envelope, &header[1..], body)?)?;
+        return Ok(Envelope { reply_to, commands });
+    }
+    let mut commands = decode_commands(body)?;
+    if keys.is_on() {
+        commands.iter_mut().for_each(|command| blind(command, keys));
+    }
     Ok(Envelope { reply_to, commands })
 }
 
