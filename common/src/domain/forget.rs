@@ -13,7 +13,9 @@ pub(super) fn forget_customer(state: &mut State, id: HoldId) {
     let Some(hold) = state.hold(id).cloned() else { return };
     let order = state.order(id);
     let has_name = hold.customer_id.is_some() || order.is_some_and(|order| order.customer_id.is_some());
-    if !has_name || !has_ended(&hold, order) {
+    // Until when a batch can be committed depends on the holds that it has given back or ordered: those are for another one.
+    let is_of_batch = !matches!(hold.state, HoldState::Expired { .. }) && state.has_changed(id);
+    if !has_name || is_of_batch || !has_ended(&hold, order) {
         return;
     }
     state.forget(id);

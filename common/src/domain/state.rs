@@ -162,6 +162,11 @@ impl State {
         }
     }
 
+    /// Whether the batch has made or changed a hold.
+    pub(super) fn has_changed(&self, id: HoldId) -> bool {
+        self.holds.get(&id).is_some_and(|row| row.is_changed)
+    }
+
     /// Takes the customer off a hold that is there, and off its order.
     pub(super) fn forget(&mut self, id: HoldId) {
         self.change_hold(id, |hold| hold.customer_id = None);

@@ -284,6 +284,11 @@ fn a_customer_is_forgotten_once_the_hold_has_ended() {
     let (ended, told) = forgotten(with_customer(&[released]), NOW);
     assert_eq!((ended.forgotten_holds.len(), ended.changed_holds.len(), told), (1, 0, 1), "once is enough");
     assert_eq!(ended.forgotten_holds[0].customer_id, None);
+    let mut at_once = with_customer(&[]);
+    apply(&mut at_once, &plain(2, Action::ReleaseHold { hold_id: hold_id(1) }));
+    let (at_once, told) = forgotten(at_once, NOW);
+    assert_eq!((at_once.forgotten_holds.len(), at_once.changed_holds.len(), told), (0, 1, 0), "in a batch of its own");
+    assert!(at_once.good_until().is_some() && ended.good_until().is_none());
     let (expired, told) = forgotten(with_customer(&[]), NOW.plus_seconds(120));
     assert!(matches!(expired.forgotten_holds[0].state, HoldState::Expired { .. }), "both in one batch");
     assert_eq!((expired.forgotten_holds.len(), expired.changed_holds.len(), told), (1, 0, 1));
