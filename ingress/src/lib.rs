@@ -10,6 +10,7 @@ pub mod cache_requests;
 pub mod clock;
 pub mod connections;
 pub mod demo;
+pub mod drift;
 pub mod http;
 pub mod listener;
 pub mod log;

@@ -5,6 +5,7 @@ pub mod dead_letters;
 pub mod event_dead_letters;
 pub mod overview;
 pub mod payments;
+pub mod stock;
 pub mod waiting;
 
 use chrono::{DateTime, Utc};

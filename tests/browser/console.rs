@@ -1,6 +1,6 @@
 //! The operator's console.
 
-use holdfast_tests::{ADMIN_TOKEN, Sale, SaleBuilder, Webhook, until};
+use holdfast_tests::{ADMIN_TOKEN, Sale, SaleBuilder, Webhook, assert_invariants, until};
 use reqwest::{Method, StatusCode};
 
 use super::browser::in_browser;
@@ -204,4 +204,42 @@ async fn the_line_on_top_says_when_a_worker_is_gone_and_when_it_is_back() {
         .await;
     })
     .await;
+}
+
+#[tokio::test]
+async fn drift_is_found_and_set_right() {
+    let sale = Sale::start().await;
+    let (lamp, other) = (sale.product(40).await, sale.product(7).await);
+    sale.order(lamp, 2).await;
+    in_browser(sale.client().address(), async |tab| {
+        sign_in(&tab).await;
+        tab.choose("Stock").await;
+        tab.is_at("Stock").await;
+        tab.choose("Verify stock").await;
+        tab.sees("[data-drift='0']", "Counted 2 products").await;
+        is_looked_at(&tab, "console-stock-well").await;
+        plant(&sale, lamp).await;
+        tab.choose("Verify stock").await;
+        tab.sees("[data-drift='1']", "One of them is off").await;
+        let row = tab.text("tbody tr").await.unwrap();
+        assert!(row.contains(&format!("number {lamp}")) && row.contains("available 35 38"), "{row}");
+        is_looked_at(&tab, "console-stock").await;
+        tab.choose("Recalculate").await;
+        tab.sees(".notice", "was counted anew and set right").await;
+        tab.sees("[data-drift='0']", "Every count is what holds and orders come to").await;
+        let repairs = "SELECT count(*) FROM audit_trail
+                       WHERE product_id = $1 AND kind = 'product.repaired' AND actor = 'operator'";
+        assert_eq!((sale.count(repairs, lamp).await, sale.count(repairs, other).await), (1, 0));
+        assert_eq!(sale.count("SELECT available_stock FROM products WHERE product_id = $1", lamp).await, 38);
+    })
+    .await;
+    assert_invariants(&sale.pool).await;
+}
+
+/// Puts a product's counts wrong, as no command would.
+async fn plant(sale: &Sale, product: i64) {
+    let statement = "UPDATE products SET available_stock = available_stock - 3, held_stock = held_stock + 3
+                     WHERE product_id = $1";
+    let planted = sqlx::query(statement).bind(product).execute(&sale.pool).await.unwrap();
+    assert_eq!(planted.rows_affected(), 1);
 }

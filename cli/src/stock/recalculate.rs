@@ -10,10 +10,11 @@ use holdfast_common::domain::{Counts, StockRepair};
 use holdfast_common::outcome::Outcome;
 use holdfast_common::settings::{EncryptionSettings, NatsSettings, PostgresSettings};
 use holdfast_ingress::clock::new_request_id;
+use holdfast_ingress::drift::Drift;
 use indicatif::ProgressBar;
 use serde_json::json;
 
-use super::drift::{self, Drift};
+use super::drift;
 use crate::exit::Found;
 use crate::say::Speaker;
 use crate::store;
@@ -84,7 +85,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
 }
 
 fn documents<'d>(drifts: impl Iterator<Item = &'d Drift>) -> Vec<serde_json::Value> {
-    drifts.map(Drift::document).collect()
+    drifts.map(drift::document).collect()
 }
 
 fn show_plan(drifts: &[Drift], json: bool) -> Found {

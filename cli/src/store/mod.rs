@@ -6,7 +6,6 @@ pub(crate) mod doctor;
 pub(crate) mod holds;
 pub(crate) mod queue;
 pub(crate) mod selling;
-pub(crate) mod stock;
 
 use holdfast_common::postgres::{self, Pool};
 use holdfast_common::schema;

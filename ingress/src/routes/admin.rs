@@ -5,6 +5,7 @@ pub(super) mod dead_letters;
 pub(super) mod event_dead_letters;
 pub(crate) mod lists;
 pub(crate) mod refunds;
+pub(super) mod stock;
 
 use std::sync::Arc;
 

@@ -78,6 +78,8 @@ fn unlimited() -> OpenApiRouter<Arc<App>> {
         .routes(only(routes!(admin::create_product)))
         .routes(only(routes!(admin::change_product)))
         .routes(only(routes!(admin::restock)))
+        .routes(only(routes!(admin::stock::recalculate)))
+        .routes(only(routes!(admin::stock::verify)))
         .routes(only(routes!(admin::lists::overview)))
         .routes(only(routes!(admin::lists::payments)))
         .routes(only(routes!(admin::lists::refunds)))

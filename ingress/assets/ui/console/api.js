@@ -1,11 +1,14 @@
 // The API's administration, by the cookie of who is signed in. Changes carry a header that other sites' pages can't send.
-import { call } from '../shared/api.js';
+import { call, Refused } from '../shared/api.js';
 
 const HEADERS = { 'x-holdfast-console': '1' };
 
 async function signedIn(work) {
   try {
-    return (await work).document;
+    const { status, document } = await work;
+    // In the log, and no worker has done it yet: nobody is told that it is done.
+    if (status === 202) throw new Refused({ code: 'queued' }, status);
+    return document;
   } catch (error) {
     // The session ran out: the door is at the same address.
     if (error.status === 401) location.reload();

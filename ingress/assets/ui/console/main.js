@@ -8,10 +8,12 @@ import { Overview } from './overview.js';
 import { Payments } from './payments.js';
 import { Products } from './products.js';
 import { Refunds } from './refunds.js';
+import { Stock } from './stock.js';
 
 const VIEWS = [
   ['', 'Overview', Overview],
   ['products', 'Products', Products],
+  ['stock', 'Stock', Stock],
   ['dead-letters', 'Dead letters', DeadLetters],
   ['refunds', 'Refunds', Refunds],
   ['payments', 'Payments', Payments],
