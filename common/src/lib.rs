@@ -31,3 +31,4 @@ pub mod telemetry;
 pub mod time;
 pub mod traces;
 pub mod wire;
+pub mod work;

@@ -31,6 +31,7 @@ pub mod store;
 pub mod submit;
 pub mod waiters;
 pub mod webhooks;
+pub mod work;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, LazyLock};
@@ -57,6 +58,7 @@ use crate::rate_limits::RateLimits;
 use crate::stock::StockView;
 use crate::waiters::Waiters;
 use crate::webhooks::publisher::WebhookPublisher;
+use crate::work::AllWork;
 
 /// How long requests that are being answered may take when the ingress stops.
 const DRAIN_WAIT: Duration = Duration::from_secs(2);
@@ -94,6 +96,7 @@ pub struct App {
     /// Where we can be reached from here.
     loopback: SocketAddr,
     crowd: Crowd,
+    work: AllWork,
     /// Ends what would never end by itself.
     stopping: CancellationToken,
 }
@@ -128,6 +131,7 @@ pub struct Ingress {
     watching: tokio::task::JoinHandle<()>,
     catching_up: tokio::task::JoinHandle<()>,
     asked: tokio::task::JoinHandle<()>,
+    told: tokio::task::JoinHandle<()>,
 }
 
 impl Ingress {
@@ -169,13 +173,15 @@ impl Ingress {
             log,
             loopback: loopback::address(socket.local_addr()?),
             crowd: Crowd::default(),
+            work: AllWork::default(),
             stopping: CancellationToken::new(),
         });
         let listening = listener::start(Arc::clone(&app)).await?;
         let watching = tokio::spawn(stock::watch(Arc::clone(&app)));
         let catching_up = tokio::spawn(missed::run(Arc::clone(&app)));
         let asked = cache_requests::start(Arc::clone(&app)).await?;
-        Ok(Self { app, socket, listening, watching, catching_up, asked })
+        let told = work::start(Arc::clone(&app)).await?;
+        Ok(Self { app, socket, listening, watching, catching_up, asked, told })
     }
 
     /// What its requests share.
@@ -217,6 +223,7 @@ impl Ingress {
         self.catching_up.abort();
         looking.abort();
         self.asked.abort();
+        self.told.abort();
         self.app.connections.close().await;
         Ok(())
     }

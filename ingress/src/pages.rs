@@ -23,6 +23,9 @@ const CROSS_ORIGIN_OPENER_POLICY: HeaderName = HeaderName::from_static("cross-or
 /// How many digits of its hash tell a build's files apart.
 const HASH_DIGITS: usize = 16;
 
+/// The alerts: the console tells what is wrong by the same rules as Prometheus does.
+const RULES: (&str, &[u8]) = ("console/rules.yml", include_bytes!("../../deploy/prometheus/rules.yml"));
+
 #[derive(Embed)]
 #[folder = "assets/ui"]
 struct Embedded;
@@ -68,9 +71,9 @@ struct Build {
 
 impl Build {
     fn load() -> Self {
-        let embedded: BTreeMap<String, Vec<u8>> = Embedded::iter()
-            .filter_map(|name| Embedded::get(&name).map(|file| (name.into_owned(), file.data.into_owned())))
-            .collect();
+        let ours = Embedded::iter()
+            .filter_map(|name| Embedded::get(&name).map(|file| (name.into_owned(), file.data.into_owned())));
+        let embedded: BTreeMap<String, Vec<u8>> = ours.chain([(RULES.0.to_owned(), RULES.1.into())]).collect();
         let mut hash = Sha256::new();
         for (name, data) in &embedded {
             hash.update(name.as_bytes());
@@ -94,7 +97,7 @@ fn content_type(name: &str) -> Option<&'static str> {
         "js" => Some("text/javascript; charset=utf-8"),
         "css" => Some("text/css; charset=utf-8"),
         "svg" => Some("image/svg+xml"),
-        "txt" => Some("text/plain; charset=utf-8"),
+        "txt" | "yml" => Some("text/plain; charset=utf-8"),
         _ => None,
     }
 }

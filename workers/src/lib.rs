@@ -2,8 +2,8 @@
 //!
 //! [`ownership`] decides which partitions this process has; [`partition`] runs one of them; [`reader`] fetches from the
 //! log; [`batch`] is the cycle fetch, load, decide, write, commit, reply, which [`groups`] runs for several partitions at
-//! once; [`store`] has its SQL; [`announce`] tells the
-//! ingresses afterwards, and [`events`] everybody else; [`purge`] keeps the log short; `journal` and `measures` tell operators.
+//! once; [`store`] has its SQL; [`announce`] tells the ingresses afterwards, and [`events`] everybody else; [`purge`] keeps
+//! the log short; `journal`, `measures` and `tally` tell operators.
 //! No row of business state is written anywhere else.
 
 pub mod announce;
@@ -27,6 +27,7 @@ pub mod reader;
 pub mod refunds;
 pub mod sealing;
 pub mod store;
+mod tally;
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -157,6 +158,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
     }
     beside.spawn(expiry::redelivery::run(Arc::clone(&worker), stop.clone()));
     beside.spawn(heartbeat::run(Arc::clone(&worker), stop.clone()));
+    beside.spawn(tally::run(Arc::clone(&worker), stop.clone()));
     beside.spawn(expiry::backstop::run(Arc::clone(&worker), stop.clone()));
     let groups = groups::start(&worker);
     ownership::run(Arc::clone(&worker), stop).await?;

@@ -6,6 +6,7 @@ pub(super) mod event_dead_letters;
 pub(crate) mod lists;
 pub(crate) mod refunds;
 pub(super) mod stock;
+pub(super) mod workers;
 
 use std::sync::Arc;
 

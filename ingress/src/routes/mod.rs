@@ -81,6 +81,7 @@ fn unlimited() -> OpenApiRouter<Arc<App>> {
         .routes(only(routes!(admin::stock::recalculate)))
         .routes(only(routes!(admin::stock::verify)))
         .routes(only(routes!(admin::lists::overview)))
+        .routes(only(routes!(admin::workers::show)))
         .routes(only(routes!(admin::lists::payments)))
         .routes(only(routes!(admin::lists::refunds)))
         .routes(only(routes!(admin::refunds::retry)))

@@ -3,10 +3,11 @@ import { html, render, useEffect, useRef, useState } from '../shared/ui.js';
 import { signOut } from './api.js';
 import { Audit } from './audit.js';
 import { DeadLetters } from './dead_letters.js';
-import { Now } from './now.js';
+import { Now, useWrong } from './now.js';
 import { Overview } from './overview.js';
 import { Payments } from './payments.js';
 import { Products } from './products.js';
+import { start } from './readings.js';
 import { Refunds } from './refunds.js';
 import { Stock } from './stock.js';
 
@@ -30,8 +31,13 @@ function Console() {
     return () => removeEventListener('hashchange', look);
   }, []);
   const [, title, View] = VIEWS.find(([known]) => known === name) ?? VIEWS[0];
+  const found = useWrong();
+  const count = found?.length ?? 0;
   useEffect(() => {
-    document.title = `${title} – Holdfast console`;
+    // Seen from other tabs, too.
+    document.title = `${count > 0 ? `(${count}) ` : ''}${title} – Holdfast console`;
+  }, [title, count]);
+  useEffect(() => {
     if (!isFirst.current) document.querySelector('main h1')?.focus();
     isFirst.current = false;
   }, [title]);
@@ -44,10 +50,11 @@ function Console() {
       <button class="slight" onClick=${leave}>Sign out</button>
     </header>
     <main>
-      <${Now} />
+      <${Now} found=${found} />
       <h1 tabindex="-1">${title}</h1>
       <${View} key=${title} />
     </main>`;
 }
 
+start();
 render(html`<${Console} />`, document.body);
