@@ -41,17 +41,19 @@ pub enum Page {
     SignIn,
     /// The console's door, after a wrong token.
     SignInRefused,
+    /// The console's door, after too many tokens.
+    SignInTooOften,
 }
 
 impl Page {
-    const ALL: [Self; 4] = [Self::Store, Self::Console, Self::SignIn, Self::SignInRefused];
+    const ALL: [Self; 5] = [Self::Store, Self::Console, Self::SignIn, Self::SignInRefused, Self::SignInTooOften];
 
     /// The folder of its own files.
     fn folder(self) -> &'static str {
         match self {
             Self::Store => "store",
             Self::Console => "console",
-            Self::SignIn | Self::SignInRefused => "sign-in",
+            Self::SignIn | Self::SignInRefused | Self::SignInTooOften => "sign-in",
         }
     }
 }
@@ -115,7 +117,11 @@ fn written(page: Page, embedded: &BTreeMap<String, Vec<u8>>, hash: &str) -> Asse
     };
     let preload = |name: &String| format!("<link rel=\"modulepreload\" href=\"/assets/{hash}/{name}\">\n    ");
     let preloads: String = embedded.keys().filter(is_wanted).map(preload).collect();
-    let refused = if page == Page::SignInRefused { "That is not the admin token." } else { "" };
+    let refused = match page {
+        Page::SignInRefused => "That is not the admin token.",
+        Page::SignInTooOften => "Too many tries. Wait a minute, then try again.",
+        Page::Store | Page::Console | Page::SignIn => "",
+    };
     let html = html.replace("{preloads}", preloads.trim_end()).replace("{assets}", &format!("/assets/{hash}"));
     Asset::new("text/html; charset=utf-8", Keep::Confirmed, html.replace("{refused}", refused))
 }

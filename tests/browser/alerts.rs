@@ -4,7 +4,8 @@ use holdfast_tests::{Sale, SaleBuilder, until};
 use serde_json::{Value, json};
 
 use super::browser::in_browser;
-use super::console::{is_looked_at, sign_in};
+use super::console::sign_in;
+use super::pictures::is_pictured;
 
 const RULES: &str = include_str!("../../deploy/prometheus/rules.yml");
 /// What `promtool` has Prometheus say of the rules.
@@ -60,7 +61,7 @@ async fn a_console_in_another_tab_says_when_a_worker_is_gone_and_when_all_is_wel
         tab.sees("[data-alert=HoldfastPartitionWithoutWorker]", "No worker has 4 of the partitions").await;
         tab.sees("[data-well=false]", "Start a worker").await;
         assert!(tab.client.title().await.unwrap().starts_with('('), "seen from other tabs");
-        is_looked_at(&tab, "console-worker-gone").await;
+        is_pictured(&tab, "console-worker-gone").await;
 
         tab.client.switch_to_window(store.clone()).await.unwrap();
         tab.press("form button").await;

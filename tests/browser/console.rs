@@ -1,10 +1,11 @@
 //! The operator's console.
 
-use holdfast_tests::{ADMIN_TOKEN, Sale, SaleBuilder, Webhook, assert_invariants};
+use futures_util::future::join_all;
+use holdfast_tests::{ADMIN_TOKEN, Sale, SaleBuilder, Webhook, assert_invariants, until};
 use reqwest::{Method, StatusCode};
 
 use super::browser::in_browser;
-use super::pictures::{assert_fits_a_phone, take};
+use super::pictures::{is_pictured, looks_right};
 use super::tab::Tab;
 
 pub(crate) async fn sign_in(tab: &Tab) {
@@ -15,40 +16,19 @@ pub(crate) async fn sign_in(tab: &Tab) {
     tab.is_at("Overview").await;
 }
 
-pub(crate) async fn is_looked_at(tab: &Tab, name: &str) {
-    tab.assert_accessible().await;
-    assert_fits_a_phone(tab).await;
-    take(tab, name).await;
-}
-
 #[tokio::test]
-async fn a_wrong_token_is_refused_and_the_right_one_opens_every_view() {
-    let sale = SaleBuilder::default().setting("DEMO_STORE", "true").start().await;
-    let product = sale.product(40).await;
-    sale.order(product, 2).await;
+async fn a_wrong_token_is_refused_and_signing_out_ends_the_session() {
+    let sale = Sale::start().await;
     in_browser(sale.client().address(), async |tab| {
         tab.go("/console").await;
         tab.is_at("Console").await;
-        is_looked_at(&tab, "console-sign-in").await;
+        is_pictured(&tab, "console-sign-in").await;
         tab.write("#token", "not-the-token").await;
         tab.choose("Sign in").await;
         tab.sees("[role=alert]", "not the admin token").await;
+        looks_right(&tab).await;
         tab.assert_only_refused(401).await;
         sign_in(&tab).await;
-        tab.sees("[data-well=true]", "All is well").await;
-        is_looked_at(&tab, "console-overview-alone").await;
-        for (view, name) in [
-            ("Products", "console-products"),
-            ("Dead letters", "console-dead-letters"),
-            ("Refunds", "console-refunds"),
-            ("Payments", "console-payments"),
-            ("Audit", "console-audit"),
-        ] {
-            tab.choose(view).await;
-            tab.is_at(view).await;
-            is_looked_at(&tab, name).await;
-        }
-        tab.sees("tbody", "order").await;
         let cookie = tab.script("return document.cookie", Vec::new()).await;
         assert_eq!(cookie, "", "no script sees it");
         tab.assert_quiet().await;
@@ -58,6 +38,43 @@ async fn a_wrong_token_is_refused_and_the_right_one_opens_every_view() {
         tab.is_at("Console").await;
         // What was being read when the cookie went.
         tab.assert_only_refused(401).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_guesses_at_the_token_is_told_to_wait() {
+    let sale = Sale::start().await;
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let guess = async |token: &str| {
+        sale.client().send(Method::POST, "/console/session", &form, Some(format!("token={token}").into_bytes())).await
+    };
+    let refused = until("a guess too many", async || {
+        let guesses = join_all((0..12).map(|_| guess("not-the-token"))).await;
+        guesses.into_iter().find(|guess| guess.status == StatusCode::TOO_MANY_REQUESTS)
+    })
+    .await;
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1, "{refused:?}");
+    assert!(refused.text.contains("Too many tries") && refused.header("content-type").starts_with("text/html"));
+    assert!(refused.header("content-security-policy").contains("default-src 'none'"), "{refused:?}");
+    assert_eq!(sale.admin_get("/api/admin/overview").await.status, StatusCode::OK, "programs have the token");
+    in_browser(sale.client().address(), async |tab| {
+        tab.go("/console").await;
+        until("the door to be shut", async || {
+            // As many as a slow machine has let in again.
+            join_all((0..12).map(|_| guess("not-the-token"))).await;
+            tab.write("#token", ADMIN_TOKEN).await;
+            tab.choose("Sign in").await;
+            let seen = tab.text("[role=alert]").await;
+            if seen.is_none() {
+                tab.choose("Sign out").await;
+                tab.is_at("Console").await;
+            }
+            seen.filter(|seen| seen.contains("Too many tries"))
+        })
+        .await;
+        looks_right(&tab).await;
+        tab.assert_only_refused(429).await;
     })
     .await;
 }
@@ -170,13 +187,13 @@ async fn a_dead_letter_is_shown_and_retried_and_a_refund_resolved() {
         tab.choose("Dead letters").await;
         tab.choose("Show").await;
         tab.sees("pre", "CreateHold").await;
-        is_looked_at(&tab, "console-dead-letter").await;
+        is_pictured(&tab, "console-dead-letter").await;
         tab.choose("Retry").await;
         tab.sees(".notice", "was retried").await;
         assert_eq!(sale.count("SELECT held_stock FROM products WHERE product_id = $1", bad).await, 1);
         tab.choose("Refunds").await;
         tab.sees("tbody", "pay_2").await;
-        is_looked_at(&tab, "console-refund").await;
+        is_pictured(&tab, "console-refund").await;
         tab.choose("Resolve").await;
         tab.sees("main", "No money has to go back").await;
         tab.sees("[data-well=true]", "All is well").await;
@@ -195,13 +212,13 @@ async fn drift_is_found_and_set_right() {
         tab.is_at("Stock").await;
         tab.choose("Verify stock").await;
         tab.sees("[data-drift='0']", "Counted 2 products").await;
-        is_looked_at(&tab, "console-stock-well").await;
+        is_pictured(&tab, "console-stock-well").await;
         plant(&sale, lamp).await;
         tab.choose("Verify stock").await;
         tab.sees("[data-drift='1']", "One of them is off").await;
         let row = tab.text("tbody tr").await.unwrap();
         assert!(row.contains(&format!("number {lamp}")) && row.contains("available 35 38"), "{row}");
-        is_looked_at(&tab, "console-stock").await;
+        is_pictured(&tab, "console-stock").await;
         tab.choose("Recalculate").await;
         tab.sees(".notice", "was counted anew and set right").await;
         tab.sees("[data-drift='0']", "Every count is what holds and orders come to").await;

@@ -11,6 +11,8 @@ mod command;
 mod console;
 mod crowd;
 mod dev;
+mod every_page;
+mod far_away;
 mod pictures;
 mod store;
 mod tab;
