@@ -215,7 +215,7 @@ async fn drift_is_found_and_set_right() {
         is_pictured(&tab, "console-stock-well").await;
         plant(&sale, lamp).await;
         tab.choose("Verify stock").await;
-        tab.sees("[data-drift='1']", "One of them is off").await;
+        tab.sees("[data-drift='1']", "1 of 2 products is off").await;
         let row = tab.text("tbody tr").await.unwrap();
         assert!(row.contains(&format!("number {lamp}")) && row.contains("available 35 38"), "{row}");
         is_pictured(&tab, "console-stock").await;

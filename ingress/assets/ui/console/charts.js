@@ -57,7 +57,7 @@ onReading(({ now, before }) => {
 });
 
 export function Charts() {
-  useReadings();
+  useReadings(({ now }) => now.at);
   return html`<div class="charts">${CHARTS.map(([title, series], index) => html`<${Chart} key=${title} title=${title} series=${series} readings=${points} index=${index} />`)}</div>`;
 }
 
@@ -92,7 +92,7 @@ function Chart({ title, series, readings, index }) {
   }, []);
   useEffect(() => plot.current?.setData(columns), [readings]);
   const newest = readings.at(-1)?.values[index];
-  const shown = (of) => (newest?.[of] === null || newest?.[of] === undefined ? '–' : newest[of].toFixed(newest[of] < 10 ? 2 : 0));
+  const shown = (of) => (newest?.[of] === null || newest?.[of] === undefined ? '–' : Number(newest[of].toFixed(newest[of] < 10 ? 2 : 0)).toLocaleString());
   return html`<section class="card" aria-label=${title}>
     <h3>${title}</h3>
     <dl class="legend lines">${series.map(([label], of) => html`<div class=${of === 0 ? 'sold' : 'second'}><dt>${label}</dt><dd>${shown(of)}</dd></div>`)}</dl>

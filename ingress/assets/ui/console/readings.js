@@ -16,15 +16,20 @@ export const readings = { now: null, before: null, history: [] };
 /** Calls back after each reading. */
 export const onReading = (hear) => changed.addEventListener('read', () => hear(readings));
 
-/** The readings, and again after each. */
-export function useReadings() {
-  const [, setTurn] = useState(0);
+/** What `of` makes of the readings, whenever that is another than before; undefined until there are any. */
+export function useReadings(of, inputs = []) {
+  const [made, setMade] = useState(undefined);
   useEffect(() => {
-    const look = () => setTurn((turn) => turn + 1);
+    const look = () => {
+      const now = readings.now ? of(readings) : undefined;
+      // Most readings change nothing, and then nothing is drawn again.
+      setMade((known) => (JSON.stringify(known) === JSON.stringify(now) ? known : now));
+    };
+    look();
     changed.addEventListener('read', look);
     return () => changed.removeEventListener('read', look);
-  }, []);
-  return readings;
+  }, inputs);
+  return made;
 }
 
 /** Every worker's numbers under the names that they have in Prometheus. */

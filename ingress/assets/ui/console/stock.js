@@ -53,23 +53,23 @@ export function Stock() {
 
 function Verdict({ found: { products, drift, at } }) {
   const which = products === 1 ? 'one product' : `${number(products)} products`;
-  const verdict = drift.length === 0 ? 'Every count is what holds and orders come to.' : drift.length === 1 ? 'One of them is off.' : `${number(drift.length)} of them are off.`;
-  return html`<div class=${`notice ${drift.length === 0 ? 'good' : 'bad'}`} data-drift=${drift.length}><p><strong>${verdict}</strong> Counted ${which} at ${at.toLocaleTimeString()}.</p></div>`;
+  const verdict = drift.length === 0 ? 'Every count is what holds and orders come to.' : `${number(drift.length)} of ${which} ${drift.length === 1 ? 'is' : 'are'} off.`;
+  return html`<div class=${`notice ${drift.length === 0 ? 'good' : 'bad'}`} data-drift=${drift.length}><p><strong>${verdict}</strong> ${drift.length === 0 ? `Counted ${which}` : 'Counted'} at ${at.toLocaleTimeString()}.</p></div>`;
 }
 
 const Findings = ({ drift, isDoing, recalculate }) => html`<h2>What is off</h2>
-  <${Rows} name="What is off" rows=${drift} none="" head=${['Product', 'Count', 'Stored', 'Should be', '']} numbers=${[2, 3]}>
+  <${Rows} name="What is off" rows=${drift} none="" head=${['Product', 'Count', 'Stored', 'Should be', '']} numbers=${[2, 3]} isGrouped>
     ${(one) => {
       const off = Object.entries(one.off);
-      return off.map(([name, { stored, should_be: shouldBe }], index) => html`<tr key=${`${one.product_id}-${name}`} class=${index < off.length - 1 ? 'joined' : ''}>
-        ${index === 0 && html`<th scope="row" rowspan=${off.length}>${one.name}<br /><span class="quiet small">number ${one.product_id}</span></th>`}
+      return off.map(([name, { stored, should_be: shouldBe }], index) => html`<tr key=${`${one.product_id}-${name}`} class=${index > 0 ? 'joined' : ''}>
+        ${index === 0 && html`<th scope="row" rowspan=${off.length}>${one.name}<br /><span class="quiet small plain">number ${one.product_id}</span></th>`}
         <td>${COUNTS[name] ?? name}</td>
         <td class="number">${number(stored)}</td>
         <td class="number"><strong>${number(shouldBe)}</strong></td>
         ${index === 0 && html`<td rowspan=${off.length}>${one.can_be_mended
-          ? html`<div class="actions tight end"><button class="slight" disabled=${isDoing} onClick=${recalculate(one)}>Recalculate</button></div>`
+          ? html`<div class="actions tight"><button class="slight" disabled=${isDoing} onClick=${recalculate(one)}>Recalculate</button></div>`
           : html`<span class="small quiet">No count can mend this: look at the order.</span>`}</td>`}
       </tr>`);
     }}
   <//>
-  <p class="small quiet">Recalculating goes through the log: a worker counts once more when its turn has come. Where more was promised than there is, units are added so that every promise is kept.</p>`;
+  <p class="small quiet after">Recalculating goes through the log: a worker counts once more when its turn has come. Where more was promised than there is, units are added so that every promise is kept.</p>`;
