@@ -29,6 +29,13 @@ async fn take(tab: &Tab, name: &str) {
         for scheme in ["light", "dark"] {
             tab.size(width, height, is_phone).await;
             tab.scheme(scheme).await;
+            until("charts in the colours of the page", async || {
+                let is_drawn =
+                    "const accent = getComputedStyle(document.documentElement).getPropertyValue('--accent').trim();
+                    return [...document.querySelectorAll('.plot')].every((plot) => plot.dataset.accent === accent)";
+                (tab.script(is_drawn, Vec::new()).await == true).then_some(())
+            })
+            .await;
             let picture = tab.client.screenshot().await.unwrap();
             std::fs::write(directory.join(format!("{name}-{device}-{scheme}.png")), picture).unwrap();
         }

@@ -66,26 +66,32 @@ function Chart({ title, series, readings, index }) {
   const plot = useRef(null);
   const columns = [readings.map(({ at }) => at), ...series.map((_, of) => readings.map(({ values }) => values[index][of]))];
   useEffect(() => {
+    // When the view goes, its place is gone first.
+    const element = place.current;
     // Asked for at each drawing: light may become dark meanwhile.
     const colours = getComputedStyle(document.documentElement);
     const colour = (name) => () => colours.getPropertyValue(`--${name}`).trim();
     const strokes = [colour('accent'), colour('quiet')];
     const axis = { stroke: colour('quiet'), grid: { stroke: colour('line'), width: 1 }, ticks: { show: false }, font: '12px system-ui' };
     const options = {
-      width: place.current.clientWidth,
+      width: element.clientWidth,
       height: HEIGHT,
       cursor: { y: false },
       legend: { show: false },
       scales: { y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
       axes: [{ ...axis, grid: { show: false }, size: 28, space: 90, values: (_, times) => times.map((at) => clock.format(at * 1000)) }, axis],
+      // Says in which colours it was drawn.
+      hooks: { draw: [() => (element.dataset.accent = strokes[0]())] },
       series: [{}, ...series.map(([label], of) => ({ label, stroke: strokes[of], width: 1.5, spanGaps: true, points: { show: false } }))],
     };
-    plot.current = new uPlot(options, columns, place.current);
-    // When the view goes, its place is gone first.
-    const element = place.current;
+    plot.current = new uPlot(options, columns, element);
     const watch = new ResizeObserver(() => element.isConnected && plot.current.setSize({ width: element.clientWidth, height: HEIGHT }));
     watch.observe(element);
+    const night = matchMedia('(prefers-color-scheme: dark)');
+    const redraw = () => plot.current.redraw();
+    night.addEventListener('change', redraw);
     return () => {
+      night.removeEventListener('change', redraw);
       watch.disconnect();
       plot.current.destroy();
     };

@@ -62,14 +62,14 @@ const labelled = (row, head) => {
   return row;
 };
 
-/** A table of what waits, or a sentence when nothing does. `numbers` says which columns are; `isGrouped` that rows belong together. */
-export function Rows({ rows, name, none, head, numbers = [], isGrouped, children }) {
+/** A table of what waits, or a sentence when nothing does. `numbers` says which columns are. */
+export function Rows({ rows, name, none, head, numbers = [], children }) {
   if (rows === null || rows === undefined) return html`<p class="quiet">…</p>`;
   if (rows.length === 0) return html`<p class="quiet">${none}</p>`;
   return html`<div class="card scroll" tabindex="0" role="region" aria-label=${name}>
-    <table class=${isGrouped ? 'few' : 'stack'}>
+    <table class="stack">
       <thead><tr>${head.map((one, index) => html`<th scope="col" class=${numbers.includes(index) ? 'number' : undefined}>${one || html`<span class="unseen">Actions</span>`}</th>`)}</tr></thead>
-      <tbody>${rows.map((one) => (isGrouped ? children(one) : labelled(children(one), head)))}</tbody>
+      <tbody>${rows.map((row) => labelled(children(row), head))}</tbody>
     </table>
   </div>`;
 }

@@ -2,7 +2,7 @@
 import { number } from '../shared/format.js';
 import { html, useState } from '../shared/ui.js';
 import { change, read } from './api.js';
-import { Rows, Said, useDoing } from './parts.js';
+import { Said, useDoing } from './parts.js';
 
 /** How many slots there are, fixed for ever; the server says how far it has come. */
 const SLOTS = 4096;
@@ -58,18 +58,18 @@ function Verdict({ found: { products, drift, at } }) {
 }
 
 const Findings = ({ drift, isDoing, recalculate }) => html`<h2>What is off</h2>
-  <${Rows} name="What is off" rows=${drift} none="" head=${['Product', 'Count', 'Stored', 'Should be', '']} numbers=${[2, 3]} isGrouped>
-    ${(one) => {
-      const off = Object.entries(one.off);
-      return off.map(([name, { stored, should_be: shouldBe }], index) => html`<tr key=${`${one.product_id}-${name}`} class=${index > 0 ? 'joined' : ''}>
-        ${index === 0 && html`<th scope="row" rowspan=${off.length}>${one.name}<br /><span class="quiet small plain">number ${one.product_id}</span></th>`}
+  <ul class="cards wide">${drift.map((one) => html`<li key=${one.product_id}><article class="card" data-off=${one.product_id}>
+    <h2>${one.name} <span class="quiet small plain">number ${one.product_id}</span></h2>
+    <table class="few">
+      <thead><tr><th scope="col">Count</th><th scope="col" class="number">Stored</th><th scope="col" class="number">Should be</th></tr></thead>
+      <tbody>${Object.entries(one.off).map(([name, { stored, should_be: shouldBe }]) => html`<tr key=${name}>
         <td>${COUNTS[name] ?? name}</td>
         <td class="number">${number(stored)}</td>
         <td class="number"><strong>${number(shouldBe)}</strong></td>
-        ${index === 0 && html`<td rowspan=${off.length}>${one.can_be_mended
-          ? html`<div class="actions tight"><button class="slight" disabled=${isDoing} onClick=${recalculate(one)}>Recalculate</button></div>`
-          : html`<span class="small quiet">No count can mend this: look at the order.</span>`}</td>`}
-      </tr>`);
-    }}
-  <//>
+      </tr>`)}</tbody>
+    </table>
+    ${one.can_be_mended
+      ? html`<div class="actions tight"><button disabled=${isDoing} onClick=${recalculate(one)}>Recalculate</button></div>`
+      : html`<p class="small quiet">No count can mend this: see the audit of the product.</p>`}
+  </article></li>`)}</ul>
   <p class="small quiet after">Recalculating goes through the log: a worker counts once more when its turn has come. Where more was promised than there is, units are added so that every promise is kept.</p>`;
