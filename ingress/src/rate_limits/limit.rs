@@ -82,9 +82,7 @@ impl Limit {
         let rate = NonZeroU32::new(rate?)?;
         Self::with_clock(name, Rule::a_second(rate), CLIENTS_MAX, MonotonicClock)
     }
-}
 
-impl Limit {
     /// The limit of signing in.
     #[must_use]
     pub fn of_sign_ins() -> Option<Self> {
