@@ -36,3 +36,6 @@ GRANT EXECUTE ON FUNCTION prune_audit TO holdfast_worker;
 GRANT SELECT ON event_dead_letters TO holdfast_ingress;
 GRANT SELECT, INSERT, UPDATE ON events_sent TO holdfast_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON event_dead_letters TO holdfast_worker;
+
+-- By which keys customers and payments are sealed.
+GRANT SELECT ON encryption, encryption_keys TO holdfast_ingress, holdfast_worker;

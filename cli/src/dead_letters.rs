@@ -5,7 +5,8 @@
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use holdfast_common::command::Action;
-use holdfast_common::settings::{NatsSettings, PostgresSettings};
+use holdfast_common::seal::Keyring;
+use holdfast_common::settings::{EncryptionSettings, NatsSettings, PostgresSettings};
 use holdfast_ingress::clock::new_request_id;
 use holdfast_ingress::store::dead_letters::{self, ListedLetter};
 use serde_json::{Value, json};
@@ -37,6 +38,8 @@ enum Command {
         json: bool,
         #[command(flatten)]
         postgres: PostgresSettings,
+        #[command(flatten)]
+        encryption: EncryptionSettings,
     },
     /// Show one with its command and its error, as JSON
     Show {
@@ -44,6 +47,8 @@ enum Command {
         id: i64,
         #[command(flatten)]
         postgres: PostgresSettings,
+        #[command(flatten)]
+        encryption: EncryptionSettings,
     },
     /// Have its command tried again
     Retry(One),
@@ -61,18 +66,22 @@ struct One {
     #[command(flatten)]
     postgres: PostgresSettings,
     #[command(flatten)]
+    encryption: EncryptionSettings,
+    #[command(flatten)]
     nats: NatsSettings,
 }
 
 /// Does what was asked.
 pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
     match options.command {
-        Command::List { all, json, postgres } => {
-            list(&connect(&postgres).await?, all, json).await?;
+        Command::List { all, json, postgres, encryption } => {
+            let (pool, keys) = connect(&postgres, &encryption).await?;
+            list(&pool, &keys, all, json).await?;
             Ok(Found::Nothing)
         }
-        Command::Show { id, postgres } => {
-            println!("{:#}", document(&find(&connect(&postgres).await?, id).await?));
+        Command::Show { id, postgres, encryption } => {
+            let (pool, keys) = connect(&postgres, &encryption).await?;
+            println!("{:#}", document(&find(&pool, id).await?, &keys));
             Ok(Found::Nothing)
         }
         Command::Retry(one) => settle(one, true).await,
@@ -80,17 +89,17 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
     }
 }
 
-async fn connect(settings: &PostgresSettings) -> anyhow::Result<PgPool> {
-    store::open(settings, "holdfast-dead-letters").await
+async fn connect(settings: &PostgresSettings, encryption: &EncryptionSettings) -> anyhow::Result<(PgPool, Keyring)> {
+    store::open_sealed(settings, encryption, "holdfast-dead-letters").await
 }
 
 async fn find(pool: &PgPool, id: i64) -> anyhow::Result<ListedLetter> {
     dead_letters::find(pool, id).await?.with_context(|| format!("there is no dead letter {id}"))
 }
 
-async fn list(pool: &PgPool, all: bool, json: bool) -> anyhow::Result<()> {
+async fn list(pool: &PgPool, keys: &Keyring, all: bool, json: bool) -> anyhow::Result<()> {
     let letters = dead_letters::list(pool, all, 0, LISTED_MAX).await?;
-    listing::show(&letters, json, document, ["id", "status", "action", "tries", "failed", "error"], |letter| {
+    listing::show(&letters, json, |letter| document(letter, keys), ["id", "status", "action", "tries", "failed", "error"], |letter| {
         [
             letter.dead_letter_id.to_string(),
             letter.status().to_owned(),
@@ -103,17 +112,17 @@ async fn list(pool: &PgPool, all: bool, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn document(letter: &ListedLetter) -> Value {
+fn document(letter: &ListedLetter, keys: &Keyring) -> Value {
     json!({
         "id": letter.dead_letter_id, "status": letter.status(), "request_id": letter.request_id,
         "log_seq": letter.log_seq, "action": letter.action, "tries": letter.tries, "error": letter.error,
         "failed_at": letter.failed_at, "settled_at": letter.settled_at,
-        "command": letter.command().map(|command| command.action),
+        "command": letter.command(keys).map(|command| command.action),
     })
 }
 
 async fn settle(one: One, is_retry: bool) -> anyhow::Result<Found> {
-    let pool = connect(&one.postgres).await?;
+    let (pool, keys) = connect(&one.postgres, &one.encryption).await?;
     let letter = find(&pool, one.id).await?;
     let slot = letter.slot().context("a newer program wrote this dead letter: use the same version")?;
     if letter.settled_at.is_some() {
@@ -121,7 +130,7 @@ async fn settle(one: One, is_retry: bool) -> anyhow::Result<Found> {
     }
     let action = Action::SettleDeadLetter { id: one.id, is_retry };
     let command = holdfast_common::command::Command { request_id: new_request_id(slot), key: None, action };
-    say(&one.nats, &command).await?;
+    say(&one.nats, &keys, &command).await?;
     let now = until_applied(async || {
         let now = find(&pool, one.id).await?;
         Ok((now.settled_at.is_some() || now.tries > letter.tries).then_some(now))
@@ -129,7 +138,7 @@ async fn settle(one: One, is_retry: bool) -> anyhow::Result<Found> {
     .await?;
     let failed_again = now.settled_at.is_none();
     if one.json {
-        println!("{}", document(&now));
+        println!("{}", document(&now, &keys));
     } else if failed_again {
         println!("it failed again: {}", now.error);
     } else {

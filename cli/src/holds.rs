@@ -5,7 +5,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use holdfast_common::command::{Action, Command as LogCommand};
 use holdfast_common::id::{HoldId, ProductId};
 use holdfast_common::outcome::{Outcome, Refusal};
-use holdfast_common::settings::{NatsSettings, PostgresSettings};
+use holdfast_common::settings::{EncryptionSettings, NatsSettings, PostgresSettings};
 use holdfast_ingress::clock::new_request_id;
 use serde_json::{Value, json};
 
@@ -84,6 +84,8 @@ struct Expire {
     #[command(flatten)]
     postgres: PostgresSettings,
     #[command(flatten)]
+    encryption: EncryptionSettings,
+    #[command(flatten)]
     nats: NatsSettings,
 }
 
@@ -129,10 +131,10 @@ fn document(hold: &Listed) -> Value {
 /// Nothing but the decision ends a hold: it is asked to, as the buyer would.
 async fn expire(options: Expire) -> anyhow::Result<()> {
     let hold_id: HoldId = options.id.parse().context("the hold")?;
-    let pool = store::open(&options.postgres, "holdfast-holds").await?;
+    let (pool, keys) = store::open_sealed(&options.postgres, &options.encryption, "holdfast-holds").await?;
     let action = Action::ReleaseHold { hold_id };
     let command = LogCommand { request_id: new_request_id(hold_id.slot()), key: None, action };
-    match Speaker::connect(&options.nats).await?.ask(&pool, &command).await? {
+    match Speaker::connect(&options.nats, &keys).await?.ask(&pool, &command).await? {
         Outcome::HoldReleased(_) => {}
         Outcome::Refused(Refusal::HoldNotFound) => bail!("there is no hold {hold_id}"),
         Outcome::Refused(Refusal::HoldConsumed) => bail!("hold {hold_id} became an order, which ends by itself unpaid"),

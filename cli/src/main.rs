@@ -2,6 +2,7 @@
 
 mod audit;
 mod cache;
+mod customers;
 mod dead_letters;
 mod dev;
 mod doctor;
@@ -9,6 +10,7 @@ mod events;
 mod exit;
 mod health;
 mod holds;
+mod keys;
 mod listing;
 mod migrate;
 mod partitions;
@@ -47,6 +49,8 @@ enum Command {
     Audit(audit::Options),
     /// Have ingresses forget the products that they have in memory, or read them ahead
     Cache(cache::Options),
+    /// Print what is known of a customer, and forget it
+    Customers(customers::Options),
     /// List, show, retry and drop commands that could not be applied
     DeadLetters(dead_letters::Options),
     /// Run a sale on this machine: Postgres, NATS, ingress and workers, with a product to buy
@@ -59,6 +63,8 @@ enum Command {
     Health(health::Options),
     /// List holds, and end one
     Holds(holds::Options),
+    /// Seal customers and payments by the first of ENCRYPTION_KEYS
+    Keys(keys::Options),
     /// Bring the database to this build's schema
     Migrate(migrate::Options),
     /// Show which worker has each partition
@@ -86,12 +92,14 @@ async fn run(command: Command) -> anyhow::Result<Found> {
     match command {
         Command::Audit(options) => audit::run(options).await,
         Command::Cache(options) => cache::run(options).await,
+        Command::Customers(options) => customers::run(options).await,
         Command::DeadLetters(options) => dead_letters::run(options).await,
         Command::Dev(options) => dev::run(*options).await.map(|()| Found::Nothing),
         Command::Doctor(options) => doctor::run(*options).await,
         Command::Events(options) => events::run(options).await.map(|()| Found::Nothing),
         Command::Health(options) => health::run(options).await,
         Command::Holds(options) => holds::run(options).await,
+        Command::Keys(options) => keys::run(options).await,
         Command::Migrate(options) => migrate::run(options).await.map(|()| Found::Nothing),
         Command::Partitions(options) => partitions::run(options).await,
         Command::Prune(options) => prune::run(options).await.map(|()| Found::Nothing),

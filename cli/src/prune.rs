@@ -8,7 +8,6 @@ use holdfast_common::settings::{PostgresSettings, RetentionSettings};
 use holdfast_workers::prune::{Pruned, prune};
 use holdfast_workers::store::retention::Ages;
 use indicatif::ProgressBar;
-use serde_json::json;
 
 use crate::store;
 
@@ -32,14 +31,12 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let pruned = prune(&pool, Ages::new(&options.retention), Duration::ZERO, done).await?;
     progress.finish_and_clear();
     if options.json {
-        let Pruned { keys, outcomes, holds, dead_letters, audit } = pruned;
-        let removed =
-            json!({"keys": keys, "outcomes": outcomes, "holds": holds, "dead_letters": dead_letters, "audit": audit});
-        println!("{removed}");
+        println!("{}", serde_json::to_string(&pruned)?);
     } else {
+        let Pruned { keys, outcomes, holds, dead_letters, audit, events, customers } = pruned;
         println!(
-            "removed {} keys, {} outcomes, {} holds, {} dead letters and {} rows of the audit",
-            pruned.keys, pruned.outcomes, pruned.holds, pruned.dead_letters, pruned.audit
+            "removed {keys} keys, {outcomes} outcomes, {holds} holds, {dead_letters} dead letters, {events} events and {audit} \
+             rows of the audit; {customers} orders and holds lost their customer"
         );
     }
     Ok(())

@@ -8,7 +8,8 @@ use holdfast_common::command::Action;
 use holdfast_common::domain::RefundStatus;
 use holdfast_common::id::HoldId;
 use holdfast_common::log::internal;
-use holdfast_common::settings::{NatsSettings, PostgresSettings};
+use holdfast_common::seal::Keyring;
+use holdfast_common::settings::{EncryptionSettings, NatsSettings, PostgresSettings};
 use holdfast_ingress::store::payments::{self, ListedPayment};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -46,6 +47,8 @@ struct List {
     json: bool,
     #[command(flatten)]
     postgres: PostgresSettings,
+    #[command(flatten)]
+    encryption: EncryptionSettings,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -80,6 +83,8 @@ struct One {
     #[command(flatten)]
     postgres: PostgresSettings,
     #[command(flatten)]
+    encryption: EncryptionSettings,
+    #[command(flatten)]
     nats: NatsSettings,
 }
 
@@ -93,10 +98,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
 }
 
 async fn show(list: List) -> anyhow::Result<()> {
-    let pool = store::open(&list.postgres, "holdfast-refunds").await?;
+    let (pool, keys) = store::open_sealed(&list.postgres, &list.encryption, "holdfast-refunds").await?;
     let states = list.state.map_or_else(|| vec![State::Due, State::Requested], |state| vec![state]);
     let states: Vec<_> = states.into_iter().map(State::stored).collect();
-    let mut refunds = payments::list(&pool, &states, None, LISTED_MAX + 1).await?;
+    let mut refunds = payments::list(&pool, &keys, &states, None, LISTED_MAX + 1).await?;
     let has_more = refunds.len() as i64 > LISTED_MAX;
     refunds.truncate(LISTED_MAX as usize);
     listing::show(&refunds, list.json, document, ["order", "payment", "state", "reason", "amount", "received"], cells);
@@ -128,16 +133,16 @@ fn cells(refund: &ListedPayment) -> [String; 6] {
 
 async fn advance(one: One, to: RefundStatus, state: State) -> anyhow::Result<()> {
     let order_id: HoldId = one.order.strip_prefix("order_").unwrap_or(&one.order).parse().context("the order")?;
-    let pool = store::open(&one.postgres, "holdfast-refunds").await?;
-    match payments::state(&pool, order_id, &one.payment).await?.as_deref() {
+    let (pool, keys) = store::open_sealed(&one.postgres, &one.encryption, "holdfast-refunds").await?;
+    match payments::state(&pool, &keys, order_id, &one.payment).await?.as_deref() {
         None => bail!("there is no such payment of this order; `holdfast refunds list` shows what there is"),
         Some("refunded") if state != State::Refunded => bail!("the money of this payment is back already"),
         Some("refund_due" | "refund_requested" | "refunded") => {}
         Some(other) => bail!("no refund is owed for this payment: it is {other}"),
     }
     let action = Action::AdvanceRefund { order_id, payment_id: one.payment.clone(), to };
-    let seq = say(&one.nats, &internal::command(order_id.slot(), action)).await?;
-    until_applied(async || Ok(is_applied(&pool, &one.nats, order_id, seq).await?.then_some(()))).await?;
+    let seq = say(&one.nats, &keys, &internal::command(order_id.slot(), action)).await?;
+    until_applied(async || Ok(is_applied(&pool, &keys, &one.nats, order_id, seq).await?.then_some(()))).await?;
     if one.json {
         println!("{}", json!({"order_id": order_id, "payment_id": one.payment, "state": state.stored()}));
     } else {
@@ -146,8 +151,14 @@ async fn advance(one: One, to: RefundStatus, state: State) -> anyhow::Result<()>
     Ok(())
 }
 
-async fn is_applied(pool: &PgPool, nats: &NatsSettings, order_id: HoldId, seq: u64) -> anyhow::Result<bool> {
+async fn is_applied(
+    pool: &PgPool,
+    keys: &Keyring,
+    nats: &NatsSettings,
+    order_id: HoldId,
+    seq: u64,
+) -> anyhow::Result<bool> {
     let partition = nats.partitions.of(order_id.slot());
-    let (_, position) = holdfast_ingress::store::request(pool, order_id.request(), partition).await?;
+    let (_, position) = holdfast_ingress::store::request(pool, keys, order_id.request(), partition).await?;
     Ok(position.applied_seq >= seq)
 }

@@ -7,6 +7,7 @@ use async_nats::jetstream::{self, Context};
 use holdfast_common::command::Command;
 use holdfast_common::log::{self, internal};
 use holdfast_common::outcome::Outcome;
+use holdfast_common::seal::Keyring;
 use holdfast_common::settings::NatsSettings;
 use holdfast_ingress::store;
 use sqlx::PgPool;
@@ -20,19 +21,20 @@ const POLL: Duration = Duration::from_millis(50);
 pub(crate) struct Speaker<'s> {
     jetstream: Context,
     settings: &'s NatsSettings,
+    keys: &'s Keyring,
 }
 
 impl<'s> Speaker<'s> {
     /// Connects to the log and checks it.
-    pub(crate) async fn connect(settings: &'s NatsSettings) -> anyhow::Result<Self> {
+    pub(crate) async fn connect(settings: &'s NatsSettings, keys: &'s Keyring) -> anyhow::Result<Self> {
         let jetstream = jetstream::new(log::connect(settings, "holdfast", |_| ()).await?);
         log::stream::open(&jetstream, settings).await?;
-        Ok(Self { jetstream, settings })
+        Ok(Self { jetstream, settings, keys })
     }
 
     /// Puts a command into the log; tells its sequence there.
     pub(crate) async fn say(&self, command: &Command) -> anyhow::Result<u64> {
-        internal::say(&self.jetstream, self.settings, command, None)
+        internal::say(&self.jetstream, self.settings, self.keys, command, None)
             .await
             .map_err(|error| anyhow!("the log did not take it: {error}"))
     }
@@ -42,7 +44,7 @@ impl<'s> Speaker<'s> {
         let seq = self.say(command).await?;
         let partition = self.settings.partitions.of(command.slot());
         until_applied(async || {
-            let (decision, position) = store::request(pool, command.request_id, partition).await?;
+            let (decision, position) = store::request(pool, self.keys, command.request_id, partition).await?;
             match decision {
                 Some(decision) => Ok(Some(decision.outcome)),
                 None if position.applied_seq >= seq => {
@@ -56,8 +58,8 @@ impl<'s> Speaker<'s> {
 }
 
 /// Puts one command into the log; tells its sequence there.
-pub(crate) async fn say(settings: &NatsSettings, command: &Command) -> anyhow::Result<u64> {
-    Speaker::connect(settings).await?.say(command).await
+pub(crate) async fn say(settings: &NatsSettings, keys: &Keyring, command: &Command) -> anyhow::Result<u64> {
+    Speaker::connect(settings, keys).await?.say(command).await
 }
 
 /// Looks until a worker has applied what was said.

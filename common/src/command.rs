@@ -103,6 +103,11 @@ pub enum Action {
         /// The product.
         product_id: ProductId,
     },
+    /// Take the customer off a hold that has ended, and off its order. There is no outcome.
+    ForgetCustomer {
+        /// The hold.
+        hold_id: HoldId,
+    },
 }
 
 /// What a payment provider says about a payment.
@@ -199,21 +204,24 @@ impl Action {
             | Self::ExpireDue
             | Self::AdvanceRefund { .. }
             | Self::SettleDeadLetter { .. }
-            | Self::RepairStock { .. } => None,
+            | Self::RepairStock { .. }
+            | Self::ForgetCustomer { .. } => None,
         }
     }
 
     /// Whether Holdfast says this to itself, so that nobody waits for an outcome.
     #[must_use]
     pub fn is_internal(&self) -> bool {
-        matches!(self, Self::ExpireDue | Self::AdvanceRefund { .. })
+        matches!(self, Self::ExpireDue | Self::AdvanceRefund { .. } | Self::ForgetCustomer { .. })
     }
 
     /// The hold, or the order of that id, that this action names.
     #[must_use]
     pub fn named_hold(&self) -> Option<HoldId> {
         match self {
-            Self::ReleaseHold { hold_id } | Self::CreateOrder { hold_id } => Some(*hold_id),
+            Self::ReleaseHold { hold_id } | Self::CreateOrder { hold_id } | Self::ForgetCustomer { hold_id } => {
+                Some(*hold_id)
+            }
             Self::SettlePayment(notice) => Some(notice.order_id),
             Self::AdvanceRefund { order_id, .. } => Some(*order_id),
             Self::CreateHold { .. }
@@ -240,7 +248,8 @@ impl Action {
             | Self::SettlePayment(_)
             | Self::ExpireDue
             | Self::AdvanceRefund { .. }
-            | Self::SettleDeadLetter { .. } => None,
+            | Self::SettleDeadLetter { .. }
+            | Self::ForgetCustomer { .. } => None,
         }
     }
 
@@ -259,6 +268,7 @@ impl Action {
             Self::AdvanceRefund { .. } => "advance_refund",
             Self::SettleDeadLetter { .. } => "settle_dead_letter",
             Self::RepairStock { .. } => "repair_stock",
+            Self::ForgetCustomer { .. } => "forget_customer",
         }
     }
 }

@@ -4,7 +4,9 @@
 //! so its [`partition`]; commands travel in an [`envelope`] through the [`log`]; [`domain::decide`] turns them into
 //! [`outcome`]s, which come back in a [`reply`]. [`settings`], [`telemetry`], [`traces`], [`measures`] and [`schema`] serve all programs.
 //!
-//! Nothing in here reads a clock or draws a random number: whoever calls passes them in.
+//! [`seal`] keeps personal data from who only sees the tables and the log.
+//!
+//! Nothing in here reads a clock or draws a random number, but for the nonces of [`seal`]: whoever calls passes them in.
 
 pub mod answers;
 pub mod cache;
@@ -25,6 +27,7 @@ pub mod postgres;
 pub mod reply;
 pub mod rows;
 pub mod schema;
+pub mod seal;
 pub mod settings;
 pub mod shutdown;
 pub mod subjects;
@@ -33,3 +36,4 @@ pub mod time;
 pub mod tls;
 pub mod traces;
 pub mod wire;
+pub mod work;

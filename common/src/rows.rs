@@ -13,6 +13,7 @@ use crate::domain::{
     RefundStatus, Stock,
 };
 use crate::id::{HoldId, ProductId};
+use crate::seal::{Keyring, Kind, SealError};
 
 /// Says what is wrong with a stored row.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +25,21 @@ pub struct InvalidRow {
 
 impl From<InvalidRow> for sqlx::Error {
     fn from(error: InvalidRow) -> Self {
+        Self::Decode(Box::new(error))
+    }
+}
+
+/// Says which stored row can't be opened, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("stored {what} {id} can't be read: {why}")]
+pub struct SealedRow {
+    what: &'static str,
+    id: Uuid,
+    why: SealError,
+}
+
+impl From<SealedRow> for sqlx::Error {
+    fn from(error: SealedRow) -> Self {
         Self::Decode(Box::new(error))
     }
 }
@@ -87,6 +103,18 @@ pub struct HoldRow {
     pub ended_at: Option<DateTime<Utc>>,
 }
 
+impl HoldRow {
+    /// The row in plain text. Its customer may have been read from `customer_sealed`.
+    ///
+    /// # Errors
+    /// When no key opens it.
+    pub fn opened(mut self, keys: &Keyring) -> Result<Self, SealedRow> {
+        let customer = self.customer_id.map(|text| keys.open_text(Kind::CustomerId, self.hold_id, text)).transpose();
+        self.customer_id = customer.map_err(|why| SealedRow { what: "hold", id: self.hold_id, why })?;
+        Ok(self)
+    }
+}
+
 impl TryFrom<HoldRow> for Hold {
     type Error = InvalidRow;
 
@@ -144,6 +172,21 @@ pub struct OrderRow {
     pub created_at: DateTime<Utc>,
 }
 
+impl OrderRow {
+    /// The row in plain text. Its customer and payment may have been read from `customer_sealed` and `payment_sealed`.
+    ///
+    /// # Errors
+    /// When no key opens it.
+    pub fn opened(mut self, keys: &Keyring) -> Result<Self, SealedRow> {
+        let id = self.order_id;
+        let open = |kind, text: Option<String>| text.map(|text| keys.open_text(kind, id, text)).transpose();
+        let sealed = |why| SealedRow { what: "order", id, why };
+        self.customer_id = open(Kind::CustomerId, self.customer_id).map_err(sealed)?;
+        self.payment_id = open(Kind::PaymentId, self.payment_id).map_err(sealed)?;
+        Ok(self)
+    }
+}
+
 impl TryFrom<OrderRow> for Order {
     type Error = InvalidRow;
 
@@ -188,6 +231,18 @@ pub struct PaymentRow {
     pub refund_reason: Option<String>,
     pub arrival: i32,
     pub received_at: DateTime<Utc>,
+}
+
+impl PaymentRow {
+    /// The row in plain text. Its payment may have been read from `payment_sealed`.
+    ///
+    /// # Errors
+    /// When no key opens it.
+    pub fn opened(mut self, keys: &Keyring) -> Result<Self, SealedRow> {
+        let opened = keys.open_text(Kind::PaymentId, self.order_id, self.payment_id);
+        self.payment_id = opened.map_err(|why| SealedRow { what: "payment of order", id: self.order_id, why })?;
+        Ok(self)
+    }
 }
 
 impl TryFrom<PaymentRow> for Payment {

@@ -4,6 +4,7 @@
 //! nobody who does not ask for it by name.
 
 mod access;
+mod encryption;
 mod events;
 mod limits;
 mod networks;
@@ -15,6 +16,7 @@ use std::str::FromStr;
 use clap::{Args, ValueEnum};
 
 pub use self::access::NatsAccess;
+pub use self::encryption::EncryptionSettings;
 pub use self::events::{EventSettings, Switch};
 pub use self::limits::LimitSettings;
 pub use self::networks::{Networks, NoNetwork};
@@ -189,7 +191,10 @@ pub struct RetentionSettings {
     /// How long ended holds, refusals and other outcomes are kept, in days
     #[arg(long, env = "RETENTION_DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub retention_days: u32,
-    /// How long the audit is kept, in days
+    /// How long orders that were paid or cancelled say whose they are, in days; without it for ever
+    #[arg(long, env = "CUSTOMER_RETENTION_DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub customer_retention_days: Option<u32>,
+    /// How long the audit is kept, in days, and events that a receiver did not take
     #[arg(long, env = "AUDIT_RETENTION_DAYS", default_value_t = 365, value_parser = clap::value_parser!(u32).range(30..=36_500))]
     pub audit_retention_days: u32,
 }

@@ -102,6 +102,12 @@ impl Subjects {
         format!("{}.news", self.prefix)
     }
 
+    /// Where every ingress hears how workers' work goes.
+    #[must_use]
+    pub fn work(&self) -> String {
+        format!("{}.work", self.prefix)
+    }
+
     /// Where every ingress hears what is asked of the products that it has in memory.
     #[must_use]
     pub fn cache(&self) -> String {

@@ -6,6 +6,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::seal::SealError;
+
 /// Says why bytes are not a message of ours.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
@@ -23,6 +25,9 @@ pub enum DecodeError {
     /// The bytes after the version make no message.
     #[error("the message is damaged: {0}")]
     Damaged(#[from] postcard::Error),
+    /// It is sealed, and no key opens it.
+    #[error("the message can't be opened: {0}")]
+    Sealed(#[from] SealError),
 }
 
 /// A message that is one value behind its version byte.

@@ -9,6 +9,7 @@ use async_nats::jetstream::{self, Context};
 use async_nats::{Client, Event};
 use holdfast_common::postgres::{self, Pool};
 use holdfast_common::reply::IngressId;
+use holdfast_common::seal::{self, Keyring};
 use holdfast_common::{log, schema};
 use sqlx::PgPool;
 
@@ -30,6 +31,8 @@ pub struct Connections {
     pub ingress: IngressId,
     /// Postgres.
     pub pool: PgPool,
+    /// What customers and payments are sealed by.
+    pub keys: Keyring,
     /// NATS.
     pub nats: Client,
     /// The log.
@@ -43,8 +46,10 @@ impl Connections {
     /// # Errors
     /// When one can't be reached or is not what Holdfast needs.
     pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let keys = settings.encryption.keyring()?;
         let pool = postgres::connect(&settings.postgres, POOL).await?;
         schema::check(&pool).await?;
+        seal::check::check(&pool, &keys).await?;
         let interruptions = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&interruptions);
         let on_event = move |event: &Event| {
@@ -56,7 +61,7 @@ impl Connections {
         let nats = log::connect(&settings.nats, "holdfast-ingress", on_event).await?;
         let jetstream = jetstream::ContextBuilder::new().ack_timeout(ACK_WAIT).build(nats.clone());
         log::stream::open(&jetstream, &settings.nats).await?;
-        Ok(Self { ingress: IngressId(rand::random()), pool, nats, jetstream, interruptions })
+        Ok(Self { ingress: IngressId(rand::random()), pool, keys, nats, jetstream, interruptions })
     }
 
     /// Whether NATS is there just now.

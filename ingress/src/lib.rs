@@ -11,6 +11,7 @@ pub mod cache_requests;
 pub mod clock;
 pub mod connections;
 pub mod demo;
+pub mod drift;
 pub mod http;
 pub mod listener;
 pub mod log;
@@ -31,13 +32,17 @@ pub mod store;
 pub mod submit;
 pub mod waiters;
 pub mod webhooks;
+pub mod work;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use clap::Args;
-use holdfast_common::settings::{HoldSettings, IngressSettings, NatsSettings, PostgresSettings, Secret};
+use holdfast_common::seal::Keyring;
+use holdfast_common::settings::{
+    EncryptionSettings, HoldSettings, IngressSettings, NatsSettings, PostgresSettings, Secret,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::connections::Connections;
@@ -54,6 +59,7 @@ use crate::rate_limits::RateLimits;
 use crate::stock::StockView;
 use crate::waiters::Waiters;
 use crate::webhooks::publisher::WebhookPublisher;
+use crate::work::AllWork;
 
 /// How long requests that are being answered may take when the ingress stops.
 const DRAIN_WAIT: Duration = Duration::from_secs(2);
@@ -70,6 +76,8 @@ pub struct Settings {
     pub holds: HoldSettings,
     #[command(flatten)]
     pub ingress: IngressSettings,
+    #[command(flatten)]
+    pub encryption: EncryptionSettings,
 }
 
 /// What every request shares.
@@ -89,6 +97,7 @@ pub struct App {
     /// Where we can be reached from here.
     loopback: SocketAddr,
     crowd: Crowd,
+    work: AllWork,
     /// Ends what would never end by itself.
     stopping: CancellationToken,
 }
@@ -98,6 +107,11 @@ impl App {
     #[must_use]
     pub fn pool(&self) -> &sqlx::PgPool {
         &self.connections.pool
+    }
+
+    /// What customers and payments are sealed by.
+    fn keys(&self) -> &Keyring {
+        &self.connections.keys
     }
 
     /// The administration's token. An empty one is none: it would let everybody in.
@@ -117,7 +131,7 @@ pub struct Ingress {
     listening: tokio::task::JoinHandle<()>,
     watching: tokio::task::JoinHandle<()>,
     catching_up: tokio::task::JoinHandle<()>,
-    asked: [tokio::task::JoinHandle<()>; 2],
+    asked: [tokio::task::JoinHandle<()>; 3],
 }
 
 impl Ingress {
@@ -159,12 +173,17 @@ impl Ingress {
             log,
             loopback: loopback::address(socket.local_addr()?),
             crowd: Crowd::default(),
+            work: AllWork::default(),
             stopping: CancellationToken::new(),
         });
         let listening = listener::start(Arc::clone(&app)).await?;
         let watching = tokio::spawn(stock::watch(Arc::clone(&app)));
         let catching_up = tokio::spawn(missed::run(Arc::clone(&app)));
-        let asked = [cache_requests::start(Arc::clone(&app)).await?, answer_counts::start(Arc::clone(&app)).await?];
+        let asked = [
+            cache_requests::start(Arc::clone(&app)).await?,
+            answer_counts::start(Arc::clone(&app)).await?,
+            work::start(Arc::clone(&app)).await?,
+        ];
         Ok(Self { app, socket, listening, watching, catching_up, asked })
     }
 

@@ -124,7 +124,7 @@ pub struct Measures {
     /// Connections that clients have open.
     pub connections: Gauge,
     /// Requests refused with 429, by the limit that they met.
-    pub rate_limited: ByName<2>,
+    pub rate_limited: ByName<3>,
     /// Requests refused with 503, by their problem's code.
     pub unavailable: ByName<4>,
     /// Webhooks, by what was made of them here; what their payments did the workers count.
@@ -175,7 +175,7 @@ impl Measures {
                 "holdfast_rate_limited_total",
                 "Requests refused with 429, by the limit that they met.",
                 "limit",
-                ["ip", "customer"],
+                ["ip", "customer", "sign_in"],
             ),
             unavailable: ByName::register(
                 "holdfast_unavailable_total",

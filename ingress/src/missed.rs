@@ -53,7 +53,7 @@ pub async fn run(app: Arc<App>) {
 async fn look_up(app: &App, partition: Partition) {
     let waiting = app.waiters.of(&app.settings.nats.partitions.slots(partition));
     for ids in waiting.chunks(LOOKED_UP_AT_ONCE) {
-        match tokio::time::timeout(LOOK_WAIT, store::decisions(app.pool(), ids)).await {
+        match tokio::time::timeout(LOOK_WAIT, store::decisions(app.pool(), app.keys(), ids)).await {
             Ok(Ok(decisions)) => {
                 MEASURES.missed_replies.increment(decisions.len() as u64);
                 for (request_id, decision) in decisions {

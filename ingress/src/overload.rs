@@ -34,7 +34,8 @@ impl Room {
             | Action::ExpireDue
             | Action::AdvanceRefund { .. }
             | Action::SettleDeadLetter { .. }
-            | Action::RepairStock { .. } => Self::Reserved,
+            | Action::RepairStock { .. }
+            | Action::ForgetCustomer { .. } => Self::Reserved,
         }
     }
 

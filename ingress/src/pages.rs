@@ -23,6 +23,9 @@ const CROSS_ORIGIN_OPENER_POLICY: HeaderName = HeaderName::from_static("cross-or
 /// How many digits of its hash tell a build's files apart.
 const HASH_DIGITS: usize = 16;
 
+/// The alerts: the console tells what is wrong by the same rules as Prometheus does.
+const RULES: (&str, &[u8]) = ("console/rules.yml", include_bytes!("../../deploy/prometheus/rules.yml"));
+
 #[derive(Embed)]
 #[folder = "assets/ui"]
 struct Embedded;
@@ -38,17 +41,19 @@ pub enum Page {
     SignIn,
     /// The console's door, after a wrong token.
     SignInRefused,
+    /// The console's door, after too many tokens.
+    SignInTooOften,
 }
 
 impl Page {
-    const ALL: [Self; 4] = [Self::Store, Self::Console, Self::SignIn, Self::SignInRefused];
+    const ALL: [Self; 5] = [Self::Store, Self::Console, Self::SignIn, Self::SignInRefused, Self::SignInTooOften];
 
     /// The folder of its own files.
     fn folder(self) -> &'static str {
         match self {
             Self::Store => "store",
             Self::Console => "console",
-            Self::SignIn | Self::SignInRefused => "sign-in",
+            Self::SignIn | Self::SignInRefused | Self::SignInTooOften => "sign-in",
         }
     }
 }
@@ -68,9 +73,9 @@ struct Build {
 
 impl Build {
     fn load() -> Self {
-        let embedded: BTreeMap<String, Vec<u8>> = Embedded::iter()
-            .filter_map(|name| Embedded::get(&name).map(|file| (name.into_owned(), file.data.into_owned())))
-            .collect();
+        let ours = Embedded::iter()
+            .filter_map(|name| Embedded::get(&name).map(|file| (name.into_owned(), file.data.into_owned())));
+        let embedded: BTreeMap<String, Vec<u8>> = ours.chain([(RULES.0.to_owned(), RULES.1.into())]).collect();
         let mut hash = Sha256::new();
         for (name, data) in &embedded {
             hash.update(name.as_bytes());
@@ -94,7 +99,7 @@ fn content_type(name: &str) -> Option<&'static str> {
         "js" => Some("text/javascript; charset=utf-8"),
         "css" => Some("text/css; charset=utf-8"),
         "svg" => Some("image/svg+xml"),
-        "txt" => Some("text/plain; charset=utf-8"),
+        "txt" | "yml" => Some("text/plain; charset=utf-8"),
         _ => None,
     }
 }
@@ -112,7 +117,11 @@ fn written(page: Page, embedded: &BTreeMap<String, Vec<u8>>, hash: &str) -> Asse
     };
     let preload = |name: &String| format!("<link rel=\"modulepreload\" href=\"/assets/{hash}/{name}\">\n    ");
     let preloads: String = embedded.keys().filter(is_wanted).map(preload).collect();
-    let refused = if page == Page::SignInRefused { "That is not the admin token." } else { "" };
+    let refused = match page {
+        Page::SignInRefused => "That is not the admin token.",
+        Page::SignInTooOften => "Too many tries. Wait a minute, then try again.",
+        Page::Store | Page::Console | Page::SignIn => "",
+    };
     let html = html.replace("{preloads}", preloads.trim_end()).replace("{assets}", &format!("/assets/{hash}"));
     Asset::new("text/html; charset=utf-8", Keep::Confirmed, html.replace("{refused}", refused))
 }

@@ -17,6 +17,7 @@ use holdfast_common::envelope::EnvelopeBuilder;
 use holdfast_common::id::RequestId;
 use holdfast_common::partition::Partition;
 use holdfast_common::reply::IngressId;
+use holdfast_common::seal::Keyring;
 use holdfast_common::traces::Links;
 use tokio::sync::{Notify, SetOnce};
 use tokio::time::Instant;
@@ -137,6 +138,7 @@ impl Publisher {
                 message_ids: format!("{:016x}-{partition}", connections.ingress.0),
                 wait: Duration::from_millis(settings.ingress.request_wait_ms),
                 jetstream: connections.jetstream.clone(),
+                keys: connections.keys.clone(),
                 queue: Arc::clone(&queue),
                 waiters: Arc::clone(waiters),
             };
@@ -167,6 +169,7 @@ struct Task {
     message_ids: String,
     wait: Duration,
     jetstream: jetstream::Context,
+    keys: Keyring,
     queue: Arc<Queue>,
     waiters: Arc<Waiters>,
 }
@@ -180,7 +183,7 @@ impl Task {
             let result = if since.elapsed() > self.wait {
                 Err(NotPublished::Unavailable)
             } else {
-                self.publish(envelope.finish().into(), &links, number).await
+                self.publish(envelope.finish(&self.keys).into(), &links, number).await
             };
             // Nobody else sets it.
             let _ = publication.set(result);

@@ -5,6 +5,7 @@ pub mod dead_letters;
 pub mod event_dead_letters;
 pub mod overview;
 pub mod payments;
+pub mod stock;
 pub mod waiting;
 
 use chrono::{DateTime, Utc};
@@ -14,6 +15,7 @@ use holdfast_common::id::{HoldId, ProductId, RequestId, Slot};
 use holdfast_common::outcome::{Outcome, ProductAsOf};
 use holdfast_common::partition::Partition;
 use holdfast_common::rows::{HoldRow, OrderRow, ProductRow};
+use holdfast_common::seal::Keyring;
 use holdfast_common::time::Timestamp;
 use sqlx::types::Json;
 use sqlx::{FromRow, PgPool, Row};
@@ -91,10 +93,10 @@ pub async fn products(pool: &PgPool, after: ProductId, limit: i64) -> sqlx::Resu
 ///
 /// # Errors
 /// When Postgres fails, or the row makes no sense.
-pub async fn hold(pool: &PgPool, id: HoldId) -> sqlx::Result<Option<(Hold, Timestamp)>> {
+pub async fn hold(pool: &PgPool, keys: &Keyring, id: HoldId) -> sqlx::Result<Option<(Hold, Timestamp)>> {
     let row = sqlx::query(
-        "SELECT hold_id, product_id, quantity, customer_id, price_minor, currency, status::text, sequence, created_at,
-             expires_at, ended_at, now() AS as_of
+        "SELECT hold_id, product_id, quantity, coalesce(customer_sealed, customer_id) AS customer_id, price_minor, currency,
+             status::text, sequence, created_at, expires_at, ended_at, now() AS as_of
          FROM holds WHERE slot = $1 AND hold_id = $2",
     )
     .bind(id.slot().as_i16())
@@ -103,7 +105,7 @@ pub async fn hold(pool: &PgPool, id: HoldId) -> sqlx::Result<Option<(Hold, Times
     .await?;
     let Some(row) = row else { return Ok(None) };
     let as_of: DateTime<Utc> = row.try_get("as_of")?;
-    Ok(Some((HoldRow::from_row(&row)?.try_into()?, as_of.into())))
+    Ok(Some((HoldRow::from_row(&row)?.opened(keys)?.try_into()?, as_of.into())))
 }
 
 /// Whether a hold has expired, by Postgres's clock.
@@ -126,17 +128,17 @@ pub async fn has_expired(pool: &PgPool, id: HoldId) -> sqlx::Result<bool> {
 ///
 /// # Errors
 /// When Postgres fails, or the row makes no sense.
-pub async fn order(pool: &PgPool, id: HoldId) -> sqlx::Result<Option<Order>> {
+pub async fn order(pool: &PgPool, keys: &Keyring, id: HoldId) -> sqlx::Result<Option<Order>> {
     let row: Option<OrderRow> = sqlx::query_as(
-        "SELECT order_id, product_id, quantity, customer_id, amount_minor, currency, status::text, cancel_reason::text,
-             payment_id, settled_at, refund_status::text, payment_due_at, created_at
+        "SELECT order_id, product_id, quantity, coalesce(customer_sealed, customer_id) AS customer_id, amount_minor, currency,
+             status::text, cancel_reason::text, coalesce(payment_sealed, payment_id) AS payment_id, settled_at, refund_status::text, payment_due_at, created_at
          FROM orders WHERE slot = $1 AND order_id = $2",
     )
     .bind(id.slot().as_i16())
     .bind(id.uuid())
     .fetch_optional(pool)
     .await?;
-    Ok(row.map(Order::try_from).transpose()?)
+    Ok(row.map(|row| row.opened(keys)).transpose()?.map(Order::try_from).transpose()?)
 }
 
 /// The request that used a webhook's key first, and the hash of its body.
@@ -163,10 +165,15 @@ pub async fn webhook_key(pool: &PgPool, slot: Slot, hash: [u8; 16]) -> sqlx::Res
 ///
 /// # Errors
 /// When Postgres fails, or a row makes no sense.
-pub async fn request(pool: &PgPool, id: RequestId, partition: Partition) -> sqlx::Result<(Option<Decision>, Position)> {
+pub async fn request(
+    pool: &PgPool,
+    keys: &Keyring,
+    id: RequestId,
+    partition: Partition,
+) -> sqlx::Result<(Option<Decision>, Position)> {
     let row = sqlx::query(
-        "SELECT outcomes.outcome, outcomes.replayed, holds.hold_id, holds.product_id, holds.quantity, holds.customer_id, holds.price_minor,
-             holds.currency, holds.status::text, holds.sequence, holds.created_at, holds.expires_at, holds.ended_at,
+        "SELECT outcomes.outcome, outcomes.replayed, holds.hold_id, holds.product_id, holds.quantity,
+             coalesce(holds.customer_sealed, holds.customer_id) AS customer_id, holds.price_minor, holds.currency, holds.status::text, holds.sequence, holds.created_at, holds.expires_at, holds.ended_at,
              partitions.applied_seq, partitions.stream_created
          FROM (VALUES ($1::smallint, $2::uuid)) AS named (slot, id)
          LEFT JOIN outcomes ON outcomes.slot = named.slot AND outcomes.request_id = named.id
@@ -184,17 +191,17 @@ pub async fn request(pool: &PgPool, id: RequestId, partition: Partition) -> sqlx
         stream_created: created.into(),
         applied_seq: applied_seq.cast_unsigned(),
     });
-    Ok((decision(&row)?, position.unwrap_or_default()))
+    Ok((decision(&row, keys)?, position.unwrap_or_default()))
 }
 
 /// Those of some requests that have an outcome, with it.
 ///
 /// # Errors
 /// When Postgres fails, or a row makes no sense.
-pub async fn decisions(pool: &PgPool, ids: &[RequestId]) -> sqlx::Result<Vec<(RequestId, Decision)>> {
+pub async fn decisions(pool: &PgPool, keys: &Keyring, ids: &[RequestId]) -> sqlx::Result<Vec<(RequestId, Decision)>> {
     let rows = sqlx::query(
-        "SELECT named.id, outcomes.outcome, outcomes.replayed, holds.hold_id, holds.product_id, holds.quantity, holds.customer_id, holds.price_minor,
-             holds.currency, holds.status::text, holds.sequence, holds.created_at, holds.expires_at, holds.ended_at
+        "SELECT named.id, outcomes.outcome, outcomes.replayed, holds.hold_id, holds.product_id, holds.quantity,
+             coalesce(holds.customer_sealed, holds.customer_id) AS customer_id, holds.price_minor, holds.currency, holds.status::text, holds.sequence, holds.created_at, holds.expires_at, holds.ended_at
          FROM UNNEST($1::smallint[], $2::uuid[]) AS named (slot, id)
          LEFT JOIN outcomes ON outcomes.slot = named.slot AND outcomes.request_id = named.id
          LEFT JOIN holds ON holds.slot = named.slot AND holds.hold_id = named.id
@@ -207,26 +214,28 @@ pub async fn decisions(pool: &PgPool, ids: &[RequestId]) -> sqlx::Result<Vec<(Re
     let mut decisions = Vec::with_capacity(rows.len());
     for row in rows {
         let id = RequestId::from_uuid(row.try_get("id")?).map_err(|error| sqlx::Error::Decode(error.into()))?;
-        decisions.extend(decision(&row)?.map(|decision| (id, decision)));
+        decisions.extend(decision(&row, keys)?.map(|decision| (id, decision)));
     }
     Ok(decisions)
 }
 
-fn decision(row: &sqlx::postgres::PgRow) -> sqlx::Result<Option<Decision>> {
+fn decision(row: &sqlx::postgres::PgRow, keys: &Keyring) -> sqlx::Result<Option<Decision>> {
     let told = match row.try_get::<Option<Json<Outcome>>, _>("outcome")? {
-        Some(Json(outcome)) => Some(Decision { replayed: row.try_get("replayed")?, outcome }),
+        Some(Json(outcome)) => {
+            Some(Decision { replayed: row.try_get("replayed")?, outcome: keys.open_outcome(outcome)? })
+        }
         None => None,
     };
     // A hold that failed at first may have been made by a retry.
     let is_final = told.as_ref().is_some_and(|decision| decision.outcome != Outcome::Failed);
-    if is_final { Ok(told) } else { Ok(made_hold(row)?.or(told)) }
+    if is_final { Ok(told) } else { Ok(made_hold(row, keys)?.or(told)) }
 }
 
 /// A hold that was made is its own outcome.
-fn made_hold(row: &sqlx::postgres::PgRow) -> sqlx::Result<Option<Decision>> {
+fn made_hold(row: &sqlx::postgres::PgRow, keys: &Keyring) -> sqlx::Result<Option<Decision>> {
     if row.try_get::<Option<sqlx::types::Uuid>, _>("hold_id")?.is_none() {
         return Ok(None);
     }
-    let hold = Hold::try_from(HoldRow::from_row(row)?)?;
+    let hold = Hold::try_from(HoldRow::from_row(row)?.opened(keys)?)?;
     Ok(Some(Decision { replayed: false, outcome: Outcome::HoldCreated(hold.as_created()) }))
 }

@@ -113,7 +113,7 @@ async fn accepted(
 /// The reply may have been lost: the row is what counts.
 async fn look_once(app: &App, command: &Command, seq: u64) -> Submitted {
     let partition = app.settings.nats.partitions.of(command.slot());
-    let look = store::request(&app.connections.pool, command.request_id, partition);
+    let look = store::request(&app.connections.pool, app.keys(), command.request_id, partition);
     match tokio::time::timeout(LOOK_WAIT, look).await {
         Ok(Ok((Some(decision), _))) => return Submitted::Done(decision),
         Ok(Ok((None, _))) => {}

@@ -30,11 +30,12 @@ async fn the_doctor_finds_nothing_where_all_is_well_and_says_what_is_not() {
     for check in ["postgres", "fsync", "schema", "clock skew", "partitions", "sync_interval", "log", "expiry stream"] {
         assert!(findings.iter().any(|finding| finding["check"] == check), "{check}: {findings:?}");
     }
-    let unlike: [(&str, &str, &[&str]); 7] = [
+    let unlike: [(&str, &str, &[&str]); 8] = [
         ("ADMIN_TOKEN", "dev-admin-token", &["ADMIN_TOKEN"]),
         ("WEBHOOK_SECRETS", "short", &["WEBHOOK_SECRETS"]),
         ("WEBHOOK_SECRETS", "not-so-short", &["WEBHOOK_SECRETS"]),
         ("REFUND_URL", "http://203.0.113.5/refunds", &["REFUND_URL"]),
+        ("ENCRYPTION_KEYS", "a:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", &["encryption"]),
         ("PARTITIONS", "8", &["partitions", "log"]),
         ("NATS_URL", "nats://127.0.0.1:1", &["nats"]),
         ("DATABASE_URL", "postgres://127.0.0.1:1/none", &["postgres"]),

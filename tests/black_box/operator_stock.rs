@@ -174,3 +174,32 @@ async fn what_retention_removes_is_no_drift_and_a_missing_payment_is() {
     let (code, documents) = sale.operator(&["stock", "verify", "--product", "99"]).await;
     assert_eq!((code, documents), (2, vec![]), "there is no such product");
 }
+
+#[tokio::test]
+async fn over_http_stock_is_verified_and_recalculated_too() {
+    let sale = Sale::start().await;
+    let (lamp, other) = (sale.product(10).await, sale.product(100).await);
+    buyers(&sale, other).await;
+    let everything = "/api/admin/stock/verify";
+    assert_eq!(sale.admin_get(everything).await.body, json!({"products": 2, "drift": [], "next": null}));
+    plant(&sale, lamp, PLANTED[0].0).await;
+    let off = json!({"available_stock": {"stored": 7, "should_be": 10}, "held_stock": {"stored": 3, "should_be": 0}});
+    let finding = json!({"product_id": lamp, "name": "Lamp", "can_be_mended": true, "off": off});
+    assert_eq!(sale.admin_get(everything).await.body["drift"], json!([finding]));
+    let one = sale.admin_get(&format!("{everything}?product_id={lamp}")).await;
+    assert_eq!(one.body, json!({"products": 1, "drift": [finding], "next": null}));
+    let slot = holdfast_common::id::ProductId(lamp).slot().get();
+    let behind = sale.admin_get(&format!("{everything}?after={}", slot + 1)).await;
+    assert_eq!(behind.body["drift"], json!([]), "it lies before");
+
+    let repaired = sale.admin_post(&format!("/api/admin/products/{lamp}/recalculate"), &json!({})).await;
+    let counts = |name: &str| (&repaired.body["before"][name], &repaired.body["after"][name]);
+    assert_eq!(counts("available_stock"), (&json!(7), &json!(10)), "{repaired:?}");
+    assert_eq!(sale.admin_get(everything).await.body["drift"], json!([]));
+    assert_eq!(sale.admin_post("/api/admin/products/99/recalculate", &json!({})).await.problem(), "product_not_found");
+    assert_eq!(sale.admin_get(&format!("{everything}?product_id=99")).await.problem(), "product_not_found");
+    for bad in ["product_id=x", "product_id=0", "after=4096", "after=-1"] {
+        assert_eq!(sale.admin_get(&format!("{everything}?{bad}")).await.problem(), "invalid_request", "{bad}");
+    }
+    assert_invariants(&sale.pool).await;
+}

@@ -1,13 +1,14 @@
 //! The operator's console.
 
-use holdfast_tests::{ADMIN_TOKEN, Sale, SaleBuilder, Webhook, until};
+use futures_util::future::join_all;
+use holdfast_tests::{ADMIN_TOKEN, Sale, SaleBuilder, Webhook, assert_invariants, until};
 use reqwest::{Method, StatusCode};
 
 use super::browser::in_browser;
-use super::pictures::{assert_fits_a_phone, take};
+use super::pictures::{is_pictured, looks_right};
 use super::tab::Tab;
 
-async fn sign_in(tab: &Tab) {
+pub(crate) async fn sign_in(tab: &Tab) {
     tab.go("/console").await;
     tab.is_at("Console").await;
     tab.write("#token", ADMIN_TOKEN).await;
@@ -15,40 +16,19 @@ async fn sign_in(tab: &Tab) {
     tab.is_at("Overview").await;
 }
 
-async fn is_looked_at(tab: &Tab, name: &str) {
-    tab.assert_accessible().await;
-    assert_fits_a_phone(tab).await;
-    take(tab, name).await;
-}
-
 #[tokio::test]
-async fn a_wrong_token_is_refused_and_the_right_one_opens_every_view() {
-    let sale = SaleBuilder::default().demo_store().start().await;
-    let product = sale.product(40).await;
-    sale.order(product, 2).await;
+async fn a_wrong_token_is_refused_and_signing_out_ends_the_session() {
+    let sale = Sale::start().await;
     in_browser(sale.client().address(), async |tab| {
         tab.go("/console").await;
         tab.is_at("Console").await;
-        is_looked_at(&tab, "console-sign-in").await;
+        is_pictured(&tab, "console-sign-in").await;
         tab.write("#token", "not-the-token").await;
         tab.choose("Sign in").await;
         tab.sees("[role=alert]", "not the admin token").await;
+        looks_right(&tab).await;
         tab.assert_only_refused(401).await;
         sign_in(&tab).await;
-        tab.sees("[data-well=true]", "All is well").await;
-        is_looked_at(&tab, "console-overview-alone").await;
-        for (view, name) in [
-            ("Products", "console-products"),
-            ("Dead letters", "console-dead-letters"),
-            ("Refunds", "console-refunds"),
-            ("Payments", "console-payments"),
-            ("Audit", "console-audit"),
-        ] {
-            tab.choose(view).await;
-            tab.is_at(view).await;
-            is_looked_at(&tab, name).await;
-        }
-        tab.sees("tbody", "order").await;
         let cookie = tab.script("return document.cookie", Vec::new()).await;
         assert_eq!(cookie, "", "no script sees it");
         tab.assert_quiet().await;
@@ -58,6 +38,43 @@ async fn a_wrong_token_is_refused_and_the_right_one_opens_every_view() {
         tab.is_at("Console").await;
         // What was being read when the cookie went.
         tab.assert_only_refused(401).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_guesses_at_the_token_is_told_to_wait() {
+    let sale = Sale::start().await;
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let guess = async |token: &str| {
+        sale.client().send(Method::POST, "/console/session", &form, Some(format!("token={token}").into_bytes())).await
+    };
+    let refused = until("a guess too many", async || {
+        let guesses = join_all((0..12).map(|_| guess("not-the-token"))).await;
+        guesses.into_iter().find(|guess| guess.status == StatusCode::TOO_MANY_REQUESTS)
+    })
+    .await;
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1, "{refused:?}");
+    assert!(refused.text.contains("Too many tries") && refused.header("content-type").starts_with("text/html"));
+    assert!(refused.header("content-security-policy").contains("default-src 'none'"), "{refused:?}");
+    assert_eq!(sale.admin_get("/api/admin/overview").await.status, StatusCode::OK, "programs have the token");
+    in_browser(sale.client().address(), async |tab| {
+        tab.go("/console").await;
+        until("the door to be shut", async || {
+            // As many as a slow machine has let in again.
+            join_all((0..12).map(|_| guess("not-the-token"))).await;
+            tab.write("#token", ADMIN_TOKEN).await;
+            tab.choose("Sign in").await;
+            let seen = tab.text("[role=alert]").await;
+            if seen.is_none() {
+                tab.choose("Sign out").await;
+                tab.is_at("Console").await;
+            }
+            seen.filter(|seen| seen.contains("Too many tries"))
+        })
+        .await;
+        looks_right(&tab).await;
+        tab.assert_only_refused(429).await;
     })
     .await;
 }
@@ -165,18 +182,18 @@ async fn a_dead_letter_is_shown_and_retried_and_a_refund_resolved() {
     }
     in_browser(sale.client().address(), async |tab| {
         sign_in(&tab).await;
-        tab.sees("[data-well=false]", "could not be applied").await;
-        tab.sees("[data-well=false]", "One refund is due").await;
+        tab.sees("[data-well=false]", "Commands that could not be applied: 1").await;
+        tab.sees("[aria-label=Stock] .figures", "refunds due\n1").await;
         tab.choose("Dead letters").await;
         tab.choose("Show").await;
         tab.sees("pre", "CreateHold").await;
-        is_looked_at(&tab, "console-dead-letter").await;
+        is_pictured(&tab, "console-dead-letter").await;
         tab.choose("Retry").await;
         tab.sees(".notice", "was retried").await;
         assert_eq!(sale.count("SELECT held_stock FROM products WHERE product_id = $1", bad).await, 1);
         tab.choose("Refunds").await;
         tab.sees("tbody", "pay_2").await;
-        is_looked_at(&tab, "console-refund").await;
+        looks_right(&tab).await;
         tab.choose("Resolve").await;
         tab.sees("main", "No money has to go back").await;
         tab.sees("[data-well=true]", "All is well").await;
@@ -185,23 +202,39 @@ async fn a_dead_letter_is_shown_and_retried_and_a_refund_resolved() {
 }
 
 #[tokio::test]
-async fn the_line_on_top_says_when_a_worker_is_gone_and_when_it_is_back() {
-    let mut sale = Sale::start().await;
-    let address = sale.client().address().to_owned();
-    in_browser(&address, async |tab| {
+async fn drift_is_found_and_set_right() {
+    let sale = Sale::start().await;
+    let (lamp, other) = (sale.product(40).await, sale.product(7).await);
+    sale.order(lamp, 2).await;
+    in_browser(sale.client().address(), async |tab| {
         sign_in(&tab).await;
-        tab.sees("[data-well=true]", "All is well").await;
-        sale.workers.remove(0).crash().await;
-        tab.sees("[data-well=false]", "No partition has a worker").await;
-        tab.sees("[data-well=false]", "Start holdfast-workers").await;
-        is_looked_at(&tab, "console-worker-gone").await;
-        sale.start_worker().await;
-        tab.sees("[data-well=true]", "All is well").await;
-        until("no partition without a worker", async || {
-            let text = tab.text("main").await?;
-            (!text.contains("nobody")).then_some(())
-        })
-        .await;
+        tab.choose("Stock").await;
+        tab.is_at("Stock").await;
+        tab.choose("Verify stock").await;
+        tab.sees("[data-drift='0']", "Counted 2 products").await;
+        looks_right(&tab).await;
+        plant(&sale, lamp).await;
+        tab.choose("Verify stock").await;
+        tab.sees("[data-drift='1']", "1 of 2 products is off").await;
+        tab.sees(&format!("[data-off='{lamp}'] tbody tr:nth-child(1)"), "available 35 38").await;
+        tab.sees(&format!("[data-off='{lamp}'] tbody tr:nth-child(2)"), "held 5 2").await;
+        is_pictured(&tab, "console-stock").await;
+        tab.choose("Recalculate").await;
+        tab.sees(".notice", "was counted anew and set right").await;
+        tab.sees("[data-drift='0']", "Every count is what holds and orders come to").await;
+        let repairs = "SELECT count(*) FROM audit_trail
+                       WHERE product_id = $1 AND kind = 'product.repaired' AND actor = 'operator'";
+        assert_eq!((sale.count(repairs, lamp).await, sale.count(repairs, other).await), (1, 0));
+        assert_eq!(sale.count("SELECT available_stock FROM products WHERE product_id = $1", lamp).await, 38);
     })
     .await;
+    assert_invariants(&sale.pool).await;
+}
+
+/// Puts a product's counts wrong, as no command would.
+async fn plant(sale: &Sale, product: i64) {
+    let statement = "UPDATE products SET available_stock = available_stock - 3, held_stock = held_stock + 3
+                     WHERE product_id = $1";
+    let planted = sqlx::query(statement).bind(product).execute(&sale.pool).await.unwrap();
+    assert_eq!(planted.rows_affected(), 1);
 }

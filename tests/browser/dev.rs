@@ -6,7 +6,7 @@ use holdfast_tests::{Process, program};
 use serde_json::json;
 
 use super::browser::in_browser;
-use super::pictures::{assert_fits_a_phone, take};
+use super::pictures::is_pictured;
 
 #[tokio::test]
 async fn dev_has_a_store_with_a_crowd_and_a_console_to_watch_it_from() {
@@ -31,9 +31,7 @@ async fn dev_has_a_store_with_a_crowd_and_a_console_to_watch_it_from() {
                 .then((answer) => done(answer.status));";
         assert_eq!(tab.client.execute_async(begin, Vec::new()).await.unwrap(), json!(201));
         tab.sees(".stock [data-stock=sold]", "100").await;
-        tab.assert_accessible().await;
-        assert_fits_a_phone(&tab).await;
-        take(&tab, "console-overview").await;
+        is_pictured(&tab, "console-overview").await;
     })
     .await;
     dev.signal(nix::sys::signal::Signal::SIGTERM);

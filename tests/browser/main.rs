@@ -5,11 +5,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
+mod alerts;
 mod browser;
 mod command;
 mod console;
 mod crowd;
 mod dev;
+mod every_page;
+mod far_away;
 mod pictures;
 mod store;
 mod tab;

@@ -5,7 +5,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::browser::in_browser;
-use super::pictures::{assert_fits_a_phone, take};
+use super::pictures::is_pictured;
 use super::tab::Tab;
 
 async fn store() -> Sale {
@@ -14,12 +14,6 @@ async fn store() -> Sale {
 
 async fn add(sale: &Sale, product: &Value) -> i64 {
     sale.admin_post("/api/admin/products", product).await.body["id"].as_i64().unwrap()
-}
-
-async fn is_looked_at(tab: &Tab, name: &str) {
-    tab.assert_accessible().await;
-    assert_fits_a_phone(tab).await;
-    take(tab, name).await;
 }
 
 /// From a product's page to its order.
@@ -49,6 +43,9 @@ async fn a_shopper_buys_and_nothing_is_lost_by_reload_and_back() {
         &json!({"name": "Table", "price_minor": 89900, "currency": "EUR", "total_stock": 12, "sale_starts_at": at}),
     )
     .await;
+    let rug = json!({"name": "Rug", "price_minor": 12900, "currency": "EUR", "total_stock": 30});
+    let rug = sale.order(add(&sale, &rug).await, 30).await;
+    Webhook::new("evt_2", &rug, "pay_2", "succeeded").send(sale.client()).await;
     let order = sale.order(chair, 14).await;
     Webhook::new("evt_1", &order, "pay_1", "succeeded").send(sale.client()).await;
     assert_eq!(sale.client().hold(chair, 9, &[]).await.status, StatusCode::CREATED);
@@ -56,16 +53,16 @@ async fn a_shopper_buys_and_nothing_is_lost_by_reload_and_back() {
         tab.go("/").await;
         tab.is_at("On sale").await;
         tab.sees("article h2", "Lamp").await;
-        is_looked_at(&tab, "store-products").await;
+        is_pictured(&tab, "store-products").await;
         tab.press("article h2 a").await;
         tab.is_at("Lamp").await;
         tab.sees("[role=status]", "Live stock").await;
         tab.write("#quantity", "3").await;
-        is_looked_at(&tab, "store-product").await;
+        is_pictured(&tab, "store-product").await;
         tab.choose("Hold for $299.97").await;
         tab.is_at("Held for you").await;
         let hold = tab.address().await;
-        is_looked_at(&tab, "store-hold").await;
+        is_pictured(&tab, "store-hold").await;
         tab.reload().await;
         tab.is_at("Held for you").await;
         assert_eq!(tab.address().await, hold, "the same hold");
@@ -77,12 +74,12 @@ async fn a_shopper_buys_and_nothing_is_lost_by_reload_and_back() {
         tab.choose("Order").await;
         tab.is_at("Your order").await;
         tab.sees("[data-kind=pay]", "Pay").await;
-        is_looked_at(&tab, "store-order").await;
+        is_pictured(&tab, "store-order").await;
         tab.reload().await;
         tab.press("[data-kind=pay]").await;
         tab.sees("[data-order-status=paid]", "Paid").await;
         tab.sees("[data-result=processed]", "settled").await;
-        is_looked_at(&tab, "store-paid").await;
+        is_pictured(&tab, "store-paid").await;
         tab.choose("Back to the product").await;
         is_stock(&tab, "sold", "3").await;
         assert_eq!(sale.count("SELECT sold_stock FROM products WHERE product_id = $1", product).await, 3);
@@ -122,13 +119,15 @@ async fn each_way_to_pay_ends_as_it_says() {
 
 #[tokio::test]
 async fn a_hold_runs_out_under_the_buyers_eyes() {
-    let sale = SaleBuilder::default().demo_store().setting("HOLD_EXPIRY_SECONDS", "3").start().await;
+    let sale = SaleBuilder::default().demo_store().setting("HOLD_EXPIRY_SECONDS", "5").start().await;
     let product = sale.product(2).await;
     in_browser(sale.client().address(), async |tab| {
         tab.go(&format!("/?product={product}")).await;
+        tab.note("main h1").await;
         tab.press("form button").await;
-        tab.is_at("Held for you").await;
         tab.is_at("Your hold ran out").await;
+        let noted = tab.noted().await;
+        assert!(noted.iter().any(|text| text == "Held for you"), "{noted:?}");
         tab.sees("[role=alert]", "back on sale").await;
         tab.assert_accessible().await;
         tab.choose("Back to the product").await;
@@ -158,23 +157,37 @@ async fn a_refusal_is_in_plain_words() {
 }
 
 #[tokio::test]
-async fn two_tabs_see_each_others_stock() {
+async fn two_tabs_see_each_others_stock_live() {
     let sale = store().await;
     let product = sale.product(10).await;
     in_browser(sale.client().address(), async |tab| {
         tab.go(&format!("/?product={product}")).await;
         is_stock(&tab, "available", "10").await;
+        tab.sees("[role=status]", "Live stock").await;
+        tab.script(SEEN_AT, vec![json!("6")]).await;
         let first = tab.another().await;
         tab.go(&format!("/?product={product}")).await;
         tab.write("#quantity", "4").await;
         tab.press("form button").await;
         tab.is_at("Held for you").await;
+        let told = tab.script(TOLD_AT, Vec::new()).await.as_f64().unwrap();
         tab.client.switch_to_window(first).await.unwrap();
         is_stock(&tab, "available", "6").await;
         is_stock(&tab, "held", "4").await;
+        let seen = tab.script("return window.seen", Vec::new()).await.as_f64().unwrap();
+        println!("the other tab showed it {:.0} ms after the buyer was told", seen - told);
     })
     .await;
 }
+
+/// Has a page note when it shows so many units as available, in milliseconds of the day.
+const SEEN_AT: &str = "new MutationObserver(() => {
+    if (document.querySelector('[data-stock=available]')?.textContent === arguments[0]) window.seen ??= performance.timeOrigin + performance.now();
+}).observe(document.body, {subtree: true, childList: true, characterData: true});";
+/// When this tab was told of its hold.
+const TOLD_AT: &str =
+    "const asked = performance.getEntriesByType('resource').find(({ name }) => name.endsWith('/api/holds'));
+    return performance.timeOrigin + asked.responseEnd";
 
 #[tokio::test]
 async fn a_place_in_line_is_kept_until_there_is_an_answer() {
@@ -187,8 +200,8 @@ async fn a_place_in_line_is_kept_until_there_is_an_answer() {
         tab.go(&format!("/?product={product}")).await;
         tab.press("form button").await;
         tab.is_at("You are in line").await;
-        tab.sees("[role=status]", "next").await;
-        is_looked_at(&tab, "store-line").await;
+        tab.sees("[role=status]", "Nobody is ahead of you").await;
+        is_pictured(&tab, "store-line").await;
         tab.reload().await;
         tab.is_at("You are in line").await;
         sale.start_worker().await;

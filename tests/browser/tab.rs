@@ -116,6 +116,29 @@ impl Tab {
         assert!(other.is_empty(), "{other:?}");
     }
 
+    /// Asserts that nothing was complained of, but that the server could not be reached.
+    pub(crate) async fn assert_only_unreachable(&self) {
+        let complaints = self.console().await;
+        let other: Vec<_> =
+            complaints.iter().filter(|entry| !entry["message"].as_str().unwrap().contains("net::ERR_")).collect();
+        assert!(other.is_empty(), "{other:?}");
+    }
+
+    /// Has the page note every text that what a selector finds first ever has, however briefly.
+    pub(crate) async fn note(&self, selector: &str) {
+        let script = "const noted = window.noted = new Set();
+            const look = () => noted.add(document.querySelector(arguments[0])?.textContent ?? '');
+            new MutationObserver(look).observe(document.documentElement, {subtree: true, childList: true, characterData: true});
+            look();";
+        self.script(script, vec![json!(selector)]).await;
+    }
+
+    /// The texts that were noted.
+    pub(crate) async fn noted(&self) -> Vec<String> {
+        let noted = self.script("return [...window.noted]", Vec::new()).await;
+        noted.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+    }
+
     /// Asserts that nothing was complained of.
     pub(crate) async fn assert_quiet(&self) {
         let complaints = self.console().await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use holdfast_common::envelope::{self, EnvelopeBuilder};
 use holdfast_common::id::{HoldId, RequestId};
 use holdfast_common::money::Currency;
+use holdfast_common::seal::Keyring;
 use holdfast_common::settings::{Networks, Secret};
 use holdfast_common::time::Timestamp;
 use holdfast_ingress::http::body::{Fields, integer, parsed, text, time};
@@ -133,15 +134,18 @@ fn check_forwarded(input: &[u8]) {
     assert_eq!(client_address(STRANGER, &headers, &proxies()), STRANGER);
 }
 
-pub(crate) const ENVELOPE: Target =
-    Target { folder: "envelope", check: check_envelope, is_read: |input| envelope::decode(input).is_ok() };
+pub(crate) const ENVELOPE: Target = Target {
+    folder: "envelope",
+    check: check_envelope,
+    is_read: |input| envelope::decode(input, &Keyring::default()).is_ok(),
+};
 
 fn check_envelope(input: &[u8]) {
-    let _ = envelope::decode_command(input);
-    let Ok(read) = envelope::decode(input) else { return };
+    let _ = envelope::decode_command(input, &Keyring::default());
+    let Ok(read) = envelope::decode(input, &Keyring::default()) else { return };
     let mut written = EnvelopeBuilder::new(read.reply_to);
     for command in &read.commands {
         assert!(written.push(&envelope::encode_command(command)), "a command too many");
     }
-    assert_eq!(envelope::decode(&written.finish()), Ok(read));
+    assert_eq!(envelope::decode(&written.finish(&Keyring::default()), &Keyring::default()), Ok(read));
 }

@@ -123,6 +123,7 @@ impl Model {
             Action::ExpireDue | Action::AdvanceRefund { .. } => unreachable!("answered by nothing"),
             Action::SettleDeadLetter { .. } => unreachable!("no command fails here"),
             Action::RepairStock { .. } => unreachable!("no count is ever off here"),
+            Action::ForgetCustomer { .. } => unreachable!("nobody is forgotten here"),
         };
         answer.unwrap_or_else(Outcome::Refused)
     }

@@ -70,6 +70,8 @@ impl Tables {
         update(&mut self.products, changes.changed_products, |product| product.id)?;
         update(&mut self.holds, changes.changed_holds, |hold| hold.id)?;
         update(&mut self.orders, changes.changed_orders, |order| order.id)?;
+        update(&mut self.holds, changes.forgotten_holds, |hold| hold.id)?;
+        update(&mut self.orders, changes.forgotten_orders, |order| order.id)?;
         update(&mut self.payments, changes.changed_payments, payment_key)?;
         for (id, decision) in changes.decisions {
             if self.decisions.insert(id, decision).is_some() {

@@ -21,6 +21,12 @@ pub const ADMIN_TOKEN: &str = "an-admin-token-of-the-tests";
 /// How many partitions a sale has: few, so that a test machine is not busy with idle ones.
 pub const PARTITIONS: u16 = 4;
 
+/// Keys for sales whose customers and payments are sealed: all of them where `HOLDFAST_SEALED` is set.
+const SEALED: [(&str, &str); 2] = [
+    ("ENCRYPTION_KEYS", "tests:AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM="),
+    ("ENCRYPTION_INDEX_KEY", "BAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQ="),
+];
+
 /// How a sale is set up.
 #[derive(Debug, Default)]
 pub struct SaleBuilder {
@@ -103,6 +109,9 @@ impl SaleBuilder {
             ("RATE_LIMIT_PER_IP".to_owned(), "0".to_owned()),
             ("RATE_LIMIT_PER_KEY".to_owned(), "0".to_owned()),
         ];
+        if std::env::var_os("HOLDFAST_SEALED").is_some() {
+            settings.extend(SEALED.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        }
         settings.extend(self.settings);
         let directory = stack.directory.join(&name);
         std::fs::create_dir_all(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
@@ -116,6 +125,11 @@ impl SaleBuilder {
             clients: Vec::new(),
             workers: Vec::new(),
         };
+        let keys = sale.settings.iter().rfind(|(name, _)| name == "ENCRYPTION_KEYS");
+        if keys.is_some_and(|(_, keys)| !keys.is_empty()) {
+            let (ended_well, output) = sale.holdfast(&["keys", "rotate"]).await;
+            assert!(ended_well, "{output}");
+        }
         for _ in 0..self.ingresses.max(1) {
             sale.start_ingress().await;
         }
@@ -182,8 +196,29 @@ impl Sale {
         self.ingresses[0].output()
     }
 
-    async fn start_ingress(&mut self) {
-        let log = self.directory.join(format!("ingress-{}.log", self.ingresses.len()));
+    /// Sets a setting of all programs that are started from now on; without a value it is not set.
+    pub fn set(&mut self, name: &str, value: Option<&str>) {
+        self.settings.retain(|(set, _)| set != name);
+        self.settings.extend(value.map(|value| (name.to_owned(), value.to_owned())));
+    }
+
+    /// Stops every ingress and worker, and waits until they have ended.
+    pub async fn stop(&mut self) {
+        self.clients.clear();
+        for mut process in self.ingresses.drain(..).chain(self.workers.drain(..)).collect::<Vec<_>>() {
+            if process.has_ended().is_none() {
+                process.signal(nix::sys::signal::Signal::SIGTERM);
+            }
+            process.ended().await;
+        }
+    }
+
+    /// Starts an ingress, and waits until it listens.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_ingress(&mut self) {
+        let log = self.directory.join(format!("ingress-{}.log", fresh_name()));
         let settings = self.settings_as("holdfast_ingress");
         let mut ingress = Process::start(&program("holdfast-ingress"), &[], &settings, log);
         let line = ingress.line("\"listening\"").await;
@@ -228,6 +263,15 @@ impl Sale {
         settings.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let log = self.directory.join(format!("worker-{}.log", fresh_name()));
         Process::start(&program("holdfast-workers"), &[], &settings, log)
+    }
+
+    /// An ingress process with more settings than the others have, for its test to keep.
+    #[must_use]
+    pub fn ingress_with(&self, more: &[(&str, &str)]) -> Process {
+        let mut settings = self.settings_as("holdfast_ingress");
+        settings.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let log = self.directory.join(format!("ingress-{}.log", fresh_name()));
+        Process::start(&program("holdfast-ingress"), &[], &settings, log)
     }
 
     /// Adds a product with this stock, by the administration.

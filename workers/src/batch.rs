@@ -114,7 +114,7 @@ pub async fn apply(worker: &Worker, batches: &[Batch]) -> Result<Vec<Applied>, B
     let mut connection = worker.pool.acquire().await?;
     stages.end(Stage::Connection);
     let entries = batches.iter().flat_map(|batch| batch.part.entries());
-    let (now, mut state) = load::state(&mut connection, entries).await?;
+    let (now, mut state) = load::state(&mut connection, &worker.keys, entries).await?;
     let mut looks = Vec::with_capacity(batches.len());
     for batch in batches {
         looks.push(look_for_due(worker, &mut connection, batch, now, &mut state).await?);
@@ -154,7 +154,7 @@ pub async fn apply(worker: &Worker, batches: &[Batch]) -> Result<Vec<Applied>, B
         return Ok(vec![Applied::TooLate; batches.len()]);
     }
     let fence = Fence { moves: &moves, lease: worker.lease(), good_until };
-    let commit = write::commit(&mut connection, &fence, worker.settings.nats.partitions, &changes, now);
+    let commit = write::commit(&mut connection, &worker.keys, &fence, worker.settings.nats.partitions, &changes, now);
     if !crash_points::pass_during("write", commit).await? {
         return Ok(vec![Applied::Fenced; batches.len()]);
     }
@@ -197,6 +197,6 @@ async fn look_for_due(
     if is_asked {
         due::add_parked(connection, &scope, &mut due).await?;
     }
-    load::add_due(connection, &due, state).await?;
+    load::add_due(connection, &worker.keys, &due, state).await?;
     Ok(Look { has_more: due.has_more, horizon })
 }

@@ -149,7 +149,7 @@ async fn set_aside(
     let (mut replies, text) = (Vec::new(), error.to_string());
     for Entry { ingress, command, log_seq } in part.entries() {
         let letter = DeadLetter { command, log_seq: *log_seq, error: &text, tries };
-        dead_letters::bury(&mut transaction, &letter, now).await?;
+        dead_letters::bury(&mut transaction, &worker.keys, &letter, now).await?;
         tracing::error!(
             partition = %known.partition, log_seq, tries, request_id = %command.request_id, action = command.action.name(),
             error = text, "a command could not be applied and is a dead letter: see `holdfast dead-letters`"

@@ -14,6 +14,10 @@ use holdfast_common::partition::Partition;
 use holdfast_common::time::Timestamp;
 
 use crate::measures::{MEASURES, Stages, commands};
+use crate::tally::TALLY;
+
+/// A payment that is not what its order costs: its action and outcome.
+const MISMATCH: (&str, &str) = ("settle_payment", "mismatch");
 
 /// What one batch came to.
 pub(crate) struct Journal {
@@ -88,7 +92,10 @@ impl Journal {
         for (action, outcome, count) in &self.counts {
             commands(action, outcome).increment(*count);
         }
-        MEASURES.batch_commands.record(self.counts.iter().map(|(.., count)| *count).sum::<u64>() as f64);
+        let all: u64 = self.counts.iter().map(|(.., count)| count).sum();
+        MEASURES.batch_commands.record(all as f64);
+        let mismatches = self.counts.iter().filter(|counted| (counted.0, counted.1) == MISMATCH);
+        TALLY.batch(all, mismatches.map(|(.., count)| count).sum());
         count_expired(changes, now);
         let micros = stages.whole().as_micros() as u64;
         for line in &self.lines {
@@ -111,7 +118,9 @@ fn count_expired(changes: &Changes, now: Timestamp) {
     let ended = OrderState::Cancelled { reason: CancelReason::PaymentTimeout, at: now };
     let orders = changes.changed_orders.iter().filter(|order| order.state == ended);
     for due in holds.map(|hold| hold.expires_at).chain(orders.map(|order| order.payment_due_at)) {
-        MEASURES.expiry_lag.record(now.0.saturating_sub(due.0) as f64 / 1e6);
+        let late_micros = now.0.saturating_sub(due.0).max(0).cast_unsigned();
+        MEASURES.expiry_lag.record(late_micros as f64 / 1e6);
+        TALLY.expired(late_micros);
     }
 }
 

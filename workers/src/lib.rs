@@ -2,8 +2,8 @@
 //!
 //! [`ownership`] decides which partitions this process has; [`partition`] runs one of them; [`reader`] fetches from the
 //! log; [`batch`] is the cycle fetch, load, decide, write, commit, reply, which [`groups`] runs for several partitions at
-//! once; [`store`] has its SQL; [`announce`] tells the
-//! ingresses afterwards, and [`events`] everybody else; [`purge`] keeps the log short; `journal` and `measures` tell operators.
+//! once; [`store`] has its SQL; [`announce`] tells the ingresses afterwards, and [`events`] everybody else; [`purge`] keeps
+//! the log short; `journal`, `measures` and `tally` tell operators.
 //! No row of business state is written anywhere else.
 
 pub mod announce;
@@ -25,7 +25,9 @@ pub mod prune;
 pub mod purge;
 pub mod reader;
 pub mod refunds;
+pub mod sealing;
 pub mod store;
+mod tally;
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -34,7 +36,10 @@ use async_nats::jetstream::{Context, ContextBuilder};
 use clap::Args;
 use holdfast_common::domain::Policy;
 use holdfast_common::postgres::{self, Pool};
-use holdfast_common::settings::{HoldSettings, LatePayment, NatsSettings, PostgresSettings, WorkerSettings};
+use holdfast_common::seal::{self, Keyring};
+use holdfast_common::settings::{
+    EncryptionSettings, HoldSettings, LatePayment, NatsSettings, PostgresSettings, WorkerSettings,
+};
 use holdfast_common::{log, schema};
 use sqlx::PgPool;
 use tokio::task::JoinSet;
@@ -89,12 +94,16 @@ pub struct Settings {
     pub holds: HoldSettings,
     #[command(flatten)]
     pub worker: WorkerSettings,
+    #[command(flatten)]
+    pub encryption: EncryptionSettings,
 }
 
 /// What every task of a worker process shares.
 pub struct Worker {
     settings: Settings,
     policy: Policy,
+    /// What customers and payments are sealed by.
+    keys: Keyring,
     pool: PgPool,
     groups: Groups,
     nats: async_nats::Client,
@@ -119,8 +128,10 @@ impl Worker {
 pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
     holdfast_common::measures::start();
     LazyLock::force(&measures::MEASURES);
+    let keys = settings.encryption.keyring()?;
     let pool = postgres::connect(&settings.postgres, pool()).await?;
     schema::check(&pool).await?;
+    seal::check::check(&pool, &keys).await?;
     let nats = log::connect(&settings.nats, "holdfast-workers", |_| ()).await?;
     let jetstream = ContextBuilder::new().ack_timeout(ACK_WAIT).build(nats.clone());
     log::stream::open(&jetstream, &settings.nats).await?;
@@ -133,7 +144,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
     let (tickets, pulses, owner) = (Tickets::default(), Pulses::default(), owner_name(&nats));
     let committed = Committed::new(settings.nats.partitions);
     let groups = Groups::new(settings.nats.partitions.count());
-    let worker = Worker { settings, policy, pool, groups, nats, jetstream, tickets, pulses, committed, owner };
+    let worker = Worker { settings, policy, keys, pool, groups, nats, jetstream, tickets, pulses, committed, owner };
     let worker = Arc::new(worker);
     expiry::open_stream(&worker).await?;
     let mut beside = JoinSet::new();
@@ -149,6 +160,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
     }
     beside.spawn(expiry::redelivery::run(Arc::clone(&worker), stop.clone()));
     beside.spawn(heartbeat::run(Arc::clone(&worker), stop.clone()));
+    beside.spawn(tally::run(Arc::clone(&worker), stop.clone()));
     beside.spawn(expiry::backstop::run(Arc::clone(&worker), stop.clone()));
     let groups = groups::start(&worker);
     ownership::run(Arc::clone(&worker), stop).await?;

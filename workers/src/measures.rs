@@ -3,6 +3,7 @@
 //! Once a batch or less often: nothing is looked up or locked for a single command. Handles are registered once and held
 //! here. What a batch's commands came to is gathered by [`crate::journal`].
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Worker;
 use crate::batch::BatchError;
+use crate::tally::{Envelopes, TALLY};
 
 const COMMANDS: (&str, &str) =
     ("holdfast_commands_total", "Commands that were applied, by action and by what became of them; replays as such.");
@@ -163,16 +165,22 @@ impl Stages {
 }
 
 /// How many envelopes of a partition are in the log and not applied.
-pub(crate) struct Backlog(Gauge);
+pub(crate) struct Backlog {
+    gauge: Gauge,
+    partition: Partition,
+    told: Envelopes,
+}
 
 impl Backlog {
     pub(crate) fn of(partition: Partition) -> Self {
         let help = "Envelopes of a partition that are not applied, as its worker saw when it read the log last.";
-        Self(gauge_of("holdfast_backlog_envelopes", help, &[label("partition", partition.to_string())]))
+        let gauge = gauge_of("holdfast_backlog_envelopes", help, &[label("partition", partition.to_string())]);
+        Self { gauge, partition, told: TALLY.begin(partition) }
     }
 
     pub(crate) fn set(&self, envelopes: u64) {
-        self.0.set(envelopes as f64);
+        self.gauge.set(envelopes as f64);
+        self.told.store(envelopes, Ordering::Relaxed);
     }
 }
 
@@ -180,6 +188,7 @@ impl Drop for Backlog {
     fn drop(&mut self) {
         // It is another worker's to tell.
         self.set(0);
+        TALLY.end(self.partition, &self.told);
     }
 }
 

@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use futures_util::{FutureExt, StreamExt};
 use holdfast_common::partition::Partition;
+use holdfast_common::seal;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::events::publisher;
 use crate::store::lease::{self, Lease};
-use crate::store::roster;
+use crate::store::roster::{self, Signed};
 use crate::{Worker, partition};
 
 /// How many times within a lease the process looks after its partitions.
@@ -24,17 +25,23 @@ const TURNS_A_LEASE: u32 = 6;
 /// Looks after partitions until the process stops; then each is given back once its last batch has ended.
 ///
 /// # Errors
-/// When the partition rows can't be made at the start, or NATS does not take a subscription.
+/// When the partition rows can't be made at the start, NATS does not take a subscription, or the database is sealed by
+/// other keys than ours.
 pub async fn run(worker: Arc<Worker>, stop: CancellationToken) -> anyhow::Result<()> {
     lease::create_rows(&worker.pool, worker.settings.nats.partitions).await?;
     let mut given_back = worker.nats.subscribe(worker.settings.nats.subjects.given_back()).await?;
     let mut turn = tokio::time::interval(worker.lease() / TURNS_A_LEASE);
     turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut owned = Owned { worker: Arc::clone(&worker), tasks: JoinSet::new(), running: HashMap::new() };
-    loop {
+    let mut owned = Owned {
+        worker: Arc::clone(&worker),
+        tasks: JoinSet::new(),
+        running: HashMap::new(),
+        is_sealed_otherwise: false,
+    };
+    let ended = loop {
         tokio::select! {
             biased;
-            () = stop.cancelled() => break,
+            () = stop.cancelled() => break Ok(()),
             Some(ended) = owned.tasks.join_next_with_id() => owned.ended(ended).await,
             // A hint: whoever misses it looks at its next turn. One look is for all that have come.
             Some(_) = given_back.next() => {
@@ -43,13 +50,17 @@ pub async fn run(worker: Arc<Worker>, stop: CancellationToken) -> anyhow::Result
             }
             _ = turn.tick() => owned.look_after().await,
         }
-    }
+        if owned.is_sealed_otherwise {
+            // What to do about it is what the look before the start would have said.
+            break seal::check::check(&worker.pool, &worker.keys).await;
+        }
+    };
     // First the roster, so that what is given back is within the others' shares.
     if let Err(error) = roster::leave(&worker.pool, &worker.owner, worker.lease()).await {
         tracing::warn!(%error, "the roster could not be left; the others will notice");
     }
     owned.give_back_all().await;
-    Ok(())
+    Ok(ended?)
 }
 
 /// The partitions of this process, each with the task that applies its commands.
@@ -57,6 +68,8 @@ struct Owned {
     worker: Arc<Worker>,
     tasks: JoinSet<()>,
     running: HashMap<Id, Running>,
+    /// Whether the database was found to be sealed by other keys than ours: nothing may be written to it.
+    is_sealed_otherwise: bool,
 }
 
 /// A partition's task.
@@ -88,7 +101,11 @@ impl Owned {
             tracing::warn!(partition = %orphan, "the partition has no task here, give it up");
             lease::give_up(pool, owner, *orphan).await?;
         }
-        let (now, roster) = roster::sign(pool, owner, lease).await?;
+        let Signed { now, roster, is_sealed_alike } = roster::sign(pool, &self.worker.keys, owner, lease).await?;
+        self.is_sealed_otherwise = !is_sealed_alike;
+        if self.is_sealed_otherwise {
+            return Ok(());
+        }
         self.worker.pulses.confirm(asked_at, now);
         let partitions = self.worker.settings.nats.partitions;
         let share = share(partitions.count(), &roster, owner);

@@ -128,7 +128,7 @@ async fn read_and_apply(
         holdfast_common::log::stream::open(&worker.jetstream, &worker.settings.nats).await.map_err(Pause::Open)?;
     begin_in(worker, lease, &stream).await?;
     let subject = worker.settings.nats.subjects.commands(lease.partition);
-    let mut reader = Reader::open(&stream, subject, lease.applied_seq).await?;
+    let mut reader = Reader::open(&stream, subject, lease.applied_seq, worker.keys.clone()).await?;
     loop {
         let next = tokio::time::timeout(IDLE_AFTER, reader.next());
         match stop.run_until_cancelled(next).await {

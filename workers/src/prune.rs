@@ -1,12 +1,14 @@
 //! Retention: what has ended long ago is removed, slot by slot, so that no step takes long.
 //!
 //! Idempotency keys go after their time; holds that ended without an order, and outcomes, after `RETENTION_DAYS` and
-//! never before a key that may still replay them; the audit after `AUDIT_RETENTION_DAYS`. Orders and payments stay.
+//! never before a key that may still replay them; the audit, and events that a receiver did not take, after
+//! `AUDIT_RETENTION_DAYS`. Orders and payments stay; after `CUSTOMER_RETENTION_DAYS` they don't say whose they were.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_common::id::SLOTS;
+use serde::Serialize;
 use sqlx::PgPool;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +23,7 @@ const PRUNE_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 const SLOT_PAUSE: Duration = Duration::from_millis(20);
 
 /// How many rows were removed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Pruned {
     /// Idempotency keys.
     pub keys: u64,
@@ -33,6 +35,10 @@ pub struct Pruned {
     pub dead_letters: u64,
     /// Rows of the audit, each of many changes.
     pub audit: u64,
+    /// Events that a receiver did not take.
+    pub events: u64,
+    /// Orders and holds that lost their customer.
+    pub customers: u64,
 }
 
 impl Pruned {
@@ -42,6 +48,8 @@ impl Pruned {
         self.holds += step.holds.cast_unsigned();
         self.dead_letters += step.dead_letters.cast_unsigned();
         self.audit += step.audit.cast_unsigned();
+        self.events += step.events.cast_unsigned();
+        self.customers += step.customers.cast_unsigned();
     }
 }
 

@@ -16,6 +16,7 @@ use holdfast_common::command::Command;
 use holdfast_common::envelope::{self, Envelope};
 use holdfast_common::partition::Partition;
 use holdfast_common::reply::IngressId;
+use holdfast_common::seal::Keyring;
 use holdfast_common::traces::{self, Links};
 use holdfast_common::wire::DecodeError;
 use tracing::Span;
@@ -52,7 +53,7 @@ pub enum ReadError {
         /// The one that came.
         found: u64,
     },
-    /// A newer program wrote the message.
+    /// A newer program wrote the message, or one that has keys which we lack.
     #[error("log sequence {sequence}: {error}")]
     Unreadable {
         /// Where it stands.
@@ -151,6 +152,7 @@ impl Part {
 pub struct Reader {
     consumer: Consumer<pull::Config>,
     messages: pull::Stream,
+    keys: Keyring,
     next_delivery: u64,
 }
 
@@ -159,7 +161,7 @@ impl Reader {
     ///
     /// # Errors
     /// When NATS does not make the consumer.
-    pub async fn open(stream: &Stream, subject: String, applied_seq: u64) -> Result<Self, ReadError> {
+    pub async fn open(stream: &Stream, subject: String, applied_seq: u64, keys: Keyring) -> Result<Self, ReadError> {
         let config = pull::Config {
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: applied_seq + 1 },
             ack_policy: AckPolicy::None,
@@ -180,7 +182,7 @@ impl Reader {
             .messages()
             .await
             .map_err(ReadError::nats)?;
-        Ok(Self { consumer, messages, next_delivery: 1 })
+        Ok(Self { consumer, messages, keys, next_delivery: 1 })
     }
 
     /// Waits for the next envelope and takes with it what has arrived by then, within the bounds of a batch. Nothing is
@@ -206,13 +208,15 @@ impl Reader {
         }
         self.next_delivery += 1;
         let sequence = info.stream_sequence;
-        match envelope::decode(&message.payload) {
+        match envelope::decode(&message.payload, &self.keys) {
             Ok(Envelope { reply_to, commands }) => {
                 let entry = |command| Entry { ingress: reply_to, command, log_seq: sequence };
                 batch.entries.extend(commands.into_iter().map(entry));
             }
-            // Only an older program can't read it: it waits in the log until this one was upgraded.
-            Err(error @ DecodeError::UnknownVersion { .. }) => return Err(ReadError::Unreadable { sequence, error }),
+            // Only an older program can't read it, or one without its key: it waits in the log until that is mended.
+            Err(error @ (DecodeError::UnknownVersion { .. } | DecodeError::Sealed(_))) => {
+                return Err(ReadError::Unreadable { sequence, error });
+            }
             // No ingress wrote this, so nobody waits for it; it stays in the log to be looked at.
             Err(error) => tracing::error!(sequence, %error, "passed over a message in the log that is no envelope"),
         }

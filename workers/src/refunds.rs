@@ -55,7 +55,7 @@ async fn ask_for_due(
     sender: &Sender,
     attempts: &mut HashMap<String, Attempts>,
 ) -> Result<(), async_nats::Error> {
-    let due = refunds::due(&worker.pool, &worker.owner, worker.settings.nats.partitions).await?;
+    let due = refunds::due(&worker.pool, &worker.keys, &worker.owner, worker.settings.nats.partitions).await?;
     let due: HashMap<String, DueRefund> = due.into_iter().map(|refund| (refund_id(&refund), refund)).collect();
     attempts.retain(|id, _| due.contains_key(id));
     let now = Instant::now();
@@ -125,7 +125,6 @@ impl Sender {
 async fn note_requested(worker: &Worker, refund: &DueRefund) -> Result<(), async_nats::Error> {
     let order_id = refund.order_id()?;
     let action = Action::AdvanceRefund { order_id, payment_id: refund.payment_id.clone(), to: RefundStatus::Requested };
-    internal::say(&worker.jetstream, &worker.settings.nats, &internal::command(order_id.slot(), action), None)
-        .await
-        .map(drop)
+    let command = internal::command(order_id.slot(), action);
+    internal::say(&worker.jetstream, &worker.settings.nats, &worker.keys, &command, None).await.map(drop)
 }

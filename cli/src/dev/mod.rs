@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use clap::Args;
 use holdfast_common::settings::{
-    DEV_ADMIN_TOKEN, DEV_WEBHOOK_SECRET, HoldSettings, IngressSettings, LogLayout, NatsAccess, NatsSettings,
+    DEV_ADMIN_TOKEN, DEV_WEBHOOK_SECRET, EncryptionSettings, HoldSettings, IngressSettings, LogLayout, NatsAccess, NatsSettings,
     PostgresSettings, Secret, WorkerSettings,
 };
 use holdfast_common::shutdown;
@@ -22,7 +22,7 @@ use holdfast_stack::{Stack, StackOptions};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::migrate;
+use crate::{keys, migrate};
 use progress::Progress;
 use stack_file::StackFile;
 
@@ -48,6 +48,8 @@ pub(crate) struct Options {
     ingress: IngressSettings,
     #[command(flatten)]
     worker: WorkerSettings,
+    #[command(flatten)]
+    encryption: EncryptionSettings,
 }
 
 /// Runs until SIGINT or SIGTERM.
@@ -108,7 +110,7 @@ impl Services {
         progress: &Progress,
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
-        let Options { access, layout, holds, mut ingress, worker, .. } = options;
+        let Options { access, layout, holds, mut ingress, worker, encryption, .. } = options;
         let postgres = PostgresSettings { database_url: Secret::from(stack.database_url().to_owned()) };
         let nats = NatsSettings { nats_url: Secret::from(stack.nats_url().to_owned()), access, layout };
         ingress.listen_address.get_or_insert(IpAddr::V4(Ipv4Addr::LOCALHOST));
@@ -117,6 +119,7 @@ impl Services {
         ingress.demo_store.get_or_insert(true);
         progress.say("bringing the database to this build's schema");
         migrate::apply(&postgres).await?;
+        keys::seal_before_start(&postgres, &encryption).await?;
         progress.say("starting ingress and workers");
         // With the rights that they need and no more, where the server is ours to say so.
         let as_role = |role: &str| match stack.postgres() {
@@ -126,13 +129,18 @@ impl Services {
             }
             None => postgres.clone(),
         };
-        let settings =
-            holdfast_workers::Settings { postgres: as_role("holdfast_worker"), nats: nats.clone(), holds, worker };
+        let (to_workers, to_ingress) = (as_role("holdfast_worker"), as_role("holdfast_ingress"));
+        let settings = holdfast_workers::Settings {
+            postgres: to_workers,
+            nats: nats.clone(),
+            holds,
+            worker,
+            encryption: encryption.clone(),
+        };
         let mut workers = tokio::spawn(holdfast_workers::run(settings, stop.clone()));
         let partitions = nats.partitions;
-        let ingress =
-            Ingress::start(holdfast_ingress::Settings { postgres: as_role("holdfast_ingress"), nats, holds, ingress })
-                .await?;
+        let settings = holdfast_ingress::Settings { postgres: to_ingress, nats, holds, ingress, encryption };
+        let ingress = Ingress::start(settings).await?;
         let address = ingress.address()?;
         tokio::select! {
             ended = &mut workers => ended?.and(Err(anyhow::anyhow!("the workers ended"))),

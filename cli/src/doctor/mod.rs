@@ -8,7 +8,7 @@ mod settings;
 use clap::Args;
 use comfy_table::Table;
 use holdfast_common::settings::{
-    HoldSettings, IngressSettings, NatsSettings, PostgresSettings, SafetySettings, WorkerSettings,
+    EncryptionSettings, HoldSettings, IngressSettings, NatsSettings, PostgresSettings, SafetySettings, WorkerSettings,
 };
 
 use self::finding::{Finding, Level};
@@ -32,6 +32,8 @@ pub(crate) struct Options {
     worker: WorkerSettings,
     #[command(flatten)]
     safety: SafetySettings,
+    #[command(flatten)]
+    encryption: EncryptionSettings,
 }
 
 /// Looks at all of it. A part that is away is a finding, not an error.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use holdfast_common::time::Timestamp;
-use holdfast_common::{postgres, schema};
+use holdfast_common::{postgres, schema, seal};
 use holdfast_ingress::clock;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, PgConnection, PgPool};
@@ -78,10 +78,22 @@ async fn examine(
         "another than this build's",
     ));
     if has_schema {
+        findings.push(encryption(&pool, options).await);
         let count = options.nats.partitions.count();
         findings.push(partitions(&queue::standings(&pool, count).await?, count));
     }
     Ok(findings)
+}
+
+/// Whether customers and payments are sealed, by the keys that these settings have.
+async fn encryption(pool: &PgPool, options: &Options) -> Finding {
+    let checked = match options.encryption.keyring() {
+        Err(error) => Err(error.to_string()),
+        Ok(keys) => seal::check::check(pool, &keys).await.map_err(|error| error.to_string()).map(|()| {
+            keys.first().map_or("off".to_owned(), |key| format!("customers and payments are sealed by the key `{key}`"))
+        }),
+    };
+    Finding::of("encryption", checked, "other keys than the database's")
 }
 
 fn version(shown: &str, number: &str) -> Finding {

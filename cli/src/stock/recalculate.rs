@@ -8,12 +8,13 @@ use clap::Args;
 use holdfast_common::command::{Action, Command};
 use holdfast_common::domain::{Counts, StockRepair};
 use holdfast_common::outcome::Outcome;
-use holdfast_common::settings::{NatsSettings, PostgresSettings};
+use holdfast_common::settings::{EncryptionSettings, NatsSettings, PostgresSettings};
 use holdfast_ingress::clock::new_request_id;
+use holdfast_ingress::drift::Drift;
 use indicatif::ProgressBar;
 use serde_json::json;
 
-use super::drift::{self, Drift};
+use super::drift;
 use crate::exit::Found;
 use crate::say::Speaker;
 use crate::store;
@@ -33,13 +34,15 @@ pub(crate) struct Options {
     #[command(flatten)]
     postgres: PostgresSettings,
     #[command(flatten)]
+    encryption: EncryptionSettings,
+    #[command(flatten)]
     nats: NatsSettings,
 }
 
 /// Mends what is off. What it finds and can't mend, and units that had to be added since more were promised than there
 /// were, are for somebody to see to.
 pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
-    let pool = store::open(&options.postgres, "holdfast-stock").await?;
+    let (pool, keys) = store::open_sealed(&options.postgres, &options.encryption, "holdfast-stock").await?;
     let drifts = drift::find(&pool, options.product).await?.drifts;
     if options.dry_run {
         return Ok(show_plan(&drifts, options.json));
@@ -47,7 +50,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
     let (to_mend, beyond): (Vec<_>, Vec<_>) = drifts.iter().partition(|drift| drift.can_be_mended());
     let mut repairs = Vec::with_capacity(to_mend.len());
     if !to_mend.is_empty() {
-        let speaker = Speaker::connect(&options.nats).await?;
+        let speaker = Speaker::connect(&options.nats, &keys).await?;
         let progress = ProgressBar::new(to_mend.len() as u64);
         for Drift { product_id, .. } in to_mend {
             let action = Action::RepairStock { product_id: *product_id };
@@ -82,7 +85,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
 }
 
 fn documents<'d>(drifts: impl Iterator<Item = &'d Drift>) -> Vec<serde_json::Value> {
-    drifts.map(Drift::document).collect()
+    drifts.map(drift::document).collect()
 }
 
 fn show_plan(drifts: &[Drift], json: bool) -> Found {

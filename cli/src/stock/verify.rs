@@ -4,7 +4,7 @@ use clap::Args;
 use holdfast_common::settings::PostgresSettings;
 use serde_json::json;
 
-use super::drift::{self, Drift};
+use super::drift;
 use crate::exit::Found;
 use crate::store;
 
@@ -27,7 +27,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
     let verified = drift::find(&pool, options.product).await?;
     let drifts = &verified.drifts;
     if options.json {
-        let documents: Vec<_> = drifts.iter().map(Drift::document).collect();
+        let documents: Vec<_> = drifts.iter().map(drift::document).collect();
         println!("{}", json!({"products": verified.products, "drift": documents}));
     } else if drifts.is_empty() {
         println!("{} products, each as its holds and orders say", verified.products);

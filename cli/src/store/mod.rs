@@ -1,15 +1,16 @@
 //! The operator's SQL: reads, as free functions. Nothing here writes; what is to change is said to the log.
 
 pub(crate) mod audit;
+pub(crate) mod customers;
 pub(crate) mod doctor;
 pub(crate) mod holds;
 pub(crate) mod queue;
 pub(crate) mod selling;
-pub(crate) mod stock;
 
 use holdfast_common::postgres::{self, Pool};
 use holdfast_common::schema;
-use holdfast_common::settings::PostgresSettings;
+use holdfast_common::seal::{self, Keyring};
+use holdfast_common::settings::{EncryptionSettings, PostgresSettings};
 use sqlx::PgPool;
 
 /// A connection for a command that runs once, to a database with this build's schema. `name` is what Postgres's own lists
@@ -21,4 +22,19 @@ pub(crate) async fn open(settings: &PostgresSettings, name: &str) -> anyhow::Res
     let pool = postgres::connect(settings, Pool::once(name)).await?;
     schema::check(&pool).await?;
     Ok(pool)
+}
+
+/// The same, for a command that deals with customers or payments: with the keys that they are sealed by.
+///
+/// # Errors
+/// Also when the database is sealed by other keys.
+pub(crate) async fn open_sealed(
+    settings: &PostgresSettings,
+    encryption: &EncryptionSettings,
+    name: &str,
+) -> anyhow::Result<(PgPool, Keyring)> {
+    let keys = encryption.keyring()?;
+    let pool = open(settings, name).await?;
+    seal::check::check(&pool, &keys).await?;
+    Ok((pool, keys))
 }

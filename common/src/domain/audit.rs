@@ -38,7 +38,8 @@ impl Actor {
             | Action::Restock { .. }
             | Action::AdvanceRefund { .. }
             | Action::SettleDeadLetter { .. }
-            | Action::RepairStock { .. } => Self::Operator,
+            | Action::RepairStock { .. }
+            | Action::ForgetCustomer { .. } => Self::Operator,
         }
     }
 }
@@ -99,6 +100,8 @@ pub enum AuditKind {
     DeadLetterRetried = 50,
     /// A dead letter was given up.
     DeadLetterDropped = 51,
+    /// The customer was taken off a hold that has ended, and off its order.
+    CustomerForgotten = 60,
 }
 
 impl AuditKind {
@@ -130,6 +133,7 @@ impl AuditKind {
         Self::ProductRepaired,
         Self::DeadLetterRetried,
         Self::DeadLetterDropped,
+        Self::CustomerForgotten,
     ];
 
     /// The number that is stored as what it stands for.
@@ -167,6 +171,7 @@ impl AuditKind {
             Self::ProductRepaired => "product.repaired",
             Self::DeadLetterRetried => "dead_letter.retried",
             Self::DeadLetterDropped => "dead_letter.dropped",
+            Self::CustomerForgotten => "customer.forgotten",
         }
     }
 

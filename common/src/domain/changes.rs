@@ -22,10 +22,14 @@ pub struct Changes {
     pub new_holds: Vec<Hold>,
     /// Holds to update.
     pub changed_holds: Vec<Hold>,
+    /// Holds to update that lose their customer.
+    pub forgotten_holds: Vec<Hold>,
     /// Orders to insert.
     pub new_orders: Vec<Order>,
     /// Orders to update.
     pub changed_orders: Vec<Order>,
+    /// Orders to update that lose their customer.
+    pub forgotten_orders: Vec<Order>,
     /// Payments to insert.
     pub new_payments: Vec<Payment>,
     /// Payments to update.
@@ -57,9 +61,12 @@ impl From<State> for Changes {
         let decisions = new_decisions.into_iter().filter_map(|id| Some((id, state.take_decision(id)?))).collect();
         let keys = state.new_keys.iter().map(|scope| (*scope, state.keys[scope])).collect();
         let (new_products, mut changed_products) = split(state.products.into_values());
-        let (mut new_holds, changed_holds) = split(state.holds.into_values());
-        let (new_orders, changed_orders) = split(state.orders.into_values());
+        let (mut new_holds, mut changed_holds) = split(state.holds.into_values());
+        let (new_orders, mut changed_orders) = split(state.orders.into_values());
         let (new_payments, changed_payments) = split(state.payments.into_values().flatten());
+        let forgotten = state.forgotten;
+        let forgotten_holds = changed_holds.extract_if(.., |hold| forgotten.contains(&hold.id)).collect();
+        let forgotten_orders = changed_orders.extract_if(.., |order| forgotten.contains(&order.id)).collect();
         // Rows that are locked in the same order by everyone can't deadlock; rows that are inserted in the order of
         // their keys stay together.
         changed_products.sort_unstable_by_key(|product| product.id);
@@ -69,8 +76,10 @@ impl From<State> for Changes {
             changed_products,
             new_holds,
             changed_holds,
+            forgotten_holds,
             new_orders,
             changed_orders,
+            forgotten_orders,
             new_payments,
             changed_payments,
             decisions,

@@ -4,6 +4,7 @@
 //! is closed, too little stock: refusals are outcomes too, kept like the others.
 
 use super::audit::{AuditKind, Cause};
+use super::forget::forget_customer;
 use super::hold::{Hold, HoldState};
 use super::order::{CancelReason, Order};
 use super::payment::PaymentState;
@@ -126,6 +127,10 @@ fn act(state: &mut State, command: &Command, now: Timestamp, policy: &Policy) ->
         }
         Action::SettleDeadLetter { id, is_retry } => settle_dead_letter(state, *id, *is_retry, now, policy),
         Action::RepairStock { product_id } => repair_stock(state, *product_id),
+        Action::ForgetCustomer { hold_id } => {
+            forget_customer(state, *hold_id);
+            Ok(NOTHING)
+        }
     };
     done.unwrap_or_else(Outcome::Refused)
 }

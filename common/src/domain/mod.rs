@@ -7,6 +7,7 @@
 mod audit;
 mod changes;
 mod decide;
+mod forget;
 mod hold;
 mod order;
 mod payment;

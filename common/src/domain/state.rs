@@ -3,7 +3,7 @@
 //! Filled by the worker's load step and by nothing later. Whatever a command names and is not in here does not exist.
 //! Next: [`super::changes`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::audit::{AuditEntry, Cause};
 use super::decide::Decision;
@@ -65,6 +65,8 @@ pub struct State {
     dead_letters: HashMap<i64, Command>,
     recounts: HashMap<ProductId, Recount>,
     pub(super) settled_letters: Vec<(Slot, DeadLetterSettled)>,
+    /// Holds that lost their customer, and so did their orders.
+    pub(super) forgotten: HashSet<HoldId>,
     pub(super) cause: Cause,
     pub(super) audit: Vec<AuditEntry>,
     /// Each loaded product's units before the batch.
@@ -158,6 +160,18 @@ impl State {
             change(&mut row.value);
             row.is_changed = true;
         }
+    }
+
+    /// Whether the batch has made or changed a hold.
+    pub(super) fn has_changed(&self, id: HoldId) -> bool {
+        self.holds.get(&id).is_some_and(|row| row.is_changed)
+    }
+
+    /// Takes the customer off a hold that is there, and off its order.
+    pub(super) fn forget(&mut self, id: HoldId) {
+        self.change_hold(id, |hold| hold.customer_id = None);
+        self.change_order(id, |order| order.customer_id = None);
+        self.forgotten.insert(id);
     }
 
     pub(super) fn order(&self, id: HoldId) -> Option<&Order> {

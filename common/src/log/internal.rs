@@ -7,6 +7,7 @@ use crate::command::{Action, Command};
 use crate::envelope::{EnvelopeBuilder, encode_command};
 use crate::id::{RequestId, Slot};
 use crate::reply::IngressId;
+use crate::seal::Keyring;
 use crate::settings::LogLayout;
 
 /// Nobody.
@@ -26,12 +27,13 @@ pub fn command(slot: Slot, action: Action) -> Command {
 pub async fn say(
     jetstream: &Context,
     layout: &LogLayout,
+    keys: &Keyring,
     command: &Command,
     message_id: Option<String>,
 ) -> Result<u64, async_nats::Error> {
     let mut envelope = EnvelopeBuilder::new(NOBODY);
     envelope.push(&encode_command(command));
-    let message = PublishMessage::build().payload(envelope.finish().into());
+    let message = PublishMessage::build().payload(envelope.finish(keys).into());
     let message = match message_id {
         Some(id) => message.message_id(id),
         None => message,

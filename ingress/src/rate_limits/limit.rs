@@ -1,4 +1,4 @@
-//! One limit: so many requests a second for each client, and twice as many at once.
+//! One limit: so many requests for each client within so many seconds, all of them at once if it likes.
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::num::NonZeroU32;
@@ -16,18 +16,48 @@ use crate::measures::MEASURES;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-/// How many seconds' requests may come at once. It is also how long a full bucket takes to drain.
+/// How many seconds' requests may come at once, of shoppers'. It is also how long a full bucket takes to drain.
 const BURST_SECONDS: u32 = 2;
+
+/// The most addresses that have a bucket of their own when they sign in; more share some.
+const SIGN_IN_CLIENTS_MAX: usize = 16_384;
 
 /// A limit, with what it knows of each client.
 pub struct Limit<C: Clock = MonotonicClock> {
     name: &'static str,
-    rate: NonZeroU32,
-    burst: NonZeroU32,
+    rule: Rule,
     policy: HeaderValue,
     hasher: RandomState,
     limiter: RateLimiter<u64, Buckets, C, StateInformationMiddleware>,
     clock: C,
+}
+
+/// What is let in: `burst` requests at once, and as many again within each `window` of seconds, one after the other.
+#[derive(Clone, Copy, Debug)]
+struct Rule {
+    burst: NonZeroU32,
+    window: u32,
+    /// In words, for those who are refused.
+    words: &'static str,
+}
+
+impl Rule {
+    /// Shoppers: so many requests a second, and twice as many at once.
+    fn a_second(rate: NonZeroU32) -> Self {
+        Self {
+            burst: rate.saturating_mul(NonZeroU32::MIN.saturating_add(BURST_SECONDS - 1)),
+            window: BURST_SECONDS,
+            words: "requests a second",
+        }
+    }
+
+    /// How often somebody may try to sign in: more than who mistypes, and less than who guesses.
+    const SIGN_IN: Self = Self { burst: NonZeroU32::MIN.saturating_add(9), window: 60, words: "tries a minute" };
+
+    fn quota(self) -> Option<Quota> {
+        let each = Duration::from_secs(self.window.into()) / self.burst.get();
+        Some(Quota::with_period(each)?.allow_burst(self.burst))
+    }
 }
 
 /// What a client has left, as response headers say it (draft-ietf-httpapi-ratelimit-headers-10).
@@ -50,17 +80,21 @@ impl Limit {
     #[must_use]
     pub fn new(name: &'static str, rate: Option<u32>) -> Option<Self> {
         let rate = NonZeroU32::new(rate?)?;
-        Some(Self::with_clock(name, rate, CLIENTS_MAX, MonotonicClock))
+        Self::with_clock(name, Rule::a_second(rate), CLIENTS_MAX, MonotonicClock)
+    }
+
+    /// The limit of signing in.
+    #[must_use]
+    pub fn of_sign_ins() -> Option<Self> {
+        Self::with_clock("sign_in", Rule::SIGN_IN, SIGN_IN_CLIENTS_MAX, MonotonicClock)
     }
 }
 
 impl<C: Clock + Clone> Limit<C> {
-    fn with_clock(name: &'static str, rate: NonZeroU32, clients_max: usize, clock: C) -> Self {
-        let burst = rate.saturating_mul(NonZeroU32::MIN.saturating_add(BURST_SECONDS - 1));
-        let quota = Quota::per_second(rate).allow_burst(burst);
-        let limiter = RateLimiter::new(quota, Buckets::new(clients_max), clock.clone());
-        let policy = header(format!("\"{name}\";q={burst};w={BURST_SECONDS}"));
-        Self { name, rate, burst, policy, hasher: RandomState::new(), limiter, clock }
+    fn with_clock(name: &'static str, rule: Rule, clients_max: usize, clock: C) -> Option<Self> {
+        let limiter = RateLimiter::new(rule.quota()?, Buckets::new(clients_max), clock.clone());
+        let policy = header(format!("\"{name}\";q={};w={}", rule.burst, rule.window));
+        Some(Self { name, rule, policy, hasher: RandomState::new(), limiter, clock })
     }
 
     /// Counts a client's request.
@@ -71,8 +105,10 @@ impl<C: Clock + Clone> Limit<C> {
         // Clients choose their names: hashed with a key of our own, nobody can aim at another's bucket.
         match self.limiter.check_key(&self.hasher.hash_one(client)) {
             Ok(state) => {
-                let left = state.remaining_burst_capacity();
-                Ok(self.left(left, (self.burst.get() - left.min(self.burst.get())).div_ceil(self.rate.get()).into()))
+                let Rule { burst, window, .. } = self.rule;
+                let left = state.remaining_burst_capacity().min(burst.get());
+                let used = u64::from(burst.get() - left);
+                Ok(self.left(left, (used * u64::from(window)).div_ceil(burst.get().into())))
             }
             Err(refused) => Err(self.refusal(refused.wait_time_from(self.clock.now()))),
         }
@@ -89,7 +125,7 @@ impl<C: Clock + Clone> Limit<C> {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         let seconds = seconds.max(1);
         let Left { policy, limit } = self.left(0, seconds);
-        let detail = format!("More than {} requests a second. Try again in {seconds} s.", self.rate);
+        let detail = format!("Too many {}. Try again in {seconds} s.", self.rule.words);
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail)
             .with_header(RETRY_AFTER, seconds.into())
             .with_header(RATE_LIMIT_POLICY, policy)

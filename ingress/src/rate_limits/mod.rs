@@ -1,4 +1,4 @@
-//! How often one client may ask: by its address, and by the customer it asks for.
+//! How often one client may ask: by its address, and by the customer it asks for; and how often it may try to sign in.
 //!
 //! A request that is refused here never becomes a command, and nothing is kept of it but its client's full bucket. The
 //! payment webhook and the administration are not limited: a provider that sends all of a sale's payments at once has one
@@ -28,6 +28,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 pub struct RateLimits {
     by_address: Option<Limit>,
     by_customer: Option<Limit>,
+    sign_ins: Option<Limit>,
     trusted_proxies: Networks,
 }
 
@@ -37,11 +38,9 @@ impl RateLimits {
     pub fn start(settings: &LimitSettings) -> Arc<Self> {
         let by_address = Limit::new("ip", settings.rate_limit_per_ip);
         let by_customer = Limit::new("customer", settings.rate_limit_per_key);
-        let is_on = by_address.is_some() || by_customer.is_some();
-        let limits = Arc::new(Self { by_address, by_customer, trusted_proxies: settings.trusted_proxies.clone() });
-        if is_on {
-            tokio::spawn(sweep(Arc::downgrade(&limits)));
-        }
+        let trusted_proxies = settings.trusted_proxies.clone();
+        let limits = Arc::new(Self { by_address, by_customer, sign_ins: Limit::of_sign_ins(), trusted_proxies });
+        tokio::spawn(sweep(Arc::downgrade(&limits)));
         limits
     }
 
@@ -63,11 +62,22 @@ impl RateLimits {
     }
 
     fn check_address(&self, request: &Request) -> Result<Option<Left>, Problem> {
-        let Some(limit) = &self.by_address else { return Ok(None) };
+        self.by_address.as_ref().map(|limit| limit.check(&self.network(request))).transpose()
+    }
+
+    /// Counts a try to sign in by its client's address, right or wrong, before the token is looked at. There is no setting:
+    /// nobody signs in so often.
+    ///
+    /// # Errors
+    /// 429 when it is one too many.
+    pub fn check_sign_in(&self, request: &Request) -> Result<(), Problem> {
+        self.sign_ins.as_ref().map_or(Ok(()), |limit| limit.check(&self.network(request)).map(drop))
+    }
+
+    fn network(&self, request: &Request) -> IpAddr {
         let unknown = Peer(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let Peer(peer) = request.extensions().get().copied().unwrap_or(unknown);
-        let client = client_address(peer, request.headers(), &self.trusted_proxies);
-        limit.check(&network_of(client)).map(Some)
+        network_of(client_address(peer, request.headers(), &self.trusted_proxies))
     }
 }
 
@@ -92,6 +102,7 @@ async fn sweep(limits: Weak<RateLimits>) {
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
         let Some(limits) = limits.upgrade() else { return };
-        limits.by_address.iter().chain(&limits.by_customer).for_each(Limit::sweep);
+        let all = [&limits.by_address, &limits.by_customer, &limits.sign_ins];
+        all.into_iter().flatten().for_each(Limit::sweep);
     }
 }

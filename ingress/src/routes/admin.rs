@@ -5,6 +5,8 @@ pub(super) mod dead_letters;
 pub(crate) mod event_dead_letters;
 pub(crate) mod lists;
 pub(crate) mod refunds;
+pub(super) mod stock;
+pub(super) mod workers;
 
 use std::sync::Arc;
 

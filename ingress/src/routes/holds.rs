@@ -108,7 +108,7 @@ pub(super) async fn create(
     ))]
 pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path) -> Result<Response, Problem> {
     let id = read_id(&id)?;
-    let found = store::hold(&app.connections.pool, id).await?;
+    let found = store::hold(&app.connections.pool, app.keys(), id).await?;
     let (hold, now) = found.ok_or_else(|| Problem::not_found("hold_not_found"))?;
     // Who is told that a hold has expired will find its units on sale.
     app.stock.pulses.learn_time(now);
@@ -141,7 +141,7 @@ fn read_id(text: &str) -> Result<HoldId, Problem> {
 
 /// Sends an action that may come with an idempotency key.
 pub(super) async fn command(app: &App, headers: &HeaderMap, slot: Slot, action: Action) -> Result<Response, Problem> {
-    let key = idempotency::key(headers, &action)?;
+    let key = idempotency::key(headers, &action)?.map(|key| app.keys().blind(key));
     answer(app, headers, &Command { request_id: new_request_id(slot), key, action }).await
 }
 

@@ -94,6 +94,6 @@ async fn expired(app: &App, headers: &HeaderMap, command: &Command) -> Result<Re
 pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path) -> Result<Response, Problem> {
     let not_found = || Problem::not_found("order_not_found");
     let id = id.strip_prefix(ORDER_REFERENCE_PREFIX).unwrap_or(&id).parse().map_err(|_| not_found())?;
-    let order = store::order(&app.connections.pool, id).await?.ok_or_else(not_found)?;
+    let order = store::order(&app.connections.pool, app.keys(), id).await?.ok_or_else(not_found)?;
     Ok(render::json(StatusCode::OK, &OrderView::from(&order)))
 }

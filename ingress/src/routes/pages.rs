@@ -71,6 +71,14 @@ pub(super) async fn sign_in(State(app): State<Arc<App>>, request: Request) -> Re
     if site != b"same-origin" && site != b"none" {
         return Err(Problem::unauthorized());
     }
+    if let Err(refused) = app.rate_limits.check_sign_in(&request) {
+        // The same head, for people.
+        let mut response = refused.into_response();
+        let page = pages::page(Page::SignInTooOften, &HeaderMap::new());
+        response.headers_mut().extend(page.headers().clone());
+        *response.body_mut() = page.into_body();
+        return Ok(response);
+    }
     let form = read_form(request, app.settings.ingress.limits.request_read()).await?;
     let is_token = bool::from(form.token.as_bytes().ct_eq(token.expose().as_bytes()));
     if !is_token {

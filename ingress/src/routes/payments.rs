@@ -51,7 +51,7 @@ pub(super) async fn webhook(State(app): State<Arc<App>>, request: Request) -> Re
     let notice = read_notice(Fields::parse(&body)?)?;
     let command = Command {
         request_id: new_request_id(notice.order_id.slot()),
-        key: Some(IdempotencyKey::with_body(&key, &body)),
+        key: Some(app.keys().blind(IdempotencyKey::with_body(&key, &body))),
         action: Action::SettlePayment(notice),
     };
     let decision = webhooks::deliver(&app, &command).await?;

@@ -58,7 +58,7 @@ pub(super) async fn show(
         Some(seq) => Some((seq, app.log.state(seq).await)),
         None => None,
     };
-    let (decision, position) = store::request(&app.connections.pool, request_id, partition).await?;
+    let (decision, position) = store::request(&app.connections.pool, app.keys(), request_id, partition).await?;
     if let Some(decision) = decision {
         return Ok(render::done_status(request_id.uuid(), &decision));
     }

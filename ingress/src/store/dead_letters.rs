@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use holdfast_common::command::Command;
 use holdfast_common::envelope::decode_command;
-use holdfast_common::id::Slot;
+use holdfast_common::id::{RequestId, Slot};
+use holdfast_common::seal::Keyring;
 use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
@@ -35,13 +36,13 @@ impl ListedLetter {
     /// Where its command belongs.
     #[must_use]
     pub fn slot(&self) -> Option<Slot> {
-        self.command().map(|command| command.slot())
+        RequestId::from_uuid(self.request_id).ok().map(RequestId::slot)
     }
 
-    /// The command, when this build can read it.
+    /// The command, when this build can read it with these keys.
     #[must_use]
-    pub fn command(&self) -> Option<Command> {
-        decode_command(&self.command).ok()
+    pub fn command(&self, keys: &Keyring) -> Option<Command> {
+        decode_command(&self.command, keys).ok()
     }
 
     /// What became of it.

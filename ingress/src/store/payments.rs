@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use holdfast_common::id::HoldId;
+use holdfast_common::seal::{Keyring, Kind};
 use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
@@ -45,13 +46,14 @@ pub struct After {
 /// When Postgres fails.
 pub async fn list(
     pool: &PgPool,
+    keys: &Keyring,
     states: &[&str],
     after: Option<&After>,
     limit: i64,
 ) -> sqlx::Result<Vec<ListedPayment>> {
-    sqlx::query_as(
-        "SELECT payments.order_id, coalesce(orders.product_id, holds.product_id) AS product_id, payments.payment_id,
-             payments.succeeded, coalesce(payments.amount_minor, orders.amount_minor) AS amount_minor,
+    let mut listed: Vec<ListedPayment> = sqlx::query_as(
+        "SELECT payments.order_id, coalesce(orders.product_id, holds.product_id) AS product_id,
+             coalesce(payments.payment_sealed, payments.payment_id) AS payment_id, payments.succeeded, coalesce(payments.amount_minor, orders.amount_minor) AS amount_minor,
              coalesce(payments.currency, orders.currency) AS currency, payments.state::text AS state,
              payments.refund_reason::text AS refund_reason, payments.received_at
          FROM payments
@@ -64,21 +66,26 @@ pub async fn list(
     .bind(states)
     .bind(after.map(|after| after.received_at))
     .bind(after.map(|after| after.order_id))
-    .bind(after.map(|after| after.payment_id.as_str()))
+    .bind(after.map(|after| keys.index(Kind::PaymentId, &after.payment_id)))
     .bind(limit)
     .fetch_all(pool)
-    .await
+    .await?;
+    for payment in &mut listed {
+        let sealed = std::mem::take(&mut payment.payment_id);
+        payment.payment_id = keys.open_text(Kind::PaymentId, payment.order_id, sealed)?;
+    }
+    Ok(listed)
 }
 
 /// What became of one payment; `None` when it is not known.
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn state(pool: &PgPool, order_id: HoldId, payment_id: &str) -> sqlx::Result<Option<String>> {
+pub async fn state(pool: &PgPool, keys: &Keyring, order_id: HoldId, payment_id: &str) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar("SELECT state::text FROM payments WHERE slot = $1 AND order_id = $2 AND payment_id = $3")
         .bind(order_id.slot().as_i16())
         .bind(order_id.uuid())
-        .bind(payment_id)
+        .bind(keys.index(Kind::PaymentId, payment_id))
         .fetch_optional(pool)
         .await
 }

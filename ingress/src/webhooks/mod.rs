@@ -48,7 +48,7 @@ async fn publish(app: &App, command: &Command) -> Result<Stored, NotPublished> {
     envelope.push(&encode_command(command));
     let subject = app.settings.nats.subjects.commands(app.settings.nats.partitions.of(command.slot()));
     let message_id = command.key.map(message_id).unwrap_or_default();
-    app.webhooks.publish(subject, message_id, envelope.finish().into()).await
+    app.webhooks.publish(subject, message_id, envelope.finish(app.keys()).into()).await
 }
 
 fn message_id(key: IdempotencyKey) -> String {
@@ -84,7 +84,7 @@ async fn look(app: &App, command: &Command) -> Option<Decision> {
             return Ok(Some((command.request_id, reused)));
         }
         let partition = app.settings.nats.partitions.of(command.slot());
-        Ok(store::request(app.pool(), first, partition).await?.0.map(|decision| (first, decision)))
+        Ok(store::request(app.pool(), app.keys(), first, partition).await?.0.map(|decision| (first, decision)))
     };
     match found.await {
         Ok(found) => found.map(|(first, decision)| Decision { replayed: first != command.request_id, ..decision }),

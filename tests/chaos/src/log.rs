@@ -6,6 +6,7 @@ use async_nats::jetstream::consumer::pull::OrderedConfig;
 use futures_util::StreamExt;
 use holdfast_common::command::{Action, Command};
 use holdfast_common::envelope;
+use holdfast_common::seal::Keyring;
 
 use crate::cluster::{Cluster, PREFIX};
 
@@ -48,7 +49,8 @@ pub async fn read(cluster: &Cluster) -> anyhow::Result<Vec<Logged>> {
     while let Some(message) = messages.next().await {
         let message = message?;
         let log_seq = message.info().map_err(|error| anyhow::anyhow!("a message of the log: {error}"))?.stream_sequence;
-        let envelope = envelope::decode(&message.payload).with_context(|| format!("message {log_seq} of the log"))?;
+        let envelope = envelope::decode(&message.payload, &Keyring::default())
+            .with_context(|| format!("message {log_seq} of the log"))?;
         logged.extend(envelope.commands.into_iter().map(|command| Logged::new(log_seq, command)));
         if log_seq >= end {
             break;

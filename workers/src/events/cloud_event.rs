@@ -126,7 +126,8 @@ fn told_as(kind: AuditKind, quantity: i32) -> Option<(&'static str, Option<&'sta
         | AuditKind::ProductRestocked
         | AuditKind::ProductRepaired
         | AuditKind::DeadLetterRetried
-        | AuditKind::DeadLetterDropped => None,
+        | AuditKind::DeadLetterDropped
+        | AuditKind::CustomerForgotten => None,
     }
 }
 

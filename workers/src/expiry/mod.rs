@@ -66,5 +66,5 @@ pub async fn ask(worker: &Worker, partition: Partition, reason: &str) -> Result<
     let slot = *worker.settings.nats.partitions.slots(partition).start();
     let once = Some(format!("expire-{partition}-{reason}"));
     let command = internal::command(slot, Action::ExpireDue);
-    internal::say(&worker.jetstream, &worker.settings.nats, &command, once).await.map(drop)
+    internal::say(&worker.jetstream, &worker.settings.nats, &worker.keys, &command, once).await.map(drop)
 }

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use holdfast_common::command::{Action, Command};
 use holdfast_common::domain::{Decision, State};
-use holdfast_common::envelope::{decode_command, encode_command};
+use holdfast_common::envelope::{decode_command, seal_command};
 use holdfast_common::id::Slot;
 use holdfast_common::outcome::{DeadLetterSettled, Outcome};
+use holdfast_common::seal::Keyring;
 use holdfast_common::time::Timestamp;
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -32,7 +33,12 @@ pub struct DeadLetter<'a> {
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn bury(connection: &mut PgConnection, letter: &DeadLetter<'_>, now: Timestamp) -> sqlx::Result<()> {
+pub async fn bury(
+    connection: &mut PgConnection,
+    keys: &Keyring,
+    letter: &DeadLetter<'_>,
+    now: Timestamp,
+) -> sqlx::Result<()> {
     let (slot, now) = (letter.command.slot().as_i16(), DateTime::<Utc>::from(now));
     if let Action::SettleDeadLetter { id, .. } = letter.command.action {
         let again = "UPDATE dead_letters SET error = $3, tries = tries + $4, failed_at = $5
@@ -40,7 +46,7 @@ pub async fn bury(connection: &mut PgConnection, letter: &DeadLetter<'_>, now: T
         let again = sqlx::query(again).bind(slot).bind(id).bind(letter.error).bind(letter.tries).bind(now);
         again.execute(&mut *connection).await?;
     } else {
-        insert(connection, letter, now).await?;
+        insert(connection, keys, letter, now).await?;
     }
     if letter.command.action.is_internal() {
         return Ok(());
@@ -60,7 +66,12 @@ pub async fn bury(connection: &mut PgConnection, letter: &DeadLetter<'_>, now: T
     Ok(())
 }
 
-async fn insert(connection: &mut PgConnection, letter: &DeadLetter<'_>, now: DateTime<Utc>) -> sqlx::Result<()> {
+async fn insert(
+    connection: &mut PgConnection,
+    keys: &Keyring,
+    letter: &DeadLetter<'_>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
     // The same place in the log may be read again after a crash.
     sqlx::query(
         "INSERT INTO dead_letters (slot, request_id, log_seq, action, command, error, tries, failed_at)
@@ -72,7 +83,7 @@ async fn insert(connection: &mut PgConnection, letter: &DeadLetter<'_>, now: Dat
     .bind(letter.command.request_id.uuid())
     .bind(letter.log_seq.cast_signed())
     .bind(letter.command.action.name())
-    .bind(encode_command(letter.command))
+    .bind(seal_command(letter.command, keys))
     .bind(letter.error)
     .bind(letter.tries)
     .bind(now)
@@ -87,6 +98,7 @@ async fn insert(connection: &mut PgConnection, letter: &DeadLetter<'_>, now: Dat
 /// When Postgres fails, or a letter's command can't be read.
 pub async fn load<'c>(
     connection: &mut PgConnection,
+    keys: &Keyring,
     commands: impl Iterator<Item = &'c Command>,
     state: &mut State,
 ) -> sqlx::Result<Vec<Command>> {
@@ -109,7 +121,7 @@ pub async fn load<'c>(
     .await?;
     let mut commands = Vec::with_capacity(rows.len());
     for (id, command) in rows {
-        let command = decode_command(&command).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        let command = decode_command(&command, keys).map_err(|error| sqlx::Error::Decode(error.into()))?;
         state.load_dead_letter(id, command.clone());
         commands.push(command);
     }

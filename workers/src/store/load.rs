@@ -17,6 +17,7 @@ use holdfast_common::domain::{Decision, KeyScope, KeyUse, State};
 use holdfast_common::id::{HoldId, ProductId, RequestId, Slot};
 use holdfast_common::outcome::Outcome;
 use holdfast_common::rows::{HoldRow, OrderRow, PaymentRow, ProductRow};
+use holdfast_common::seal::Keyring;
 use holdfast_common::time::Timestamp;
 use serde::Deserialize;
 use sqlx::PgConnection;
@@ -94,14 +95,15 @@ impl Names {
 /// When Postgres fails, or a row makes no sense.
 pub async fn state<'e>(
     connection: &mut PgConnection,
+    keys: &Keyring,
     entries: impl Iterator<Item = &'e Entry> + Clone,
 ) -> sqlx::Result<(Timestamp, State)> {
     let mut state = State::default();
     let commands = entries.map(|entry| &entry.command);
-    let letters = dead_letters::load(connection, commands.clone(), &mut state).await?;
+    let letters = dead_letters::load(connection, keys, commands.clone(), &mut state).await?;
     let commands = commands.chain(&letters);
-    let now = named(connection, Names::of(commands.clone()), &mut state).await?;
-    customers::load(connection, commands.clone(), &mut state).await?;
+    let now = named(connection, keys, Names::of(commands.clone()), &mut state).await?;
+    customers::load(connection, keys, commands.clone(), &mut state).await?;
     recount::load(connection, commands, &mut state).await?;
     Ok((now, state))
 }
@@ -110,14 +112,19 @@ pub async fn state<'e>(
 ///
 /// # Errors
 /// When Postgres fails, or a row makes no sense.
-pub async fn add_due(connection: &mut PgConnection, due: &Due, state: &mut State) -> sqlx::Result<()> {
+pub async fn add_due(connection: &mut PgConnection, keys: &Keyring, due: &Due, state: &mut State) -> sqlx::Result<()> {
     if !due.ids.is_empty() {
-        named(connection, Names { holds: due.ids.clone(), ..Names::default() }, state).await?;
+        named(connection, keys, Names { holds: due.ids.clone(), ..Names::default() }, state).await?;
     }
     Ok(())
 }
 
-async fn named(connection: &mut PgConnection, names: Names, state: &mut State) -> sqlx::Result<Timestamp> {
+async fn named(
+    connection: &mut PgConnection,
+    keyring: &Keyring,
+    names: Names,
+    state: &mut State,
+) -> sqlx::Result<Timestamp> {
     // Which product a key counts for may only be known from a hold, so the keys of all products of the slot come along,
     // and with each the request that used it first.
     let (now, keys, outcomes, holds, orders, payments, products): Loaded = sqlx::query_as(
@@ -132,12 +139,12 @@ async fn named(connection: &mut PgConnection, names: Names, state: &mut State) -
          ), named AS MATERIALIZED (
              SELECT * FROM UNNEST($6::smallint[], $7::uuid[]) AS named (slot, hold_id)
          ), held AS MATERIALIZED (
-             SELECT slot, hold_id, product_id, quantity, customer_id, price_minor, currency, status, sequence, created_at,
+             SELECT slot, hold_id, product_id, quantity, coalesce(customer_sealed, customer_id) AS customer_id, price_minor, currency, status, sequence, created_at,
                  expires_at, ended_at
              FROM (TABLE requests UNION ALL TABLE named) AS ids (slot, hold_id) JOIN holds USING (slot, hold_id)
          ), ordered AS MATERIALIZED (
-             SELECT order_id, product_id, quantity, customer_id, amount_minor, currency, status, cancel_reason,
-                 payment_id, settled_at, refund_status, payment_due_at, created_at
+             SELECT order_id, product_id, quantity, coalesce(customer_sealed, customer_id) AS customer_id, amount_minor, currency,
+                 status, cancel_reason, coalesce(payment_sealed, payment_id) AS payment_id, settled_at, refund_status, payment_due_at, created_at
              FROM named JOIN orders ON orders.slot = named.slot AND order_id = hold_id
          )
          SELECT now(),
@@ -147,7 +154,8 @@ async fn named(connection: &mut PgConnection, names: Names, state: &mut State) -
              (SELECT json_agg(held) FROM held),
              (SELECT json_agg(ordered) FROM ordered),
              (SELECT json_agg(paid ORDER BY arrival) FROM (
-                 SELECT order_id, payment_id, succeeded, amount_minor, currency, state, refund_reason, arrival, received_at
+                 SELECT order_id, coalesce(payment_sealed, payment_id) AS payment_id, succeeded, amount_minor, currency, state,
+                     refund_reason, arrival, received_at
                  FROM named JOIN payments ON payments.slot = named.slot AND order_id = hold_id) AS paid),
              (SELECT json_agg(sold) FROM (
                  SELECT product_id, name, price_minor, currency, total_stock, available_stock, held_stock, sold_stock,
@@ -172,16 +180,17 @@ async fn named(connection: &mut PgConnection, names: Names, state: &mut State) -
         state.load_key(scope, first);
     }
     for row in rows(outcomes) {
-        state.load_decision(request_id(row.request_id)?, Decision { replayed: row.replayed, outcome: row.outcome });
+        let outcome = keyring.open_outcome(row.outcome)?;
+        state.load_decision(request_id(row.request_id)?, Decision { replayed: row.replayed, outcome });
     }
     for row in rows(holds) {
-        state.load_hold(row.try_into()?);
+        state.load_hold(row.opened(keyring)?.try_into()?);
     }
     for row in rows(orders) {
-        state.load_order(row.try_into()?);
+        state.load_order(row.opened(keyring)?.try_into()?);
     }
     for row in rows(payments) {
-        state.load_payment(row.try_into()?);
+        state.load_payment(row.opened(keyring)?.try_into()?);
     }
     for row in rows(products) {
         state.load_product(row.try_into()?);

@@ -2,12 +2,15 @@
 
 pub mod clock;
 pub mod dead_letters;
+pub mod encryption;
 pub mod event_dead_letters;
 pub mod events;
+pub mod forgetting;
 pub mod lease;
 pub mod load;
 pub mod overdue;
 pub mod refunds;
 pub mod retention;
 pub mod roster;
+pub mod sealing;
 pub mod write;

@@ -2,6 +2,7 @@
 
 use holdfast_common::id::HoldId;
 use holdfast_common::partition::Partitions;
+use holdfast_common::seal::{Keyring, Kind};
 use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
@@ -37,9 +38,9 @@ impl DueRefund {
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn due(pool: &PgPool, owner: &str, partitions: Partitions) -> sqlx::Result<Vec<DueRefund>> {
-    sqlx::query_as(
-        "SELECT payments.order_id, payments.payment_id,
+pub async fn due(pool: &PgPool, keys: &Keyring, owner: &str, partitions: Partitions) -> sqlx::Result<Vec<DueRefund>> {
+    let mut due: Vec<DueRefund> = sqlx::query_as(
+        "SELECT payments.order_id, coalesce(payments.payment_sealed, payments.payment_id) AS payment_id,
              coalesce(payments.amount_minor, orders.amount_minor) AS amount_minor,
              coalesce(payments.currency, orders.currency) AS currency, payments.refund_reason::text AS reason
          FROM payments
@@ -52,5 +53,10 @@ pub async fn due(pool: &PgPool, owner: &str, partitions: Partitions) -> sqlx::Re
     .bind(i32::from(partitions.count()))
     .bind(DUE_MAX)
     .fetch_all(pool)
-    .await
+    .await?;
+    for refund in &mut due {
+        let sealed = std::mem::take(&mut refund.payment_id);
+        refund.payment_id = keys.open_text(Kind::PaymentId, refund.order_id, sealed)?;
+    }
+    Ok(due)
 }

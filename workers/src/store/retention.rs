@@ -11,16 +11,22 @@ const STEP_ROWS_MAX: i64 = 2000;
 pub struct Ages {
     keys: f64,
     ended: f64,
+    /// Orders and their holds then lose their customer; never without it.
+    customers: Option<f64>,
     /// In days.
     audit: i32,
 }
 
 impl Ages {
-    /// Keys go after their own time, what has ended after these days and after the keys that may replay it.
+    /// Keys go after their own time, what has ended after these days and after the keys that may replay it, and a customer
+    /// not before that: an outcome would still tell.
     #[must_use]
     pub fn new(settings: &RetentionSettings) -> Self {
-        let (keys, days) = (settings.idempotency_key_ttl.into(), f64::from(settings.retention_days) * 86_400.0);
-        Self { keys, ended: days.max(keys), audit: settings.audit_retention_days.cast_signed() }
+        let days = |days: u32| f64::from(days) * 86_400.0;
+        let keys = settings.idempotency_key_ttl.into();
+        let ended = days(settings.retention_days).max(keys);
+        let customers = settings.customer_retention_days.map(|kept| days(kept).max(ended));
+        Self { keys, ended, customers, audit: settings.audit_retention_days.cast_signed() }
     }
 }
 
@@ -33,18 +39,22 @@ pub struct Step {
     pub holds: i64,
     pub dead_letters: i64,
     pub audit: i64,
+    pub customers: i64,
+    pub events: i64,
 }
 
 impl Step {
     /// Whether there may be more to remove of some kind.
     #[must_use]
     pub fn has_more(&self) -> bool {
-        [self.keys, self.outcomes, self.holds, self.dead_letters, self.audit].contains(&STEP_ROWS_MAX)
+        let Self { keys, outcomes, holds, dead_letters, audit, customers, events } = *self;
+        [keys, outcomes, holds, dead_letters, audit, events].contains(&STEP_ROWS_MAX) || customers >= STEP_ROWS_MAX
     }
 }
 
 /// Removes what is past its time in a slot, at most so much of each kind. A hold with a payment stays, to tell what the
-/// payment was for; so do dead letters that wait. From the audit nobody may delete: a function of its owner does, and looks
+/// payment was for; so do dead letters that wait. Orders stay, and so do their holds: what goes is whose they were. From the
+/// audit nobody may delete: a function of its owner does, and looks
 /// at the age itself.
 ///
 /// # Errors
@@ -73,16 +83,41 @@ pub async fn step(pool: &PgPool, slot: u16, ages: Ages) -> sqlx::Result<Step> {
              DELETE FROM dead_letters WHERE slot = $1 AND dead_letter_id IN (
                  SELECT dead_letter_id FROM dead_letters
                  WHERE slot = $1 AND settled_at < now() - make_interval(secs => $3) LIMIT $5)
+             RETURNING 1),
+         nobodys_orders AS (
+             UPDATE orders SET customer_id = NULL, customer_sealed = NULL WHERE slot = $1 AND order_id IN (
+                 SELECT order_id FROM orders
+                 WHERE slot = $1 AND customer_id IS NOT NULL AND settled_at < now() - make_interval(secs => $6) LIMIT $5)
+             RETURNING 1),
+         nobodys_holds AS (
+             UPDATE holds SET customer_id = NULL, customer_sealed = NULL WHERE slot = $1 AND hold_id IN (
+                 SELECT hold_id FROM holds
+                 WHERE slot = $1 AND customer_id IS NOT NULL AND ended_at < now() - make_interval(secs => $6)
+                     AND CASE status
+                         WHEN 'consumed' THEN EXISTS (
+                             SELECT FROM orders WHERE orders.slot = holds.slot AND order_id = hold_id
+                                 AND settled_at < now() - make_interval(secs => $6))
+                         ELSE EXISTS (
+                             SELECT FROM payments WHERE payments.slot = holds.slot AND payments.order_id = hold_id)
+                     END
+                 LIMIT $5)
+             RETURNING 1),
+         old_events AS (
+             DELETE FROM event_dead_letters WHERE slot = $1 AND (event_id, receiver) IN (
+                 SELECT event_id, receiver FROM event_dead_letters
+                 WHERE slot = $1 AND failed_at < now() - make_interval(days => $4) LIMIT $5)
              RETURNING 1)
          SELECT (SELECT count(*) FROM keys) AS keys, (SELECT count(*) FROM old_outcomes) AS outcomes,
              (SELECT count(*) FROM ended) AS holds, (SELECT count(*) FROM settled) AS dead_letters,
-             prune_audit($1, $4, $5::integer) AS audit",
+             (SELECT count(*) FROM nobodys_orders) + (SELECT count(*) FROM nobodys_holds) AS customers,
+             (SELECT count(*) FROM old_events) AS events, prune_audit($1, $4, $5::integer) AS audit",
     )
     .bind(slot.cast_signed())
     .bind(ages.keys)
     .bind(ages.ended)
     .bind(ages.audit)
     .bind(STEP_ROWS_MAX)
+    .bind(ages.customers)
     .fetch_one(pool)
     .await
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use holdfast_common::seal::Keyring;
 use holdfast_common::time::Timestamp;
 use sqlx::PgPool;
 
@@ -11,23 +12,40 @@ use super::lease::interval;
 /// A worker that has given no sign of life for so many leases is forgotten.
 const FORGOTTEN_AFTER_LEASES: u32 = 20;
 
-/// Says that a worker is there; tells Postgres's time, and who else is there, in an order that is the same for all.
+/// What a worker finds when it signs.
+#[derive(Debug)]
+pub struct Signed {
+    /// Postgres's time.
+    pub now: Timestamp,
+    /// Who is there, in an order that is the same for all.
+    pub roster: Vec<String>,
+    /// Whether the database still is sealed by the worker's index key, or not at all like the worker. Who begins to seal
+    /// one looks at the roster after saying so, and workers sign before they look: one of both sees the other.
+    pub is_sealed_alike: bool,
+}
+
+/// Says that a worker is there, and by which key it seals.
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn sign(pool: &PgPool, owner: &str, lease: Duration) -> sqlx::Result<(Timestamp, Vec<String>)> {
+pub async fn sign(pool: &PgPool, keys: &Keyring, owner: &str, lease: Duration) -> sqlx::Result<Signed> {
     let now: DateTime<Utc> = sqlx::query_scalar(
-        "INSERT INTO workers (owner, seen_at) VALUES ($1, now()) ON CONFLICT (owner) DO UPDATE SET seen_at = now()
-         RETURNING seen_at",
+        "INSERT INTO workers (owner, seen_at, sealing_key) VALUES ($1, now(), $2)
+         ON CONFLICT (owner) DO UPDATE SET seen_at = now() RETURNING seen_at",
     )
     .bind(owner)
+    .bind(keys.first())
     .fetch_one(pool)
     .await?;
-    let roster = sqlx::query_scalar("SELECT owner FROM workers WHERE seen_at > now() - $1::interval ORDER BY owner")
-        .bind(interval(lease))
-        .fetch_all(pool)
-        .await?;
-    Ok((now.into(), roster))
+    let (roster, is_sealed_alike) = sqlx::query_as(
+        "SELECT array_agg(owner ORDER BY owner), (SELECT index_check FROM encryption) IS NOT DISTINCT FROM $2
+         FROM workers WHERE seen_at > now() - $1::interval",
+    )
+    .bind(interval(lease))
+    .bind(keys.index_check())
+    .fetch_one(pool)
+    .await?;
+    Ok(Signed { now: now.into(), roster, is_sealed_alike })
 }
 
 /// Says that a worker goes, and forgets those that went without a word long ago.

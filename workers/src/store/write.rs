@@ -5,11 +5,14 @@ mod orders;
 mod payments;
 mod statement;
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use holdfast_common::domain::{Changes, Decision, Hold, HoldState, KeyScope, KeyUse, Product};
 use holdfast_common::id::RequestId;
 use holdfast_common::partition::Partitions;
 use holdfast_common::rows::hold_status;
+use holdfast_common::seal::{Keyring, Kind};
 use holdfast_common::time::Timestamp;
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -25,6 +28,7 @@ use super::lease::Fence;
 /// When Postgres fails, a constraint is broken, or a row that should be there is not.
 pub async fn commit(
     connection: &mut PgConnection,
+    keys: &Keyring,
     fence: &Fence<'_>,
     partitions: Partitions,
     changes: &Changes,
@@ -35,14 +39,16 @@ pub async fn commit(
     let write = &mut statement;
     products(write, &changes.new_products, now).insert();
     products(write, &changes.changed_products, now).update_where("true");
-    insert_holds(write, &changes.new_holds);
+    insert_holds(write, keys, &changes.new_holds);
     update_holds(write, &changes.changed_holds);
-    orders::insert(write, &changes.new_orders);
-    orders::update(write, &changes.changed_orders);
-    payments::insert(write, &changes.new_payments);
-    payments::update(write, &changes.changed_payments);
-    upsert_outcomes(write, &changes.decisions, now);
-    upsert_keys(write, &changes.keys);
+    forget_holds(write, &changes.forgotten_holds);
+    orders::insert(write, keys, &changes.new_orders);
+    orders::update(write, keys, &changes.changed_orders);
+    orders::forget(write, keys, &changes.forgotten_orders);
+    payments::insert(write, keys, &changes.new_payments);
+    payments::update(write, keys, &changes.changed_payments);
+    upsert_outcomes(write, keys, &changes.decisions, now);
+    upsert_keys(write, keys, &changes.keys);
     audit::insert(write, &changes.audit, fence.moves, partitions);
     dead_letters::settle(write, &changes.settled_letters, now);
     statement.execute(connection).await
@@ -69,14 +75,15 @@ fn products<'s, 'r>(write: &'s mut Statement, rows: &'r [Product], now: DateTime
         .column("updated_at", "timestamptz", move |_| now)
 }
 
-fn insert_holds(write: &mut Statement, rows: &[Hold]) {
+fn insert_holds(write: &mut Statement, keys: &Keyring, rows: &[Hold]) {
     write
         .rows("holds", rows)
         .key("slot", "smallint", |hold| hold.id.slot().as_i16())
         .key("hold_id", "uuid", |hold| hold.id.uuid())
         .column("product_id", "bigint", |hold| hold.product_id.0)
         .column("quantity", "integer", |hold| hold.quantity.cast_signed())
-        .column("customer_id", "text", |hold| hold.customer_id.as_deref())
+        .column("customer_id", "text", |hold| index(keys, Kind::CustomerId, hold.customer_id.as_deref()))
+        .sealed("customer_sealed", keys, |hold| (Kind::CustomerId, hold.id, hold.customer_id.as_deref()))
         .column("price_minor", "bigint", |hold| hold.price_minor)
         .column("currency", "text", |hold| hold.currency.code())
         .column("status", "hold_status", |hold| hold_status(&hold.state))
@@ -98,6 +105,19 @@ fn update_holds(write: &mut Statement, rows: &[Hold]) {
         .update_where("holds.status = 'active'");
 }
 
+/// Holds that lose their customer, and may have ended in the same batch.
+fn forget_holds(write: &mut Statement, rows: &[Hold]) {
+    write
+        .rows("holds", rows)
+        .key("slot", "smallint", |hold| hold.id.slot().as_i16())
+        .key("hold_id", "uuid", |hold| hold.id.uuid())
+        .column("status", "hold_status", |hold| hold_status(&hold.state))
+        .column("ended_at", "timestamptz", |hold| ended_at(&hold.state))
+        .column("customer_id", "text", |_| None::<&str>)
+        .column("customer_sealed", "text", |_| None::<&str>)
+        .update_where("(holds.status = 'active' OR holds.status = new.status)");
+}
+
 fn ended_at(state: &HoldState) -> Option<DateTime<Utc>> {
     match *state {
         HoldState::Active => None,
@@ -106,19 +126,19 @@ fn ended_at(state: &HoldState) -> Option<DateTime<Utc>> {
 }
 
 /// A command that failed may have been tried again: its outcome is replaced.
-fn upsert_outcomes(write: &mut Statement, rows: &[(RequestId, Decision)], now: DateTime<Utc>) {
+fn upsert_outcomes(write: &mut Statement, keys: &Keyring, rows: &[(RequestId, Decision)], now: DateTime<Utc>) {
     write
         .rows("outcomes", rows)
         .key("slot", "smallint", |(id, _)| id.slot().as_i16())
         .key("request_id", "uuid", |(id, _)| id.uuid())
         .column("replayed", "boolean", |(_, decision)| decision.replayed)
-        .column("outcome", "json", |(_, decision)| Json(&decision.outcome))
+        .column("outcome", "json", |(_, decision)| Json(keys.seal_outcome(&decision.outcome)))
         .column("created_at", "timestamptz", move |_| now)
         .upsert();
 }
 
 /// A key that was forgotten after its time may still have its row: it is used anew.
-fn upsert_keys(write: &mut Statement, rows: &[(KeyScope, KeyUse)]) {
+fn upsert_keys(write: &mut Statement, keys: &Keyring, rows: &[(KeyScope, KeyUse)]) {
     write
         .rows("idempotency_keys", rows)
         .key("slot", "smallint", |(scope, _)| scope.slot.as_i16())
@@ -128,5 +148,11 @@ fn upsert_keys(write: &mut Statement, rows: &[(KeyScope, KeyUse)]) {
         .column("fingerprint", "bytea", |(_, first)| first.fingerprint.as_slice())
         .column("request_id", "uuid", |(_, first)| first.request_id.uuid())
         .column("used_at", "timestamptz", |(_, first)| DateTime::from(first.used_at))
+        .column_if(keys.is_on(), "is_blind", "boolean", |_| true)
         .upsert();
+}
+
+/// A text as it is found again.
+fn index<'r>(keys: &Keyring, kind: Kind, text: Option<&'r str>) -> Option<Cow<'r, str>> {
+    text.map(|text| keys.index(kind, text))
 }

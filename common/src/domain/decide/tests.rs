@@ -1,6 +1,6 @@
 use super::*;
 use crate::command::IdempotencyKey;
-use crate::domain::{Changes, Counts, Recount, Stock, StockRepair};
+use crate::domain::{AuditKind, Changes, Counts, OrderState, Recount, Stock, StockRepair};
 use crate::id::RequestId;
 
 const NOW: Timestamp = Timestamp(1_000_000_000);
@@ -247,4 +247,61 @@ fn what_was_promised_is_kept_and_a_sequence_is_never_given_again() {
 fn no_counts_are_mended_of_a_product_that_is_not_there() {
     let elsewhere = Action::RepairStock { product_id: ProductId(99) };
     assert_eq!(apply(&mut with_stock(1), &plain(1, elsewhere)), Outcome::Refused(Refusal::ProductNotFound));
+}
+
+/// What is written after a batch that asked to forget the customer of a hold, and how often the audit tells of that.
+fn forgotten(mut state: State, now: Timestamp) -> (Changes, usize) {
+    let asked = plain(90, Action::ForgetCustomer { hold_id: hold_id(1) });
+    expire_due(&mut state, now);
+    for _ in 0..2 {
+        decide(&mut state, &asked, now, &POLICY);
+    }
+    let changes = Changes::from(state);
+    let told = changes.audit.iter().flat_map(|group| &group.entries);
+    let told = told.filter(|entry| entry.kind == AuditKind::CustomerForgotten).count();
+    (changes, told)
+}
+
+/// A sale in which a customer has hold 1, as the tables have it afterwards.
+fn with_customer(more: &[Command]) -> State {
+    let mut state = with_stock(10);
+    let customer_id = Some("c-1".to_owned());
+    apply(&mut state, &plain(1, Action::CreateHold { product_id: PRODUCT, quantity: 2, customer_id }));
+    more.iter().for_each(|command| _ = apply(&mut state, command));
+    let changes = Changes::from(state);
+    let mut state = State::default();
+    changes.changed_products.into_iter().for_each(|product| state.load_product(product));
+    changes.new_holds.into_iter().for_each(|hold| state.load_hold(hold));
+    changes.new_orders.into_iter().for_each(|order| state.load_order(order));
+    state
+}
+
+#[test]
+fn a_customer_is_forgotten_once_the_hold_has_ended() {
+    let (active, told) = forgotten(with_customer(&[]), NOW);
+    assert!(active.forgotten_holds.is_empty() && active.changed_holds.is_empty() && told == 0);
+    let released = plain(2, Action::ReleaseHold { hold_id: hold_id(1) });
+    let (ended, told) = forgotten(with_customer(&[released]), NOW);
+    assert_eq!((ended.forgotten_holds.len(), ended.changed_holds.len(), told), (1, 0, 1), "once is enough");
+    assert_eq!(ended.forgotten_holds[0].customer_id, None);
+    let mut at_once = with_customer(&[]);
+    apply(&mut at_once, &plain(2, Action::ReleaseHold { hold_id: hold_id(1) }));
+    let (at_once, told) = forgotten(at_once, NOW);
+    assert_eq!((at_once.forgotten_holds.len(), at_once.changed_holds.len(), told), (0, 1, 0), "in a batch of its own");
+    assert!(at_once.good_until().is_some() && ended.good_until().is_none());
+    let (expired, told) = forgotten(with_customer(&[]), NOW.plus_seconds(120));
+    assert!(matches!(expired.forgotten_holds[0].state, HoldState::Expired { .. }), "both in one batch");
+    assert_eq!((expired.forgotten_holds.len(), expired.changed_holds.len(), told), (1, 0, 1));
+}
+
+#[test]
+fn a_customer_is_forgotten_once_the_order_is_paid_or_cancelled() {
+    let order = plain(2, Action::CreateOrder { hold_id: hold_id(1) });
+    let (unpaid, told) = forgotten(with_customer(std::slice::from_ref(&order)), NOW);
+    assert!(unpaid.forgotten_holds.is_empty() && unpaid.forgotten_orders.is_empty() && told == 0);
+    let (cancelled, told) = forgotten(with_customer(&[order]), NOW.plus_seconds(600));
+    assert_eq!((cancelled.forgotten_holds.len(), cancelled.forgotten_orders.len(), told), (1, 1, 1));
+    assert!(cancelled.changed_orders.is_empty(), "a row is written once");
+    let order = &cancelled.forgotten_orders[0];
+    assert!(order.customer_id.is_none() && matches!(order.state, OrderState::Cancelled { .. }));
 }

@@ -1,9 +1,8 @@
 // Every change of state: of a product, of a hold and its order, or all, oldest first.
-import { time } from '../shared/format.js';
 import { html, useEffect, useRef, useState } from '../shared/ui.js';
 import { inWords } from '../shared/words.js';
 import { read } from './api.js';
-import { Rows } from './parts.js';
+import { At, Rows } from './parts.js';
 
 const FILTERS = [
   ['', 'Everything'],
@@ -12,7 +11,7 @@ const FILTERS = [
   ['order_id', 'An order’s id or reference'],
 ];
 
-const state = (side) => (side?.state ?? '–').replaceAll('_', ' ');
+const states = (...sides) => sides.map((side) => side?.state?.replaceAll('_', ' ')).filter(Boolean).join(' → ');
 
 export function Audit() {
   const form = useRef(null);
@@ -39,14 +38,14 @@ export function Audit() {
       <button>Show</button>
     </form>
     <div role="alert">${problem && html`<div class="notice bad"><p>${inWords(problem)}</p></div>`}</div>
-    ${!problem && html`<h2>Changes</h2><${Rows} name="Changes" rows=${page.entries} none="There are none." head=${['When', 'What', 'Who', 'Product', 'Units', 'State']}>
+    ${!problem && html`<h2>Changes</h2><${Rows} name="Changes" rows=${page.entries} none="There are none." head=${['When', 'What', 'Who', 'Product', 'Units', 'State']} numbers=${[3, 4]}>
       ${(entry) => html`<tr key=${entry.id}>
-        <td>${time(entry.at)}</td>
+        <td><${At} at=${entry.at} /></td>
         <td>${entry.what}${entry.reason ? ` (${entry.reason.replaceAll('_', ' ')})` : ''}${entry.hold_id && html`<br /><code class="quiet">${entry.hold_id}</code>`}</td>
-        <td>${entry.actor}</td>
-        <td>${entry.product_id ?? '–'}</td>
-        <td>${entry.quantity ?? '–'}</td>
-        <td>${state(entry.before)} → ${state(entry.after)}</td>
+        <td>${entry.actor.replaceAll('_', ' ')}</td>
+        <td class="number">${entry.product_id ?? '–'}</td>
+        <td class="number">${entry.quantity ?? '–'}</td>
+        <td>${states(entry.before, entry.after)}</td>
       </tr>`}
     <//>`}
     ${page.next && html`<div class="actions"><button onClick=${() => ask(page.next)}>More</button></div>`}`;

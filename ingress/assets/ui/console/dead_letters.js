@@ -1,8 +1,7 @@
 // Commands that could not be applied: show, retry, drop.
-import { time } from '../shared/format.js';
 import { html, useState } from '../shared/ui.js';
 import { change, read } from './api.js';
-import { Rows, Said, useDoing, useReading } from './parts.js';
+import { At, Rows, Said, useDoing, useReading } from './parts.js';
 
 const ask = async () => (await read('dead-letters?limit=200')).dead_letters;
 
@@ -14,9 +13,9 @@ export function DeadLetters() {
   const show = (letter) => () => read(`dead-letters/${letter.id}`).then(setShown, () => look());
   return html`<p class="quiet">A command that fails alone, again and again, is set aside so that its partition goes on. Mend the reason, then retry it; or drop it, and its effect never happens.</p>
     <${Said} said=${said} />
-    <${Rows} name="Dead letters" rows=${letters} none="There are none." head=${['Number', 'Command', 'Why', 'Tries', 'Last', '']}>
+    <${Rows} name="Dead letters" rows=${letters} none="There are none." head=${['Number', 'Command', 'Why', 'Tries', 'Last', '']} numbers=${[3]}>
       ${(letter) => html`<tr key=${letter.id} data-letter=${letter.id}>
-        <td>${letter.id}</td><td>${letter.action.replaceAll('_', ' ')}</td><td>${letter.error}</td><td>${letter.tries}</td><td>${time(letter.failed_at)}</td>
+        <td>${letter.id}</td><td>${letter.action.replaceAll('_', ' ')}</td><td>${letter.error}</td><td class="number">${letter.tries}</td><td><${At} at=${letter.failed_at} /></td>
         <td><div class="actions tight">
           <button class="slight" onClick=${show(letter)}>Show</button>
           <button class="slight" disabled=${isDoing} onClick=${settle(letter, 'retry', `Number ${letter.id} was retried, and applied.`)}>Retry</button>

@@ -3,20 +3,32 @@ import { html, render, useEffect, useRef, useState } from '../shared/ui.js';
 import { signOut } from './api.js';
 import { Audit } from './audit.js';
 import { DeadLetters } from './dead_letters.js';
-import { Now } from './now.js';
+import { Now, useWrong } from './now.js';
 import { Overview } from './overview.js';
 import { Payments } from './payments.js';
 import { Products } from './products.js';
+import { start, useReadings } from './readings.js';
 import { Refunds } from './refunds.js';
+import { Stock } from './stock.js';
 
 const VIEWS = [
   ['', 'Overview', Overview],
   ['products', 'Products', Products],
+  ['stock', 'Stock', Stock],
   ['dead-letters', 'Dead letters', DeadLetters],
   ['refunds', 'Refunds', Refunds],
   ['payments', 'Payments', Payments],
   ['audit', 'Audit', Audit],
 ];
+/** How much waits for somebody, by the view that shows it. */
+function waiting({ now: { samples } }) {
+  const most = (name, state) => Math.max(0, ...(samples.get(name) ?? []).filter(({ labels }) => labels.state === state).map(({ value }) => value));
+  return {
+    'dead-letters': most('holdfast_dead_letters', undefined),
+    refunds: most('holdfast_payments_open', 'refund_due'),
+    payments: most('holdfast_payments_open', 'unmatched'),
+  };
+}
 const here = () => location.hash.slice(1).split('?')[0];
 
 function Console() {
@@ -28,24 +40,32 @@ function Console() {
     return () => removeEventListener('hashchange', look);
   }, []);
   const [, title, View] = VIEWS.find(([known]) => known === name) ?? VIEWS[0];
+  const found = useWrong();
+  const counts = useReadings(waiting);
+  const count = found?.length ?? 0;
   useEffect(() => {
-    document.title = `${title} – Holdfast console`;
+    // Seen from other tabs, too.
+    document.title = `${count > 0 ? `(${count}) ` : ''}${title} – Holdfast console`;
+  }, [title, count]);
+  useEffect(() => {
+    document.querySelector('header [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
     if (!isFirst.current) document.querySelector('main h1')?.focus();
     isFirst.current = false;
   }, [title]);
   const leave = () => signOut().finally(() => location.reload());
-  return html`<header>
+  return html`<header class="many">
       <a class="name" href="#">Holdfast <span>console</span></a>
       <nav aria-label="Console">
-        ${VIEWS.map(([known, label]) => html`<a href=${`#${known}`} aria-current=${label === title ? 'page' : undefined}>${label}</a>`)}
+        ${VIEWS.map(([known, label]) => html`<a href=${`#${known}`} aria-current=${label === title ? 'page' : undefined} data-count=${counts?.[known] || undefined}>${label}</a>`)}
       </nav>
       <button class="slight" onClick=${leave}>Sign out</button>
     </header>
     <main>
-      <${Now} />
+      <${Now} found=${found} />
       <h1 tabindex="-1">${title}</h1>
       <${View} key=${title} />
     </main>`;
 }
 
+start();
 render(html`<${Console} />`, document.body);

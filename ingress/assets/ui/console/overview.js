@@ -1,27 +1,22 @@
 // All of a sale at a glance, over time, and who applies which partition.
-import { number, time } from '../shared/format.js';
+import { number } from '../shared/format.js';
 import { StockBar } from '../shared/stock.js';
 import { html } from '../shared/ui.js';
-import { metrics, read } from './api.js';
+import { read } from './api.js';
 import { Charts } from './charts.js';
-import { Rows, useReading } from './parts.js';
+import { At, Rows, useReading } from './parts.js';
+import { useReadings } from './readings.js';
 
-const ask = async () => {
-  const [overview, samples] = await Promise.all([read('overview'), metrics().catch(() => null)]);
-  return { overview, samples };
-};
+const ask = () => read('overview');
 
-/** Unapplied envelopes by partition, where the process counts them. */
-function backlog(samples) {
-  const found = (samples ?? []).filter(({ name }) => name === 'holdfast_backlog_envelopes');
-  return new Map(found.map(({ labels, value }) => [Number(labels.partition), value]));
-}
+/** Unapplied envelopes by partition, as its worker has said. */
+const backlog = ({ now: { samples } }) =>
+  Object.fromEntries((samples.get('holdfast_backlog_envelopes') ?? []).map(({ labels, value }) => [labels.partition, value]));
 
 export function Overview() {
-  const { value } = useReading(ask);
-  if (!value) return html`<p class="quiet">…</p>`;
-  const { overview, samples } = value;
-  const waiting = backlog(samples);
+  const { value: overview } = useReading(ask);
+  const waiting = useReadings(backlog) ?? {};
+  if (!overview) return html`<p class="quiet">…</p>`;
   const figures = [
     ['products', overview.products],
     ['active holds', overview.holds_count],
@@ -36,16 +31,16 @@ export function Overview() {
       <${StockBar} product=${overview} />
     </section>
     <h2>Over time</h2>
-    ${samples && !samples.some(({ name }) => name.startsWith('holdfast_batch')) && html`<p class="quiet">What workers count is at their own METRICS_PORT. Here are the numbers of this ingress.</p>`}
+    <p class="quiet small">Requests are those of this ingress; the rest is of all workers.</p>
     <${Charts} />
     <h2>Partitions</h2>
-    <${Rows} name="Partitions" rows=${overview.partitions} none="There are none." head=${['Partition', 'Worker', 'Lease until', 'Epoch', 'Waiting']}>
+    <${Rows} name="Partitions" rows=${overview.partitions} none="There are none." head=${['Partition', 'Worker', 'Lease until', 'Epoch', 'Envelopes that wait']} numbers=${[0, 3, 4]}>
       ${(partition) => html`<tr key=${partition.partition}>
-        <td>${partition.partition}</td>
+        <td class="number">${partition.partition}</td>
         <td>${partition.owner ? html`<code>${partition.owner}</code>` : html`<span class="badge bad">nobody</span>`}</td>
-        <td>${time(partition.lease_until)}</td>
-        <td>${partition.epoch}</td>
-        <td>${waiting.has(partition.partition) ? number(waiting.get(partition.partition)) : '–'}</td>
+        <td><${At} at=${partition.lease_until} /></td>
+        <td class="number">${partition.epoch}</td>
+        <td class="number">${waiting[partition.partition] === undefined ? '–' : number(waiting[partition.partition])}</td>
       </tr>`}
     <//>`;
 }

@@ -1,4 +1,5 @@
 // What several views show.
+import { shortTime, time } from '../shared/format.js';
 import { html, useEffect, useState } from '../shared/ui.js';
 import { inWords } from '../shared/words.js';
 
@@ -50,16 +51,25 @@ export function useDoing(look) {
 }
 
 export const Said = ({ said }) =>
-  html`<div role="status">${said && html`<div class=${`notice ${said.problem ? 'bad' : ''}`}><p>${said.problem ? inWords(said.problem) : said.done}</p></div>`}</div>`;
+  html`<div role="status">${(said?.done || said?.problem) && html`<div class=${`notice ${said.problem ? 'bad' : ''}`}><p>${said.problem ? inWords(said.problem) : said.done}</p></div>`}</div>`;
 
-/** A table of what waits, or a sentence when nothing does. */
-export function Rows({ rows, name, none, head, children }) {
+/** A time in a table, in full where one points at it. */
+export const At = ({ at }) => (at ? html`<time datetime=${at} title=${time(at)}>${shortTime(at)}</time>` : '–');
+
+/** Names each cell for its column, for where rows are stacked. */
+const labelled = (row, head) => {
+  for (const [index, cell] of [row.props.children].flat().entries()) if (cell?.props) cell.props['data-label'] = head[index];
+  return row;
+};
+
+/** A table of what waits, or a sentence when nothing does. `numbers` says which columns are. */
+export function Rows({ rows, name, none, head, numbers = [], children }) {
   if (rows === null || rows === undefined) return html`<p class="quiet">…</p>`;
   if (rows.length === 0) return html`<p class="quiet">${none}</p>`;
   return html`<div class="card scroll" tabindex="0" role="region" aria-label=${name}>
-    <table>
-      <thead><tr>${head.map((one) => html`<th scope="col">${one || html`<span class="unseen">Actions</span>`}</th>`)}</tr></thead>
-      <tbody>${rows.map(children)}</tbody>
+    <table class="stack">
+      <thead><tr>${head.map((one, index) => html`<th scope="col" class=${numbers.includes(index) ? 'number' : undefined}>${one || html`<span class="unseen">Actions</span>`}</th>`)}</tr></thead>
+      <tbody>${rows.map((row) => labelled(children(row), head))}</tbody>
     </table>
   </div>`;
 }

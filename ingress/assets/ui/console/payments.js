@@ -1,8 +1,8 @@
 // Payments that belong to no order: those that wait for theirs, and those that nothing matched in a day.
-import { money, time } from '../shared/format.js';
+import { money } from '../shared/format.js';
 import { html } from '../shared/ui.js';
 import { read } from './api.js';
-import { Rows, useReading } from './parts.js';
+import { At, Rows, useReading } from './parts.js';
 
 const ask = async () => {
   const [unmatched, parked] = await Promise.all([read('payments?state=unmatched&limit=200'), read('payments?state=parked&limit=200')]);
@@ -19,12 +19,12 @@ export function Payments() {
     <${List} name="Parked payments" payments=${value?.parked} none="There are none." />`;
 }
 
-const List = ({ name, payments, none }) => html`<${Rows} name=${name} rows=${payments} none=${none} head=${['Payment', 'For', 'It', 'Amount', 'Received']}>
+const List = ({ name, payments, none }) => html`<${Rows} name=${name} rows=${payments} none=${none} head=${['Payment', 'For', 'Status', 'Amount', 'Received']} numbers=${[3]}>
   ${(payment) => html`<tr key=${payment.payment_id + payment.order_id}>
     <td><code>${payment.payment_id}</code></td>
     <td><code>${payment.order_reference}</code></td>
     <td>${payment.status}</td>
-    <td>${payment.currency ? money(payment.amount_minor, payment.currency) : '–'}</td>
-    <td>${time(payment.received_at)}</td>
+    <td class="number">${payment.currency ? money(payment.amount_minor, payment.currency) : '–'}</td>
+    <td><${At} at=${payment.received_at} /></td>
   </tr>`}
 <//>`;

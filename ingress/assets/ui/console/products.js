@@ -17,6 +17,9 @@ function asLocal(text) {
   return new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }
 
+const spanned = ({ sale_starts_at: start, sale_ends_at: end }) =>
+  start && end ? `${time(start)} to ${time(end)}` : start ? `from ${time(start)}` : end ? `until ${time(end)}` : 'always';
+
 export function Products() {
   const { value: products, look } = useReading(ask);
   const { isDoing, said, run } = useDoing(look);
@@ -51,7 +54,7 @@ function Product({ product, isDoing, run }) {
     <dl class="facts small">
       <dt>Number</dt><dd>${product.id}</dd>
       <dt>Price</dt><dd>${money(product.price_minor, product.currency)}</dd>
-      <dt>Window</dt><dd>${product.sale_starts_at || product.sale_ends_at ? `${time(product.sale_starts_at)} to ${time(product.sale_ends_at)}` : 'always'}</dd>
+      <dt>Window</dt><dd>${spanned(product)}</dd>
       <dt>Limit</dt><dd>${product.max_per_customer ? `${product.max_per_customer} for each customer` : 'none'}</dd>
     </dl>
     <form class="actions tight" onSubmit=${restock}>

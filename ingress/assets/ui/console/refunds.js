@@ -1,8 +1,8 @@
 // Payments whose money goes back: ask once more, or note that it is back.
-import { money, time } from '../shared/format.js';
+import { money } from '../shared/format.js';
 import { html } from '../shared/ui.js';
 import { change, read } from './api.js';
-import { Rows, Said, useDoing, useReading } from './parts.js';
+import { At, Rows, Said, useDoing, useReading } from './parts.js';
 
 const ask = async () => (await read('refunds?limit=200')).refunds;
 const STATES = { refund_due: 'due', requested: 'asked for', refund_requested: 'asked for', refunded: 'back' };
@@ -14,13 +14,13 @@ export function Refunds() {
     run(done, () => change('POST', `refunds/${how}`, { order_id: refund.order_id, payment_id: refund.payment_id }));
   return html`<p class="quiet">Where REFUND_URL is set, each is asked for by itself. Retry asks once more; resolve notes that the money is back, however it went there.</p>
     <${Said} said=${said} />
-    <${Rows} name="Refunds" rows=${refunds} none="No money has to go back." head=${['Payment', 'Amount', 'State', 'Why', 'Received', '']}>
+    <${Rows} name="Refunds" rows=${refunds} none="No money has to go back." head=${['Payment', 'Amount', 'State', 'Why', 'Received', '']} numbers=${[1]}>
       ${(refund) => html`<tr key=${refund.payment_id + refund.order_id}>
         <td><code>${refund.payment_id}</code><br /><code class="quiet">${refund.order_reference}</code></td>
-        <td>${refund.currency ? money(refund.amount_minor, refund.currency) : '–'}</td>
+        <td class="number">${refund.currency ? money(refund.amount_minor, refund.currency) : '–'}</td>
         <td><span class="badge">${STATES[refund.state] ?? refund.state}</span></td>
         <td>${(refund.refund_reason ?? '').replaceAll('_', ' ')}</td>
-        <td>${time(refund.received_at)}</td>
+        <td><${At} at=${refund.received_at} /></td>
         <td><div class="actions tight">
           <button class="slight" disabled=${isDoing} onClick=${advance(refund, 'retry', 'It will be asked for once more.')}>Retry</button>
           <button class="slight" disabled=${isDoing} onClick=${advance(refund, 'resolve', 'The money is noted as back.')}>Resolve</button>

@@ -10,6 +10,13 @@ export const minorDigits = digits;
 export const number = (value) => new Intl.NumberFormat().format(value);
 export const time = (text) =>
   text ? new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' }).format(new Date(text)) : '–';
+const TODAY = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
+const THEN = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
+/** The same, shorter: without the date when that is today. */
+export function shortTime(text) {
+  const at = new Date(text);
+  return (at.toDateString() === new Date().toDateString() ? TODAY : THEN).format(at);
+}
 export const units = (count) => (count === 1 ? '1 unit' : `${number(count)} units`);
 
 /** 1:05 or 2 days 3:04:05 of so many milliseconds. */

@@ -60,7 +60,7 @@ export function StockBar({ product }) {
       ${PARTS.map(
         ([name, field]) => html`<div class=${name}><dt>${name}</dt><dd data-stock=${name}>${number(product[field])}</dd></div>`,
       )}
-      <div class="of"><dt>in all</dt><dd>${number(product.total_stock)}</dd></div>
+      <div class="of"><dt>of</dt><dd>${number(product.total_stock)}</dd></div>
     </dl>
   </div>`;
 }

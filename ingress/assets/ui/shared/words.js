@@ -23,6 +23,7 @@ const said = {
   store_unavailable: () => 'This can’t be looked up just now. Try again in a moment.',
   command_failed: () => 'This could not be done. Somebody will look at it.',
   idempotency_key_reused: () => 'This purchase was begun with another quantity. Start over.',
+  queued: () => 'No worker has done it yet. It waits in the log and is done as soon as one is there.',
   crowd_is_here: () => 'A crowd is here already. Watch it, or wait until it has gone.',
   dead_letter_not_found: () => 'This was settled already.',
   stock_limit_exceeded: () => 'A product can’t have that many units.',

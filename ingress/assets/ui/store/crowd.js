@@ -1,6 +1,6 @@
 // Many buyers for few units, sent by the server to itself; and at the end, the proof.
 import { get, post } from '../shared/api.js';
-import { number, time } from '../shared/format.js';
+import { number, shortTime } from '../shared/format.js';
 import { StockBar, useProduct } from '../shared/stock.js';
 import { html, useEffect, useState } from '../shared/ui.js';
 import { inWords } from '../shared/words.js';
@@ -71,10 +71,10 @@ function Proof({ crowd, product }) {
     )}</ul></div>
     <h2>Who was first</h2>
     <div class="card scroll winners" tabindex="0" role="region" aria-label="Who was first">
-      <table>
+      <table class="few">
         <thead><tr><th scope="col">Place in the log</th><th scope="col">Buyer</th><th scope="col">Held</th><th scope="col">In the end</th></tr></thead>
         <tbody>${crowd.winners.map(
-          (winner) => html`<tr key=${winner.sequence}><td>${winner.sequence}</td><td>number ${number(winner.buyer)}</td><td>${time(winner.created_at)}</td><td>${winner.end === 'released' ? 'given back' : winner.end}</td></tr>`,
+          (winner) => html`<tr key=${winner.sequence}><td>${winner.sequence}</td><td>number ${number(winner.buyer)}</td><td>${shortTime(winner.created_at)}</td><td>${winner.end === 'released' ? 'given back' : winner.end}</td></tr>`,
         )}</tbody>
       </table>
     </div>`;

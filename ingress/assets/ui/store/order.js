@@ -88,17 +88,19 @@ function Known({ order, look }) {
 
 const Due = ({ at }) => html`<span role="timer">${duration(useTimeLeft(at))}</span>`;
 
+const COLUMNS = ['Payment', 'Status', 'Answer', 'Effect'];
+
 function Sent({ sent }) {
   return html`<h2>Webhooks that were sent</h2>
     <div class="scroll card" tabindex="0" role="region" aria-label="Webhooks that were sent">
-      <table>
-        <thead><tr><th scope="col">Payment</th><th scope="col">It</th><th scope="col">Answer</th><th scope="col">So it</th></tr></thead>
+      <table class="stack">
+        <thead><tr>${COLUMNS.map((name) => html`<th scope="col">${name}</th>`)}</tr></thead>
         <tbody>${sent.map(
           (one) => html`<tr>
-            <td><code>${one.payment_id}</code></td>
-            <td>${one.payment_status}</td>
-            <td>${one.answer_status}${one.is_replayed ? ' (the same again)' : ''}</td>
-            <td data-result=${one.answer.result}>${RESULTS[one.answer.result] ?? one.answer.code ?? '–'}</td>
+            <td data-label=${COLUMNS[0]}><code>${one.payment_id}</code></td>
+            <td data-label=${COLUMNS[1]}>${one.payment_status}</td>
+            <td data-label=${COLUMNS[2]}>${one.answer_status}${one.is_replayed ? ' (the same again)' : ''}</td>
+            <td data-label=${COLUMNS[3]} data-result=${one.answer.result}>${RESULTS[one.answer.result] ?? one.answer.code ?? '–'}</td>
           </tr>`,
         )}</tbody>
       </table>

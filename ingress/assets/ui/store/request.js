@@ -50,7 +50,7 @@ export function Request({ url, product }) {
   return html`<${Title} name="You are in line" />
     <p class="quiet">You don’t have to do anything. Reloading this page doesn’t lose your place.</p>
     <div class="card" role="status">
-      <p class="clock">${position === null ? '…' : number(position)}</p>
-      <p class="quiet">${position === 0 ? 'You are next.' : 'ahead of you in the log'}</p>
+      <p class="clock">${position === null ? '…' : position === 0 ? 'Next' : number(position)}</p>
+      <p class="quiet">${position === 0 ? 'Nobody is ahead of you in the log.' : 'ahead of you in the log'}</p>
     </div>`;
 }

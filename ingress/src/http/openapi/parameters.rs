@@ -1,5 +1,6 @@
 //! What requests say beside their body.
 
+use holdfast_common::id::SLOTS;
 use holdfast_common::rows::PAYMENT_STATES;
 use utoipa::IntoParams;
 use utoipa::openapi::Required;
@@ -166,6 +167,12 @@ parameters!(
         "The `next` or `last` of the page before; 0 is the beginning"
     ),
     page_limit()
+);
+parameters!(
+    StockPage,
+    "Which products to count",
+    parameter("product_id", ParameterIn::Query, whole(1, i64::MAX), "Only this product"),
+    parameter("after", ParameterIn::Query, whole(0, i64::from(SLOTS) - 1), "The `next` of the page before")
 );
 parameters!(
     EventDeadLettersPage,

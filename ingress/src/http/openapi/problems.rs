@@ -76,11 +76,7 @@ fn of_the_ingress() -> Vec<Problem> {
         Problem::unauthorized(),
         Problem::signature_invalid(),
         Problem::idempotency_key_missing(),
-        Problem::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "rate_limited",
-            "More than 100 requests a second. Try again in 1 s.",
-        ),
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Too many requests a second. Try again in 1 s."),
         NotPublished::QueueFull.into(),
         NotPublished::Unavailable.into(),
         NotPublished::LogFull.into(),

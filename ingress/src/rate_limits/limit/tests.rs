@@ -5,7 +5,8 @@ use super::*;
 
 fn limit(rate: u32, clients_max: usize) -> (Limit<FakeRelativeClock>, FakeRelativeClock) {
     let clock = FakeRelativeClock::default();
-    (Limit::with_clock("ip", NonZeroU32::new(rate).unwrap(), clients_max, clock.clone()), clock)
+    let rule = Rule::a_second(NonZeroU32::new(rate).unwrap());
+    (Limit::with_clock("ip", rule, clients_max, clock.clone()).unwrap(), clock)
 }
 
 /// How many requests a client gets through at once.
@@ -49,6 +50,21 @@ fn headers_say_the_policy_what_is_left_and_when_to_come_back() {
     assert_eq!(refused.headers()[RETRY_AFTER], "1");
     assert_eq!(refused.headers()[RATE_LIMIT_POLICY], "\"ip\";q=2;w=2");
     assert_eq!(refused.headers()[RATE_LIMIT], "\"ip\";r=0;t=1");
+}
+
+#[test]
+fn somebody_may_try_to_sign_in_ten_times_and_then_every_six_seconds() {
+    let clock = FakeRelativeClock::default();
+    let limit = Limit::with_clock("sign_in", Rule::SIGN_IN, 160, clock.clone()).unwrap();
+    assert_eq!((burst(&limit, "a"), burst(&limit, "b")), (10, 10));
+    let refused = limit.check("a").unwrap_err().into_response();
+    assert_eq!(refused.headers()[RETRY_AFTER], "6");
+    assert_eq!(refused.headers()[RATE_LIMIT_POLICY], "\"sign_in\";q=10;w=60");
+    clock.advance(Duration::from_secs(6));
+    assert_eq!(burst(&limit, "a"), 1);
+    clock.advance(Duration::from_secs(70));
+    limit.sweep();
+    assert!(limit.limiter.is_empty());
 }
 
 #[test]

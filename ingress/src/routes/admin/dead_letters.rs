@@ -110,7 +110,7 @@ pub(in crate::routes) async fn show(
     let not_found = || Problem::not_found("dead_letter_not_found");
     let id: i64 = id.parse().map_err(|_| not_found())?;
     let letter = dead_letters::find(app.pool(), id).await?.ok_or_else(not_found)?;
-    let command = letter.command().map(|command| command.action);
+    let command = letter.command(app.keys()).map(|command| command.action);
     Ok(render::json(StatusCode::OK, &FullView { letter: letter.into(), command }))
 }
 

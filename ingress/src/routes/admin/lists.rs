@@ -221,7 +221,7 @@ async fn list(
         return Err(Problem::invalid_request(errors));
     }
     let limit = limit.unwrap_or(PAGE);
-    let mut found = payments::list(app.pool(), &states, after.flatten().as_ref(), limit + 1).await?;
+    let mut found = payments::list(app.pool(), app.keys(), &states, after.flatten().as_ref(), limit + 1).await?;
     let has_next = found.len() as i64 > limit;
     found.truncate(limit as usize);
     let next = found.last().filter(|_| has_next).map(cursor);

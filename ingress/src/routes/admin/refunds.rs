@@ -87,7 +87,7 @@ async fn advance(State(app): State<Arc<App>>, mut fields: Fields, to: RefundStat
     fields.finish()?;
     // `finish` refuses a request without an order.
     let order_id = order_id.ok_or_else(Problem::internal)?;
-    match payments::state(app.pool(), order_id, &payment_id).await?.as_deref() {
+    match payments::state(app.pool(), app.keys(), order_id, &payment_id).await?.as_deref() {
         None => return Err(Problem::not_found("payment_not_found")),
         Some("refunded") if to != RefundStatus::Refunded => {
             return Err(already_refunded());
@@ -100,7 +100,7 @@ async fn advance(State(app): State<Arc<App>>, mut fields: Fields, to: RefundStat
         // It is in the log, and may be said again.
         return Err(Problem::from(NotPublished::Unavailable));
     }
-    let state = payments::state(app.pool(), order_id, &payment_id).await?;
+    let state = payments::state(app.pool(), app.keys(), order_id, &payment_id).await?;
     Ok(render::json(StatusCode::OK, &RefundView { order_id: order_id.uuid(), payment_id, state }))
 }
 
@@ -108,7 +108,8 @@ async fn advance(State(app): State<Arc<App>>, mut fields: Fields, to: RefundStat
 async fn apply(app: &App, order_id: HoldId, action: Action) -> Result<bool, Problem> {
     let (layout, slot) = (&app.settings.nats.layout, order_id.slot());
     let partition = layout.partitions.of(slot);
-    let said = internal::say(&app.connections.jetstream, layout, &internal::command(slot, action), None).await;
+    let said =
+        internal::say(&app.connections.jetstream, layout, app.keys(), &internal::command(slot, action), None).await;
     let seq = said.map_err(|error| {
         tracing::warn!(%error, "the log did not take an operator's command");
         Problem::from(NotPublished::Unavailable)

@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use holdfast_common::command::{Action, Command};
 use holdfast_common::domain::State;
 use holdfast_common::id::ProductId;
+use holdfast_common::seal::{Keyring, Kind};
 use sqlx::PgConnection;
 
 pub(super) async fn load<'a>(
     connection: &mut PgConnection,
+    keys: &Keyring,
     commands: impl Iterator<Item = &'a Command> + Clone,
     state: &mut State,
 ) -> sqlx::Result<()> {
@@ -30,22 +32,25 @@ pub(super) async fn load<'a>(
     if counted.is_empty() {
         return Ok(());
     }
-    let rows: Vec<(i64, String, i64)> = sqlx::query_as(
-        "SELECT named.product_id, named.customer_id,
-             coalesce(sum(holds.quantity) FILTER (WHERE holds.status = 'active' OR orders.status <> 'cancelled'), 0)
-         FROM UNNEST($1::smallint[], $2::bigint[], $3::text[]) AS named (slot, product_id, customer_id)
+    let counted: Vec<_> = counted.into_iter().collect();
+    let rows: Vec<(i64, i64)> = sqlx::query_as(
+        "SELECT place, coalesce(sum(holds.quantity) FILTER (WHERE holds.status = 'active' OR orders.status <> 'cancelled'), 0)
+         FROM UNNEST($1::smallint[], $2::bigint[], $3::text[]) WITH ORDINALITY
+             AS named (slot, product_id, customer_id, place)
          LEFT JOIN holds ON holds.slot = named.slot AND holds.product_id = named.product_id
              AND holds.customer_id = named.customer_id AND holds.status IN ('active', 'consumed')
          LEFT JOIN orders ON orders.slot = holds.slot AND orders.order_id = holds.hold_id
-         GROUP BY named.product_id, named.customer_id",
+         GROUP BY place",
     )
     .bind(counted.iter().map(|(id, _)| id.slot().as_i16()).collect::<Vec<_>>())
     .bind(counted.iter().map(|(id, _)| id.0).collect::<Vec<_>>())
-    .bind(counted.iter().map(|(_, customer)| *customer).collect::<Vec<_>>())
+    .bind(counted.iter().map(|(_, customer)| keys.index(Kind::CustomerId, customer)).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
-    for (product_id, customer_id, units) in rows {
-        state.load_customer(ProductId(product_id), customer_id, units);
+    for (place, units) in rows {
+        if let Some((product_id, customer)) = usize::try_from(place - 1).ok().and_then(|at| counted.get(at)) {
+            state.load_customer(*product_id, (*customer).to_owned(), units);
+        }
     }
     Ok(())
 }

@@ -3,28 +3,30 @@
 use chrono::DateTime;
 use holdfast_common::domain::{Payment, PaymentState};
 use holdfast_common::rows::{payment_state, refund_reason};
+use holdfast_common::seal::{Keyring, Kind};
 
 use super::{Part, Statement};
 
-pub(super) fn insert(write: &mut Statement, rows: &[Payment]) {
-    settled(write, rows)
+pub(super) fn insert(write: &mut Statement, keys: &Keyring, rows: &[Payment]) {
+    settled(write, keys, rows)
+        .sealed("payment_sealed", keys, |payment| (Kind::PaymentId, payment.order_id, Some(&payment.payment_id)))
         .column("arrival", "integer", |payment| payment.arrival)
         .column("received_at", "timestamptz", |payment| DateTime::from(payment.received_at))
         .insert();
 }
 
-pub(super) fn update(write: &mut Statement, rows: &[Payment]) {
+pub(super) fn update(write: &mut Statement, keys: &Keyring, rows: &[Payment]) {
     // I8: a success is never made a failure.
-    settled(write, rows).update_where("(new.succeeded OR NOT payments.succeeded)");
+    settled(write, keys, rows).update_where("(new.succeeded OR NOT payments.succeeded)");
 }
 
 /// A payment, and what it says and did.
-fn settled<'s, 'r>(write: &'s mut Statement, rows: &'r [Payment]) -> Part<'s, 'r, Payment> {
+fn settled<'s, 'r>(write: &'s mut Statement, keys: &Keyring, rows: &'r [Payment]) -> Part<'s, 'r, Payment> {
     write
         .rows("payments", rows)
         .key("slot", "smallint", |payment| payment.order_id.slot().as_i16())
         .key("order_id", "uuid", |payment| payment.order_id.uuid())
-        .key("payment_id", "text", |payment| payment.payment_id.as_str())
+        .key("payment_id", "text", |payment| keys.index(Kind::PaymentId, &payment.payment_id))
         .column("succeeded", "boolean", |payment| payment.succeeded)
         .column("amount_minor", "bigint", |payment| payment.amount_minor)
         .column("currency", "text", |payment| payment.currency.map(|currency| currency.code()))

@@ -4,6 +4,8 @@
 //! writes nothing unless the fence holds for every partition, and counts the rows it wrote; a number other than expected
 //! is an error that undoes all of it. There are few kinds of batches, so there are few texts, and Postgres plans each once.
 
+use holdfast_common::id::HoldId;
+use holdfast_common::seal::{Keyring, Kind};
 use sqlx::postgres::Postgres;
 use sqlx::{Encode, PgConnection, QueryBuilder, Type};
 
@@ -98,6 +100,33 @@ impl<'r, R> Part<'_, 'r, R> {
         self.bind(kind, value);
         self.columns.push(name);
         self
+    }
+
+    /// A column that is written only where that makes sense.
+    pub(in crate::store) fn column_if<C>(
+        self,
+        is_written: bool,
+        name: &'static str,
+        kind: &'static str,
+        value: impl Fn(&'r R) -> C,
+    ) -> Self
+    where
+        Vec<C>: Encode<'r, Postgres> + Type<Postgres>,
+    {
+        if is_written { self.column(name, kind, value) } else { self }
+    }
+
+    /// A column of texts that are sealed, each with the hold or order that it belongs to. Without keys it is not written.
+    pub(in crate::store) fn sealed(
+        self,
+        name: &'static str,
+        keys: &Keyring,
+        value: impl Fn(&'r R) -> (Kind, HoldId, Option<&'r str>),
+    ) -> Self {
+        self.column_if(keys.is_on(), name, "text", |row| {
+            let (kind, id, text) = value(row);
+            keys.seal_text(kind, id.uuid(), text?)
+        })
     }
 
     fn bind<C>(&mut self, kind: &'static str, value: impl Fn(&'r R) -> C)

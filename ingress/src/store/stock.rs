@@ -11,35 +11,32 @@ use sqlx::{FromRow, PgPool};
 /// A product's counts as they are stored, and what they should come to.
 #[derive(Clone, Debug, FromRow)]
 #[allow(missing_docs)]
-pub(crate) struct Counted {
-    pub(crate) product_id: i64,
-    pub(crate) total_stock: i64,
-    pub(crate) available_stock: i64,
-    pub(crate) held_stock: i64,
-    pub(crate) sold_stock: i64,
-    pub(crate) holds_count: i64,
-    pub(crate) hold_sequence: i64,
+pub struct Counted {
+    pub product_id: i64,
+    pub name: String,
+    pub total_stock: i64,
+    pub available_stock: i64,
+    pub held_stock: i64,
+    pub sold_stock: i64,
+    pub holds_count: i64,
+    pub hold_sequence: i64,
     /// Units of active holds and unpaid orders.
-    pub(crate) held: i64,
+    pub held: i64,
     /// Units of paid orders.
-    pub(crate) sold: i64,
+    pub sold: i64,
     /// Active holds.
-    pub(crate) holds: i64,
+    pub holds: i64,
     /// The highest sequence of all holds that are still there.
-    pub(crate) last_sequence: i64,
+    pub last_sequence: i64,
     /// Paid orders that no payment has paid.
-    pub(crate) paid_without_payment: i64,
+    pub paid_without_payment: i64,
 }
 
 /// Counts the products of some slots, or one of them.
 ///
 /// # Errors
 /// When Postgres fails.
-pub(crate) async fn count(
-    pool: &PgPool,
-    slots: RangeInclusive<u16>,
-    product_id: Option<i64>,
-) -> sqlx::Result<Vec<Counted>> {
+pub async fn count(pool: &PgPool, slots: RangeInclusive<u16>, product_id: Option<i64>) -> sqlx::Result<Vec<Counted>> {
     sqlx::query_as(
         "WITH held AS (
              SELECT slot, product_id, sum(quantity) FILTER (WHERE status = 'active') AS units,
@@ -55,7 +52,7 @@ pub(crate) async fn count(
              FROM orders WHERE slot BETWEEN $1 AND $2 AND ($3::bigint IS NULL OR product_id = $3)
              GROUP BY slot, product_id
          )
-         SELECT product_id, total_stock, available_stock, held_stock, sold_stock, holds_count, hold_sequence,
+         SELECT product_id, name, total_stock, available_stock, held_stock, sold_stock, holds_count, hold_sequence,
              coalesce(held.units, 0) + coalesce(ordered.pending, 0) AS held, coalesce(ordered.paid, 0) AS sold,
              coalesce(held.holds, 0) AS holds, coalesce(held.last, 0) AS last_sequence,
              coalesce(ordered.unpaid, 0) AS paid_without_payment

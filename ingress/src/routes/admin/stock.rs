@@ -1,0 +1,160 @@
+//! Whether products' counts are what their holds and orders come to, and having one that is not set right.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use holdfast_common::command::{Action, Command};
+use holdfast_common::id::{ProductId, SLOTS};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+use utoipa::ToSchema;
+
+use super::Admin;
+use crate::App;
+use crate::clock::new_request_id;
+use crate::drift::{self, Drift};
+use crate::http::body::FieldError;
+use crate::http::openapi;
+use crate::http::parameters::{Path, Query};
+use crate::http::problem::Problem;
+use crate::http::render;
+use crate::routes::products::read_id;
+use crate::routes::requests::answer;
+
+/// How long one request counts; then it says where to go on.
+const COUNT_FOR: Duration = Duration::from_secs(2);
+/// How many findings are enough for one request. One step may find a few more.
+const FINDINGS_MAX: usize = 200;
+
+#[derive(Deserialize)]
+pub(in crate::routes) struct Page {
+    product_id: Option<String>,
+    after: Option<String>,
+}
+
+/// A share of all products, counted anew.
+#[derive(Serialize, ToSchema)]
+#[schema(as = StockVerified)]
+struct VerifiedView {
+    /// How many products were counted
+    products: usize,
+    /// Those with counts that are off
+    drift: Vec<DriftView>,
+    /// Where to go on, unless all are counted
+    #[schema(required)]
+    next: Option<u16>,
+}
+
+/// A product with counts that are off.
+#[derive(Serialize, ToSchema)]
+#[schema(as = StockDrift)]
+struct DriftView {
+    product_id: i64,
+    name: String,
+    /// Whether recalculating can mend it; a paid order without its payment it can't
+    can_be_mended: bool,
+    /// By the count's name what is `stored`, and what it `should_be`
+    #[schema(value_type = Object)]
+    off: Map<String, Value>,
+}
+
+impl From<Drift> for DriftView {
+    fn from(drift: Drift) -> Self {
+        let (can_be_mended, off) = (drift.can_be_mended(), drift.off());
+        Self { product_id: drift.product_id.0, name: drift.name, can_be_mended, off }
+    }
+}
+
+/// Counts each product's units anew, and shows which counts are off
+///
+/// From holds, orders and payments alone, for up to two seconds a request; a sale may run meanwhile. Of one product, or of
+/// all: then go on with `after` until `next` is null.
+#[utoipa::path(get, path = "/api/admin/stock/verify", tag = "Administration", operation_id = "verifyStock",
+    params(openapi::StockPage),
+    responses(
+        (status = 200, description = "What was found", body = VerifiedView),
+        (status = 404, description = "product_not_found"),
+    ))]
+pub(in crate::routes) async fn verify(
+    _admin: Admin,
+    State(app): State<Arc<App>>,
+    Query(page): Query<Page>,
+) -> Result<Response, Problem> {
+    let invalid = |name, must: &'static str| Problem::invalid_request(vec![FieldError::new(name, must)]);
+    let first = page.after.as_deref().map_or(Ok(0), str::parse).ok().filter(|slot| *slot < SLOTS);
+    let first = first.ok_or_else(|| invalid("after", "must be the `next` of the page before"))?;
+    let Some(product) = page.product_id.as_deref() else {
+        return Ok(render::json(StatusCode::OK, &count_from(&app, first).await?));
+    };
+    let product = product.parse().ok().filter(|id| *id > 0).map(ProductId);
+    let product = product.ok_or_else(|| invalid("product_id", "must be a product's number"))?;
+    let found = drift::look_at(app.pool(), product).await?;
+    if found.products == 0 {
+        return Err(Problem::not_found("product_not_found"));
+    }
+    let drift = found.drifts.into_iter().map(DriftView::from).collect();
+    Ok(render::json(StatusCode::OK, &VerifiedView { products: found.products, drift, next: None }))
+}
+
+async fn count_from(app: &App, first: u16) -> Result<VerifiedView, Problem> {
+    let enough = Instant::now() + COUNT_FOR;
+    let mut view = VerifiedView { products: 0, drift: Vec::new(), next: Some(first) };
+    while let Some(first) = view.next {
+        let step = drift::look(app.pool(), first).await?;
+        view.products += step.products;
+        view.drift.extend(step.drifts.into_iter().map(DriftView::from));
+        view.next = step.next;
+        if view.drift.len() >= FINDINGS_MAX || Instant::now() >= enough {
+            break;
+        }
+    }
+    Ok(view)
+}
+
+/// What was set right.
+#[derive(Serialize, ToSchema)]
+#[schema(as = StockRepaired)]
+#[allow(dead_code, reason = "describes the document of `StockRepair`")]
+struct RepairedView {
+    product_id: i64,
+    before: CountsView,
+    after: CountsView,
+}
+
+/// A product's counts.
+#[derive(Serialize, ToSchema)]
+#[schema(as = StockCounts)]
+#[allow(dead_code, reason = "describes the document of `Counts`")]
+struct CountsView {
+    total_stock: i64,
+    available_stock: i64,
+    held_stock: i64,
+    sold_stock: i64,
+    holds_count: i64,
+    hold_sequence: i64,
+}
+
+/// Has a product's counts set right while the sale runs
+///
+/// A worker counts its holds and orders when the command's turn has come. When more was promised than there is, units are
+/// added so that every promise is kept.
+#[utoipa::path(post, path = "/api/admin/products/{id}/recalculate", tag = "Administration",
+    operation_id = "recalculateStock", params(openapi::ProductNumber, openapi::Prefer),
+    responses(
+        (status = 200, description = "The counts before and after", body = RepairedView),
+        (status = 404, description = "product_not_found"),
+    ))]
+pub(in crate::routes) async fn recalculate(
+    _admin: Admin,
+    State(app): State<Arc<App>>,
+    Path(id): Path,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let product_id = read_id(&id)?;
+    let action = Action::RepairStock { product_id };
+    answer(&app, &headers, &Command { request_id: new_request_id(product_id.slot()), key: None, action }).await
+}

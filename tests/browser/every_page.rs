@@ -1,0 +1,218 @@
+//! Every page and state of the store and the console can be used by everybody: axe-core finds nothing by day or by night, none
+//! is wider than a phone, and the browser's console stays empty, which is where the policy's reports go.
+
+use holdfast_tests::{ADMIN_TOKEN, Sale, SaleBuilder, Webhook};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::browser::in_browser;
+use super::console::sign_in;
+use super::pictures::{is_pictured, looks_right};
+use super::tab::Tab;
+
+/// Ids in form, of nothing.
+const UNKNOWN: [&str; 3] = [
+    "01a20634-0c9b-8cc1-96dc-8d450eaf51d9",
+    "01a20634-0c9b-8cc1-96dc-8d450eaf51da",
+    "01a20634-0c9b-8cc1-96dc-8d450eaf51db",
+];
+
+async fn sale() -> Sale {
+    SaleBuilder::default().setting("DEMO_STORE", "true").start().await
+}
+
+async fn add(sale: &Sale, name: &str, price_minor: i64, total_stock: i64) -> i64 {
+    let product = json!({"name": name, "price_minor": price_minor, "currency": "EUR", "total_stock": total_stock});
+    sale.admin_post("/api/admin/products", &product).await.body["id"].as_i64().unwrap()
+}
+
+async fn change(sale: &Sale, product: i64, change: &Value) {
+    let headers = [("authorization", format!("Bearer {ADMIN_TOKEN}"))];
+    let headers = [(headers[0].0, headers[0].1.as_str()), ("content-type", "application/json")];
+    let path = format!("/api/admin/products/{product}");
+    let changed = sale.client().send(Method::PATCH, &path, &headers, Some(change.to_string().into_bytes())).await;
+    assert!(changed.status.is_success(), "{changed:?}");
+}
+
+/// So much from now, by Postgres's clock.
+async fn at(sale: &Sale, interval: &'static str) -> String {
+    let at = "SELECT to_char((now() + $1::interval) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')";
+    sqlx::query_scalar(at).bind(interval).fetch_one(&sale.pool).await.unwrap()
+}
+
+async fn pay(sale: &Sale, order: &str, payment: &str) {
+    let sent = Webhook::new(payment, order, payment, "succeeded").send(sale.client()).await;
+    assert!(sent.status.is_success(), "{sent:?}");
+}
+
+#[tokio::test]
+async fn every_state_of_the_store_is_for_everybody() {
+    let sale = sale().await;
+    in_browser(sale.client().address(), async |tab| {
+        tab.go("/").await;
+        tab.sees("main", "Nothing is on sale").await;
+        looks_right(&tab).await;
+
+        let product = add(&sale, "Lamp", 4900, 10).await;
+        let change = async |fields: Value| change(&sale, product, &fields).await;
+        let page = format!("/?product={product}");
+        change(json!({"sale_starts_at": at(&sale, "2 days").await})).await;
+        tab.go(&page).await;
+        tab.sees("form button", "Not open yet").await;
+        looks_right(&tab).await;
+        change(json!({"sale_starts_at": at(&sale, "-2 hours").await, "sale_ends_at": at(&sale, "-1 hours").await}))
+            .await;
+        tab.sees("form button", "Ended").await;
+        looks_right(&tab).await;
+        change(json!({"sale_starts_at": null, "sale_ends_at": at(&sale, "3 hours").await})).await;
+        tab.sees("main", "Open for another").await;
+        looks_right(&tab).await;
+
+        tab.write("#quantity", "2").await;
+        tab.press("form button").await;
+        tab.is_at("Held for you").await;
+        tab.choose("A payment before its order").await;
+        looks_right(&tab).await;
+        tab.choose("Give it back").await;
+        tab.is_at("You gave your hold back").await;
+        looks_right(&tab).await;
+        orders(&sale, &tab, product).await;
+
+        let rest = 10 - sale.count("SELECT sold_stock FROM products WHERE product_id = $1", product).await;
+        assert!(sale.client().hold(product, rest, &[]).await.status.is_success());
+        tab.go(&page).await;
+        tab.sees("main", "All units are held or sold").await;
+        looks_right(&tab).await;
+        tab.press("form button").await;
+        tab.sees("[data-code=insufficient_stock]", "Sold out").await;
+        looks_right(&tab).await;
+        tab.assert_only_refused(409).await;
+        for (address, code) in [
+            ("/?product=777".to_owned(), "product_not_found"),
+            (format!("/?hold={}", UNKNOWN[0]), "hold_not_found"),
+            (format!("/?order={}", UNKNOWN[0]), "order_not_found"),
+            (format!("/?request=/api/requests/{}&of={product}", UNKNOWN[0]), "request_not_found"),
+        ] {
+            tab.go(&address).await;
+            tab.sees(&format!("[data-code={code}]"), "no").await;
+            looks_right(&tab).await;
+        }
+        tab.assert_only_refused(404).await;
+    })
+    .await;
+}
+
+/// Orders that failed, were paid twice, and wait for their payment, which is shown by its page of a product.
+async fn orders(sale: &Sale, tab: &Tab, product: i64) {
+    for (kind, status) in [("fail", "cancelled"), ("pay_twice", "paid")] {
+        let order = sale.order(product, 1).await;
+        tab.go(&format!("/?order={order}")).await;
+        tab.is_at("Your order").await;
+        looks_right(tab).await;
+        tab.press(&format!("[data-kind={kind}]")).await;
+        tab.sees(&format!("[data-order-status={status}]"), "").await;
+        tab.sees("[data-result=processed]", "settled").await;
+        looks_right(tab).await;
+    }
+}
+
+#[tokio::test]
+async fn every_view_of_the_console_is_for_everybody() {
+    let sale = sale().await;
+    in_browser(sale.client().address(), async |tab| {
+        sign_in(&tab).await;
+        tab.sees("[data-well=true]", "All is well").await;
+        looks_right(&tab).await;
+        for view in ["Products", "Stock", "Dead letters", "Refunds", "Payments", "Audit"] {
+            tab.choose(view).await;
+            tab.is_at(view).await;
+            // What it asks for first has come.
+            tab.sees("main", if view == "Products" { "Put a product on sale" } else { view }).await;
+            looks_right(&tab).await;
+        }
+        let lamp = furnish(&sale).await;
+        products(&tab, lamp).await;
+        for (view, seen, name) in [
+            ("Refunds", "pay_2", "console-refunds"),
+            ("Payments", "pay_parked", "console-payments"),
+            ("Audit", "order", "console-audit"),
+        ] {
+            tab.choose(view).await;
+            tab.is_at(view).await;
+            tab.sees("tbody", seen).await;
+            is_pictured(&tab, name).await;
+        }
+        tab.write("#value", "nothing").await;
+        tab.client.find(fantoccini::Locator::Css("#filter")).await.unwrap().select_by_value("hold_id").await.unwrap();
+        tab.choose("Show").await;
+        tab.sees("[role=alert]", "hold").await;
+        looks_right(&tab).await;
+        tab.assert_only_refused(422).await;
+        // As it is a day after a payment came that no order was made for.
+        let unmatched = "UPDATE payments SET state = 'unmatched' WHERE payment_id = 'pay_lost'";
+        assert_eq!(sqlx::query(unmatched).execute(&sale.pool).await.unwrap().rows_affected(), 1);
+        tab.sees("[data-alert=HoldfastPaymentsUnmatched]", "Payments that match no order after a day: 1").await;
+        tab.choose("See to it here").await;
+        tab.is_at("Payments").await;
+        tab.sees("tbody", "pay_lost").await;
+        looks_right(&tab).await;
+    })
+    .await;
+}
+
+async fn products(tab: &Tab, lamp: i64) {
+    tab.choose("Products").await;
+    tab.sees(&format!("[data-product='{lamp}'] [data-stock=sold]"), "31").await;
+    is_pictured(tab, "console-products").await;
+    tab.choose("Put a product on sale").await;
+    looks_right(tab).await;
+    tab.press(&format!("[data-product='{lamp}'] summary")).await;
+    tab.write(&format!("#restock-{lamp}"), "-5000").await;
+    tab.press(&format!("[data-product='{lamp}'] form button")).await;
+    tab.sees(".notice.bad", "left").await;
+    looks_right(tab).await;
+    tab.assert_only_refused(409).await;
+}
+
+/// A sale in the middle of a day; the number of its first product.
+async fn furnish(sale: &Sale) -> i64 {
+    let lamp = add(sale, "Lamp", 4900, 120).await;
+    let chair = add(sale, "Chair", 24_900, 40).await;
+    let table = add(sale, "Table", 89_900, 12).await;
+    change(sale, table, &json!({"sale_starts_at": at(sale, "2 hours").await, "max_per_customer": 1})).await;
+    for (product, quantity, payment) in [(lamp, 31, "pay_1"), (chair, 14, "pay_3"), (chair, 6, "pay_4")] {
+        pay(sale, &sale.order(product, quantity).await, payment).await;
+    }
+    let order = sale.order(chair, 1).await;
+    pay(sale, &order, "pay_5").await;
+    pay(sale, &order, "pay_2").await;
+    for (product, quantity) in [(lamp, 12), (chair, 9)] {
+        assert!(sale.client().hold(product, quantity, &[]).await.status.is_success());
+    }
+    sale.order(lamp, 4).await;
+    pay(sale, UNKNOWN[1], "pay_parked").await;
+    pay(sale, UNKNOWN[2], "pay_lost").await;
+    lamp
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_is_told_in_words() {
+    let mut sale = sale().await;
+    sale.product(10).await;
+    let address = sale.client().address().to_owned();
+    in_browser(&address, async |tab| {
+        tab.go("/").await;
+        tab.sees("article h2", "Lamp").await;
+        let store = tab.another().await;
+        sign_in(&tab).await;
+        tab.sees("[data-well=true]", "All is well").await;
+        sale.ingresses.remove(0).crash().await;
+        tab.sees("[data-alert=HoldfastTargetDown]", "does not answer").await;
+        looks_right(&tab).await;
+        tab.client.switch_to_window(store).await.unwrap();
+        tab.sees("[data-code=unreachable]", "can’t be reached").await;
+        looks_right(&tab).await;
+        tab.assert_only_unreachable().await;
+    })
+    .await;
+}
