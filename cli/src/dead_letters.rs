@@ -99,16 +99,22 @@ async fn find(pool: &PgPool, id: i64) -> anyhow::Result<ListedLetter> {
 
 async fn list(pool: &PgPool, keys: &Keyring, all: bool, json: bool) -> anyhow::Result<()> {
     let letters = dead_letters::list(pool, all, 0, LISTED_MAX).await?;
-    listing::show(&letters, json, |letter| document(letter, keys), ["id", "status", "action", "tries", "failed", "error"], |letter| {
-        [
-            letter.dead_letter_id.to_string(),
-            letter.status().to_owned(),
-            letter.action.clone(),
-            letter.tries.to_string(),
-            listing::seconds(letter.failed_at),
-            letter.error.clone(),
-        ]
-    });
+    listing::show(
+        &letters,
+        json,
+        |letter| document(letter, keys),
+        ["id", "status", "action", "tries", "failed", "error"],
+        |letter| {
+            [
+                letter.dead_letter_id.to_string(),
+                letter.status().to_owned(),
+                letter.action.clone(),
+                letter.tries.to_string(),
+                listing::seconds(letter.failed_at),
+                letter.error.clone(),
+            ]
+        },
+    );
     Ok(())
 }
 

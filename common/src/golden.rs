@@ -51,6 +51,7 @@ fn actions() -> Vec<Action> {
         Action::AdvanceRefund { order_id, payment_id: "p-1".to_owned(), to: RefundStatus::Requested },
         Action::SettleDeadLetter { id: 300, is_retry: true },
         Action::RepairStock { product_id },
+        Action::ForgetCustomer { hold_id },
     ]
 }
 
@@ -174,6 +175,7 @@ fn the_bytes_of_actions_never_change() {
             "08100123456789ab8cc1800000000000002a03702d3102",
             "09d80401",
             "0a02",
+            "0b100123456789ab8cc1800000000000002a",
         ],
     );
 }

@@ -81,12 +81,11 @@ async fn another_number_of_partitions_is_refused() {
 }
 
 /// What is refused, by which program, and what accepts it.
-const UNSAFE: [(&str, &str, &str, &str); 12] = [
+const UNSAFE: [(&str, &str, &str, &str); 11] = [
     ("holdfast-ingress", "ADMIN_TOKEN", "dev-admin-token", ""),
     ("holdfast-ingress", "WEBHOOK_SECRETS", "of-my-own,dev-webhook-secret", ""),
     ("holdfast-ingress", "ADMIN_TOKEN", "s3cret", "short-secrets"),
     ("holdfast-ingress", "WEBHOOK_SECRETS", "of-my-own,s3cret", "short-secrets"),
-    ("holdfast-ingress", "DEMO_STORE", "true", "demo-store"),
     ("holdfast-ingress", "TRUSTED_PROXIES", "10.0.0.0/8,0.0.0.0/0", "any-proxy"),
     ("holdfast-ingress", "DATABASE_URL", "postgres://u:s3cret@203.0.113.5/x", "plain-postgres"),
     ("holdfast-workers", "NATS_URL", "nats://127.0.0.1:1,nats://u:s3cret@203.0.113.5", "plain-nats"),
@@ -106,7 +105,7 @@ async fn what_is_not_safe_is_refused_by_name_unrepeated_and_may_be_accepted_wher
         Process::start(&program(name), &[], &settings, log)
     };
     for (name, setting, value, risk) in UNSAFE {
-        let others = ["demo-store", "short-secrets", "any-proxy", "plain-postgres", "plain-nats", "plain-http"];
+        let others = ["short-secrets", "any-proxy", "plain-postgres", "plain-nats", "plain-http"];
         let others = others.into_iter().filter(|other| *other != risk).collect::<Vec<_>>().join(",");
         let mut refused = run(name, setting, value, others);
         assert!(!refused.ended().await, "{name} should not start with {setting}={value}");

@@ -59,10 +59,10 @@ impl SaleBuilder {
         self
     }
 
-    /// Has the demo store, which a program for production opens only when it is told twice.
+    /// Has the demo store.
     #[must_use]
     pub fn demo_store(self) -> Self {
-        self.setting("DEMO_STORE", "true").setting("ALLOW_UNSAFE", "demo-store")
+        self.setting("DEMO_STORE", "true")
     }
 
     /// How many ingresses it has.

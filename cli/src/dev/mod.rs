@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use clap::Args;
 use holdfast_common::settings::{
-    DEV_ADMIN_TOKEN, DEV_WEBHOOK_SECRET, EncryptionSettings, HoldSettings, IngressSettings, LogLayout, NatsAccess, NatsSettings,
-    PostgresSettings, Secret, WorkerSettings,
+    DEV_ADMIN_TOKEN, DEV_WEBHOOK_SECRET, EncryptionSettings, HoldSettings, IngressSettings, LogLayout, NatsAccess,
+    NatsSettings, PostgresSettings, Secret, WorkerSettings,
 };
 use holdfast_common::shutdown;
 use holdfast_ingress::Ingress;

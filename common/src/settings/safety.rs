@@ -28,8 +28,6 @@ static NEAR: LazyLock<Networks> = LazyLock::new(|| {
 /// What an operator may accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Risk {
-    /// A store whose payments anybody can make succeed.
-    DemoStore,
     /// Secrets that can be guessed.
     ShortSecrets,
     /// Proxies that anybody can be.
@@ -130,16 +128,11 @@ impl IngressSettings {
             unsafe_secret("ADMIN_TOKEN", self.admin_token.as_ref(), DEV_ADMIN_TOKEN),
             unsafe_secret("WEBHOOK_SECRETS", self.webhook_secrets.as_ref(), DEV_WEBHOOK_SECRET),
         ];
-        let demo = self.demo_store == Some(true);
-        let demo = demo.then(|| {
-            let why = "opens a store whose payments anybody can make succeed: leave it to `holdfast dev`";
-            not_safe("DEMO_STORE", why, Some(Risk::DemoStore))
-        });
         let proxies = self.limits.trusted_proxies.has_everybody().then(|| {
             let why = "lets anybody claim any address: name the proxies that are there";
             not_safe("TRUSTED_PROXIES", why, Some(Risk::AnyProxy))
         });
-        secrets.into_iter().chain([demo, proxies]).flatten().collect()
+        secrets.into_iter().chain([proxies]).flatten().collect()
     }
 }
 

@@ -20,7 +20,8 @@ use utoipa::{PartialSchema, ToSchema};
 pub use self::bodies::{NewHold, NewOrder, NewProduct, PaymentNotice, ProductChange, RefundOf, Restock};
 pub use self::parameters::{
     AuditPage, DeadLetterNumber, EventDeadLettersPage, EventNumber, HoldNumber, IdempotencyKey, IfNoneMatch,
-    LastEventId, OrderNumber, Page, PaymentsPage, Prefer, ProductNumber, RefundsPage, RequestNumber, SignatureHeaders, StockPage,
+    LastEventId, OrderNumber, Page, PaymentsPage, Prefer, ProductNumber, RefundsPage, RequestNumber, SignatureHeaders,
+    StockPage,
 };
 pub use self::problems::ProblemDocument;
 pub use self::schemas::{
