@@ -3,11 +3,11 @@
 FROM rust:1.95.0-bookworm AS build
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked --workspace --bins \
+RUN cargo build --profile dist --locked --workspace --bins \
     && mkdir /programs \
-    && strip --strip-debug -o /programs/holdfast target/release/holdfast \
-    && strip --strip-debug -o /programs/holdfast-ingress target/release/holdfast-ingress \
-    && strip --strip-debug -o /programs/holdfast-workers target/release/holdfast-workers
+    && strip --strip-debug -o /programs/holdfast target/dist/holdfast \
+    && strip --strip-debug -o /programs/holdfast-ingress target/dist/holdfast-ingress \
+    && strip --strip-debug -o /programs/holdfast-workers target/dist/holdfast-workers
 
 # glibc and the certificates of public CAs, of the same Debian.
 FROM gcr.io/distroless/cc-debian12:nonroot
