@@ -19,6 +19,7 @@ mod queue;
 mod refunds;
 mod sale;
 mod say;
+mod seed;
 mod stock;
 mod store;
 
@@ -77,6 +78,8 @@ enum Command {
     Refunds(refunds::Options),
     /// Watch a sale in the terminal
     Sale(sale::Options),
+    /// Add products to try a sale with
+    Seed(seed::Options),
     /// See that products' counts are what their holds and orders come to, and mend them
     Stock(stock::Options),
 }
@@ -106,6 +109,7 @@ async fn run(command: Command) -> anyhow::Result<Found> {
         Command::Queue(options) => queue::run(options).await,
         Command::Refunds(options) => refunds::run(options).await.map(|()| Found::Nothing),
         Command::Sale(options) => sale::run(options).await,
+        Command::Seed(options) => seed::run(options).await,
         Command::Stock(options) => stock::run(options).await,
     }
 }

@@ -28,6 +28,7 @@ mod operator_doctor;
 mod operator_holds;
 mod operator_queue;
 mod operator_stock;
+mod operator_seed;
 mod orders;
 mod outgoing_events;
 mod overload;
