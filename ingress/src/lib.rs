@@ -122,6 +122,10 @@ impl App {
     fn has_demo_store(&self) -> bool {
         self.settings.ingress.demo_store.unwrap_or(false)
     }
+
+    fn has_crowd(&self) -> bool {
+        self.has_demo_store() && self.settings.ingress.crowd
+    }
 }
 
 /// An ingress that listens.

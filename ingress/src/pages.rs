@@ -35,6 +35,8 @@ struct Embedded;
 pub enum Page {
     /// The demo store.
     Store,
+    /// The demo store, with a crowd to let in.
+    StoreWithCrowd,
     /// The operator's console.
     Console,
     /// The console's door.
@@ -46,12 +48,13 @@ pub enum Page {
 }
 
 impl Page {
-    const ALL: [Self; 5] = [Self::Store, Self::Console, Self::SignIn, Self::SignInRefused, Self::SignInTooOften];
+    const ALL: [Self; 6] =
+        [Self::Store, Self::StoreWithCrowd, Self::Console, Self::SignIn, Self::SignInRefused, Self::SignInTooOften];
 
     /// The folder of its own files.
     fn folder(self) -> &'static str {
         match self {
-            Self::Store => "store",
+            Self::Store | Self::StoreWithCrowd => "store",
             Self::Console => "console",
             Self::SignIn | Self::SignInRefused | Self::SignInTooOften => "sign-in",
         }
@@ -120,9 +123,11 @@ fn written(page: Page, embedded: &BTreeMap<String, Vec<u8>>, hash: &str) -> Asse
     let refused = match page {
         Page::SignInRefused => "That is not the admin token.",
         Page::SignInTooOften => "Too many tries. Wait a minute, then try again.",
-        Page::Store | Page::Console | Page::SignIn => "",
+        Page::Store | Page::StoreWithCrowd | Page::Console | Page::SignIn => "",
     };
+    let has_crowd = if page == Page::StoreWithCrowd { "true" } else { "false" };
     let html = html.replace("{preloads}", preloads.trim_end()).replace("{assets}", &format!("/assets/{hash}"));
+    let html = html.replace("{has_crowd}", has_crowd);
     Asset::new("text/html; charset=utf-8", Keep::Confirmed, html.replace("{refused}", refused))
 }
 
@@ -135,7 +140,7 @@ pub fn page(page: Page, request: &HeaderMap) -> Response {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     headers.insert(CROSS_ORIGIN_OPENER_POLICY, HeaderValue::from_static("same-origin"));
-    if page != Page::Store {
+    if page.folder() != Page::Store.folder() {
         // Whether somebody is signed in decides which page it is.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }

@@ -3,21 +3,45 @@
 use std::os::unix::fs::PermissionsExt;
 
 use holdfast_tests::{Process, program};
-use serde_json::json;
+use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::browser::in_browser;
 use super::pictures::is_pictured;
 
+/// `holdfast dev` on servers and in a directory of its own.
+pub(crate) struct Dev {
+    pub(crate) address: String,
+    /// Its `stack.json`.
+    pub(crate) stack: Value,
+    process: Process,
+    _directory: TempDir,
+}
+
+impl Dev {
+    pub(crate) async fn start() -> Self {
+        // Postgres's account must be able to get there.
+        let directory = tempfile::Builder::new().permissions(PermissionsExt::from_mode(0o755)).tempdir().unwrap();
+        let data = directory.path().join("data");
+        let settings = [("PORT".to_owned(), "0".to_owned())];
+        let arguments = ["dev", "--data-dir", data.to_str().unwrap()];
+        let mut process = Process::start(&program("holdfast"), &arguments, &settings, directory.path().join("log"));
+        let ready = process.line("ready: http://").await;
+        let address = ready.trim_start_matches("ready: http://").to_owned();
+        let stack = std::fs::read_to_string(data.join("stack.json")).unwrap();
+        Self { address, stack: serde_json::from_str(&stack).unwrap(), process, _directory: directory }
+    }
+
+    pub(crate) async fn end(mut self) {
+        self.process.signal(nix::sys::signal::Signal::SIGTERM);
+        assert!(self.process.ended().await, "{}", self.process.output());
+    }
+}
+
 #[tokio::test]
 async fn dev_has_a_store_with_a_crowd_and_a_console_to_watch_it_from() {
-    // Postgres's account must be able to get there.
-    let directory = tempfile::Builder::new().permissions(PermissionsExt::from_mode(0o755)).tempdir().unwrap();
-    let data = directory.path().join("data");
-    let settings = [("PORT".to_owned(), "0".to_owned())];
-    let arguments = ["dev", "--data-dir", data.to_str().unwrap()];
-    let mut dev = Process::start(&program("holdfast"), &arguments, &settings, directory.path().join("log"));
-    let ready = dev.line("ready: http://").await;
-    in_browser(ready.trim_start_matches("ready: http://"), async |tab| {
+    let dev = Dev::start().await;
+    in_browser(&dev.address, async |tab| {
         tab.go("/").await;
         tab.sees("article h2", "Flash Sale Product").await;
         tab.go("/console").await;
@@ -34,6 +58,5 @@ async fn dev_has_a_store_with_a_crowd_and_a_console_to_watch_it_from() {
         is_pictured(&tab, "console-overview").await;
     })
     .await;
-    dev.signal(nix::sys::signal::Signal::SIGTERM);
-    assert!(dev.ended().await, "{}", dev.output());
+    dev.end().await;
 }

@@ -117,6 +117,7 @@ impl Services {
         ingress.admin_token.get_or_insert(Secret::from(DEV_ADMIN_TOKEN.to_owned()));
         ingress.webhook_secrets.get_or_insert(Secret::from(DEV_WEBHOOK_SECRET.to_owned()));
         ingress.demo_store.get_or_insert(true);
+        ingress.crowd = true;
         progress.say("bringing the database to this build's schema");
         migrate::apply(&postgres).await?;
         keys::seal_before_start(&postgres, &encryption).await?;

@@ -1,4 +1,5 @@
-//! `/demo`: what the demo store calls beside the API. Without `DEMO_STORE` there is nothing here.
+//! `/demo`: what the demo store calls beside the API. Without `DEMO_STORE` there is nothing here, and a crowd of buyers only
+//! where `holdfast dev` runs.
 
 use std::sync::Arc;
 
@@ -35,6 +36,17 @@ impl FromRequestParts<Arc<App>> for Demo {
     }
 }
 
+/// Proof that a crowd may come.
+pub(super) struct MayCrowd;
+
+impl FromRequestParts<Arc<App>> for MayCrowd {
+    type Rejection = Problem;
+
+    async fn from_request_parts(_: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        if app.has_crowd() { Ok(Self) } else { Err(Problem::not_found("not_found")) }
+    }
+}
+
 /// `POST /demo/payments`: has a stand-in for a payment provider send its webhooks for an order.
 pub(super) async fn pay(_demo: Demo, State(app): State<Arc<App>>, mut fields: Fields) -> Result<Response, Problem> {
     let order_id = fields.required("order_id", |value| parsed(value).map(Some));
@@ -50,13 +62,13 @@ pub(super) async fn pay(_demo: Demo, State(app): State<Arc<App>>, mut fields: Fi
 }
 
 /// `GET /demo/crowd`
-pub(super) async fn crowd(_demo: Demo, State(app): State<Arc<App>>) -> Response {
+pub(super) async fn crowd(_may: MayCrowd, State(app): State<Arc<App>>) -> Response {
     render::json(StatusCode::OK, &json!({"crowd": app.crowd.progress()}))
 }
 
 /// `POST /demo/crowd`: lets so many buyers come for so many units of a new product.
 pub(super) async fn begin_crowd(
-    _demo: Demo,
+    _may: MayCrowd,
     State(app): State<Arc<App>>,
     mut fields: Fields,
 ) -> Result<Response, Problem> {

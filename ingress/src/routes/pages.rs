@@ -29,7 +29,10 @@ fn not_found() -> Problem {
 
 /// `GET /`
 pub(super) async fn store(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Problem> {
-    if app.has_demo_store() { Ok(pages::page(Page::Store, &headers)) } else { Err(not_found()) }
+    if !app.has_demo_store() {
+        return Err(not_found());
+    }
+    Ok(pages::page(if app.has_crowd() { Page::StoreWithCrowd } else { Page::Store }, &headers))
 }
 
 /// `GET /console`

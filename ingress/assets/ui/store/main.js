@@ -9,12 +9,15 @@ import { Product } from './product.js';
 import { Products } from './products.js';
 import { Request } from './request.js';
 
+/** Only where `holdfast dev` runs can a crowd be let in. */
+const hasCrowd = document.querySelector('meta[name=has-crowd]').content === 'true';
+
 function view(address) {
   if (address.has('product')) return html`<${Product} id=${address.get('product')} key=${address.get('product')} />`;
   if (address.has('request')) return html`<${Request} url=${address.get('request')} product=${address.get('of')} />`;
   if (address.has('hold')) return html`<${Hold} id=${address.get('hold')} key=${address.get('hold')} />`;
   if (address.has('order')) return html`<${Order} id=${address.get('order')} key=${address.get('order')} />`;
-  if (address.has('crowd')) return html`<${Crowd} />`;
+  if (hasCrowd && address.has('crowd')) return html`<${Crowd} />`;
   return html`<${Products} />`;
 }
 
@@ -36,7 +39,7 @@ function Store() {
       <a class="name" href="/">Holdfast <span>demo store</span></a>
       <nav aria-label="Store">
         <a href="/" ...${here('')}>Products</a>
-        <a href="/?crowd" ...${here('crowd')}>A crowd</a>
+        ${hasCrowd && html`<a href="/?crowd" ...${here('crowd')}>A crowd</a>`}
         ${isElsewhere && html`<a href=${`/?hold=${hold}`}>Your hold</a>`}
       </nav>
     </header>
