@@ -6,10 +6,45 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
+use super::metrics::{builder, counted, until_is, worker};
 use super::requests::done;
 
 async fn run(sale: &Sale, statement: String) {
     sqlx::query(AssertSqlSafe(statement)).execute(&sale.pool).await.unwrap();
+}
+
+/// Has Postgres fail with these codes, one after the other, when a hold is stored. A sequence is not rolled back.
+pub(super) async fn fail_holds(sale: &Sale, codes: &[&str]) {
+    let codes = codes.join(",");
+    run(sale, "CREATE SEQUENCE failures".to_owned()).await;
+    let function = format!(
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+         DECLARE code text := (string_to_array('{codes}', ','))[nextval('failures')];
+         BEGIN
+             IF code IS NOT NULL THEN RAISE EXCEPTION 'of a test' USING ERRCODE = code; END IF;
+             RETURN NEW;
+         END $$"
+    );
+    run(sale, function).await;
+    run(sale, "CREATE TRIGGER fail BEFORE INSERT ON holds FOR EACH ROW EXECUTE FUNCTION fail()".to_owned()).await;
+}
+
+#[tokio::test]
+async fn a_command_waits_for_a_server_in_trouble_however_often_and_is_no_dead_letter() {
+    // More often than a command that can't be applied is tried.
+    const CODES: [&str; 8] = ["40001", "40P01", "40001", "40P01", "53100", "57014", "40001", "40P01"];
+    let mut sale = builder().start().await;
+    let worker = worker(&mut sale).await;
+    let product = sale.product(10).await;
+    fail_holds(&sale, &CODES).await;
+    let queued = sale.client().hold(product, 1, &[("prefer", "respond-async")]).await;
+    assert_eq!(done(sale.client(), queued.header("location")).await["status"], 201);
+    assert_eq!(sale.count("SELECT count(*) FROM dead_letters WHERE $1 > 0", 1).await, 0);
+    assert_eq!(counted(&worker, "holdfast_dead_letters_total", &[]).await, 0.0);
+    for (cause, times) in [("serialization", 3.0), ("deadlock", 3.0), ("postgres", 2.0), ("content", 0.0)] {
+        assert_eq!(counted(&worker, "holdfast_batch_failures_total", &[("cause", cause)]).await, times, "{cause}");
+    }
+    assert_invariants(&sale.pool).await;
 }
 
 /// Two products of one partition, so that a batch has commands of both.
@@ -34,7 +69,7 @@ fn letters(answer: &Answer) -> Vec<Value> {
 
 #[tokio::test]
 async fn a_command_that_can_not_be_applied_is_set_aside_and_the_others_are_served() {
-    let mut sale = Sale::start().await;
+    let mut sale = builder().start().await;
     let (good, bad) = two_products_of_a_partition(&sale).await;
     // A row that makes no sense, as a bug or a hand in the table would leave it.
     run(&sale, format!("UPDATE products SET currency = '???' WHERE product_id = {bad}")).await;
@@ -57,6 +92,9 @@ async fn a_command_that_can_not_be_applied_is_set_aside_and_the_others_are_serve
 
     let listed = letters(&sale.admin_get("/api/admin/dead-letters").await);
     assert_eq!(listed.len(), 3);
+    let worker = worker(&mut sale).await;
+    assert_eq!(counted(&worker, "holdfast_dead_letters_total", &[]).await, 3.0);
+    until_is(sale.client(), "holdfast_dead_letters", &[], |letters| letters == 3.0).await;
     assert!(listed.iter().all(|letter| letter["action"] == "create_hold" && letter["tries"] == 5), "{listed:?}");
     let (first, second) = (&listed[0], &listed[1]);
     let settle = async |letter: &Value, how: &str| {

@@ -20,6 +20,16 @@ pub(super) fn sum(text: &str, metric: &str, labels: &[(&str, &str)]) -> f64 {
     values.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
 }
 
+/// What a program counts now.
+pub(super) async fn counted(client: &Client, metric: &str, labels: &[(&str, &str)]) -> f64 {
+    sum(&metrics(client).await, metric, labels)
+}
+
+/// Waits until a metric that is looked at every few seconds has a value.
+pub(super) async fn until_is(client: &Client, metric: &str, labels: &[(&str, &str)], is: impl Fn(f64) -> bool) {
+    until(metric, async || is(counted(client, metric, labels).await).then_some(())).await;
+}
+
 pub(super) async fn metrics(client: &Client) -> String {
     let answer = client.get("/metrics").await;
     assert_eq!(answer.status, StatusCode::OK);
@@ -69,6 +79,7 @@ async fn what_happens_in_a_sale_is_counted() {
     assert!(sum(&ingress, "holdfast_cache_lookups_total", &[("result", "hit")]) >= 2.0);
     assert!(sum(&ingress, "holdfast_envelope_commands_sum", &[]) >= 4.0);
     assert!(sum(&ingress, "holdfast_http_connections", &[]) >= 1.0);
+    assert_eq!(sum(&ingress, "holdfast_http_request_seconds_count", &[("endpoint", "webhook")]), 4.0);
 
     let workers = metrics(&worker).await;
     let commands =
@@ -80,6 +91,10 @@ async fn what_happens_in_a_sale_is_counted() {
         assert!(sum(&workers, "holdfast_batch_stage_seconds_count", &[("stage", stage)]) >= 6.0, "{stage}");
     }
     assert_eq!(sum(&workers, "holdfast_partitions_taken_total", &[]), 4.0);
+    for (program, pool) in [(sale.client(), "ingress"), (&worker, "workers")] {
+        assert_eq!(counted(program, "holdfast_build_info", &[("version", env!("CARGO_PKG_VERSION"))]).await, 1.0);
+        until_is(program, "holdfast_pool_connections", &[("pool", pool)], |connections| connections >= 1.0).await;
+    }
 
     // Looked at every few seconds.
     until("the parked payment to be seen", async || {

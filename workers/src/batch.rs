@@ -38,6 +38,8 @@ pub struct Batch {
     pub horizon: Horizon,
     /// Its commands.
     pub part: Part,
+    /// Attempts that failed since the partition moved last.
+    pub retries: u32,
 }
 
 /// What became of an attempt to apply a batch.
@@ -123,14 +125,15 @@ pub async fn apply(worker: &Worker, batches: &[Batch]) -> Result<Vec<Applied>, B
     crash_points::pass("load");
     expire_due(&mut state, now);
     let (mut journal, mut replies, mut moves) = (Journal::begin(), Vec::new(), Vec::with_capacity(batches.len()));
-    for (Batch { known, part, .. }, look) in batches.iter().zip(&looks) {
+    for (batch, look) in batches.iter().zip(&looks) {
+        let Batch { known, part, .. } = batch;
         // No command is refused for units that are due: when there are many, those come back first, in a batch of their own.
         let nothing = Part::nothing(known.applied_seq);
         let part = if look.has_more { &nothing } else { part };
         replies.reserve(part.entries().len());
         for Entry { ingress, command, .. } in part.entries() {
             let decide = |state: &mut State| decide(state, command, now, &worker.policy);
-            let decision = journal.note(known.partition, &mut state, command, decide);
+            let decision = journal.note(batch, &mut state, command, decide);
             let reply =
                 Reply { request_id: command.request_id, replayed: decision.replayed, outcome: decision.outcome };
             if !command.action.is_internal() {

@@ -52,13 +52,14 @@ pub(crate) async fn apply(
     worker: &Worker,
     lease: &mut Lease,
     horizon: &mut Horizon,
+    retries: &mut u32,
     batch: &Arc<reader::Batch>,
 ) -> Result<(), Pause> {
     // What is still to be applied; the next comes last. Each split halves one, so there are never many.
     let mut ranges = Vec::from([Range { start: 0, end: batch.entries.len() }]);
     while let Some(range) = ranges.pop() {
         let part = Part::of(batch, range.clone(), lease.applied_seq);
-        match attempt(worker, lease, horizon, &part).await {
+        match attempt(worker, lease, horizon, retries, &part).await {
             Ok(Step::Applied) => {}
             Ok(Step::Again) => ranges.push(range),
             Err(Failure::Pause(pause)) => return Err(pause),
@@ -69,19 +70,26 @@ pub(crate) async fn apply(
                 let middle = start + (end - start) / 2;
                 ranges.extend([middle..end, start..middle]);
             }
-            Err(Failure::Content(error)) => alone(worker, lease, horizon, &part, error).await?,
+            Err(Failure::Content(error)) => alone(worker, lease, horizon, retries, &part, error).await?,
         }
     }
     Ok(())
 }
 
-async fn attempt(worker: &Worker, lease: &mut Lease, horizon: &mut Horizon, part: &Part) -> Result<Step, Failure> {
+async fn attempt(
+    worker: &Worker,
+    lease: &mut Lease,
+    horizon: &mut Horizon,
+    retries: &mut u32,
+    part: &Part,
+) -> Result<Step, Failure> {
     // Should this fail, what is due has to be looked up anew.
-    let batch = Batch { known: lease.clone(), horizon: std::mem::take(horizon), part: part.clone() };
+    let known = lease.clone();
+    let batch = Batch { known, horizon: std::mem::take(horizon), part: part.clone(), retries: *retries };
     let applied = worker.groups.apply(batch).await;
     match applied {
         Ok(Applied::Committed(moved, next)) => {
-            (*lease, *horizon) = (moved, next);
+            (*lease, *horizon, *retries) = (moved, next, 0);
             Ok(Step::Applied)
         }
         Ok(Applied::DueFirst | Applied::TooLate) => Ok(Step::Again),
@@ -91,6 +99,7 @@ async fn attempt(worker: &Worker, lease: &mut Lease, horizon: &mut Horizon, part
         }
         Err(error) => {
             MEASURES.failed(&error);
+            *retries += 1;
             Err(if error.is_of_content() { Failure::Content(error) } else { Failure::Pause(error.into()) })
         }
     }
@@ -105,13 +114,14 @@ async fn alone(
     worker: &Worker,
     lease: &mut Lease,
     horizon: &mut Horizon,
+    retries: &mut u32,
     part: &Part,
     mut error: Arc<BatchError>,
 ) -> Result<(), Pause> {
     let pauses = ExponentialBuilder::default().with_min_delay(PAUSE.0).with_max_delay(PAUSE.1).with_jitter();
     for pause in pauses.with_max_times(TRIES_MAX - 1).build() {
         tokio::time::sleep(pause).await;
-        match attempt(worker, lease, horizon, part).await {
+        match attempt(worker, lease, horizon, retries, part).await {
             Ok(Step::Applied) => return Ok(()),
             Ok(Step::Again) => {}
             Err(Failure::Pause(pause)) => return Err(pause),
@@ -119,14 +129,14 @@ async fn alone(
         }
     }
     // If nothing at all can be applied, it is not this command's fault.
-    match attempt(worker, lease, horizon, &Part::nothing(lease.applied_seq)).await {
+    match attempt(worker, lease, horizon, retries, &Part::nothing(lease.applied_seq)).await {
         Ok(Step::Applied | Step::Again) => {}
         Err(Failure::Pause(pause)) => return Err(pause),
         Err(Failure::Content(error)) => return Err(error.into()),
     }
     let tries = i32::try_from(TRIES_MAX).unwrap_or(i32::MAX);
     match set_aside(worker, lease, part, &error, tries).await? {
-        Some(row) => *lease = row,
+        Some(row) => (*lease, *retries) = (row, 0),
         None => return Err(fenced(worker, lease).await),
     }
     Ok(())

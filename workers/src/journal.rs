@@ -13,6 +13,7 @@ use holdfast_common::outcome::Outcome;
 use holdfast_common::partition::Partition;
 use holdfast_common::time::Timestamp;
 
+use crate::batch::Batch;
 use crate::measures::{MEASURES, Stages, commands};
 use crate::tally::TALLY;
 
@@ -38,6 +39,7 @@ struct Line {
     hold_id: Option<HoldId>,
     stock_before: Option<i64>,
     stock_after: Option<i64>,
+    retries: u32,
 }
 
 impl Journal {
@@ -48,7 +50,7 @@ impl Journal {
     /// Applies a command by `decide`, and notes what it came to.
     pub(crate) fn note(
         &mut self,
-        partition: Partition,
+        batch: &Batch,
         state: &mut State,
         command: &Command,
         decide: impl FnOnce(&mut State) -> Decision,
@@ -65,7 +67,7 @@ impl Journal {
         self.count(&command.action, &decision);
         let made = matches!(decision.outcome, Outcome::HoldCreated(_)).then(|| HoldId::of_request(command.request_id));
         self.lines.push(Line {
-            partition,
+            partition: batch.known.partition,
             request_id: command.request_id,
             action: command.action.name(),
             outcome: decision.outcome.name(),
@@ -74,6 +76,7 @@ impl Journal {
             hold_id: command.action.named_hold().or(made),
             stock_before,
             stock_after: stock(state, product_id),
+            retries: batch.retries,
         });
         decision
     }
@@ -103,7 +106,7 @@ impl Journal {
                 partition = %line.partition, request_id = %line.request_id, action = line.action, outcome = line.outcome,
                 replayed = line.replayed, product_id = line.product_id.map(|id| id.0),
                 hold_id = line.hold_id.map(tracing::field::display), stock_before = line.stock_before,
-                stock_after = line.stock_after, batch_micros = micros, "command applied"
+                stock_after = line.stock_after, retries = line.retries, batch_micros = micros, "command applied"
             );
         }
         for payment in changes.new_payments.iter().chain(&changes.changed_payments) {

@@ -68,10 +68,10 @@ pub async fn run(worker: &Worker, mut lease: Lease, stop: CancellationToken) {
     // The worker before may have died with tickets in its hands.
     ask_to_expire(worker, &lease, "taken").await;
     let backlog = Backlog::of(partition);
-    let (mut pauses, mut horizon, mut tries) = (retry_pauses(), Horizon::Unknown, 0_u32);
+    let (mut pauses, mut horizon, mut tries, mut retries) = (retry_pauses(), Horizon::Unknown, 0_u32, 0);
     loop {
         let before = lease.applied_seq;
-        let pause = match read_and_apply(worker, &mut lease, &mut horizon, &backlog, &stop).await {
+        let pause = match read_and_apply(worker, &mut lease, &mut horizon, &mut retries, &backlog, &stop).await {
             Ok(never) => match never {},
             Err(pause) => pause,
         };
@@ -89,7 +89,7 @@ pub async fn run(worker: &Worker, mut lease: Lease, stop: CancellationToken) {
                 return;
             }
             Pause::Moved(row) => {
-                (lease, horizon) = (row, Horizon::Unknown);
+                (lease, horizon, retries) = (row, Horizon::Unknown, 0);
                 continue;
             }
             Pause::Postgres(error) => tracing::warn!(%partition, tries, %error, "Postgres failed, will try again"),
@@ -121,6 +121,7 @@ async fn read_and_apply(
     worker: &Worker,
     lease: &mut Lease,
     horizon: &mut Horizon,
+    retries: &mut u32,
     backlog: &Backlog,
     stop: &CancellationToken,
 ) -> Result<std::convert::Infallible, Pause> {
@@ -137,7 +138,7 @@ async fn read_and_apply(
                 let batch = Arc::new(batch?);
                 backlog.set(batch.envelopes_behind + batch.envelopes);
                 let span = batch.span(lease.partition);
-                isolation::apply(worker, lease, horizon, &batch).instrument(span).await?;
+                isolation::apply(worker, lease, horizon, retries, &batch).instrument(span).await?;
                 backlog.set(batch.envelopes_behind);
             }
             Some(Err(_idle)) => pass_others(worker, lease, *horizon, &stream, &mut reader).await?,

@@ -29,6 +29,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// # Errors
 /// When that can't be had in time; the provider will come again.
 pub async fn deliver(app: &App, command: &Command) -> Result<Decision, NotPublished> {
+    tracing::debug!(
+        request_id = %command.request_id, action = command.action.name(),
+        hold_id = command.action.named_hold().map(tracing::field::display), "command submitted"
+    );
     let give_up = Instant::now() + Duration::from_millis(app.settings.ingress.request_wait_ms);
     let mut waiting = app.waiters.wait(command.request_id, Room::of(&command.action)).ok_or(NotPublished::QueueFull)?;
     let stored = timeout_at(give_up, publish(app, command)).await.map_err(|_| NotPublished::Unavailable)??;
