@@ -4,13 +4,15 @@ use holdfast_tests::{Answer, Client, Sale, SaleBuilder, until};
 use reqwest::StatusCode;
 use serde_json::json;
 
+use super::metrics::{builder, metrics, sum, until_is, worker};
+
 async fn available(sale: &Sale, product: i64) -> i64 {
     sale.count("SELECT available_stock FROM products WHERE product_id = $1", product).await
 }
 
 #[tokio::test]
 async fn holds_end_by_themselves_and_their_stock_is_back() {
-    let sale = SaleBuilder::default().setting("HOLD_EXPIRY_SECONDS", "1").start().await;
+    let mut sale = builder().setting("HOLD_EXPIRY_SECONDS", "1").start().await;
     let product = sale.product(10).await;
     for _ in 0..5 {
         assert_eq!(sale.client().hold(product, 2, &[]).await.status, StatusCode::CREATED);
@@ -23,6 +25,10 @@ async fn holds_end_by_themselves_and_their_stock_is_back() {
     .await;
     assert_eq!((&shown["held_stock"], &shown["holds_count"]), (&json!(0), &json!(0)));
     assert_eq!(sale.count("SELECT count(*) FROM holds WHERE product_id = $1 AND status = 'expired'", product).await, 5);
+    let worker = worker(&mut sale).await;
+    // It is counted behind the commit.
+    until_is(&worker, "holdfast_expiry_lag_seconds_count", &[], |ended| ended == 5.0).await;
+    assert!(sum(&metrics(&worker).await, "holdfast_expiry_lag_seconds_sum", &[]) > 0.0);
 }
 
 #[tokio::test]

@@ -3,30 +3,37 @@
 use std::time::Duration;
 
 use async_nats::jetstream;
+use futures_util::join;
 use holdfast_common::log::stream;
 use holdfast_common::settings::{LogLayout, NatsAccess, NatsSettings, Secret};
 use holdfast_stack::Stack;
-use holdfast_tests::{Answer, PARTITIONS, Sale, SaleBuilder, Webhook, start_stack, until};
+use holdfast_tests::{Answer, PARTITIONS, Sale, SaleBuilder, SharedStack, Webhook, start_stack, until};
 use reqwest::StatusCode;
 
+use super::metrics::{builder, until_is};
 use super::requests::done;
 
-/// Kills NATS, removes what it stored, starts it, and makes the log's stream anew as a worker would.
-async fn lose_the_log(stack: &mut Stack, directory: &std::path::Path, sale: &Sale) {
-    let nats = stack.nats_mut().unwrap();
-    nats.kill().await.unwrap();
-    std::fs::remove_dir_all(directory.join("stack/nats/jetstream")).unwrap();
-    nats.start().await.unwrap();
+/// Makes the log's stream anew, as a worker would.
+async fn make_the_log(nats_url: &str, sale: &Sale) {
     let layout = LogLayout {
         subjects: sale.name.parse().unwrap(),
         partitions: PARTITIONS.to_string().parse().unwrap(),
         stream_replicas: 1,
         log_max_mb: 64,
     };
-    let nats_url = Secret::from(stack.nats_url().to_owned());
+    let client = async_nats::connect(nats_url).await.unwrap();
+    let nats_url = Secret::from(nats_url.to_owned());
     let settings = NatsSettings { nats_url, access: NatsAccess::default(), layout };
-    let client = async_nats::connect(stack.nats_url()).await.unwrap();
     stream::open(&jetstream::new(client), &settings).await.unwrap();
+}
+
+/// Kills NATS, removes what it stored, starts it, and makes the log's stream anew.
+async fn lose_the_log(stack: &mut Stack, directory: &std::path::Path, sale: &Sale) {
+    let nats = stack.nats_mut().unwrap();
+    nats.kill().await.unwrap();
+    std::fs::remove_dir_all(directory.join("stack/nats/jetstream")).unwrap();
+    nats.start().await.unwrap();
+    make_the_log(stack.nats_url(), sale).await;
 }
 
 async fn queue(sale: &Sale, product: i64, headers: &[(&str, &str)]) -> Answer {
@@ -76,4 +83,23 @@ async fn a_place_in_the_new_log_is_ahead_and_a_lost_one_is_gone() {
     .await;
     drop(sale);
     tokio::time::timeout(Duration::from_secs(30), stack.stop()).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_the_log_does_not_take_is_sent_again_until_it_does() {
+    let mut sale = builder().setting("REQUEST_WAIT_MS", "60000").start().await;
+    let product = sale.product(10).await;
+    sale.workers.remove(0).crash().await;
+    let nats_url = SharedStack::get().await.nats_url();
+    let jetstream = jetstream::new(async_nats::connect(nats_url).await.unwrap());
+    jetstream.delete_stream(format!("{}-commands", sale.name)).await.unwrap();
+    let back_again = async {
+        until_is(sale.client(), "holdfast_publish_retries_total", &[], |retries| retries >= 2.0).await;
+        make_the_log(nats_url, &sale).await;
+    };
+    let (queued, ()) = join!(sale.client().hold(product, 1, &[("prefer", "respond-async")]), back_again);
+    assert_eq!(queued.status, StatusCode::ACCEPTED, "{queued:?}");
+    sale.start_worker().await;
+    assert_eq!(done(sale.client(), queued.header("location")).await["status"], 201);
+    assert_eq!(sale.count("SELECT count(*) FROM holds WHERE product_id = $1", product).await, 1);
 }

@@ -1,15 +1,17 @@
 //! 503 `overloaded`: shoppers' commands are refused before everything stands still.
 
 use futures_util::future::join_all;
-use holdfast_tests::{ADMIN_TOKEN, Answer, Client, Sale, SaleBuilder, Webhook, until};
+use holdfast_tests::{ADMIN_TOKEN, Answer, Client, Sale, Webhook, until};
 use reqwest::StatusCode;
 use serde_json::json;
+
+use super::metrics::{builder, counted};
 
 const UNKNOWN_ORDER: &str = "01a20634-0c9b-8cc1-96dc-8d450eaf51d9";
 
 #[tokio::test]
 async fn while_holds_are_refused_reads_operators_and_webhooks_are_not() {
-    let builder = SaleBuilder::default().setting("CONNECTIONS_MAX", "32").setting("REQUEST_WAIT_MS", "60000");
+    let builder = builder().setting("CONNECTIONS_MAX", "32").setting("REQUEST_WAIT_MS", "60000");
     let mut sale = builder.start().await;
     let product = sale.product(1000).await;
     sale.workers.remove(0).crash().await;
@@ -27,6 +29,10 @@ async fn while_holds_are_refused_reads_operators_and_webhooks_are_not() {
     }
     assert_eq!((paid.status, &paid.body["result"]), (StatusCode::ACCEPTED, &"parked".into()));
     assert_eq!(client.hold(product, 1, &[]).await.status, StatusCode::CREATED);
+    let answered = counted(&client, "holdfast_http_requests_total", &[("status", "503")]).await;
+    assert!(answered >= 2.0, "a hold and an order");
+    assert_eq!(counted(&client, "holdfast_unavailable_total", &[("code", "overloaded")]).await, answered);
+    assert_eq!(counted(&client, "holdfast_unavailable_total", &[]).await, answered);
 }
 
 /// A shopper who comes again: another may have had the place for a moment.

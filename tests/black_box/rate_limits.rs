@@ -5,9 +5,11 @@ use holdfast_tests::{Answer, Sale, SaleBuilder, Webhook, until};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
+use super::metrics::{builder, counted};
+
 /// So few that a test's burst is far more, however slow the machine.
 fn limited(setting: &str) -> SaleBuilder {
-    SaleBuilder::default().setting(setting, "1")
+    builder().setting(setting, "1")
 }
 
 fn check_refusal(answer: &Answer, policy: &str) {
@@ -50,6 +52,9 @@ async fn an_address_that_asks_too_often_is_refused_and_told_when_to_come_back() 
         let ask = async || sale.client().send(method.clone(), path, &[], None).await;
         check_refusal(&until_refused(path, ask).await, "ip");
     }
+    let refused = counted(sale.client(), "holdfast_http_requests_total", &[("status", "429")]).await;
+    assert!(refused >= 4.0);
+    assert_eq!(counted(sale.client(), "holdfast_rate_limited_total", &[("limit", "ip")]).await, refused);
 }
 
 #[tokio::test]
@@ -84,6 +89,12 @@ async fn a_customer_who_asks_too_often_is_refused_and_others_are_not() {
     assert_eq!(hold_for(&sale, product, "c-2", &[]).await.status, StatusCode::CREATED);
     for answer in join_all((0..10).map(|_| sale.client().hold(product, 1, &[]))).await {
         assert_eq!((answer.status, answer.header("ratelimit")), (StatusCode::CREATED, ""), "nobody's is not limited");
+    }
+    let answered = [("endpoint", "create_hold"), ("status", "429")];
+    let refused = counted(sale.client(), "holdfast_http_requests_total", &answered).await;
+    assert!(refused >= 1.0);
+    for (limit, times) in [("customer", refused), ("ip", 0.0)] {
+        assert_eq!(counted(sale.client(), "holdfast_rate_limited_total", &[("limit", limit)]).await, times, "{limit}");
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use holdfast_tests::{Sale, SaleBuilder, Webhook, assert_invariants, until};
 use serde_json::{Value, json};
 
+use super::metrics::{builder, counted, until_is, worker};
 use super::receiver::{Behaviour, Listening, Receiver, any_port};
 
 const SECRET: &str = "whsec_c2VjcmV0LWZvci1yZWZ1bmRzLWluLXRlc3Rz";
@@ -21,14 +22,18 @@ async fn overpaid(sale: &Sale) -> String {
 async fn a_refund_is_asked_for_until_it_is_accepted_under_one_id() {
     let receiver = Receiver::new([Behaviour::Fail; 2]);
     let listening = Listening::start(any_port(), Arc::clone(&receiver)).await;
-    let sale =
-        SaleBuilder::default().setting("REFUND_URL", &listening.url()).setting("REFUND_SECRET", SECRET).start().await;
+    let settings = builder().setting("REFUND_URL", &listening.url()).setting("REFUND_SECRET", SECRET);
+    let mut sale = settings.start().await;
     let order = overpaid(&sale).await;
     until("the refund to be requested", async || {
         let shown = sale.client().get(&format!("/api/orders/{order}")).await.body;
         (shown["refund_status"] == "requested").then_some(())
     })
     .await;
+    let worker = worker(&mut sale).await;
+    for (result, times) in [("accepted", 1.0), ("failed", 2.0)] {
+        assert_eq!(counted(&worker, "holdfast_refund_requests_total", &[("result", result)]).await, times, "{result}");
+    }
     let receiver = receiver.lock().unwrap();
     assert_eq!(receiver.accepted.values().collect::<Vec<_>>(), [&1], "one id, accepted once");
     let (headers, body) = receiver.last.as_ref().unwrap();
@@ -72,8 +77,10 @@ async fn a_receiver_that_fails_hangs_and_restarts_accepts_each_refund_once() {
 
 #[tokio::test]
 async fn without_a_url_refunds_stay_due() {
-    let sale = Sale::start().await;
+    let sale = builder().start().await;
     let order = overpaid(&sale).await;
     assert_eq!(sale.client().get(&format!("/api/orders/{order}")).await.body["refund_status"], "due");
     assert_eq!(sale.count("SELECT count(*) FROM payments WHERE state = 'refund_due' AND arrival >= $1", 0).await, 1);
+    sqlx::query("UPDATE payments SET received_at = received_at - interval '1 hour'").execute(&sale.pool).await.unwrap();
+    until_is(sale.client(), "holdfast_oldest_refund_due_seconds", &[], |age| age > 3600.0).await;
 }

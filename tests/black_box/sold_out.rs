@@ -5,6 +5,8 @@ use holdfast_tests::{Answer, Sale, SaleBuilder, SharedStack, until};
 use reqwest::StatusCode;
 use serde_json::json;
 
+use super::metrics::{builder, counted};
+
 /// How many requests are refused in a row to show that none of them became a command.
 const REQUESTS: usize = 20;
 
@@ -39,11 +41,13 @@ async fn outcomes(sale: &Sale) -> i64 {
 
 #[tokio::test]
 async fn what_is_sold_out_is_refused_without_a_command_and_word_for_word_as_by_the_log() {
-    let sale = Sale::start().await;
+    let sale = builder().start().await;
     let product = sale.product(3).await;
     let by_log = sale.client().hold(product, 4, &[("idempotency-key", "k-1")]).await;
     assert!(is_refused(&by_log), "{by_log:?}");
+    assert_eq!(counted(sale.client(), "holdfast_sold_out_total", &[]).await, 0.0, "a worker refused it");
     let refused = refused_from_memory(&sale, product, 4, &[]).await;
+    assert!(counted(sale.client(), "holdfast_sold_out_total", &[]).await >= REQUESTS as f64);
     assert_eq!((&refused.text, &refused.body["available_stock"]), (&by_log.text, &json!(3)));
     let stored = outcomes(&sale).await;
     let refused = refused_from_memory(&sale, product, 4, &[("prefer", "wait=2")]).await;
