@@ -33,7 +33,7 @@ enum Command {
     List(List),
     /// Have a refund asked for once more, though it was accepted before
     Retry(One),
-    /// Note that the money of a refund is back
+    /// Note that the money of a refund, or of a payment that nothing matched, is back
     Resolve(One),
 }
 
@@ -138,15 +138,18 @@ async fn advance(one: One, to: RefundStatus, state: State) -> anyhow::Result<()>
         None => bail!("there is no such payment of this order; `holdfast refunds list` shows what there is"),
         Some("refunded") if state != State::Refunded => bail!("the money of this payment is back already"),
         Some("refund_due" | "refund_requested" | "refunded") => {}
+        Some("unmatched") if state == State::Refunded => {}
         Some(other) => bail!("no refund is owed for this payment: it is {other}"),
     }
     let action = Action::AdvanceRefund { order_id, payment_id: one.payment.clone(), to };
     let seq = say(&one.nats, &keys, &internal::command(order_id.slot(), action)).await?;
     until_applied(async || Ok(is_applied(&pool, &keys, &one.nats, order_id, seq).await?.then_some(()))).await?;
+    // Another may have been faster, and a failure that nothing matched has no money to be back.
+    let state = payments::state(&pool, &keys, order_id, &one.payment).await?;
     if one.json {
-        println!("{}", json!({"order_id": order_id, "payment_id": one.payment, "state": state.stored()}));
+        println!("{}", json!({"order_id": order_id, "payment_id": one.payment, "state": state}));
     } else {
-        println!("{} is {}", one.payment, state.stored());
+        println!("{} is {}", one.payment, state.unwrap_or_default());
     }
     Ok(())
 }

@@ -339,11 +339,17 @@ pub fn refund_reason(reason: RefundReason) -> &'static str {
         RefundReason::Mismatch => "mismatch",
         RefundReason::AlreadyPaid => "already_paid",
         RefundReason::HoldEnded => "hold_ended",
+        RefundReason::Unmatched => "unmatched",
     }
 }
 
 fn refund_reason_of(word: &str) -> Option<RefundReason> {
-    let all =
-        [RefundReason::OrderCancelled, RefundReason::Mismatch, RefundReason::AlreadyPaid, RefundReason::HoldEnded];
+    let all = [
+        RefundReason::OrderCancelled,
+        RefundReason::Mismatch,
+        RefundReason::AlreadyPaid,
+        RefundReason::HoldEnded,
+        RefundReason::Unmatched,
+    ];
     all.into_iter().find(|reason| refund_reason(*reason) == word)
 }

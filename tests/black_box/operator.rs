@@ -89,6 +89,47 @@ async fn a_payment_that_nothing_matches_for_a_day_is_listed_and_still_pays_its_o
 }
 
 #[tokio::test]
+async fn what_nothing_matched_is_taken_off_the_list_once_it_was_paid_back() {
+    let sale = Sale::start().await;
+    sale.product(10).await;
+    let unknown = "01a205c9-8f56-8cc1-9b7d-29b3ac88daff";
+    for (payment, status) in [("by-http", "succeeded"), ("by-hand", "succeeded"), ("failed", "failed")] {
+        Webhook::new(payment, unknown, payment, status).send(sale.client()).await;
+    }
+    age(&sale, "payments", "received_at", 25).await;
+    let unmatched = async |expected: i64| {
+        until("so many to be unmatched", async || {
+            let overview = sale.admin_get("/api/admin/overview").await.body;
+            (overview["payments_unmatched"] == expected).then_some(())
+        })
+        .await;
+    };
+    unmatched(2).await;
+    let ended = sale.admin_get("/api/admin/payments?state=ignored").await.body;
+    assert_eq!(ids(&ended, "payments"), ["failed"], "no money of it has to go back");
+
+    let by_http = json!({"order_id": unknown, "payment_id": "by-http"});
+    let retried = sale.admin_post("/api/admin/refunds/retry", &by_http).await;
+    assert_eq!(retried.problem(), "no_refund_owed", "nobody is asked for it");
+    for _ in 0..2 {
+        let resolved = sale.admin_post("/api/admin/refunds/resolve", &by_http).await;
+        assert_eq!((resolved.status.as_u16(), &resolved.body["state"]), (200, &json!("refunded")), "{resolved:?}");
+    }
+    unmatched(1).await;
+    let (code, resolved) = sale.operator(&["refunds", "resolve", unknown, "by-hand", "--json"]).await;
+    assert_eq!((code, &resolved[0]["state"]), (0, &json!("refunded")));
+    unmatched(0).await;
+    let refunded = sale.admin_get("/api/admin/refunds?state=refunded").await.body;
+    assert_eq!(ids(&refunded, "refunds").len(), 2);
+    assert_eq!(refunded["refunds"][0]["refund_reason"], "unmatched");
+    let told = "SELECT count(*) FROM audit_trail WHERE kind = 'payment.refunded' AND actor = 'operator' AND slot >= $1";
+    assert_eq!(sale.count(told, 0).await, 2);
+    let again = Webhook::new("again", unknown, "by-http", "succeeded").send(sale.client()).await;
+    assert_eq!(again.body["result"], "duplicate", "{again:?}");
+    assert_invariants(&sale.pool).await;
+}
+
+#[tokio::test]
 async fn lists_refuse_what_they_do_not_know() {
     let sale = Sale::start().await;
     let paths = ["/api/admin/payments", "/api/admin/refunds"];

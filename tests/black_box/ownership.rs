@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use holdfast_tests::{Sale, assert_invariants, until};
+use holdfast_tests::{Sale, SaleBuilder, assert_invariants, until};
 use nix::sys::signal::Signal;
 use reqwest::StatusCode;
 
@@ -81,4 +81,55 @@ async fn a_partition_that_could_not_be_given_back_is_taken_again() {
         (sale.client().hold(product, 1, &[]).await.status == StatusCode::CREATED).then_some(())
     })
     .await;
+}
+
+/// Holds up the first batch that looks for orders that are due, until the test lets it go on.
+const HOLD_UP: &str = "
+    CREATE SEQUENCE looks;
+    CREATE FUNCTION may_be_seen() RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$ BEGIN
+        IF current_query() LIKE '(SELECT hold_id FROM holds WHERE status%' AND nextval('looks') = 1 THEN
+            PERFORM pg_advisory_xact_lock_shared(1);
+        END IF;
+        RETURN true;
+    END $$;
+    ALTER TABLE orders ENABLE ROW LEVEL SECURITY;
+    CREATE POLICY look ON orders USING (may_be_seen())";
+
+#[tokio::test]
+async fn a_worker_that_was_replaced_while_it_read_does_not_decide_on_what_it_read() {
+    let settings = SaleBuilder::default().setting("PARTITIONS", "1").setting("PARTITION_LEASE_MS", "800");
+    let sale = settings.start_without_workers().await;
+    let first = sale.worker_with(&[]);
+    let product = sale.product(5).await;
+    let order = sale.order(product, 1).await;
+    let hold = sale.client().hold(product, 1, &[]).await;
+    first.crash().await;
+    sqlx::query("UPDATE orders SET payment_due_at = now() - interval '1 minute'").execute(&sale.pool).await.unwrap();
+    sqlx::raw_sql(HOLD_UP).execute(&sale.pool).await.unwrap();
+    let mut reading = sale.pool.begin().await.unwrap();
+    sqlx::query("SELECT pg_advisory_xact_lock(1)").execute(&mut *reading).await.unwrap();
+
+    // The hold is given back in the very batch that finds the order due. A worker has read that the hold is there when it
+    // stops; when it reads what belongs to the order, another has done both.
+    let replacing = async {
+        let mut slow = sale.worker_with(&[]);
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                     AND wait_event = 'advisory' AND $1 > 0";
+        until("a worker to be held up", async || {
+            assert_eq!(slow.has_ended(), None, "{}", slow.output());
+            (sale.count(waits, product).await > 0).then_some(())
+        })
+        .await;
+        slow.signal(Signal::SIGSTOP);
+        (slow, sale.worker_with(&[]))
+    };
+    let giving_back = sale.client().delete(hold.header("location"));
+    let (released, (mut slow, _successor)) = futures_util::join!(giving_back, replacing);
+    assert_eq!((released.status, &released.body["status"]), (StatusCode::OK, &"released".into()), "{released:?}");
+    assert_eq!(sale.client().get(&format!("/api/orders/{order}")).await.body["status"], "cancelled");
+    reading.commit().await.unwrap();
+    slow.signal(Signal::SIGCONT);
+    slow.line("another worker has the partition").await;
+    assert!(!slow.output().contains("panic"), "{}", slow.output());
+    assert_invariants(&sale.pool).await;
 }

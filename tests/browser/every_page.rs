@@ -156,6 +156,9 @@ async fn every_view_of_the_console_is_for_everybody() {
         tab.is_at("Payments").await;
         tab.sees("tbody", "pay_lost").await;
         looks_right(&tab).await;
+        tab.choose("Resolve").await;
+        tab.sees("[role=status]", "noted as back").await;
+        tab.sees("main", "There are none.").await;
     })
     .await;
 }

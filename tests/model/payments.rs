@@ -115,21 +115,24 @@ impl Model {
         }
     }
 
-    /// What nothing has matched for a day is listed as such.
+    /// What nothing has matched for a day is listed as such, unless it failed.
     pub(crate) fn give_up_waiting(&mut self) {
         for payment in &mut self.payments {
             if payment.state == PaymentState::Parked && payment.received_at.plus_seconds(DAY_SECONDS) <= self.now {
-                payment.state = PaymentState::Unmatched;
+                payment.state = if payment.succeeded { PaymentState::Unmatched } else { PaymentState::Ignored };
             }
         }
     }
 
     pub(crate) fn advance_refund(&mut self, order_id: HoldId, payment_id: &str, to: RefundStatus) {
-        if let Some(payment) = self.payment(order_id, payment_id)
-            && let PaymentState::Refund { status, .. } = &mut payment.state
-            && *status != RefundStatus::Refunded
-        {
-            *status = to;
+        let Some(payment) = self.payment(order_id, payment_id) else { return };
+        match &mut payment.state {
+            PaymentState::Refund { status, .. } if *status != RefundStatus::Refunded => *status = to,
+            // Paid back by hand, and never asked for.
+            PaymentState::Unmatched if to == RefundStatus::Refunded => {
+                payment.state = PaymentState::Refund { status: to, reason: RefundReason::Unmatched };
+            }
+            _ => {}
         }
     }
 

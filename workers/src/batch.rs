@@ -21,7 +21,7 @@ use crate::horizon::Horizon;
 use crate::journal::Journal;
 use crate::measures::{Stage, Stages};
 use crate::reader::{Entry, Part};
-use crate::store::lease::{Fence, Lease, Move};
+use crate::store::lease::{self, Fence, Lease, Move};
 use crate::store::load::due;
 use crate::store::load::{self, Scope};
 use crate::store::write;
@@ -121,6 +121,13 @@ pub async fn apply(worker: &Worker, batches: &[Batch]) -> Result<Vec<Applied>, B
     for batch in batches {
         looks.push(look_for_due(worker, &mut connection, batch, now, &mut state).await?);
     }
+    // Rows of two statements fit together only if nobody has moved the partition between them, and what does not fit
+    // together can't be decided on. The fence would hold it back, but too late for that.
+    if looks.iter().any(|look| look.has_loaded)
+        && !lease::are_as_known(&mut connection, batches.iter().map(|batch| &batch.known)).await?
+    {
+        return Ok(vec![Applied::Fenced; batches.len()]);
+    }
     stages.end(Stage::Load);
     crash_points::pass("load");
     expire_due(&mut state, now);
@@ -177,6 +184,7 @@ pub async fn apply(worker: &Worker, batches: &[Batch]) -> Result<Vec<Applied>, B
 
 /// What looking for what is due came to.
 struct Look {
+    has_loaded: bool,
     has_more: bool,
     horizon: Horizon,
 }
@@ -192,7 +200,7 @@ async fn look_for_due(
     // Who asks for it is not put off by what we believe: a ticket or the table has said that something is due.
     let is_asked = batch.part.entries().iter().any(|entry| entry.command.action == Action::ExpireDue);
     if batch.horizon.is_clear_at(now) && !is_asked {
-        return Ok(Look { has_more: false, horizon: batch.horizon });
+        return Ok(Look { has_loaded: false, has_more: false, horizon: batch.horizon });
     }
     let scope = Scope { now, slots: worker.settings.nats.partitions.slots(batch.known.partition) };
     let mut due = due::find(connection, &scope).await?;
@@ -201,5 +209,5 @@ async fn look_for_due(
         due::add_parked(connection, &scope, &mut due).await?;
     }
     load::add_due(connection, &worker.keys, &due, state).await?;
-    Ok(Look { has_more: due.has_more, horizon })
+    Ok(Look { has_loaded: !due.ids.is_empty(), has_more: due.has_more, horizon })
 }

@@ -187,6 +187,7 @@ impl AuditKind {
                 RefundReason::OrderCancelled => Self::RefundDueOrderCancelled,
                 RefundReason::AlreadyPaid => Self::RefundDueAlreadyPaid,
                 RefundReason::HoldEnded => Self::RefundDueHoldEnded,
+                RefundReason::Unmatched => Self::Refunded,
             },
         }
     }

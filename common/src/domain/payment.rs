@@ -33,7 +33,7 @@ pub struct Payment {
 pub enum PaymentState {
     /// It waits for its order.
     Parked,
-    /// It waited for 24 hours, and nothing of its id is known.
+    /// It succeeded, waited for 24 hours, and nothing of its id is known.
     Unmatched,
     /// It paid or cancelled its order.
     Applied,
@@ -73,4 +73,6 @@ pub enum RefundReason {
     AlreadyPaid,
     /// Its hold ended without an order.
     HoldEnded,
+    /// Nothing matched it, and an operator has paid it back by hand. It is never due.
+    Unmatched,
 }

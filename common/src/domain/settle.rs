@@ -66,6 +66,8 @@ pub(super) fn apply_parked(state: &mut State, order_id: HoldId, now: Timestamp, 
     for payment_id in parked(state, order_id) {
         apply(state, order_id, &payment_id, now, policy);
     }
+    // One that nothing matched may have been paid back before there was an order.
+    recount_refunds(state, order_id);
 }
 
 /// Owes back every payment that waited for an order of a hold that has ended without one.
@@ -180,22 +182,35 @@ fn reallocate(state: &mut State, order: &Order) -> bool {
     true
 }
 
-/// Notes how far a payment's refund has come. A request that got lost may be due again; what is refunded stays so.
+/// Notes how far a payment's refund has come. A request that got lost may be due again; what is refunded stays so. A
+/// payment that nothing matched is never due: it ends when an operator says that its money is back.
 pub(super) fn advance_refund(state: &mut State, order_id: HoldId, payment_id: &str, to: RefundStatus) {
-    let mut has_changed = false;
+    let mut became = None;
     state.change_payment(order_id, payment_id, |payment| {
-        if let PaymentState::Refund { status, .. } = &mut payment.state
-            && *status != RefundStatus::Refunded
-            && to != RefundStatus::None
-        {
-            has_changed = *status != to;
-            *status = to;
-        }
+        let before = payment.state;
+        payment.state = advanced(payment, to);
+        became = (payment.state != before).then_some(payment.state);
     });
-    if has_changed {
-        state.audit_payment(AuditKind::of_refund(to), order_id);
+    if let Some(became) = became {
+        let kind = if became == PaymentState::Ignored { AuditKind::PaymentIgnored } else { AuditKind::of_refund(to) };
+        state.audit_payment(kind, order_id);
     }
     recount_refunds(state, order_id);
+}
+
+fn advanced(payment: &Payment, to: RefundStatus) -> PaymentState {
+    match (payment.state, to) {
+        (state, RefundStatus::None) => state,
+        (PaymentState::Unmatched, RefundStatus::Refunded) if payment.succeeded => {
+            PaymentState::Refund { status: RefundStatus::Refunded, reason: RefundReason::Unmatched }
+        }
+        // Versions before listed failures, too. Nothing is owed for them.
+        (PaymentState::Unmatched, RefundStatus::Refunded) => PaymentState::Ignored,
+        (PaymentState::Refund { status, reason }, to) if status != RefundStatus::Refunded => {
+            PaymentState::Refund { status: to, reason }
+        }
+        (state, _) => state,
+    }
 }
 
 fn recount_refunds(state: &mut State, order_id: HoldId) {

@@ -153,6 +153,28 @@ pub async fn read_own(pool: &PgPool, lease: &Lease) -> sqlx::Result<Option<Lease
     Ok(row.map(Lease::from))
 }
 
+/// Whether the rows of partitions, each once, are as we know them.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn are_as_known<'l>(
+    connection: &mut PgConnection,
+    known: impl ExactSizeIterator<Item = &'l Lease> + Clone,
+) -> sqlx::Result<bool> {
+    let found: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM UNNEST($1::smallint[], $2::bigint[], $3::bigint[], $4::timestamptz[])
+             AS known (partition, epoch, applied_seq, stream_created)
+         JOIN partitions USING (partition, epoch, applied_seq, stream_created)",
+    )
+    .bind(known.clone().map(|lease| lease.partition.0.cast_signed()).collect::<Vec<_>>())
+    .bind(known.clone().map(|lease| lease.epoch).collect::<Vec<_>>())
+    .bind(known.clone().map(|lease| lease.applied_seq.cast_signed()).collect::<Vec<_>>())
+    .bind(known.clone().map(|lease| lease.stream_created).collect::<Vec<_>>())
+    .fetch_one(connection)
+    .await?;
+    Ok(found == known.len() as i64)
+}
+
 /// A partition's row as we know it, and as it is to be.
 #[derive(Clone, Debug)]
 pub struct Move {

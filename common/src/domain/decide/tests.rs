@@ -1,6 +1,6 @@
 use super::*;
-use crate::command::IdempotencyKey;
-use crate::domain::{AuditKind, Changes, Counts, OrderState, Recount, Stock, StockRepair};
+use crate::command::{IdempotencyKey, PaymentNotice};
+use crate::domain::{AuditKind, Changes, Counts, OrderState, Recount, RefundReason, RefundStatus, Stock, StockRepair};
 use crate::id::RequestId;
 
 const NOW: Timestamp = Timestamp(1_000_000_000);
@@ -304,4 +304,51 @@ fn a_customer_is_forgotten_once_the_order_is_paid_or_cancelled() {
     assert!(cancelled.changed_orders.is_empty(), "a row is written once");
     let order = &cancelled.forgotten_orders[0];
     assert!(order.customer_id.is_none() && matches!(order.state, OrderState::Cancelled { .. }));
+}
+
+/// A day after a payment came for an order that nobody has made.
+fn a_day_after(succeeded: bool) -> State {
+    let mut state = with_stock(1);
+    let payment_id = "pay_1".to_owned();
+    let (order_id, amount_minor, currency) = (hold_id(9), None, None);
+    let notice = PaymentNotice { order_id, payment_id, succeeded, amount_minor, currency };
+    apply(&mut state, &plain(1, Action::SettlePayment(notice)));
+    expire_due(&mut state, NOW.plus_seconds(UNMATCHED_AFTER_SECONDS));
+    state
+}
+
+fn payment_after(state: &mut State, to: RefundStatus) -> PaymentState {
+    let advance = Action::AdvanceRefund { order_id: hold_id(9), payment_id: "pay_1".to_owned(), to };
+    apply(state, &plain(2, advance));
+    state.payments(hold_id(9)).next().unwrap().state
+}
+
+#[test]
+fn a_payment_that_nothing_matched_ends_when_its_money_is_back() {
+    let mut state = a_day_after(true);
+    for early in [RefundStatus::Due, RefundStatus::Requested] {
+        assert_eq!(payment_after(&mut state, early), PaymentState::Unmatched, "nobody is asked for it");
+    }
+    let back = PaymentState::Refund { status: RefundStatus::Refunded, reason: RefundReason::Unmatched };
+    for to in [RefundStatus::Refunded, RefundStatus::Refunded, RefundStatus::Due] {
+        assert_eq!(payment_after(&mut state, to), back);
+    }
+    apply(&mut state, &plain(9, hold_of(1)));
+    let Outcome::OrderCreated(order) = apply(&mut state, &plain(10, Action::CreateOrder { hold_id: hold_id(9) }))
+    else {
+        panic!("no order");
+    };
+    assert_eq!((&order.state, order.refund_status), (&OrderState::PendingPayment, RefundStatus::Refunded));
+    let changes = Changes::from(state);
+    let told = changes.audit.iter().flat_map(|group| &group.entries);
+    assert_eq!(told.filter(|entry| entry.kind == AuditKind::Refunded).count(), 1);
+}
+
+#[test]
+fn a_failure_that_nothing_matched_is_ignored() {
+    let mut state = a_day_after(false);
+    assert_eq!(payment_after(&mut state, RefundStatus::Refunded), PaymentState::Ignored);
+    // As an earlier version left it.
+    state.change_payment(hold_id(9), "pay_1", |payment| payment.state = PaymentState::Unmatched);
+    assert_eq!(payment_after(&mut state, RefundStatus::Refunded), PaymentState::Ignored);
 }

@@ -1,8 +1,8 @@
 // Payments that belong to no order: those that wait for theirs, and those that nothing matched in a day.
 import { money } from '../shared/format.js';
 import { html } from '../shared/ui.js';
-import { read } from './api.js';
-import { At, Rows, useReading } from './parts.js';
+import { change, read } from './api.js';
+import { At, Rows, Said, useDoing, useReading } from './parts.js';
 
 const ask = async () => {
   const [unmatched, parked] = await Promise.all([read('payments?state=unmatched&limit=200'), read('payments?state=parked&limit=200')]);
@@ -10,21 +10,29 @@ const ask = async () => {
 };
 
 export function Payments() {
-  const { value } = useReading(ask);
+  const { value, look } = useReading(ask);
+  const { isDoing, said, run } = useDoing(look);
+  const resolve = (payment) => () =>
+    run('The money is noted as back.', () => change('POST', 'refunds/resolve', { order_id: payment.order_id, payment_id: payment.payment_id }));
+  const actions = (payment) => html`<button class="slight" disabled=${isDoing} onClick=${resolve(payment)}>Resolve</button>`;
   return html`<h2>Unmatched</h2>
-    <p class="quiet">Nothing matched these for a day. They are kept for ever: ask the provider whose they are, and pay them back there.</p>
-    <${List} name="Unmatched payments" payments=${value?.unmatched} none="There are none." />
+    <p class="quiet">Nothing matched these for a day. They are kept for ever: ask the provider whose they are, and pay them back there. Resolve notes that the money is back.</p>
+    <${Said} said=${said} />
+    <${List} name="Unmatched payments" payments=${value?.unmatched} actions=${actions} none="There are none." />
     <h2>Parked</h2>
     <p class="quiet">These came before their order and are applied when it is made.</p>
     <${List} name="Parked payments" payments=${value?.parked} none="There are none." />`;
 }
 
-const List = ({ name, payments, none }) => html`<${Rows} name=${name} rows=${payments} none=${none} head=${['Payment', 'For', 'Status', 'Amount', 'Received']} numbers=${[3]}>
+const HEAD = ['Payment', 'For', 'Status', 'Amount', 'Received'];
+
+const List = ({ name, payments, none, actions }) => html`<${Rows} name=${name} rows=${payments} none=${none} head=${actions ? [...HEAD, ''] : HEAD} numbers=${[3]}>
   ${(payment) => html`<tr key=${payment.payment_id + payment.order_id}>
     <td><code>${payment.payment_id}</code></td>
     <td><code>${payment.order_reference}</code></td>
     <td>${payment.status}</td>
     <td class="number">${payment.currency ? money(payment.amount_minor, payment.currency) : '–'}</td>
     <td><${At} at=${payment.received_at} /></td>
+    ${actions && html`<td>${actions(payment)}</td>`}
   </tr>`}
 <//>`;

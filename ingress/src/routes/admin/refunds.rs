@@ -31,7 +31,7 @@ use crate::store::payments;
 struct RefundView {
     order_id: uuid::Uuid,
     payment_id: String,
-    /// `refund_due`, `refund_requested` or `refunded`
+    /// `refund_due`, `refund_requested` or `refunded`; `ignored` when the payment had failed and nothing matched it
     state: Option<String>,
 }
 
@@ -61,7 +61,7 @@ pub(in crate::routes) async fn retry(
     advance(state, fields, RefundStatus::Due).await
 }
 
-/// Notes that the money of a refund is back
+/// Notes that the money of a refund, or of a payment that nothing matched, is back
 #[utoipa::path(post, path = "/api/admin/refunds/resolve", tag = "Administration", operation_id = "resolveRefund",
     request_body = openapi::RefundOf,
     responses(
@@ -93,6 +93,8 @@ async fn advance(State(app): State<Arc<App>>, mut fields: Fields, to: RefundStat
             return Err(already_refunded());
         }
         Some("refund_due" | "refund_requested" | "refunded") => {}
+        // Nobody is asked for the money of these, but it may have gone back by hand.
+        Some("unmatched") if to == RefundStatus::Refunded => {}
         Some(_) => return Err(no_refund_owed()),
     }
     let action = Action::AdvanceRefund { order_id, payment_id: payment_id.clone(), to };
