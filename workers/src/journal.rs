@@ -137,5 +137,7 @@ fn tell_refund(payment: &Payment) {
         RefundReason::OrderCancelled | RefundReason::AlreadyPaid | RefundReason::HoldEnded => {
             tracing::info!(%order_id, ?reason, "a refund is due: see `holdfast refunds`");
         }
+        // Never due: it was paid back by hand.
+        RefundReason::Unmatched => {}
     }
 }

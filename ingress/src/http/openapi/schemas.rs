@@ -111,9 +111,9 @@ fn refund_states() -> [&'static str; 4] {
     [None, Due, Requested, Refunded].map(refund_status)
 }
 
-fn refund_reasons() -> [&'static str; 4] {
-    use RefundReason::{AlreadyPaid, HoldEnded, Mismatch, OrderCancelled};
-    [OrderCancelled, Mismatch, AlreadyPaid, HoldEnded].map(refund_reason)
+fn refund_reasons() -> [&'static str; 5] {
+    use RefundReason::{AlreadyPaid, HoldEnded, Mismatch, OrderCancelled, Unmatched};
+    [OrderCancelled, Mismatch, AlreadyPaid, HoldEnded, Unmatched].map(refund_reason)
 }
 
 fn results() -> [&'static str; 7] {
