@@ -142,6 +142,15 @@ async fn every_view_of_the_console_is_for_everybody() {
             tab.sees("tbody", seen).await;
             is_pictured(&tab, name).await;
         }
+        tab.choose("Refunds").await;
+        tab.press("tbody a").await;
+        tab.is_at("Audit").await;
+        tab.sees("tbody", "order.created").await;
+        let asked = "return ['filter', 'value'].map((id) => document.getElementById(id).value)";
+        let asked = tab.script(asked, Vec::new()).await;
+        assert_eq!(asked[0], "order_id");
+        assert!(asked[1].as_str().is_some_and(|order| order.len() == 36), "{asked}");
+        looks_right(&tab).await;
         tab.write("#value", "nothing").await;
         tab.client.find(fantoccini::Locator::Css("#filter")).await.unwrap().select_by_value("hold_id").await.unwrap();
         tab.choose("Show").await;
@@ -157,7 +166,7 @@ async fn every_view_of_the_console_is_for_everybody() {
         tab.sees("tbody", "pay_lost").await;
         looks_right(&tab).await;
         tab.choose("Resolve").await;
-        tab.sees("[role=status]", "noted as back").await;
+        tab.sees("main > h2 ~ [role=status]", "noted as back").await;
         tab.sees("main", "There are none.").await;
     })
     .await;
@@ -196,6 +205,24 @@ async fn furnish(sale: &Sale) -> i64 {
     pay(sale, UNKNOWN[1], "pay_parked").await;
     pay(sale, UNKNOWN[2], "pay_lost").await;
     lamp
+}
+
+#[tokio::test]
+async fn a_list_that_is_cut_says_so() {
+    let sale = sale().await;
+    let (ended_well, output) = sale.holdfast(&["seed", "--products", "201", "--stock", "1"]).await;
+    assert!(ended_well, "{output}");
+    in_browser(sale.client().address(), async |tab| {
+        tab.go("/").await;
+        tab.sees("[data-cut]", "the first 200; there are more").await;
+        sign_in(&tab).await;
+        tab.choose("Products").await;
+        tab.sees("[data-cut]", "the first 200; there are more").await;
+        tab.choose("Refunds").await;
+        tab.sees("main", "No money has to go back.").await;
+        assert_eq!(tab.text("[data-cut]").await, None, "all of it is there");
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 // Every change of state: of a product, of a hold and its order, or all, oldest first.
-import { html, useEffect, useRef, useState } from '../shared/ui.js';
+import { html, useEffect, useMemo, useRef, useState } from '../shared/ui.js';
 import { inWords } from '../shared/words.js';
 import { read } from './api.js';
 import { At, Rows } from './parts.js';
@@ -11,10 +11,17 @@ const FILTERS = [
   ['order_id', 'An order’s id or reference'],
 ];
 
+/** The filter that the address asks for, as whoever came from a list is sent here. */
+function asked() {
+  const query = new URLSearchParams(location.hash.split('?')[1]);
+  return FILTERS.map(([name]) => [name, query.get(name)]).find(([name, value]) => name && value) ?? ['', ''];
+}
+
 const states = (...sides) => sides.map((side) => side?.state?.replaceAll('_', ' ')).filter(Boolean).join(' → ');
 
 export function Audit() {
   const form = useRef(null);
+  const [filter, value] = useMemo(asked, []);
   const [page, setPage] = useState({ entries: null });
   const [problem, setProblem] = useState(null);
   const ask = async (after) => {
@@ -33,8 +40,8 @@ export function Audit() {
     ask();
   }, []);
   return html`<form class="actions tight" ref=${form} onSubmit=${(event) => { event.preventDefault(); ask(); }}>
-      <div><label for="filter">Of</label><select id="filter" name="filter">${FILTERS.map(([name, label]) => html`<option value=${name}>${label}</option>`)}</select></div>
-      <div><label for="value">Number or id</label><input id="value" name="value" /></div>
+      <div><label for="filter">Of</label><select id="filter" name="filter">${FILTERS.map(([name, label]) => html`<option value=${name} selected=${name === filter}>${label}</option>`)}</select></div>
+      <div><label for="value">Number or id</label><input id="value" name="value" defaultValue=${value} /></div>
       <button>Show</button>
     </form>
     <div role="alert">${problem && html`<div class="notice bad"><p>${inWords(problem)}</p></div>`}</div>

@@ -2,11 +2,11 @@
 import { money } from '../shared/format.js';
 import { html } from '../shared/ui.js';
 import { change, read } from './api.js';
-import { At, Rows, Said, useDoing, useReading } from './parts.js';
+import { At, Cut, OrderName, Rows, Said, useDoing, useReading } from './parts.js';
 
 const ask = async () => {
   const [unmatched, parked] = await Promise.all([read('payments?state=unmatched&limit=200'), read('payments?state=parked&limit=200')]);
-  return { unmatched: unmatched.payments, parked: parked.payments };
+  return { unmatched, parked };
 };
 
 export function Payments() {
@@ -18,21 +18,22 @@ export function Payments() {
   return html`<h2>Unmatched</h2>
     <p class="quiet">Nothing matched these for a day. They are kept for ever: ask the provider whose they are, and pay them back there. Resolve notes that the money is back.</p>
     <${Said} said=${said} />
-    <${List} name="Unmatched payments" payments=${value?.unmatched} actions=${actions} none="There are none." />
+    <${List} name="Unmatched payments" page=${value?.unmatched} actions=${actions} none="There are none." />
     <h2>Parked</h2>
     <p class="quiet">These came before their order and are applied when it is made.</p>
-    <${List} name="Parked payments" payments=${value?.parked} none="There are none." />`;
+    <${List} name="Parked payments" page=${value?.parked} none="There are none." />`;
 }
 
 const HEAD = ['Payment', 'For', 'Status', 'Amount', 'Received'];
 
-const List = ({ name, payments, none, actions }) => html`<${Rows} name=${name} rows=${payments} none=${none} head=${actions ? [...HEAD, ''] : HEAD} numbers=${[3]}>
+const List = ({ name, page, none, actions }) => html`<${Rows} name=${name} rows=${page?.payments} none=${none} head=${actions ? [...HEAD, ''] : HEAD} numbers=${[3]}>
   ${(payment) => html`<tr key=${payment.payment_id + payment.order_id}>
     <td><code>${payment.payment_id}</code></td>
-    <td><code>${payment.order_reference}</code></td>
+    <td><${OrderName} of=${payment} /></td>
     <td>${payment.status}</td>
     <td class="number">${payment.currency ? money(payment.amount_minor, payment.currency) : '–'}</td>
     <td><${At} at=${payment.received_at} /></td>
     ${actions && html`<td>${actions(payment)}</td>`}
   </tr>`}
-<//>`;
+<//>
+<${Cut} page=${page} rows=${page?.payments} />`;

@@ -5,9 +5,9 @@ import { minorDigits, money, number, time } from '../shared/format.js';
 import { StockBar } from '../shared/stock.js';
 import { html, useRef, useState } from '../shared/ui.js';
 import { change } from './api.js';
-import { Said, useDoing, useReading } from './parts.js';
+import { Cut, Said, useDoing, useReading } from './parts.js';
 
-const ask = async () => (await get('/api/products?limit=200')).products;
+const ask = () => get('/api/products?limit=200');
 
 /** A form's local time as RFC 3339, null when it is empty; and the other way. */
 const asTime = (text) => (text ? new Date(text).toISOString() : null);
@@ -21,14 +21,15 @@ const spanned = ({ sale_starts_at: start, sale_ends_at: end }) =>
   start && end ? `${time(start)} to ${time(end)}` : start ? `from ${time(start)}` : end ? `until ${time(end)}` : 'always';
 
 export function Products() {
-  const { value: products, look } = useReading(ask);
+  const { value, look } = useReading(ask);
   const { isDoing, said, run } = useDoing(look);
   return html`<${Said} said=${said} />
     <details class="card add">
       <summary>Put a product on sale</summary>
       <${Form} name="Put on sale" isDoing=${isDoing} send=${(document) => run(`${document.name} is on sale.`, () => change('POST', 'products', document))} isNew />
     </details>
-    <ul class="cards wide">${products?.map((product) => html`<li key=${product.id}><${Product} product=${product} isDoing=${isDoing} run=${run} /></li>`)}</ul>`;
+    <ul class="cards wide">${value?.products.map((product) => html`<li key=${product.id}><${Product} product=${product} isDoing=${isDoing} run=${run} /></li>`)}</ul>
+    <${Cut} page=${value} rows=${value?.products} />`;
 }
 
 function Product({ product, isDoing, run }) {

@@ -1,4 +1,5 @@
 // Refusals in plain words, by the problem's code.
+import { serverNow } from './clock.js';
 import { time, units } from './format.js';
 
 const said = {
@@ -6,7 +7,7 @@ const said = {
     p.available_stock > 0 ? `Only ${units(p.available_stock)} left. Ask for fewer.` : 'Sold out. Units come back when holds run out.',
   purchase_limit_reached: (p) => `One customer may have ${units(p.max_per_customer)}; you have ${p.customer_units} already.`,
   sale_not_open: (p) => {
-    const ended = p.sale_ends_at && new Date(p.sale_ends_at) < new Date();
+    const ended = p.sale_ends_at && Date.parse(p.sale_ends_at) <= serverNow();
     return ended ? 'The sale has ended.' : `The sale has not begun yet${p.sale_starts_at ? `: it opens ${time(p.sale_starts_at)}` : ''}.`;
   },
   product_not_found: () => 'There is no such product.',

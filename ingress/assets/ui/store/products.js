@@ -10,17 +10,17 @@ import { SaleWindow } from './window.js';
 const LOOK_MS = 1500;
 
 export function Products() {
-  const [products, setProducts] = useState(null);
+  const [page, setPage] = useState(null);
   const [problem, setProblem] = useState(null);
   useEffect(() => {
     let timer;
     let isOver = false;
     const look = async () => {
       try {
-        if (!document.hidden || products === null) {
-          const page = await get('/api/products?limit=200');
+        if (!document.hidden || page === null) {
+          const read = await get('/api/products?limit=200');
           if (isOver) return;
-          setProducts(page.products);
+          setPage(read);
           setProblem(null);
         }
       } catch (error) {
@@ -34,6 +34,7 @@ export function Products() {
       clearTimeout(timer);
     };
   }, []);
+  const products = page?.products;
   return html`<${Title} name="On sale" />
     <p class="quiet">First come, first served. A hold keeps your units while you pay; what isn’t paid for comes back.</p>
     <${Refusal} problem=${problem} />
@@ -47,5 +48,6 @@ export function Products() {
           <${SaleWindow} product=${product} />
         </article></li>`,
       )}
-    </ul>`;
+    </ul>
+    ${page?.next && html`<p class="quiet" data-cut>These are the first ${products.length}; there are more.</p>`}`;
 }
