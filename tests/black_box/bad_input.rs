@@ -15,11 +15,12 @@ async fn bad_holds_are_refused_and_nothing_is_written() {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
     let before = holds_and_outcomes(&sale).await;
-    let cases: [(&str, u16, &str, &[&str]); 16] = [
+    let cases: [(&str, u16, &str, &[&str]); 17] = [
         ("", 400, "malformed_json", &[]),
         ("{\"product_id\": 1, ", 400, "malformed_json", &[]),
         ("product_id=1", 400, "malformed_json", &[]),
         ("[]", 422, "invalid_request", &["body"]),
+        ("[1, 1, null]", 422, "invalid_request", &["body"]),
         ("{}", 422, "invalid_request", &["product_id", "quantity"]),
         (r#"{"product_id": 1}"#, 422, "invalid_request", &["quantity"]),
         (r#"{"product_id": "1", "quantity": true}"#, 422, "invalid_request", &["product_id", "quantity"]),
@@ -103,8 +104,10 @@ async fn other_methods_types_and_sizes_are_refused() {
     };
     let answer = client.send(Method::POST, "/api/holds", &JSON, padded(64 * 1024)).await;
     assert_eq!((answer.status.as_u16(), answer.problem()), (422, "invalid_request"));
-    let answer = client.send(Method::POST, "/api/holds", &JSON, padded(65 * 1024)).await;
-    assert_eq!((answer.status.as_u16(), answer.problem()), (413, "payload_too_large"));
+    for bytes in [65 * 1024, 1024 * 1024] {
+        let answer = client.send(Method::POST, "/api/holds", &JSON, padded(bytes)).await;
+        assert_eq!((answer.status.as_u16(), answer.problem()), (413, "payload_too_large"), "{bytes}");
+    }
 }
 
 #[tokio::test]
@@ -137,6 +140,9 @@ async fn the_administration_needs_its_token_and_its_form() {
         (json!({"total_stock": -1}), "total_stock"),
         (json!({"max_per_customer": 0}), "max_per_customer"),
         (json!({"sale_starts_at": "tomorrow"}), "sale_starts_at"),
+        (json!({"sale_starts_at": "0000-01-01T00:00:00Z"}), "sale_starts_at"),
+        (json!({"sale_starts_at": "9999-12-31T23:59:59-01:00"}), "sale_starts_at"),
+        (json!({"sale_ends_at": "9999-12-31T23:59:60Z"}), "sale_ends_at"),
         (json!({"sale_starts_at": "2030-01-02T00:00:00Z", "sale_ends_at": "2030-01-01T00:00:00Z"}), "sale_ends_at"),
         (json!({"id": 7}), "id"),
     ] {

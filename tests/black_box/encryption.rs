@@ -310,6 +310,12 @@ async fn what_was_stored_before_is_sealed_before_anything_starts_with_keys() {
 
     let repeated = hold(&sale, product, "one", &[("idempotency-key", "k")]).await;
     assert_eq!((repeated.header("idempotent-replayed"), &repeated.body), ("true", &keyed.body));
+    let repeated = sale.client().post("/api/orders", &[("idempotency-key", "one")], &json!({"hold_id": order})).await;
+    assert_eq!(
+        (repeated.status, repeated.header("idempotent-replayed")),
+        (StatusCode::CREATED, "true"),
+        "{repeated:?}"
+    );
     let other = sale.client().hold(product, 2, &[("idempotency-key", "k")]).await;
     assert_eq!(other.problem(), "idempotency_key_reused");
     assert_eq!(hold(&sale, product, "one", &[]).await.problem(), "purchase_limit_reached");

@@ -35,7 +35,7 @@ async fn a_success_pays_a_pending_order_and_a_duplicate_is_told_the_same() {
     let order = sale.order(product, 3).await;
     let paid = Webhook::new("k1", &order, "pay_1", "succeeded")
         .with("amount_minor", json!(29997))
-        .with("currency", json!("USD"));
+        .with("currency", json!("usd"));
     let answers = join_all((0..20_usize).map(|n| paid.send(&sale.clients[n % 2]))).await;
     for answer in &answers {
         assert_result(answer, "processed", "paid");

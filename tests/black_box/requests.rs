@@ -75,6 +75,7 @@ async fn ids_that_were_never_accepted_are_not_found() {
         format!("/api/requests/{other}"),
         format!("/api/requests/{other}?{seq}"),
         format!("/api/requests/{other}?seq=999999999"),
+        format!("/api/requests/{other}?seq=99999999999999999999"),
         "/api/requests/01234567-89ab-4cc1-bfed-cba987654321".to_owned(),
         "/api/requests/1".to_owned(),
     ] {

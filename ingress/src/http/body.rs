@@ -8,11 +8,14 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
+use chrono::{DateTime, Datelike, Utc};
 use holdfast_common::time::Timestamp;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -21,6 +24,8 @@ use crate::App;
 
 /// The largest body, in bytes.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// How much of a body that is too long is read all the same.
+const PASSED_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Up to here an `f64` is every whole number (2^53).
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
@@ -70,11 +75,25 @@ pub async fn json(request: Request, app: &App) -> Result<Bytes, Problem> {
 /// # Errors
 /// 413 when it is too long, 400 when it does not arrive whole, 408 when that takes too long.
 pub async fn raw(request: Request, wait: Duration) -> Result<Bytes, Problem> {
-    let whole = axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX);
-    match tokio::time::timeout(wait, whole).await {
-        Ok(read) => read.map_err(unread_body),
-        Err(_) => Err(Problem::request_timeout()),
-    }
+    let mut body = request.into_body();
+    let whole = async {
+        match Limited::new(&mut body, BODY_BYTES_MAX).collect().await {
+            Ok(read) => Ok(read.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => {
+                read_past(body).await;
+                Err(Problem::payload_too_large())
+            }
+            Err(_) => Err(Problem::new(StatusCode::BAD_REQUEST, "malformed_json", "The body did not arrive whole.")),
+        }
+    };
+    tokio::time::timeout(wait, whole).await.unwrap_or_else(|_| Err(Problem::request_timeout()))
+}
+
+/// Reads what is left of a body that is too long, as far as that is worth it: who is still sending when the connection is
+/// closed may never see the answer.
+async fn read_past(body: Body) {
+    let mut rest = Limited::new(body, PASSED_BYTES_MAX);
+    while let Some(Ok(_)) = rest.frame().await {}
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
@@ -84,15 +103,6 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
         return Ok(());
     }
     Err(Problem::unsupported_media_type())
-}
-
-fn unread_body(error: axum::Error) -> Problem {
-    let is_too_long =
-        std::error::Error::source(&error).is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
-    if is_too_long {
-        return Problem::payload_too_large();
-    }
-    Problem::new(StatusCode::BAD_REQUEST, "malformed_json", "The body did not arrive whole.")
 }
 
 impl Fields {
@@ -207,9 +217,11 @@ pub fn parsed<T: FromStr<Err: std::fmt::Display>>(value: &Value) -> Result<T, St
 /// # Errors
 /// When it is none.
 pub fn time(value: &Value) -> Result<Timestamp, String> {
-    let time = value.as_str().and_then(|text| chrono::DateTime::parse_from_rfc3339(text).ok());
+    let time = value.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
     let time = time.map(|time| Timestamp::from(time.to_utc()));
-    time.ok_or_else(|| "must be an RFC 3339 time".to_owned())
+    // A leap second or an offset may carry it beyond the years that RFC 3339 can say, and Postgres has no year 0.
+    let is_sayable = |time: &Timestamp| (1..=9999).contains(&DateTime::<Utc>::from(*time).year());
+    time.filter(is_sayable).ok_or_else(|| "must be an RFC 3339 time of the years 1 to 9999".to_owned())
 }
 
 #[cfg(test)]

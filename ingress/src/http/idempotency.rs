@@ -2,6 +2,7 @@
 
 use axum::http::HeaderMap;
 use holdfast_common::command::{Action, IdempotencyKey};
+use holdfast_common::seal::Keyring;
 
 use super::body::FieldError;
 use super::problem::Problem;
@@ -15,18 +16,18 @@ pub fn is_keyed(headers: &HeaderMap) -> bool {
     headers.contains_key(IDEMPOTENCY_KEY)
 }
 
-/// The key of a request, for the action it asks for.
+/// The key of a request, for the action it asks for, as it may be kept.
 ///
 /// # Errors
 /// 422 when the header is there and is no key.
-pub fn key(headers: &HeaderMap, action: &Action) -> Result<Option<IdempotencyKey>, Problem> {
+pub fn key(headers: &HeaderMap, keys: &Keyring, action: &Action) -> Result<Option<IdempotencyKey>, Problem> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else { return Ok(None) };
     let text = std::str::from_utf8(value.as_bytes()).ok();
     let is_key =
         |text: &&str| (1..=KEY_CHARS_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control);
     match (text.filter(is_key), values.next()) {
-        (Some(text), None) => Ok(Some(IdempotencyKey::new(text, action))),
+        (Some(text), None) => Ok(Some(keys.blind(IdempotencyKey::new(text, action)))),
         _ => {
             let message = format!("must be sent once, with 1 to {KEY_CHARS_MAX} printable characters");
             Err(Problem::invalid_request(vec![FieldError::new("Idempotency-Key", message)]))

@@ -7,8 +7,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use holdfast_common::command::{Action, Command};
+use holdfast_common::domain::Decision;
 use holdfast_common::id::HoldId;
-use holdfast_common::outcome::Refusal;
+use holdfast_common::outcome::{Outcome, Refusal};
 
 use super::requests::answer;
 use crate::App;
@@ -28,6 +29,8 @@ use crate::submit::{Submitted, submit};
 
 /// How long the outcome of an order on an expired hold is waited for.
 const EXPIRED_WAIT: Duration = Duration::from_secs(1);
+/// How long the look may take whether a hold has expired.
+const LOOK_WAIT: Duration = Duration::from_millis(500);
 
 /// Makes a hold an order
 #[utoipa::path(post, path = "/api/orders", tag = "Orders", operation_id = "createOrder",
@@ -53,7 +56,7 @@ pub(super) async fn create(
     if app.waiters.is_full(Room::of(&action)) {
         return Err(NotPublished::QueueFull.into());
     }
-    let key = idempotency::key(&headers, &action)?;
+    let key = idempotency::key(&headers, app.keys(), &action)?;
     let command = Command { request_id: new_request_id(hold_id.slot()), key, action };
     if has_expired(&app, hold_id).await {
         return expired(&app, &headers, &command).await;
@@ -67,10 +70,16 @@ async fn has_expired(app: &App, hold_id: HoldId) -> bool {
     if !clock::may_have_expired(hold_id, app.settings.holds.hold_expiry_seconds) {
         return false;
     }
-    store::has_expired(app.pool(), hold_id).await.unwrap_or_else(|error| {
-        tracing::warn!(%error, "whether a hold has expired could not be looked up; its worker will say");
-        false
-    })
+    match tokio::time::timeout(LOOK_WAIT, store::has_expired(app.pool(), hold_id)).await {
+        Ok(Ok(has_expired)) => return has_expired,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "whether a hold has expired could not be looked up; its worker will say")
+        }
+        Err(_) => {
+            tracing::warn!("whether a hold has expired could not be looked up in {LOOK_WAIT:?}; its worker will say")
+        }
+    }
+    false
 }
 
 /// A hold is expired from the first instant on, also while no worker is there to say so. A request with a key is still
@@ -82,7 +91,8 @@ async fn expired(app: &App, headers: &HeaderMap, command: &Command) -> Result<Re
     {
         return Ok(render::submitted(&done, &preference));
     }
-    Err(Refusal::HoldExpired.into())
+    let refused = Submitted::Done(Decision { replayed: false, outcome: Outcome::Refused(Refusal::HoldExpired) });
+    Ok(render::submitted(&refused, &preference))
 }
 
 /// An order

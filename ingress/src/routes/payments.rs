@@ -9,11 +9,12 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use holdfast_common::command::{Action, Command, IdempotencyKey, PaymentNotice};
 use holdfast_common::id::HoldId;
+use holdfast_common::money::{Currency, InvalidCurrency};
 use serde_json::Value;
 
 use crate::App;
 use crate::clock::{self, new_request_id};
-use crate::http::body::{self, FieldError, Fields, integer, parsed, text, time};
+use crate::http::body::{self, FieldError, Fields, integer, text, time};
 use crate::http::openapi;
 use crate::http::problem::Problem;
 use crate::http::render;
@@ -82,10 +83,16 @@ fn read_notice(mut fields: Fields) -> Result<PaymentNotice, Problem> {
     });
     fields.optional("timestamp", time);
     let amount_minor = fields.optional("amount_minor", integer(0, i64::MAX));
-    let currency = fields.optional("currency", parsed);
+    let currency = fields.optional("currency", currency);
     fields.finish_leniently()?;
     let missing = || Problem::invalid_request(vec![FieldError::new(REFERENCES[0], "is required")]);
     Ok(PaymentNotice { order_id: order_id.ok_or_else(missing)?, payment_id, succeeded, amount_minor, currency })
+}
+
+/// Some providers write currencies in small letters. A payment that happened is not turned away for that.
+fn currency(value: &Value) -> Result<Currency, String> {
+    let code = value.as_str().ok_or("must be a text")?.to_ascii_uppercase();
+    code.parse().map_err(|error: InvalidCurrency| error.to_string())
 }
 
 fn reference(value: &Value) -> Result<HoldId, String> {

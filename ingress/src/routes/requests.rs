@@ -1,5 +1,6 @@
 //! `/api/requests`: what became of a request that was accepted; and how every command's request is answered.
 
+use std::num::{IntErrorKind, ParseIntError};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,7 +50,6 @@ pub(super) async fn show(
     Path(id): Path,
     Query(place): Query<Place>,
 ) -> Result<Response, Problem> {
-    let not_found = || Problem::not_found("request_not_found");
     let request_id: RequestId = id.parse().map_err(|_| not_found())?;
     let seq = read_seq(place.seq.as_deref())?;
     let partition = app.settings.nats.partitions.of(request_id.slot());
@@ -81,7 +81,15 @@ pub(super) async fn show(
     Ok(render::queued_status(&Queued::new(request_id, seq, log.applied_seq(position))))
 }
 
+fn not_found() -> Problem {
+    Problem::not_found("request_not_found")
+}
+
 fn read_seq(text: Option<&str>) -> Result<Option<u64>, Problem> {
-    let invalid = |_| Problem::invalid_request(vec![FieldError::new("seq", "must be a whole number from 0")]);
+    let invalid = |error: ParseIntError| match error.kind() {
+        // A whole number, but no log is that long.
+        IntErrorKind::PosOverflow => not_found(),
+        _ => Problem::invalid_request(vec![FieldError::new("seq", "must be a whole number from 0")]),
+    };
     text.map(str::parse).transpose().map_err(invalid)
 }

@@ -36,6 +36,17 @@ struct Mutation {
     found_as: Vec<String>,
 }
 
+impl Mutation {
+    /// What applies it to sources.
+    fn apply_to(&self, tree: &Path) -> Command {
+        let mut apply = Command::new("git");
+        apply.args(["apply", "-C1"]).arg(&self.patch).current_dir(tree);
+        // A copy may lie within a repository that must not be meant.
+        apply.env("GIT_CEILING_DIRECTORIES", tree.parent().unwrap_or(tree));
+        apply
+    }
+}
+
 /// Checks the mutations of these names, or all, with at most so many seeds each; says whether every one was caught. One that
 /// can't be applied or built was not. The copy and its builds are kept in `target/mutations`.
 ///
@@ -147,11 +158,7 @@ impl Scratch {
     /// Makes the copy the sources with this one fault, and builds it.
     fn prepare(&self, mutation: &Mutation) -> anyhow::Result<()> {
         self.copy_sources()?;
-        let mut apply = Command::new("git");
-        // The copy lies within a repository that must not be meant.
-        apply.args(["apply", "-C1"]).arg(&mutation.patch).current_dir(&self.tree);
-        let above = self.tree.parent().unwrap_or(&self.tree);
-        succeed(apply.env("GIT_CEILING_DIRECTORIES", above), &format!("applying {}", mutation.name))?;
+        succeed(&mut mutation.apply_to(&self.tree), &format!("applying {}", mutation.name))?;
         let mut cargo = holdfast_tests::cargo();
         cargo.args([
             "build",
@@ -188,4 +195,17 @@ fn succeed(command: &mut Command, what: &str) -> anyhow::Result<()> {
     let output = command.output().with_context(|| what.to_owned())?;
     ensure!(output.status.success(), "{what} failed: {}", String::from_utf8_lossy(&output.stderr));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_patch_still_applies() {
+        for mutation in read_all(&[]).unwrap() {
+            let mut apply = mutation.apply_to(Path::new(SOURCES));
+            succeed(apply.arg("--check"), &mutation.name).unwrap();
+        }
+    }
 }

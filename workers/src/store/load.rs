@@ -125,6 +125,7 @@ async fn named(
     names: Names,
     state: &mut State,
 ) -> sqlx::Result<Timestamp> {
+    // A hold may end whatever it was loaded for, so its order and payments come with it.
     // Which product a key counts for may only be known from a hold, so the keys of all products of the slot come along,
     // and with each the request that used it first.
     let (now, keys, outcomes, holds, orders, payments, products): Loaded = sqlx::query_as(
@@ -142,10 +143,12 @@ async fn named(
              SELECT slot, hold_id, product_id, quantity, coalesce(customer_sealed, customer_id) AS customer_id, price_minor, currency, status, sequence, created_at,
                  expires_at, ended_at
              FROM (TABLE requests UNION ALL TABLE named) AS ids (slot, hold_id) JOIN holds USING (slot, hold_id)
+         ), theirs AS MATERIALIZED (
+             TABLE named UNION SELECT slot, hold_id FROM held
          ), ordered AS MATERIALIZED (
              SELECT order_id, product_id, quantity, coalesce(customer_sealed, customer_id) AS customer_id, amount_minor, currency,
                  status, cancel_reason, coalesce(payment_sealed, payment_id) AS payment_id, settled_at, refund_status, payment_due_at, created_at
-             FROM named JOIN orders ON orders.slot = named.slot AND order_id = hold_id
+             FROM theirs JOIN orders ON orders.slot = theirs.slot AND order_id = hold_id
          )
          SELECT now(),
              (SELECT json_agg(keys) FROM keys),
@@ -156,7 +159,7 @@ async fn named(
              (SELECT json_agg(paid ORDER BY arrival) FROM (
                  SELECT order_id, coalesce(payment_sealed, payment_id) AS payment_id, succeeded, amount_minor, currency, state,
                      refund_reason, arrival, received_at
-                 FROM named JOIN payments ON payments.slot = named.slot AND order_id = hold_id) AS paid),
+                 FROM theirs JOIN payments ON payments.slot = theirs.slot AND order_id = hold_id) AS paid),
              (SELECT json_agg(sold) FROM (
                  SELECT product_id, name, price_minor, currency, total_stock, available_stock, held_stock, sold_stock,
                      holds_count, max_per_customer, sale_starts_at, sale_ends_at, hold_sequence, version
