@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use holdfast_common::id::SLOTS;
-use holdfast_common::settings::{PostgresSettings, RetentionSettings};
+use holdfast_common::settings::{HoldSettings, PostgresSettings, RetentionSettings};
 use holdfast_workers::prune::{Pruned, prune};
 use holdfast_workers::store::retention::Ages;
 use indicatif::ProgressBar;
@@ -17,6 +17,8 @@ pub(crate) struct Options {
     #[command(flatten)]
     postgres: PostgresSettings,
     #[command(flatten)]
+    holds: HoldSettings,
+    #[command(flatten)]
     retention: RetentionSettings,
     /// Tell what was removed as JSON
     #[arg(long)]
@@ -28,7 +30,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let pool = store::open(&options.postgres, "holdfast-prune").await?;
     let progress = ProgressBar::new(SLOTS.into());
     let done = |slots: u16| progress.set_position(slots.into());
-    let pruned = prune(&pool, Ages::new(&options.retention), Duration::ZERO, done).await?;
+    let pruned = prune(&pool, Ages::new(&options.holds, &options.retention), Duration::ZERO, done).await?;
     progress.finish_and_clear();
     if options.json {
         println!("{}", serde_json::to_string(&pruned)?);

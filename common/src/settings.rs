@@ -151,6 +151,9 @@ pub struct HoldSettings {
     /// How long a hold lasts, in seconds
     #[arg(long, env = "HOLD_EXPIRY_SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub hold_expiry_seconds: u32,
+    /// How long an idempotency key is remembered, in seconds
+    #[arg(long, env = "IDEMPOTENCY_KEY_TTL", default_value_t = 604_800, value_parser = clap::value_parser!(u32).range(1..=31_536_000))]
+    pub idempotency_key_ttl: u32,
 }
 
 /// What the ingress needs besides.
@@ -189,9 +192,6 @@ pub struct IngressSettings {
 /// How long what has ended is kept.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct RetentionSettings {
-    /// How long an idempotency key is remembered, in seconds
-    #[arg(long, env = "IDEMPOTENCY_KEY_TTL", default_value_t = 604_800, value_parser = clap::value_parser!(u32).range(60..=31_536_000))]
-    pub idempotency_key_ttl: u32,
     /// How long ended holds, refusals and other outcomes are kept, in days
     #[arg(long, env = "RETENTION_DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub retention_days: u32,

@@ -17,8 +17,9 @@ use tokio::sync::Mutex;
 use crate::Settings;
 use crate::connections::Connections;
 
-/// How long a claim is kept: a client that comes back later is told the outcome, or queues anew.
-const CLAIM_FOR: Duration = Duration::from_secs(600);
+/// How long a claim is kept at most: a client that comes back later is told the outcome, or queues anew. Never longer than
+/// the key itself, for then a repeat is another request.
+const CLAIM_FOR_MAX: Duration = Duration::from_secs(600);
 /// The most memory claims may take in NATS.
 const CLAIMS_BYTES_MAX: i64 = 64 * 1024 * 1024;
 /// How long a claim may take.
@@ -30,6 +31,7 @@ pub type Accepted = (RequestId, u64);
 /// The bucket of claims.
 pub struct QueuedKeys {
     bucket: String,
+    claim_for: Duration,
     jetstream: async_nats::jetstream::Context,
     /// Found again after it was lost: NATS keeps it in memory, so a restart makes it anew.
     store: Mutex<Option<Store>>,
@@ -40,7 +42,8 @@ impl QueuedKeys {
     #[must_use]
     pub fn new(settings: &Settings, connections: &Connections) -> Self {
         let bucket = settings.nats.subjects.queued_keys_bucket();
-        Self { bucket, jetstream: connections.jetstream.clone(), store: Mutex::new(None) }
+        let claim_for = CLAIM_FOR_MAX.min(Duration::from_secs(settings.holds.idempotency_key_ttl.into()));
+        Self { bucket, claim_for, jetstream: connections.jetstream.clone(), store: Mutex::new(None) }
     }
 
     /// Claims a command's key for a request that was accepted, and says which request has the claim. A command without
@@ -92,7 +95,7 @@ impl QueuedKeys {
             bucket: self.bucket.clone(),
             description: "Which request a queued idempotency key was first given".to_owned(),
             history: 1,
-            max_age: CLAIM_FOR,
+            max_age: self.claim_for,
             max_bytes: CLAIMS_BYTES_MAX,
             storage: StorageType::Memory,
             ..kv::Config::default()

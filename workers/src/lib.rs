@@ -139,7 +139,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
         hold_expiry_seconds: settings.holds.hold_expiry_seconds,
         order_payment_seconds: settings.worker.order_payment_seconds,
         reallocate_late_payments: settings.worker.late_payment == LatePayment::Reallocate,
-        idempotency_key_ttl_seconds: settings.worker.retention.idempotency_key_ttl,
+        idempotency_key_ttl_seconds: settings.holds.idempotency_key_ttl,
     };
     let (tickets, pulses, owner) = (Tickets::default(), Pulses::default(), owner_name(&nats));
     let committed = Committed::new(settings.nats.partitions);

@@ -55,7 +55,7 @@ impl Pruned {
 
 /// Prunes soon after the start and then daily, until the process stops. Several workers doing so do no harm.
 pub async fn run(worker: Arc<Worker>, stop: CancellationToken) {
-    let ages = Ages::new(&worker.settings.worker.retention);
+    let ages = Ages::new(&worker.settings.holds, &worker.settings.worker.retention);
     let mut turn = tokio::time::interval_at(Instant::now() + PRUNE_FIRST_AFTER, PRUNE_EVERY);
     while stop.run_until_cancelled(turn.tick()).await.is_some() {
         match stop.run_until_cancelled(prune(&worker.pool, ages, SLOT_PAUSE, |_| ())).await {

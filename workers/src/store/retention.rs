@@ -1,6 +1,6 @@
 //! Removes rows of one slot that are past their time, a bounded number at a time.
 
-use holdfast_common::settings::RetentionSettings;
+use holdfast_common::settings::{HoldSettings, RetentionSettings};
 use sqlx::{FromRow, PgPool};
 
 /// The most rows of a kind that one statement removes.
@@ -21,9 +21,9 @@ impl Ages {
     /// Keys go after their own time, what has ended after these days and after the keys that may replay it, and a customer
     /// not before that: an outcome would still tell.
     #[must_use]
-    pub fn new(settings: &RetentionSettings) -> Self {
+    pub fn new(holds: &HoldSettings, settings: &RetentionSettings) -> Self {
         let days = |days: u32| f64::from(days) * 86_400.0;
-        let keys = settings.idempotency_key_ttl.into();
+        let keys = holds.idempotency_key_ttl.into();
         let ended = days(settings.retention_days).max(keys);
         let customers = settings.customer_retention_days.map(|kept| days(kept).max(ended));
         Self { keys, ended, customers, audit: settings.audit_retention_days.cast_signed() }
