@@ -4,6 +4,7 @@ mod finding;
 mod nats;
 mod postgres;
 mod settings;
+mod streams;
 
 use clap::Args;
 use comfy_table::Table;

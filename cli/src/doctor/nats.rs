@@ -1,5 +1,4 @@
-//! NATS: whether it answers, is new enough and syncs; whether streams and consumers are as Holdfast asks; whether workers
-//! are heard.
+//! NATS: whether it answers, is new enough and syncs; whether the log is as Holdfast asks; whether workers are heard.
 
 use std::time::Duration;
 
@@ -9,11 +8,11 @@ use futures_util::StreamExt;
 use holdfast_common::log::server::{self, Durability, LEAST_VERSION};
 use holdfast_common::log::{access, stream};
 use holdfast_common::{log, news};
-use holdfast_workers::expiry;
 use tokio::time::{Instant, timeout};
 
 use super::Options;
 use super::finding::Finding;
+use super::streams;
 
 /// How long NATS may take to let us in, or to answer.
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
@@ -39,7 +38,8 @@ pub(super) async fn look(options: &Options) -> Vec<Finding> {
     let mut findings = vec![round_trip(&jetstream).await];
     findings.extend(servers(&client).await);
     findings.extend(the_log(&jetstream, options).await);
-    findings.push(tickets(&jetstream, options).await);
+    findings.push(streams::tickets(&jetstream, options).await);
+    findings.extend(streams::events(&jetstream, options).await);
     findings.push(workers(&client, options).await);
     findings
 }
@@ -98,42 +98,6 @@ async fn the_log(jetstream: &Context, options: &Options) -> Vec<Finding> {
         Finding::ok("log space", format!("{percent} % full"))
     });
     findings
-}
-
-/// The stream of expiry tickets and its consumer.
-async fn tickets(jetstream: &Context, options: &Options) -> Finding {
-    let asked = expiry::stream_config(&options.nats, &options.holds, &options.worker);
-    let advice = "restart a worker: it makes the stream, and sets what may be changed. Else remove the stream first";
-    let Ok(found) = jetstream.get_stream(&asked.name).await else {
-        return Finding::problem("expiry stream", format!("there is no stream {}", asked.name), advice);
-    };
-    let config = &found.cached_info().config;
-    let same = config.subjects == asked.subjects
-        && config.retention == asked.retention
-        && config.storage == asked.storage
-        && config.max_messages == asked.max_messages
-        && config.num_replicas == asked.num_replicas
-        && config.duplicate_window >= asked.duplicate_window;
-    if !same {
-        return Finding::problem("expiry stream", "it is not as asked", advice);
-    }
-    let asked = expiry::redelivery::consumer_config();
-    match found.consumer_info(expiry::redelivery::CONSUMER).await {
-        Ok(info) => {
-            let found = &info.config;
-            let same = (found.ack_policy, found.ack_wait, found.max_ack_pending)
-                == (asked.ack_policy, asked.ack_wait, asked.max_ack_pending);
-            match same {
-                true => Finding::ok("expiry stream", format!("as asked, {} tickets", info.num_ack_pending)),
-                false => {
-                    Finding::problem("expiry stream", "its consumer is not as asked", "remove it; workers make it anew")
-                }
-            }
-        }
-        Err(error) => {
-            Finding::problem("expiry stream", error.to_string(), "restart a worker, which makes its consumer")
-        }
-    }
 }
 
 /// Whether workers are heard, and speak as this build does.

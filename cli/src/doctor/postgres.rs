@@ -199,3 +199,48 @@ fn partitions(found: &[queue::Standing], count: u16) -> Finding {
     }
     Finding::problem("partitions", shown, "start holdfast-workers, or see its log; `holdfast queue status` shows which")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Level;
+    use super::*;
+
+    #[test]
+    fn a_postgres_before_15_is_too_old() {
+        for (number, level) in
+            [("140019", Level::Problem), ("150000", Level::Ok), ("180001", Level::Ok), ("", Level::Problem)]
+        {
+            assert_eq!(version("some", number).level, level, "{number}");
+        }
+    }
+
+    #[test]
+    fn what_keeps_commits_must_be_on() {
+        for (found, level) in [("on", Level::Ok), ("off", Level::Problem), ("", Level::Problem)] {
+            assert_eq!(must_be_on("fsync", found).level, level, "{found}");
+            assert_eq!(synchronous_commit(found).level, level, "{found}");
+        }
+        for found in ["remote_apply", "remote_write", "local"] {
+            assert_eq!(synchronous_commit(found).level, Level::Ok, "{found}");
+        }
+        assert!(must_be_on("fsync", "off").advice.contains("fsync = on"));
+    }
+
+    #[test]
+    fn twenty_connections_must_be_free() {
+        for (max, used, level) in [("100", 80, Level::Ok), ("100", 81, Level::Warning), ("19", 0, Level::Warning)] {
+            assert_eq!(room(max, used).level, level, "{used} of {max}");
+        }
+    }
+
+    #[test]
+    fn connected_programs_must_be_of_this_version() {
+        let ours = |name: &str| format!("{name} {}", env!("CARGO_PKG_VERSION"));
+        let level = |names: &[String]| programs(names).level;
+        assert_eq!(level(&[]), Level::Warning);
+        assert_eq!(level(&["psql".to_owned()]), Level::Warning);
+        assert_eq!(level(&[ours("holdfast-ingress"), ours("holdfast-workers"), "psql 17".to_owned()]), Level::Ok);
+        let older = programs(&[ours("holdfast-ingress"), "holdfast-workers 0.0.1".to_owned()]);
+        assert!(older.level == Level::Problem && older.found.contains("holdfast-workers 0.0.1"), "{older:?}");
+    }
+}

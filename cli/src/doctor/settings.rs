@@ -40,3 +40,22 @@ fn judge(name: &'static str, secret: Option<&Secret>) -> Finding {
         Some(_) => Finding::ok(name, "set"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Level;
+    use super::*;
+
+    #[test]
+    fn the_shortest_of_several_secrets_is_judged_and_none_is_told() {
+        let level = |secrets: &str| {
+            let finding = judge("WEBHOOK_SECRETS", Some(&Secret::from(secrets.to_owned())));
+            assert!(!finding.found.contains("s3cret") && !finding.advice.contains("s3cret"), "{finding:?}");
+            finding.level
+        };
+        assert_eq!(level("s3cret-of-sixteen"), Level::Ok);
+        assert_eq!(level("s3cret-of-15-ch"), Level::Problem);
+        assert_eq!(level("s3cret-of-sixteen, s3cret"), Level::Problem);
+        assert_eq!(judge("ADMIN_TOKEN", None).level, Level::Ok);
+    }
+}

@@ -15,6 +15,7 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, Stor
 use holdfast_common::log::LogError;
 use holdfast_common::log::stream::DUPLICATE_WINDOW;
 use holdfast_common::partition::{Partition, Partitions};
+use holdfast_common::settings::{EventSettings, LogLayout};
 use tokio::sync::Notify;
 
 use crate::Worker;
@@ -63,7 +64,7 @@ pub async fn open(worker: &Worker) -> anyhow::Result<()> {
 /// Finds the stream of events, or makes it.
 async fn open_stream(worker: &Worker) -> Result<Stream, LogError> {
     let refused = |error: String| LogError::Refused { what: "create the stream of events", why: error };
-    let asked = config(worker);
+    let asked = stream_config(&worker.settings.nats, &worker.settings.worker.events);
     let stream = worker.jetstream.get_or_create_stream(asked.clone()).await;
     let stream = stream.map_err(|error| refused(error.to_string()))?;
     let found = &stream.cached_info().config;
@@ -77,8 +78,9 @@ async fn open_stream(worker: &Worker) -> Result<Stream, LogError> {
     Ok(stream)
 }
 
-fn config(worker: &Worker) -> Config {
-    let nats = &worker.settings.nats;
+/// The stream of events as it is asked for.
+#[must_use]
+pub fn stream_config(nats: &LogLayout, settings: &EventSettings) -> Config {
     Config {
         name: nats.subjects.event_stream(),
         description: Some("What happened in Holdfast, as CloudEvents; in order within each partition".to_owned()),
@@ -86,7 +88,7 @@ fn config(worker: &Worker) -> Config {
         retention: RetentionPolicy::Limits,
         // Nobody who does not read holds up those who do.
         discard: DiscardPolicy::Old,
-        max_bytes: i64::from(worker.settings.worker.events.events_max_mb) * 1024 * 1024,
+        max_bytes: i64::from(settings.events_max_mb) * 1024 * 1024,
         max_age: AGE_MAX,
         storage: StorageType::File,
         num_replicas: usize::from(nats.stream_replicas),

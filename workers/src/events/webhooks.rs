@@ -56,7 +56,7 @@ pub async fn start(worker: &Arc<Worker>, stop: &CancellationToken, beside: &mut 
         let parsed = reqwest::Url::parse(url.expose()).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let host = parsed.as_ref().and_then(|url| url.host_str());
         let host = host.with_context(|| format!("EVENT_URLS: number {} is no http or https URL", number + 1))?;
-        let (host, name) = (host.to_owned(), hex::encode(&Sha256::digest(url.expose())[..8]));
+        let (host, name) = (host.to_owned(), receiver_name(&url));
         let poster = Poster::new(&worker.settings.worker.events.secrets());
         let receiver = Arc::new(Receiver { url, name, host, poster });
         consumer(worker, &receiver).await?;
@@ -66,19 +66,37 @@ pub async fn start(worker: &Arc<Worker>, stop: &CancellationToken, beside: &mut 
     Ok(())
 }
 
-async fn consumer(worker: &Worker, receiver: &Receiver) -> anyhow::Result<PullConsumer> {
-    let name = format!("webhook-{}", receiver.name);
-    let config = pull::Config {
-        durable_name: Some(name.clone()),
-        description: Some(format!("Events posted to {}", receiver.host)),
+/// Names a receiver without telling its URL.
+#[must_use]
+pub fn receiver_name(url: &Secret) -> String {
+    hex::encode(&Sha256::digest(url.expose())[..8])
+}
+
+/// The name of a receiver's consumer.
+#[must_use]
+pub fn consumer_name(receiver: &str) -> String {
+    format!("webhook-{receiver}")
+}
+
+/// A receiver's consumer as it is asked for.
+#[must_use]
+pub fn consumer_config(receiver: &str) -> pull::Config {
+    pull::Config {
+        durable_name: Some(consumer_name(receiver)),
         // A new receiver is told what happens from now on.
         deliver_policy: DeliverPolicy::New,
         ack_policy: AckPolicy::Explicit,
         ack_wait: ACK_WAIT,
         max_ack_pending: PENDING_MAX,
         ..pull::Config::default()
-    };
-    Ok(super::open_stream(worker).await?.get_or_create_consumer(&name, config).await?)
+    }
+}
+
+async fn consumer(worker: &Worker, receiver: &Receiver) -> anyhow::Result<PullConsumer> {
+    let description = Some(format!("Events posted to {}", receiver.host));
+    let config = pull::Config { description, ..consumer_config(&receiver.name) };
+    let stream = super::open_stream(worker).await?;
+    Ok(stream.get_or_create_consumer(&consumer_name(&receiver.name), config).await?)
 }
 
 async fn deliver(worker: Arc<Worker>, receiver: Arc<Receiver>, stop: CancellationToken) {
