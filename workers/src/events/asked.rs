@@ -41,7 +41,12 @@ pub async fn run(worker: Arc<Worker>, mut requests: Subscriber, stop: Cancellati
 }
 
 async fn handle(worker: &Worker, request: &Request) -> Option<u64> {
-    tracing::info!(?request, "an operator asks about dead events");
+    // The id is not logged: it is what somebody wrote.
+    let (asked, event_id) = match request {
+        Request::Retry(event_id) => ("retry", event_id),
+        Request::Drop(event_id) => ("drop", event_id),
+    };
+    tracing::info!(asked, all = event_id.is_none(), "an operator asks about dead events");
     let done = match request {
         Request::Retry(event_id) => event_dead_letters::ask(&worker.pool, event_id.as_deref()).await,
         Request::Drop(event_id) => event_dead_letters::forget(&worker.pool, event_id.as_deref()).await,
