@@ -115,11 +115,11 @@ impl Model {
         }
     }
 
-    /// What nothing has matched for a day is listed as such, unless it failed.
+    /// What nothing has matched for a day is listed as such.
     pub(crate) fn give_up_waiting(&mut self) {
         for payment in &mut self.payments {
             if payment.state == PaymentState::Parked && payment.received_at.plus_seconds(DAY_SECONDS) <= self.now {
-                payment.state = if payment.succeeded { PaymentState::Unmatched } else { PaymentState::Ignored };
+                payment.state = PaymentState::Unmatched;
             }
         }
     }
@@ -128,9 +128,10 @@ impl Model {
         let Some(payment) = self.payment(order_id, payment_id) else { return };
         match &mut payment.state {
             PaymentState::Refund { status, .. } if *status != RefundStatus::Refunded => *status = to,
-            // Paid back by hand, and never asked for.
+            // Paid back by hand, and never asked for; a failure is only taken off the list.
             PaymentState::Unmatched if to == RefundStatus::Refunded => {
-                payment.state = PaymentState::Refund { status: to, reason: RefundReason::Unmatched };
+                let back = PaymentState::Refund { status: to, reason: RefundReason::Unmatched };
+                payment.state = if payment.succeeded { back } else { PaymentState::Ignored };
             }
             _ => {}
         }

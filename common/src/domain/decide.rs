@@ -92,19 +92,18 @@ pub fn expire_due(state: &mut State, now: Timestamp) {
     unmatch(state, now);
 }
 
-/// A parked payment that nothing has matched for a day is listed for somebody to look at. One that failed is not: no money
-/// of it has to go back.
+/// A parked payment that nothing has matched for a day is listed for somebody to look at.
 fn unmatch(state: &mut State, now: Timestamp) {
-    let mut given_up = Vec::new();
+    let mut unmatched = Vec::new();
     let payments = state.payments.values_mut().flatten();
     for row in payments.filter(|row| row.value.state == PaymentState::Parked) {
         if row.value.received_at.plus_seconds(UNMATCHED_AFTER_SECONDS) <= now {
-            row.value.state = if row.value.succeeded { PaymentState::Unmatched } else { PaymentState::Ignored };
+            row.value.state = PaymentState::Unmatched;
             row.is_changed = true;
-            given_up.push((AuditKind::of_payment(row.value.state), row.value.order_id));
+            unmatched.push(row.value.order_id);
         }
     }
-    given_up.into_iter().for_each(|(kind, order_id)| state.audit_payment(kind, order_id));
+    unmatched.into_iter().for_each(|order_id| state.audit_payment(AuditKind::PaymentUnmatched, order_id));
 }
 
 fn act(state: &mut State, command: &Command, now: Timestamp, policy: &Policy) -> Outcome {

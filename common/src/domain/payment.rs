@@ -33,7 +33,7 @@ pub struct Payment {
 pub enum PaymentState {
     /// It waits for its order.
     Parked,
-    /// It succeeded, waited for 24 hours, and nothing of its id is known.
+    /// It waited for 24 hours, and nothing of its id is known.
     Unmatched,
     /// It paid or cancelled its order.
     Applied,

@@ -204,7 +204,7 @@ fn advanced(payment: &Payment, to: RefundStatus) -> PaymentState {
         (PaymentState::Unmatched, RefundStatus::Refunded) if payment.succeeded => {
             PaymentState::Refund { status: RefundStatus::Refunded, reason: RefundReason::Unmatched }
         }
-        // Versions before listed failures, too. Nothing is owed for them.
+        // Nothing is owed for a failure.
         (PaymentState::Unmatched, RefundStatus::Refunded) => PaymentState::Ignored,
         (PaymentState::Refund { status, reason }, to) if status != RefundStatus::Refunded => {
             PaymentState::Refund { status: to, reason }
