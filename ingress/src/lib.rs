@@ -27,6 +27,7 @@ pub mod queued_keys;
 pub mod rate_limits;
 pub mod routes;
 pub mod session;
+pub mod small_pages;
 pub mod stock;
 pub mod store;
 pub mod submit;
@@ -147,6 +148,7 @@ impl Ingress {
         holdfast_common::measures::start();
         LazyLock::force(&measures::MEASURES);
         open_files::make_room(settings.ingress.limits.connections_max);
+        small_pages::ask();
         let connections = Connections::open(&settings).await?;
         let waiters = Arc::new(Waiters::new(settings.ingress.limits.connections_max as usize));
         let publisher = Publisher::start(&settings, &connections, &waiters);
