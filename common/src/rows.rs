@@ -344,12 +344,5 @@ pub fn refund_reason(reason: RefundReason) -> &'static str {
 }
 
 fn refund_reason_of(word: &str) -> Option<RefundReason> {
-    let all = [
-        RefundReason::OrderCancelled,
-        RefundReason::Mismatch,
-        RefundReason::AlreadyPaid,
-        RefundReason::HoldEnded,
-        RefundReason::Unmatched,
-    ];
-    all.into_iter().find(|reason| refund_reason(*reason) == word)
+    RefundReason::ALL.into_iter().find(|reason| refund_reason(*reason) == word)
 }

@@ -76,3 +76,9 @@ pub enum RefundReason {
     /// Nothing matched it, and an operator has paid it back by hand. It is never due.
     Unmatched,
 }
+
+impl RefundReason {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::OrderCancelled, Self::Mismatch, Self::AlreadyPaid, Self::HoldEnded, Self::Unmatched];
+}

@@ -112,8 +112,7 @@ fn refund_states() -> [&'static str; 4] {
 }
 
 fn refund_reasons() -> [&'static str; 5] {
-    use RefundReason::{AlreadyPaid, HoldEnded, Mismatch, OrderCancelled, Unmatched};
-    [OrderCancelled, Mismatch, AlreadyPaid, HoldEnded, Unmatched].map(refund_reason)
+    RefundReason::ALL.map(refund_reason)
 }
 
 fn results() -> [&'static str; 7] {
