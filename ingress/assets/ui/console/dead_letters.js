@@ -1,7 +1,7 @@
 // Commands that could not be applied: show, retry, drop.
-import { html, useState } from '../shared/ui.js';
+import { Cut, html, useState } from '../shared/ui.js';
 import { change, read } from './api.js';
-import { At, Cut, Rows, Said, useDoing, useReading } from './parts.js';
+import { At, Rows, Said, useDoing, useReading } from './parts.js';
 
 const ask = () => read('dead-letters?limit=200');
 

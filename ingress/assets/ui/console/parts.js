@@ -56,9 +56,6 @@ export const Said = ({ said }) =>
 /** An order's name in a table, which leads to all that ever changed of it. */
 export const OrderName = ({ of }) => html`<a href=${`#audit?order_id=${of.order_id}`} title="Its changes"><code>${of.order_reference}</code></a>`;
 
-/** What to say below a list that is not all there is. */
-export const Cut = ({ page, rows }) => page?.next && html`<p class="quiet" data-cut>These are the first ${rows.length}; there are more.</p>`;
-
 /** A time in a table, in full where one points at it. */
 export const At = ({ at }) => (at ? html`<time datetime=${at} title=${time(at)}>${shortTime(at)}</time>` : '–');
 

@@ -1,8 +1,8 @@
 // Payments that belong to no order: those that wait for theirs, and those that nothing matched in a day.
 import { money } from '../shared/format.js';
-import { html } from '../shared/ui.js';
+import { Cut, html } from '../shared/ui.js';
 import { change, read } from './api.js';
-import { At, Cut, OrderName, Rows, Said, useDoing, useReading } from './parts.js';
+import { At, OrderName, Rows, Said, useDoing, useReading } from './parts.js';
 
 const ask = async () => {
   const [unmatched, parked] = await Promise.all([read('payments?state=unmatched&limit=200'), read('payments?state=parked&limit=200')]);

@@ -3,9 +3,9 @@ import { get } from '../shared/api.js';
 import { serverNow } from '../shared/clock.js';
 import { minorDigits, money, number, time } from '../shared/format.js';
 import { StockBar } from '../shared/stock.js';
-import { html, useRef, useState } from '../shared/ui.js';
+import { Cut, html, useRef, useState } from '../shared/ui.js';
 import { change } from './api.js';
-import { Cut, Said, useDoing, useReading } from './parts.js';
+import { Said, useDoing, useReading } from './parts.js';
 
 const ask = () => get('/api/products?limit=200');
 

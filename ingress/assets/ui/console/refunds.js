@@ -1,8 +1,8 @@
 // Payments whose money goes back: ask once more, or note that it is back.
 import { money } from '../shared/format.js';
-import { html } from '../shared/ui.js';
+import { Cut, html } from '../shared/ui.js';
 import { change, read } from './api.js';
-import { At, Cut, OrderName, Rows, Said, useDoing, useReading } from './parts.js';
+import { At, OrderName, Rows, Said, useDoing, useReading } from './parts.js';
 
 const ask = () => read('refunds?limit=200');
 const STATES = { refund_due: 'due', requested: 'asked for', refund_requested: 'asked for', refunded: 'back' };

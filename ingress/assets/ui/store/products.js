@@ -2,7 +2,7 @@
 import { get } from '../shared/api.js';
 import { money } from '../shared/format.js';
 import { StockBar } from '../shared/stock.js';
-import { html, useEffect, useState } from '../shared/ui.js';
+import { Cut, html, useEffect, useState } from '../shared/ui.js';
 import { Refusal, Title } from './parts.js';
 import { SaleWindow } from './window.js';
 
@@ -49,5 +49,5 @@ export function Products() {
         </article></li>`,
       )}
     </ul>
-    ${page?.next && html`<p class="quiet" data-cut>These are the first ${products.length}; there are more.</p>`}`;
+    <${Cut} page=${page} rows=${products} />`;
 }
