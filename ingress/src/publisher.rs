@@ -34,8 +34,8 @@ const QUEUED_ENVELOPES_MAX: usize = 16;
 /// How long an envelope is sent again before its commands are given up. A cluster that elects a new leader takes up to
 /// 8 seconds; JetStream knows message ids for 120.
 const PUBLISH_FOR: Duration = Duration::from_secs(12);
-/// The least time between two envelopes of a busy partition. An envelope and its batch cost as much as twenty holds, however
-/// few they carry; a sync takes about a millisecond.
+/// The least time between two envelopes of a busy partition. An envelope and its batch cost as much CPU as twenty more holds
+/// in them.
 const PACE: Duration = Duration::from_millis(3);
 /// The first pause before an envelope is sent again, and the longest.
 const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));

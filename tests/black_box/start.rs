@@ -122,3 +122,11 @@ async fn what_is_not_safe_is_refused_by_name_unrepeated_and_may_be_accepted_wher
         assert!(warning.contains(setting), "{warning}");
     }
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn an_ingress_keeps_its_memory_in_small_pages() {
+    let sale = holdfast_tests::Sale::start().await;
+    let status = std::fs::read_to_string(format!("/proc/{}/status", sale.ingresses[0].pid())).unwrap();
+    assert!(status.contains("\nTHP_enabled:\t0\n"), "{status}");
+}
