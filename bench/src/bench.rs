@@ -105,11 +105,12 @@ impl Bench {
 
 /// Progress, for whoever waits.
 fn say(row: &Row) {
-    let Row { scenario, connections, a_second, latency_ms, failed, of_bare, .. } = row;
+    let Row { scenario, connections, a_second, latency_ms, failed, of_bare, statuses, .. } = row;
     let Cpu { ingress, workers, nats, postgres, generator } = row.cpu_us;
     let of_bare = of_bare.map_or_else(String::new, |of_bare| format!(", {of_bare:.3} of bare"));
+    let failed = if *failed > 0 { format!("{failed} failed, of {statuses:?}") } else { "none failed".to_owned() };
     eprintln!(
-        "    {scenario}, {connections} connections: {a_second:.0}/s{of_bare}, p50 {:.2} ms, p99 {:.2} ms, {failed} failed; \
+        "    {scenario}, {connections} connections: {a_second:.0}/s{of_bare}, p50 {:.2} ms, p99 {:.2} ms, {failed}; \
          µs each: ingress {ingress:.1}, workers {workers:.1}, NATS {nats:.1}, Postgres {postgres:.1}, generator \
          {generator:.1}",
         latency_ms.p50, latency_ms.p99

@@ -14,7 +14,7 @@ use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::{self, ErrorCode};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
-use holdfast_common::envelope::EnvelopeBuilder;
+use holdfast_common::envelope::{ENVELOPE_COMMANDS_MAX, EnvelopeBuilder};
 use holdfast_common::id::RequestId;
 use holdfast_common::partition::Partition;
 use holdfast_common::reply::IngressId;
@@ -29,8 +29,8 @@ use crate::measures::MEASURES;
 use crate::overload::Room;
 use crate::waiters::{Answer, Waiters};
 
-/// The most envelopes that gather in a partition: 16 times 512 commands.
-const QUEUED_ENVELOPES_MAX: usize = 16;
+/// The least number of envelopes that may gather in a partition: a share of them is kept for others than shoppers.
+const QUEUED_ENVELOPES_MIN: usize = 8;
 /// How long an envelope is sent again before its commands are given up. A cluster that elects a new leader takes up to
 /// 8 seconds; JetStream knows message ids for 120.
 const PUBLISH_FOR: Duration = Duration::from_secs(12);
@@ -66,13 +66,19 @@ struct Gathering {
 }
 
 /// One partition's envelopes that have not been sent; commands go into the last one.
-#[derive(Default)]
 struct Queue {
     envelopes: Mutex<VecDeque<Gathering>>,
+    envelopes_max: usize,
     filled: Notify,
 }
 
 impl Queue {
+    /// With a place for whoever may be connected: they may all want the same product.
+    fn new(connections_max: usize) -> Self {
+        let envelopes_max = connections_max.div_ceil(ENVELOPE_COMMANDS_MAX).max(QUEUED_ENVELOPES_MIN);
+        Self { envelopes: Mutex::default(), envelopes_max, filled: Notify::new() }
+    }
+
     fn envelopes(&self) -> MutexGuard<'_, VecDeque<Gathering>> {
         // Each envelope is whole after each call, so a panic elsewhere leaves the queue usable.
         self.envelopes.lock().unwrap_or_else(PoisonError::into_inner)
@@ -86,7 +92,7 @@ impl Queue {
         room: Room,
     ) -> Result<Arc<Publication>, NotPublished> {
         let mut envelopes = self.envelopes();
-        let envelopes_max = room.places(QUEUED_ENVELOPES_MAX);
+        let envelopes_max = room.places(self.envelopes_max);
         // A shopper's command may not fill up what another's has begun in the reserved room.
         let is_beyond = envelopes.len() > envelopes_max;
         let had_room = !is_beyond && envelopes.back_mut().is_some_and(|last| last.envelope.push(command));
@@ -141,8 +147,9 @@ impl Publisher {
     /// Starts a publisher for each partition.
     #[must_use]
     pub fn start(settings: &Settings, connections: &Connections, waiters: &Arc<Waiters>) -> Self {
+        let connections_max = settings.ingress.limits.connections_max as usize;
         let queues = settings.nats.partitions.all().map(|partition| {
-            let queue = Arc::new(Queue::default());
+            let queue = Arc::new(Queue::new(connections_max));
             let task = Task {
                 subject: settings.nats.subjects.commands(partition).into(),
                 message_ids: format!("{:016x}-{partition}", connections.ingress.0),
@@ -259,18 +266,31 @@ mod tests {
     use super::*;
     use holdfast_common::id::ProductId;
 
+    fn push(queue: &Queue, room: Room, command: &[u8]) -> bool {
+        let request_id = RequestId::new(ProductId(1).slot(), 0, 1);
+        queue.push(IngressId(1), request_id, command, room).is_ok()
+    }
+
+    #[test]
+    fn everybody_who_may_be_connected_may_want_the_same_product() {
+        for connections_max in [16, 1_000, 16_384] {
+            let queue = Queue::new(connections_max);
+            let shoppers = Room::Open.places(connections_max);
+            assert!((0..shoppers).all(|_| push(&queue, Room::Open, &[0; 256])), "{connections_max}");
+        }
+    }
+
     #[test]
     fn shoppers_commands_leave_a_part_of_the_queue_to_others() {
-        let queue = Queue::default();
+        let queue = Queue::new(16_384);
         let push_until_full = |room| {
-            let request_id = RequestId::new(ProductId(1).slot(), 0, 1);
-            let pushed = (0..).take_while(|_| queue.push(IngressId(1), request_id, &[0; 1024], room).is_ok()).count();
+            let pushed = (0..).take_while(|_| push(&queue, room, &[0; 1024])).count();
             (pushed > 0, queue.envelopes().len())
         };
-        let open = Room::Open.places(QUEUED_ENVELOPES_MAX);
+        let open = Room::Open.places(queue.envelopes_max);
         assert_eq!(push_until_full(Room::Open), (true, open));
-        assert_eq!(push_until_full(Room::Reserved), (true, QUEUED_ENVELOPES_MAX));
+        assert_eq!(push_until_full(Room::Reserved), (true, queue.envelopes_max));
         queue.envelopes().pop_front();
-        assert_eq!(push_until_full(Room::Open), (false, QUEUED_ENVELOPES_MAX - 1));
+        assert_eq!(push_until_full(Room::Open), (false, queue.envelopes_max - 1));
     }
 }

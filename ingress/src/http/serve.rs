@@ -48,6 +48,9 @@ const UNSENT_BYTES_MAX: u32 = 16 * 1024;
 const CROWDED_SHARE: usize = 8;
 /// The pause after the operating system could not give us a connection: it may be out of files.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+/// How many connections may wait to be accepted. A sale opens to thousands within milliseconds; who finds this queue full
+/// tries again a second later, without being told. The operating system may have a lower bound (`net.core.somaxconn`).
+const UNACCEPTED_MAX: i32 = 16_384;
 /// When a silent connection is probed, how often, and after how many unanswered probes it ends.
 const PROBE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(10), 3);
 
@@ -90,8 +93,12 @@ pub async fn serve(socket: TcpListener, router: Router, limits: &LimitSettings, 
     connections.wait().await;
 }
 
-/// Accepted connections inherit this from the socket that listens.
+/// Makes room for those who come all at once, and sets what accepted connections inherit from the socket that listens.
 fn prepare(socket: &TcpListener) {
+    // It listens already, with room for 128.
+    if let Err(error) = SockRef::from(socket).listen(UNACCEPTED_MAX) {
+        tracing::warn!(%error, "few connections can wait to be accepted");
+    }
     let (time, interval, retries) = PROBE;
     let keepalive = TcpKeepalive::new().with_time(time).with_interval(interval).with_retries(retries);
     if let Err(error) = SockRef::from(socket).set_tcp_keepalive(&keepalive) {

@@ -196,8 +196,9 @@ struct Inside {
 }
 
 #[tokio::test]
-async fn no_more_connections_are_served_than_there_are_places() {
-    const CLIENTS: usize = 24;
+async fn no_more_connections_are_served_than_there_are_places_and_the_others_wait() {
+    /// More than could wait to be accepted if nothing was said.
+    const CLIENTS: usize = 400;
     let (inside, gate) = (Arc::new(Inside::default()), Arc::new(Semaphore::new(0)));
     let handler = {
         let (inside, gate) = (Arc::clone(&inside), Arc::clone(&gate));
