@@ -21,7 +21,7 @@ use holdfast_common::reply::IngressId;
 use holdfast_common::seal::Keyring;
 use holdfast_common::traces::Links;
 use tokio::sync::{Notify, SetOnce};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::Settings;
 use crate::connections::Connections;
@@ -34,9 +34,11 @@ const QUEUED_ENVELOPES_MIN: usize = 8;
 /// How long an envelope is sent again before its commands are given up. A cluster that elects a new leader takes up to
 /// 8 seconds; JetStream knows message ids for 120.
 const PUBLISH_FOR: Duration = Duration::from_secs(12);
-/// The least time between two envelopes of a busy partition. An envelope and its batch cost as much CPU as twenty more holds
-/// in them.
-const PACE: Duration = Duration::from_millis(3);
+/// The least time between two envelopes of a busy partition, and what a small one waits for company. An envelope and its
+/// batch cost as much CPU as twenty more holds in them.
+const PACE: (Duration, Duration) = (Duration::from_millis(3), Duration::from_millis(6));
+/// An envelope with fewer commands is small.
+const SMALL_COMMANDS: usize = 32;
 /// The first pause before an envelope is sent again, and the longest.
 const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 /// Why a command is not in the log. It may still get there when the last attempt was not answered.
@@ -198,7 +200,10 @@ impl Task {
             let commands = self.queue.filled().await;
             // When nothing else is on its way, nobody comes whom it would be worth to wait for.
             if self.waiters.count() > commands {
-                tokio::time::sleep_until(sent + PACE).await;
+                sleep_until(sent + PACE.0).await;
+                if self.queue.filled().await < SMALL_COMMANDS {
+                    sleep_until(sent + PACE.1).await;
+                }
             }
             let Some(Gathering { envelope, requests, links, publication, since }) = self.queue.pop() else { continue };
             sent = Instant::now();
