@@ -219,7 +219,7 @@ impl Report {
             "p99 ms",
             "p99.9 ms",
             "CPU µs",
-            "failed",
+            "failed or unsent",
         ];
         table(&head, rows)
     }
