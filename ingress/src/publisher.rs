@@ -133,6 +133,18 @@ impl Queue {
         }
     }
 
+    /// Waits until the next envelope is worth its cost, when the one before was sent at `sent` and so many requests wait.
+    async fn ripe(&self, sent: Instant, waiting: impl Fn() -> usize) {
+        let commands = self.filled().await;
+        // When nothing else is on its way, nobody comes whom it would be worth to wait for.
+        if waiting() > commands {
+            sleep_until(sent + PACE.0).await;
+            if self.filled().await < SMALL_COMMANDS {
+                sleep_until(sent + PACE.1).await;
+            }
+        }
+    }
+
     /// Takes what was filled first. Nobody else takes any.
     fn pop(&self) -> Option<Gathering> {
         self.envelopes().pop_front()
@@ -197,14 +209,7 @@ impl Task {
     async fn run(self) {
         let mut sent = Instant::now();
         for number in 0_u64.. {
-            let commands = self.queue.filled().await;
-            // When nothing else is on its way, nobody comes whom it would be worth to wait for.
-            if self.waiters.count() > commands {
-                sleep_until(sent + PACE.0).await;
-                if self.queue.filled().await < SMALL_COMMANDS {
-                    sleep_until(sent + PACE.1).await;
-                }
-            }
+            self.queue.ripe(sent, || self.waiters.count()).await;
             let Some(Gathering { envelope, requests, links, publication, since }) = self.queue.pop() else { continue };
             sent = Instant::now();
             // After its requests' whole wait nobody wants it any more; what an outage left behind is not sent late.
@@ -297,5 +302,21 @@ mod tests {
         assert_eq!(push_until_full(Room::Reserved), (true, queue.envelopes_max));
         queue.envelopes().pop_front();
         assert_eq!(push_until_full(Room::Open), (false, queue.envelopes_max - 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_small_envelope_waits_for_company_unless_nobody_else_is_there() {
+        let waits = async |commands, waiting| {
+            let (queue, sent) = (Queue::new(16), Instant::now());
+            assert!((0..commands).all(|_| push(&queue, Room::Open, &[0; 16])));
+            queue.ripe(sent, || waiting).await;
+            sent.elapsed()
+        };
+        let nobody_else = [waits(1, 1).await, waits(SMALL_COMMANDS, SMALL_COMMANDS).await];
+        assert_eq!(nobody_else, [Duration::ZERO; 2]);
+        // The clock of tests has milliseconds, and rounds up.
+        let near = |waited: Duration, meant: Duration| (meant..=meant + Duration::from_millis(1)).contains(&waited);
+        assert!(near(waits(SMALL_COMMANDS, 1_000).await, PACE.0), "a large one keeps its distance");
+        assert!(near(waits(SMALL_COMMANDS - 1, 1_000).await, PACE.1), "a small one waits longer");
     }
 }
