@@ -35,8 +35,12 @@ async fn collector() -> (String, Received) {
 
 fn spans(received: &Received) -> Vec<Span> {
     let bodies = received.lock().unwrap().clone();
-    let requests = bodies.into_iter().map(|body| ExportTraceServiceRequest::decode(body).unwrap());
-    let scopes = requests.flat_map(|request| request.resource_spans).flat_map(|resource| resource.scope_spans);
+    let requests = bodies
+        .into_iter()
+        .map(|body| ExportTraceServiceRequest::decode(body).unwrap());
+    let scopes = requests
+        .flat_map(|request| request.resource_spans)
+        .flat_map(|resource| resource.scope_spans);
     scopes.flat_map(|scope| scope.spans).collect()
 }
 
@@ -48,23 +52,52 @@ fn hex(bytes: &[u8]) -> String {
 async fn a_hold_is_traced_from_its_request_through_the_log_to_its_transaction() {
     let (endpoint, received) = collector().await;
     let builder = SaleBuilder::default().setting("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint);
-    let sale = builder.setting("OTEL_BSP_SCHEDULE_DELAY", "100").start().await;
+    let sale = builder
+        .setting("OTEL_BSP_SCHEDULE_DELAY", "100")
+        .start()
+        .await;
     let product = sale.product(10).await;
     let traceparent = format!("00-{TRACE}-{PARENT}-01");
     let body = json!({"product_id": product, "quantity": 1, "customer_id": CUSTOMER});
-    let held = sale.client().post("/api/holds", &[("traceparent", &traceparent)], &body).await;
+    let held = sale
+        .client()
+        .post("/api/holds", &[("traceparent", &traceparent)], &body)
+        .await;
     assert_eq!(held.status, StatusCode::CREATED, "{held:?}");
-    until("the spans of a request, its batch and its transaction", async || {
-        let spans = spans(&received);
-        let request = spans.iter().find(|span| span.name == "create_hold")?;
-        assert_eq!((hex(&request.trace_id).as_str(), hex(&request.parent_span_id).as_str()), (TRACE, PARENT));
-        let links_to_it = |span: &&Span| span.links.iter().any(|link| link.span_id == request.span_id);
-        let batch = spans.iter().filter(|span| span.name == "batch").find(links_to_it)?;
-        assert_eq!(hex(&batch.links[0].trace_id), TRACE);
-        spans.iter().find(|span| span.name == "transaction" && span.parent_span_id == batch.span_id).map(drop)
-    })
+    until(
+        "the spans of a request, its batch and its transaction",
+        async || {
+            let spans = spans(&received);
+            let request = spans.iter().find(|span| span.name == "create_hold")?;
+            assert_eq!(
+                (
+                    hex(&request.trace_id).as_str(),
+                    hex(&request.parent_span_id).as_str()
+                ),
+                (TRACE, PARENT)
+            );
+            let links_to_it = |span: &&Span| {
+                span.links
+                    .iter()
+                    .any(|link| link.span_id == request.span_id)
+            };
+            let batch = spans
+                .iter()
+                .filter(|span| span.name == "batch")
+                .find(links_to_it)?;
+            assert_eq!(hex(&batch.links[0].trace_id), TRACE);
+            spans
+                .iter()
+                .find(|span| span.name == "transaction" && span.parent_span_id == batch.span_id)
+                .map(drop)
+        },
+    )
     .await;
-    let shown = received.lock().unwrap().iter().any(|body| String::from_utf8_lossy(body).contains(CUSTOMER));
+    let shown = received
+        .lock()
+        .unwrap()
+        .iter()
+        .any(|body| String::from_utf8_lossy(body).contains(CUSTOMER));
     assert!(!shown, "a customer is in a trace");
 }
 
@@ -73,30 +106,57 @@ async fn webhooks_are_traced_through_the_log_to_the_batches_that_apply_them_alon
     const WEBHOOKS: usize = 24;
     let (endpoint, received) = collector().await;
     let builder = SaleBuilder::default().setting("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint);
-    let sale = builder.setting("OTEL_BSP_SCHEDULE_DELAY", "100").start().await;
+    let sale = builder
+        .setting("OTEL_BSP_SCHEDULE_DELAY", "100")
+        .start()
+        .await;
     let product = sale.product(10).await;
     let order = sale.order(product, 1).await;
     // The first goes into the log alone; those that arrive while it is being synced go together.
     let sending = (0..WEBHOOKS).map(async |number| {
-        let webhook = Webhook::new(&format!("evt-{number}"), &order, &format!("{CUSTOMER}-{number}"), "failed");
+        let webhook = Webhook::new(
+            &format!("evt-{number}"),
+            &order,
+            &format!("{CUSTOMER}-{number}"),
+            "failed",
+        );
         let traceparent = format!("00-{TRACE}-{:016x}-01", number + 1);
         let signed = webhook.headers(WEBHOOK_SECRET, 0);
-        let mut headers: Vec<_> = signed.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut headers: Vec<_> = signed
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
         headers.push(("traceparent", &traceparent));
         let body = Some(webhook.body.to_string().into_bytes());
-        let answer = sale.client().send(Method::POST, "/api/payments/webhook", &headers, body).await;
+        let answer = sale
+            .client()
+            .send(Method::POST, "/api/payments/webhook", &headers, body)
+            .await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
     });
     join_all(sending).await;
     until("a batch for each webhook", async || {
         let spans = spans(&received);
         let requests: Vec<_> = spans.iter().filter(|span| span.name == "webhook").collect();
-        let batches = || spans.iter().filter(|span| span.name == "batch").flat_map(|batch| &batch.links);
+        let batches = || {
+            spans
+                .iter()
+                .filter(|span| span.name == "batch")
+                .flat_map(|batch| &batch.links)
+        };
         let is_linked = |request: &&&Span| batches().any(|link| link.span_id == request.span_id);
         let linked = requests.iter().filter(is_linked).count();
-        (requests.iter().all(|request| hex(&request.trace_id) == TRACE) && linked == WEBHOOKS).then_some(())
+        (requests
+            .iter()
+            .all(|request| hex(&request.trace_id) == TRACE)
+            && linked == WEBHOOKS)
+            .then_some(())
     })
     .await;
-    let shown = received.lock().unwrap().iter().any(|body| String::from_utf8_lossy(body).contains(CUSTOMER));
+    let shown = received
+        .lock()
+        .unwrap()
+        .iter()
+        .any(|body| String::from_utf8_lossy(body).contains(CUSTOMER));
     assert!(!shown, "a payment is in a trace");
 }

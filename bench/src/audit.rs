@@ -40,8 +40,14 @@ const HOLDS: &str = "SELECT count(*) FROM holds WHERE product_id = ANY($1)";
 /// When something is wrong, or Postgres fails.
 pub(crate) async fn sale(pool: &PgPool, told: Told<'_>) -> anyhow::Result<()> {
     let wrong: i64 = sqlx::query_scalar(FALSE_PRODUCTS).fetch_one(pool).await?;
-    ensure!(wrong == 0, "the stock of {wrong} products is not what their holds and orders say");
-    let rows: i64 = sqlx::query_scalar(HOLDS).bind(told.product_ids).fetch_one(pool).await?;
+    ensure!(
+        wrong == 0,
+        "the stock of {wrong} products is not what their holds and orders say"
+    );
+    let rows: i64 = sqlx::query_scalar(HOLDS)
+        .bind(told.product_ids)
+        .fetch_one(pool)
+        .await?;
     compare(rows, told)
 }
 
@@ -55,12 +61,20 @@ pub(crate) async fn baseline(pool: &PgPool, told: Told<'_>) -> anyhow::Result<()
         WHERE total <> available + held OR least(available, held) < 0 OR held <> coalesce(h.units, 0)";
     let wrong: i64 = sqlx::query_scalar(wrong).fetch_one(pool).await?;
     ensure!(wrong == 0, "the stock is not what the holds say");
-    let rows: i64 = sqlx::query_scalar(HOLDS).bind(told.product_ids).fetch_one(pool).await?;
+    let rows: i64 = sqlx::query_scalar(HOLDS)
+        .bind(told.product_ids)
+        .fetch_one(pool)
+        .await?;
     compare(rows, told)
 }
 
 fn compare(rows: i64, told: Told<'_>) -> anyhow::Result<()> {
-    let Told { before, accepted, unknown, .. } = told;
+    let Told {
+        before,
+        accepted,
+        unknown,
+        ..
+    } = told;
     let rows = rows.cast_unsigned().saturating_sub(before);
     if rows < accepted || rows > accepted + unknown {
         bail!("{accepted} holds were promised, {unknown} more may be, and {rows} are there");
@@ -74,7 +88,12 @@ mod tests {
 
     #[test]
     fn a_promise_without_a_row_and_a_row_without_a_promise_are_found() {
-        let told = Told { product_ids: &[], before: 5, accepted: 10, unknown: 2 };
+        let told = Told {
+            product_ids: &[],
+            before: 5,
+            accepted: 10,
+            unknown: 2,
+        };
         for (rows, is_right) in [(14, false), (15, true), (17, true), (18, false)] {
             assert_eq!(compare(rows, told).is_ok(), is_right, "{rows} rows");
         }

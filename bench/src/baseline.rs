@@ -85,14 +85,31 @@ struct Server {
 pub(crate) async fn serve(kind: Kind, pool: u32) -> anyhow::Result<()> {
     let url = std::env::var("DATABASE_URL").context("DATABASE_URL is not set")?;
     // All of them at once, as after a while in production.
-    let options = PgPoolOptions::new().min_connections(pool).max_connections(pool).test_before_acquire(false);
+    let options = PgPoolOptions::new()
+        .min_connections(pool)
+        .max_connections(pool)
+        .test_before_acquire(false);
     let pool = options.connect(&url).await?;
-    let counter = if kind == Kind::Redis { Some(Counter::connect(&pool).await?) } else { None };
-    let server = Arc::new(Server { kind, pool, counter });
+    let counter = if kind == Kind::Redis {
+        Some(Counter::connect(&pool).await?)
+    } else {
+        None
+    };
+    let server = Arc::new(Server {
+        kind,
+        pool,
+        counter,
+    });
     let alive = async || ([(CONTENT_TYPE, "application/json")], r#"{"status":"ok"}"#);
-    let router = Router::new().route("/healthz", get(alive)).route("/api/holds", post(hold)).with_state(server);
+    let router = Router::new()
+        .route("/healthz", get(alive))
+        .route("/api/holds", post(hold))
+        .with_state(server);
     let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    println!(r#"{{"message":"listening","address":"{}"}}"#, socket.local_addr()?);
+    println!(
+        r#"{{"message":"listening","address":"{}"}}"#,
+        socket.local_addr()?
+    );
     Ok(axum::serve(socket, router).await?)
 }
 
@@ -103,11 +120,21 @@ async fn hold(State(server): State<Arc<Server>>, Json(new): Json<NewHold>) -> Re
         (Kind::RowLock, None) => row_lock::hold(&server.pool, hold_id, &new).await,
         (_, None) => conditional::hold(&server.pool, hold_id, &new).await,
     };
-    let NewHold { product_id, quantity } = new;
+    let NewHold {
+        product_id,
+        quantity,
+    } = new;
     match made {
-        Ok(true) => {
-            (StatusCode::CREATED, Json(Hold { hold_id, product_id, quantity, status: "active" })).into_response()
-        }
+        Ok(true) => (
+            StatusCode::CREATED,
+            Json(Hold {
+                hold_id,
+                product_id,
+                quantity,
+                status: "active",
+            }),
+        )
+            .into_response(),
         Ok(false) => StatusCode::CONFLICT.into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
     }

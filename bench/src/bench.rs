@@ -61,7 +61,11 @@ impl Bench {
             Pace::Open(a_second) => Some(a_second),
             Pace::Closed => None,
         };
-        Ok(Found { measured, script, row })
+        Ok(Found {
+            measured,
+            script,
+            row,
+        })
     }
 
     /// Drives holds at a sale, has them audited, and compares them with bare HTTP; gives the figures that it reported.
@@ -88,8 +92,15 @@ impl Bench {
     ///
     /// # Errors
     /// When it does not answer.
-    pub(crate) async fn bare(&self, address: SocketAddr, connections: usize) -> anyhow::Result<f64> {
-        let load = Load { warm_up: BARE / 6, ..Load::closed(address, connections, BARE) };
+    pub(crate) async fn bare(
+        &self,
+        address: SocketAddr,
+        connections: usize,
+    ) -> anyhow::Result<f64> {
+        let load = Load {
+            warm_up: BARE / 6,
+            ..Load::closed(address, connections, BARE)
+        };
         Ok(drive(load, Fixed::bare()).await?.0.a_second())
     }
 
@@ -105,10 +116,29 @@ impl Bench {
 
 /// Progress, for whoever waits.
 fn say(row: &Row) {
-    let Row { scenario, connections, a_second, latency_ms, failed, of_bare, statuses, .. } = row;
-    let Cpu { ingress, workers, nats, postgres, generator } = row.cpu_us;
+    let Row {
+        scenario,
+        connections,
+        a_second,
+        latency_ms,
+        failed,
+        of_bare,
+        statuses,
+        ..
+    } = row;
+    let Cpu {
+        ingress,
+        workers,
+        nats,
+        postgres,
+        generator,
+    } = row.cpu_us;
     let of_bare = of_bare.map_or_else(String::new, |of_bare| format!(", {of_bare:.3} of bare"));
-    let failed = if *failed > 0 { format!("{failed} failed, of {statuses:?}") } else { "none failed".to_owned() };
+    let failed = if *failed > 0 {
+        format!("{failed} failed, of {statuses:?}")
+    } else {
+        "none failed".to_owned()
+    };
     eprintln!(
         "    {scenario}, {connections} connections: {a_second:.0}/s{of_bare}, p50 {:.2} ms, p99 {:.2} ms, {failed}; \
          µs each: ingress {ingress:.1}, workers {workers:.1}, NATS {nats:.1}, Postgres {postgres:.1}, generator \

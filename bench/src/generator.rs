@@ -61,18 +61,40 @@ impl Load {
     /// A closed loop, warmed up for a second.
     pub(crate) fn closed(address: SocketAddr, connections: usize, duration: Duration) -> Self {
         let warm_up = Duration::from_secs(1);
-        Self { address, connections, pace: Pace::Closed, warm_up, duration, rounds_max: u64::MAX }
+        Self {
+            address,
+            connections,
+            pace: Pace::Closed,
+            warm_up,
+            duration,
+            rounds_max: u64::MAX,
+        }
     }
 
     /// An open loop, warmed up for a second.
-    pub(crate) fn open(address: SocketAddr, connections: usize, a_second: f64, duration: Duration) -> Self {
-        Self { pace: Pace::Open(a_second), ..Self::closed(address, connections, duration) }
+    pub(crate) fn open(
+        address: SocketAddr,
+        connections: usize,
+        a_second: f64,
+        duration: Duration,
+    ) -> Self {
+        Self {
+            pace: Pace::Open(a_second),
+            ..Self::closed(address, connections, duration)
+        }
     }
 
     /// Just so many rounds, as fast as they are answered.
     pub(crate) fn rounds(address: SocketAddr, connections: usize, rounds: u64) -> Self {
         let (warm_up, duration) = (Duration::ZERO, Duration::from_secs(60));
-        Self { address, connections, pace: Pace::Closed, warm_up, duration, rounds_max: rounds }
+        Self {
+            address,
+            connections,
+            pace: Pace::Closed,
+            warm_up,
+            duration,
+            rounds_max: rounds,
+        }
     }
 }
 
@@ -151,7 +173,9 @@ impl<S: Script> Generator<S> {
             if self.schedule.is_over(now) && (is_idle || now > self.schedule.end() + DRAIN_WAIT) {
                 break;
             }
-            let wait = self.schedule.next_at().map_or(POLL_WAIT, |at| at.saturating_duration_since(now).min(POLL_WAIT));
+            let wait = self.schedule.next_at().map_or(POLL_WAIT, |at| {
+                at.saturating_duration_since(now).min(POLL_WAIT)
+            });
             match self.poll.poll(&mut events, Some(wait)) {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 polled => polled?,
@@ -195,15 +219,25 @@ impl<S: Script> Generator<S> {
 
     fn read(&mut self, number: usize) -> anyhow::Result<()> {
         let connection = &mut self.connections[number];
-        match connection.receive(&mut self.response, |status, body| self.script.response(number, status, body))? {
+        match connection.receive(&mut self.response, |status, body| {
+            self.script.response(number, status, body)
+        })? {
             Response::Incomplete => Ok(()),
             Response::Whole(status, verdict) => {
                 self.measured.responded(status);
-                if verdict == Verdict::Next { self.send(number) } else { self.ended(number, verdict) }
+                if verdict == Verdict::Next {
+                    self.send(number)
+                } else {
+                    self.ended(number, verdict)
+                }
             }
             Response::Closed { was_waiting } => {
                 self.reopen(number)?;
-                if was_waiting { self.ended(number, Verdict::Failed) } else { Ok(()) }
+                if was_waiting {
+                    self.ended(number, Verdict::Failed)
+                } else {
+                    Ok(())
+                }
             }
         }
     }
@@ -227,10 +261,15 @@ impl<S: Script> Generator<S> {
 
     fn reopen(&mut self, number: usize) -> anyhow::Result<()> {
         self.measured.reopened += 1;
-        let mut connection = Connection::open(self.load.address).context("the server closed a connection")?;
+        let mut connection =
+            Connection::open(self.load.address).context("the server closed a connection")?;
         connection.round_began = self.connections[number].round_began;
         self.connections[number] = connection;
         let stream = self.connections[number].stream();
-        Ok(self.poll.registry().register(stream, Token(number), Interest::READABLE | Interest::WRITABLE)?)
+        Ok(self.poll.registry().register(
+            stream,
+            Token(number),
+            Interest::READABLE | Interest::WRITABLE,
+        )?)
     }
 }

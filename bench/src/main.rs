@@ -84,31 +84,55 @@ async fn measure(options: Options) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let programs = programs::build().await?;
     // `target/bench`, wherever `target` is.
-    let output = programs.parent().context("a program outside of a target directory")?.join("bench");
+    let output = programs
+        .parent()
+        .context("a program outside of a target directory")?
+        .join("bench");
     std::fs::create_dir_all(&output).with_context(|| format!("can't make {}", output.display()))?;
     let place = Place::start(programs, output.join("run")).await?;
     let asked = Asked {
-        connections: options.connections.iter().map(|count| *count as usize).collect(),
+        connections: options
+            .connections
+            .iter()
+            .map(|count| *count as usize)
+            .collect(),
         duration: Duration::from_secs(options.seconds),
         memory: Duration::from_secs(60 * options.minutes),
     };
-    let report = Report { machine: machine(), ..Report::default() };
-    let mut bench = Bench { place, asked, report };
+    let report = Report {
+        machine: machine(),
+        ..Report::default()
+    };
+    let mut bench = Bench {
+        place,
+        asked,
+        report,
+    };
     let scenarios = Scenario::named(&options.scenarios);
     for (number, scenario) in scenarios.iter().enumerate() {
         let seconds = began.elapsed().as_secs();
-        eprintln!("[{}/{}] {scenario}, after {seconds} s", number + 1, scenarios.len());
+        eprintln!(
+            "[{}/{}] {scenario}, after {seconds} s",
+            number + 1,
+            scenarios.len()
+        );
         if let Err(error) = scenario.run(&mut bench).await {
             eprintln!("    FAILED: {error:#}");
             bench.report.failures.push(format!("{scenario}: {error:#}"));
         }
     }
-    let Bench { place, mut report, .. } = bench;
+    let Bench {
+        place, mut report, ..
+    } = bench;
     report.compare();
     report.write(&output)?;
     plots::draw(&report, &output)?;
     report.print();
-    println!("{} s; {} and plots beside it", began.elapsed().as_secs(), output.join("report.json").display());
+    println!(
+        "{} s; {} and plots beside it",
+        began.elapsed().as_secs(),
+        output.join("report.json").display()
+    );
     if report.failures.is_empty() {
         place.stop().await?;
         return Ok(ExitCode::SUCCESS);
@@ -124,13 +148,22 @@ fn open_files() -> anyhow::Result<()> {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     const FILES_MIN: u64 = 20_000;
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    ensure!(most >= FILES_MIN, "at most {most} files may be open: allow {FILES_MIN} (ulimit -Hn)");
+    ensure!(
+        most >= FILES_MIN,
+        "at most {most} files may be open: allow {FILES_MIN} (ulimit -Hn)"
+    );
     Ok(setrlimit(Resource::RLIMIT_NOFILE, most, most)?)
 }
 
 fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
-    format!("{cores} cores, {}", model.trim_start_matches([' ', '\t', ':']))
+    let model = info
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .unwrap_or_default();
+    format!(
+        "{cores} cores, {}",
+        model.trim_start_matches([' ', '\t', ':'])
+    )
 }

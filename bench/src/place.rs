@@ -29,12 +29,25 @@ impl Place {
     /// When they do not start.
     pub(crate) async fn start(programs: PathBuf, directory: PathBuf) -> anyhow::Result<Self> {
         remove(&directory).await?;
-        std::fs::create_dir_all(&directory).with_context(|| format!("can't make {}", directory.display()))?;
+        std::fs::create_dir_all(&directory)
+            .with_context(|| format!("can't make {}", directory.display()))?;
         // A measurement must not touch a server that somebody has named for other work.
-        let sources = Sources { database_url: None, nats_url: None, ..Sources::from_env() };
-        let options = StackOptions { data_dir: directory.join("stack"), sources };
+        let sources = Sources {
+            database_url: None,
+            nats_url: None,
+            ..Sources::from_env()
+        };
+        let options = StackOptions {
+            data_dir: directory.join("stack"),
+            sources,
+        };
         let stack = Stack::start(options, &|line| eprintln!("{line}")).await?;
-        Ok(Self { stack, directory, programs, databases: AtomicU32::new(0) })
+        Ok(Self {
+            stack,
+            directory,
+            programs,
+            databases: AtomicU32::new(0),
+        })
     }
 
     pub(crate) fn nats_url(&self) -> &str {
@@ -50,7 +63,11 @@ impl Place {
     pub(crate) fn pids(&self) -> Pids {
         let postgres = self.stack.postgres().and_then(|postgres| postgres.pid());
         let nats = self.stack.nats().and_then(|nats| nats.pid());
-        Pids { postgres: postgres.into_iter().collect(), nats: nats.into_iter().collect(), ..Pids::default() }
+        Pids {
+            postgres: postgres.into_iter().collect(),
+            nats: nats.into_iter().collect(),
+            ..Pids::default()
+        }
     }
 
     /// A new database: its name and URL.
@@ -60,7 +77,11 @@ impl Place {
     pub(crate) async fn create_database(&self) -> anyhow::Result<(String, String)> {
         let name = format!("bench_{}", self.databases.fetch_add(1, Ordering::Relaxed));
         self.execute(format!("CREATE DATABASE {name}")).await?;
-        let (server, _) = self.stack.database_url().rsplit_once('/').context("a URL without a database")?;
+        let (server, _) = self
+            .stack
+            .database_url()
+            .rsplit_once('/')
+            .context("a URL without a database")?;
         Ok((name.clone(), format!("{server}/{name}")))
     }
 
@@ -69,7 +90,8 @@ impl Place {
     /// # Errors
     /// When Postgres fails.
     pub(crate) async fn drop_database(&self, name: &str) -> anyhow::Result<()> {
-        self.execute(format!("DROP DATABASE {name} WITH (FORCE)")).await
+        self.execute(format!("DROP DATABASE {name} WITH (FORCE)"))
+            .await
     }
 
     async fn execute(&self, statement: String) -> anyhow::Result<()> {

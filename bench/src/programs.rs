@@ -25,21 +25,38 @@ const POLL: Duration = Duration::from_millis(10);
 /// When that fails.
 pub(crate) async fn build() -> anyhow::Result<PathBuf> {
     let running = std::env::current_exe()?;
-    let directory = running.parent().context("a program without a directory")?.to_owned();
+    let directory = running
+        .parent()
+        .context("a program without a directory")?
+        .to_owned();
     let profile = match directory.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
         Some(profile) => profile,
     };
-    let target = directory.parent().context("a program outside of a target directory")?;
+    let target = directory
+        .parent()
+        .context("a program outside of a target directory")?;
     // What cargo says of this package: build scripts that look at it would run again, here and in the next build.
-    let of_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
-    let of_package = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_str().is_some_and(of_package));
+    let of_package =
+        |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    let of_package = std::env::vars_os()
+        .map(|(name, _)| name)
+        .filter(|name| name.to_str().is_some_and(of_package));
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     of_package.for_each(|name| _ = cargo.env_remove(name));
     // This package, too: its dependencies' features are then those of the others', and nothing is built twice next time.
-    let packages = ["bench", "holdfast-ingress", "holdfast-workers"].map(|package| ["--package", package]);
+    let packages =
+        ["bench", "holdfast-ingress", "holdfast-workers"].map(|package| ["--package", package]);
     let status = cargo
-        .args(["build", "--bins", "--locked", "--quiet", "--profile", profile, "--target-dir"])
+        .args([
+            "build",
+            "--bins",
+            "--locked",
+            "--quiet",
+            "--profile",
+            profile,
+            "--target-dir",
+        ])
         .arg(target)
         .args(packages.as_flattened())
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
@@ -66,7 +83,8 @@ impl Process {
         settings: &[(String, String)],
         log: PathBuf,
     ) -> anyhow::Result<Self> {
-        let out = std::fs::File::create(&log).with_context(|| format!("can't write {}", log.display()))?;
+        let out = std::fs::File::create(&log)
+            .with_context(|| format!("can't write {}", log.display()))?;
         let child = Command::new(program)
             .args(arguments)
             .env_clear()

@@ -49,15 +49,28 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(crate) fn new(scenario: &str, connections: usize, measured: &Measured, cpu_us: Cpu) -> Self {
+    pub(crate) fn new(
+        scenario: &str,
+        connections: usize,
+        measured: &Measured,
+        cpu_us: Cpu,
+    ) -> Self {
         let at = |quantile| measured.millis_at(quantile);
-        let points = [0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9999, 1.0];
+        let points = [
+            0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9999, 1.0,
+        ];
         Self {
             scenario: scenario.to_owned(),
             connections,
             offered: None,
             a_second: measured.a_second(),
-            latency_ms: Latency { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: at(1.0) },
+            latency_ms: Latency {
+                p50: at(0.5),
+                p90: at(0.9),
+                p99: at(0.99),
+                p999: at(0.999),
+                max: at(1.0),
+            },
             failed: measured.failed,
             unsent: measured.unsent,
             statuses: measured.statuses().into_iter().collect(),
@@ -138,32 +151,58 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn target(&mut self, what: impl Into<String>, wanted: Wanted, found: f64) {
-        let target = Target { what: what.into(), wanted, found, met: wanted.is_met(found) };
+        let target = Target {
+            what: what.into(),
+            wanted,
+            found,
+            met: wanted.is_met(found),
+        };
         eprintln!("    {}: {found:.3}, wanted {}", target.what, wanted.text());
         self.targets.push(target);
     }
 
-    pub(crate) fn fact(&mut self, scenario: &str, what: impl Into<String>, value: f64, unit: &'static str) {
-        let fact = Fact { scenario: scenario.to_owned(), what: what.into(), value, unit };
+    pub(crate) fn fact(
+        &mut self,
+        scenario: &str,
+        what: impl Into<String>,
+        value: f64,
+        unit: &'static str,
+    ) {
+        let fact = Fact {
+            scenario: scenario.to_owned(),
+            what: what.into(),
+            value,
+            unit,
+        };
         eprintln!("    {}: {value:.3} {unit}", fact.what);
         self.facts.push(fact);
     }
 
     /// The better row lock of this run, in holds a second.
     pub(crate) fn row_lock(&self) -> Option<f64> {
-        let rows = self.rows.iter().filter(|row| row.scenario.starts_with("row lock"));
+        let rows = self
+            .rows
+            .iter()
+            .filter(|row| row.scenario.starts_with("row lock"));
         rows.map(|row| row.a_second).reduce(f64::max)
     }
 
     /// Measurements come in the order of the scenarios, so the row lock may have come later than others.
     pub(crate) fn compare(&mut self) {
-        let Some(row_lock) = self.row_lock() else { return };
+        let Some(row_lock) = self.row_lock() else {
+            return;
+        };
         for row in &mut self.rows {
             row.of_row_lock = Some(row.a_second / row_lock);
         }
-        let hot = |row: &&Row| row.scenario == crate::scenarios::hot::HOLDS && row.connections == 256;
+        let hot =
+            |row: &&Row| row.scenario == crate::scenarios::hot::HOLDS && row.connections == 256;
         if let Some(ratio) = self.rows.iter().find(hot).and_then(|row| row.of_row_lock) {
-            self.target("holds, 256 connections: times the better row lock", Wanted::AtLeast(30.0), ratio);
+            self.target(
+                "holds, 256 connections: times the better row lock",
+                Wanted::AtLeast(30.0),
+                ratio,
+            );
         }
     }
 
@@ -178,35 +217,67 @@ impl Report {
     pub(crate) fn print(&self) {
         println!("{}", self.rows_table());
         if !self.facts.is_empty() {
-            let facts = self
-                .facts
-                .iter()
-                .map(|fact| [fact.scenario.clone(), fact.what.clone(), format!("{:.2} {}", fact.value, fact.unit)]);
+            let facts = self.facts.iter().map(|fact| {
+                [
+                    fact.scenario.clone(),
+                    fact.what.clone(),
+                    format!("{:.2} {}", fact.value, fact.unit),
+                ]
+            });
             println!("{}", table(&["scenario", "seen", "value"], facts));
         }
         if !self.targets.is_empty() {
             let targets = self.targets.iter().map(|target| {
                 let met = if target.met { "met" } else { "not met" };
-                [target.what.clone(), target.wanted.text(), format!("{:.2}", target.found), met.to_owned()]
+                [
+                    target.what.clone(),
+                    target.wanted.text(),
+                    format!("{:.2}", target.found),
+                    met.to_owned(),
+                ]
             });
             println!("{}", table(&["target", "wanted", "found", ""], targets));
         }
-        self.skipped.iter().for_each(|skipped| println!("skipped: {skipped}"));
-        self.failures.iter().for_each(|failure| println!("FAILED: {failure}"));
+        self.skipped
+            .iter()
+            .for_each(|skipped| println!("skipped: {skipped}"));
+        self.failures
+            .iter()
+            .for_each(|failure| println!("FAILED: {failure}"));
     }
 
     fn rows_table(&self) -> Table {
-        let ratio = |ratio: Option<f64>| ratio.map_or_else(String::new, |ratio| format!("{ratio:.3}"));
+        let ratio =
+            |ratio: Option<f64>| ratio.map_or_else(String::new, |ratio| format!("{ratio:.3}"));
         let rows = self.rows.iter().map(|row| {
             let Latency { p50, p99, p999, .. } = row.latency_ms;
-            let offered = row.offered.map_or_else(String::new, |offered| format!("{offered:.0}"));
-            let times = row.of_row_lock.map_or_else(String::new, |times| format!("{times:.1}"));
+            let offered = row
+                .offered
+                .map_or_else(String::new, |offered| format!("{offered:.0}"));
+            let times = row
+                .of_row_lock
+                .map_or_else(String::new, |times| format!("{times:.1}"));
             let cpu = format!("{:.1}", row.cpu_us.served());
-            let (rate, failed) = (format!("{:.0}", row.a_second), (row.failed + row.unsent).to_string());
+            let (rate, failed) = (
+                format!("{:.0}", row.a_second),
+                (row.failed + row.unsent).to_string(),
+            );
             let millis = [p50, p99, p999].map(|millis| format!("{millis:.2}"));
             let [p50, p99, p999] = millis;
             let connections = row.connections.to_string();
-            [row.scenario.clone(), connections, offered, rate, ratio(row.of_bare), times, p50, p99, p999, cpu, failed]
+            [
+                row.scenario.clone(),
+                connections,
+                offered,
+                rate,
+                ratio(row.of_bare),
+                times,
+                p50,
+                p99,
+                p999,
+                cpu,
+                failed,
+            ]
         });
         let head = [
             "scenario",
@@ -229,6 +300,9 @@ fn table<const N: usize>(head: &[&str; N], rows: impl Iterator<Item = [String; N
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN).set_header(head);
     rows.for_each(|row| _ = table.add_row(row));
-    table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    table
+        .column_iter_mut()
+        .skip(1)
+        .for_each(|column| column.set_cell_alignment(CellAlignment::Right));
     table
 }

@@ -65,7 +65,10 @@ impl Sale {
             // Holds must not end while they are measured; scenarios that want them to say so.
             ("HOLD_EXPIRY_SECONDS", "3600"),
         ];
-        let settings = all.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let settings = all
+            .iter()
+            .chain(settings)
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let settings = settings.collect();
         Ok(Self {
             pool,
@@ -84,7 +87,11 @@ impl Sale {
     ///
     /// # Errors
     /// When it does not start.
-    pub(crate) async fn start(place: &Place, workers: usize, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
+    pub(crate) async fn start(
+        place: &Place,
+        workers: usize,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let mut sale = Self::prepare(place, settings).await?;
         sale.start_programs(workers).await?;
         Ok(sale)
@@ -96,13 +103,23 @@ impl Sale {
     /// When it does not start.
     pub(crate) async fn start_programs(&mut self, workers: usize) -> anyhow::Result<()> {
         let log = self.logs.join(format!("{}-ingress.log", self.name));
-        let mut ingress = Process::start(&self.programs.join("holdfast-ingress"), &[], &self.settings, log)?;
+        let mut ingress = Process::start(
+            &self.programs.join("holdfast-ingress"),
+            &[],
+            &self.settings,
+            log,
+        )?;
         self.address = ingress.address().await?;
         self.pids.ingress = ingress.pid().into_iter().collect();
         self.ingress = Some(ingress);
         for number in 0..workers {
             let log = self.logs.join(format!("{}-worker-{number}.log", self.name));
-            let worker = Process::start(&self.programs.join("holdfast-workers"), &[], &self.settings, log)?;
+            let worker = Process::start(
+                &self.programs.join("holdfast-workers"),
+                &[],
+                &self.settings,
+                log,
+            )?;
             self.pids.workers.extend(worker.pid());
             self.workers.push(worker);
         }
@@ -125,7 +142,11 @@ impl Sale {
             if is_settled == Some(true) {
                 return Ok(());
             }
-            ensure!(Instant::now() < deadline, "the workers did not share the partitions; see {}", self.logs.display());
+            ensure!(
+                Instant::now() < deadline,
+                "the workers did not share the partitions; see {}",
+                self.logs.display()
+            );
             sleep(Duration::from_millis(20)).await;
         }
     }
@@ -136,8 +157,16 @@ impl Sale {
     /// When one is refused.
     pub(crate) async fn products(&self, count: u64, stock: u64) -> anyhow::Result<Vec<i64>> {
         let connections = PRODUCT_CONNECTIONS.min(count as usize);
-        let (_, made) = drive(Load::rounds(self.address, connections, count), NewProducts::new(stock)).await?;
-        ensure!(made.ids.len() as u64 == count, "{} of {count} products were made", made.ids.len());
+        let (_, made) = drive(
+            Load::rounds(self.address, connections, count),
+            NewProducts::new(stock),
+        )
+        .await?;
+        ensure!(
+            made.ids.len() as u64 == count,
+            "{} of {count} products were made",
+            made.ids.len()
+        );
         Ok(made.ids)
     }
 
@@ -147,7 +176,10 @@ impl Sale {
     /// When Postgres fails.
     pub(crate) async fn holds(&self, product_ids: &[i64]) -> anyhow::Result<u64> {
         let count = "SELECT count(*) FROM holds WHERE product_id = ANY($1)";
-        let count: i64 = sqlx::query_scalar(count).bind(product_ids).fetch_one(&self.pool).await?;
+        let count: i64 = sqlx::query_scalar(count)
+            .bind(product_ids)
+            .fetch_one(&self.pool)
+            .await?;
         Ok(count.cast_unsigned())
     }
 
@@ -155,8 +187,23 @@ impl Sale {
     ///
     /// # Errors
     /// When the auditor finds something wrong.
-    pub(crate) async fn audit(&self, ids: &[i64], before: u64, accepted: u64, unknown: u64) -> anyhow::Result<()> {
-        audit::sale(&self.pool, Told { product_ids: ids, before, accepted, unknown }).await
+    pub(crate) async fn audit(
+        &self,
+        ids: &[i64],
+        before: u64,
+        accepted: u64,
+        unknown: u64,
+    ) -> anyhow::Result<()> {
+        audit::sale(
+            &self.pool,
+            Told {
+                product_ids: ids,
+                before,
+                accepted,
+                unknown,
+            },
+        )
+        .await
     }
 
     /// Its processes, and the servers it stands on.

@@ -62,8 +62,22 @@ pub(crate) enum Scenario {
 impl Scenario {
     /// Those that were named, all of them in place of `all`.
     pub(crate) fn named(named: &[Self]) -> Vec<Self> {
-        let all = || Self::value_variants().iter().copied().filter(|scenario| *scenario != Self::All);
-        named.iter().flat_map(|one| if *one == Self::All { all().collect() } else { vec![*one] }).collect()
+        let all = || {
+            Self::value_variants()
+                .iter()
+                .copied()
+                .filter(|scenario| *scenario != Self::All)
+        };
+        named
+            .iter()
+            .flat_map(|one| {
+                if *one == Self::All {
+                    all().collect()
+                } else {
+                    vec![*one]
+                }
+            })
+            .collect()
     }
 
     /// Measures it.

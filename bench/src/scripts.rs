@@ -24,7 +24,11 @@ fn post(path: &str, headers: &str, body: &str) -> Vec<u8> {
 }
 
 fn hold_request(product_id: i64) -> Vec<u8> {
-    post("/api/holds", "", &format!(r#"{{"product_id":{product_id},"quantity":1}}"#))
+    post(
+        "/api/holds",
+        "",
+        &format!(r#"{{"product_id":{product_id},"quantity":1}}"#),
+    )
 }
 
 /// One request again and again, with one status that it should have.
@@ -36,18 +40,28 @@ pub(crate) struct Fixed {
 impl Fixed {
     /// The same server's empty handler: the ceiling.
     pub(crate) fn bare() -> Self {
-        Self { request: b"GET /healthz HTTP/1.1\r\nhost: bench\r\n\r\n".to_vec(), status: 200 }
+        Self {
+            request: b"GET /healthz HTTP/1.1\r\nhost: bench\r\n\r\n".to_vec(),
+            status: 200,
+        }
     }
 
     /// A product's page.
     pub(crate) fn read(product_id: i64) -> Self {
-        let request = format!("GET /api/products/{product_id} HTTP/1.1\r\nhost: bench\r\n\r\n").into_bytes();
-        Self { request, status: 200 }
+        let request =
+            format!("GET /api/products/{product_id} HTTP/1.1\r\nhost: bench\r\n\r\n").into_bytes();
+        Self {
+            request,
+            status: 200,
+        }
     }
 
     /// Holds of a product that has nothing left.
     pub(crate) fn sold_out(product_id: i64) -> Self {
-        Self { request: hold_request(product_id), status: 409 }
+        Self {
+            request: hold_request(product_id),
+            status: 409,
+        }
     }
 }
 
@@ -57,7 +71,11 @@ impl Script for Fixed {
     }
 
     fn response(&mut self, _: usize, status: u16, _: &[u8]) -> Verdict {
-        if status == self.status { Verdict::Done } else { Verdict::Failed }
+        if status == self.status {
+            Verdict::Done
+        } else {
+            Verdict::Failed
+        }
     }
 }
 
@@ -88,13 +106,21 @@ impl Holds {
     /// When there is no product.
     pub(crate) fn by_zipf(product_ids: &[i64]) -> anyhow::Result<Self> {
         let weights = (1..=product_ids.len()).map(|rank| 1.0 / rank as f64);
-        Ok(Self::new(product_ids, Choice::Weighted(WeightedIndex::new(weights)?)))
+        Ok(Self::new(
+            product_ids,
+            Choice::Weighted(WeightedIndex::new(weights)?),
+        ))
     }
 
     fn new(product_ids: &[i64], choice: Choice) -> Self {
         let requests = product_ids.iter().map(|id| hold_request(*id)).collect();
         // The same buyers in each run.
-        Self { requests, choice, random: SmallRng::seed_from_u64(1), accepted: 0 }
+        Self {
+            requests,
+            choice,
+            random: SmallRng::seed_from_u64(1),
+            accepted: 0,
+        }
     }
 }
 
@@ -130,9 +156,18 @@ pub(crate) struct NewProducts {
 impl NewProducts {
     /// Each with this stock.
     pub(crate) fn new(stock: u64) -> Self {
-        let body = format!(r#"{{"name":"Lamp","price_minor":9999,"currency":"USD","total_stock":{stock}}}"#);
-        let request = post("/api/admin/products", &format!("authorization: Bearer {ADMIN_TOKEN}\r\n"), &body);
-        Self { request, ids: Vec::new() }
+        let body = format!(
+            r#"{{"name":"Lamp","price_minor":9999,"currency":"USD","total_stock":{stock}}}"#
+        );
+        let request = post(
+            "/api/admin/products",
+            &format!("authorization: Bearer {ADMIN_TOKEN}\r\n"),
+            &body,
+        );
+        Self {
+            request,
+            ids: Vec::new(),
+        }
     }
 }
 

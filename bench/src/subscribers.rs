@@ -74,34 +74,64 @@ impl Subscribers {
     ///
     /// # Errors
     /// When one is refused.
-    pub(crate) async fn connect(address: SocketAddr, product_id: i64, count: usize) -> anyhow::Result<Self> {
-        let connecting = tokio::task::spawn_blocking(move || connect_all(address, product_id, count));
+    pub(crate) async fn connect(
+        address: SocketAddr,
+        product_id: i64,
+        count: usize,
+    ) -> anyhow::Result<Self> {
+        let connecting =
+            tokio::task::spawn_blocking(move || connect_all(address, product_id, count));
         let (poll, subscribers) = connecting.await??;
         let last_version = Arc::new(AtomicI64::new(NOT_KNOWN));
         let awaited = Arc::clone(&last_version);
         let listening = tokio::task::spawn_blocking(move || listen(poll, subscribers, &awaited));
-        Ok(Self { last_version, listening })
+        Ok(Self {
+            last_version,
+            listening,
+        })
     }
 
     /// Waits until all have heard of the last version, which came to be at `changed_at`.
     ///
     /// # Errors
     /// When the system fails.
-    pub(crate) async fn finish(self, last_version: i64, changed_at: Instant) -> anyhow::Result<Heard> {
+    pub(crate) async fn finish(
+        self,
+        last_version: i64,
+        changed_at: Instant,
+    ) -> anyhow::Result<Heard> {
         self.last_version.store(last_version, Ordering::Relaxed);
         let subscribers = self.listening.await??;
-        let up_to_date = subscribers.iter().filter(|subscriber| subscriber.newest >= last_version);
-        let lag =
-            |subscriber: &Subscriber| subscriber.heard_at.saturating_duration_since(changed_at).as_secs_f64() * 1e3;
+        let up_to_date = subscribers
+            .iter()
+            .filter(|subscriber| subscriber.newest >= last_version);
+        let lag = |subscriber: &Subscriber| {
+            subscriber
+                .heard_at
+                .saturating_duration_since(changed_at)
+                .as_secs_f64()
+                * 1e3
+        };
         let mut lags: Vec<f64> = up_to_date.map(lag).collect();
         lags.sort_by(f64::total_cmp);
-        let closed = subscribers.iter().filter(|subscriber| subscriber.is_closed).count();
+        let closed = subscribers
+            .iter()
+            .filter(|subscriber| subscriber.is_closed)
+            .count();
         let events = subscribers.iter().map(|subscriber| subscriber.events).sum();
-        Ok(Heard { lags, closed, events })
+        Ok(Heard {
+            lags,
+            closed,
+            events,
+        })
     }
 }
 
-fn connect_all(address: SocketAddr, product_id: i64, count: usize) -> anyhow::Result<(Poll, Vec<Subscriber>)> {
+fn connect_all(
+    address: SocketAddr,
+    product_id: i64,
+    count: usize,
+) -> anyhow::Result<(Poll, Vec<Subscriber>)> {
     let poll = Poll::new()?;
     let request = request(product_id);
     let mut subscribers = Vec::with_capacity(count);
@@ -116,14 +146,19 @@ fn connect_all(address: SocketAddr, product_id: i64, count: usize) -> anyhow::Re
         for stream in unanswered.drain(..) {
             let mut subscriber = Subscriber::hear_first(stream)?;
             let token = Token(subscribers.len());
-            poll.registry().register(&mut subscriber.stream, token, Interest::READABLE)?;
+            poll.registry()
+                .register(&mut subscriber.stream, token, Interest::READABLE)?;
             subscribers.push(subscriber);
         }
     }
     Ok((poll, subscribers))
 }
 
-fn listen(mut poll: Poll, mut subscribers: Vec<Subscriber>, last: &AtomicI64) -> anyhow::Result<Vec<Subscriber>> {
+fn listen(
+    mut poll: Poll,
+    mut subscribers: Vec<Subscriber>,
+    last: &AtomicI64,
+) -> anyhow::Result<Vec<Subscriber>> {
     let mut events = Events::with_capacity(EVENTS_MAX);
     let mut buffer = vec![0; READ_BYTES_MAX];
     let mut known_since = None;
@@ -139,7 +174,9 @@ fn listen(mut poll: Poll, mut subscribers: Vec<Subscriber>, last: &AtomicI64) ->
         let last = last.load(Ordering::Relaxed);
         if last != NOT_KNOWN {
             let since = *known_since.get_or_insert(now);
-            let is_done = subscribers.iter().all(|subscriber| subscriber.is_closed || subscriber.newest >= last);
+            let is_done = subscribers
+                .iter()
+                .all(|subscriber| subscriber.is_closed || subscriber.newest >= last);
             if is_done || now > since + LAST_EVENT_WAIT {
                 return Ok(subscribers);
             }
@@ -165,7 +202,14 @@ impl Subscriber {
         let newest = newest_version(&tail).unwrap_or_default();
         stream.set_nonblocking(true)?;
         let stream = TcpStream::from_std(stream);
-        Ok(Self { stream, tail, newest, heard_at: Instant::now(), events: 1, is_closed: false })
+        Ok(Self {
+            stream,
+            tail,
+            newest,
+            heard_at: Instant::now(),
+            events: 1,
+            is_closed: false,
+        })
     }
 
     /// Reads all that is there.
@@ -200,7 +244,10 @@ fn newest_version(bytes: &[u8]) -> Option<i64> {
         std::str::from_utf8(&rest[..length]).ok()?.parse().ok()
     };
     let last = bytes.len().checked_sub(VERSION.len())?;
-    (0..=last).rev().filter(|at| bytes[*at..].starts_with(VERSION)).find_map(digits)
+    (0..=last)
+        .rev()
+        .filter(|at| bytes[*at..].starts_with(VERSION))
+        .find_map(digits)
 }
 
 #[cfg(test)]
@@ -209,8 +256,14 @@ mod tests {
 
     #[test]
     fn the_last_whole_version_counts() {
-        assert_eq!(newest_version(b"data: {\"version\":7,\"as_of\":1}\n\ndata: {\"version\":12}"), Some(12));
-        assert_eq!(newest_version(b"data: {\"version\":7}\n\ndata: {\"version\":12"), Some(7));
+        assert_eq!(
+            newest_version(b"data: {\"version\":7,\"as_of\":1}\n\ndata: {\"version\":12}"),
+            Some(12)
+        );
+        assert_eq!(
+            newest_version(b"data: {\"version\":7}\n\ndata: {\"version\":12"),
+            Some(7)
+        );
         assert_eq!(newest_version(b"HTTP/1.1 200 OK\r\n"), None);
         assert_eq!(newest_version(b""), None);
     }

@@ -19,7 +19,13 @@ pub(crate) struct Cpu {
 impl Cpu {
     /// What was used since an earlier look, in microseconds for each of so many rounds.
     pub(crate) fn micros_a_round(self, before: Self, generator: Duration, rounds: u64) -> Self {
-        let each = |now: f64, before: f64| if rounds == 0 { 0.0 } else { (now - before) * 1e6 / rounds as f64 };
+        let each = |now: f64, before: f64| {
+            if rounds == 0 {
+                0.0
+            } else {
+                (now - before) * 1e6 / rounds as f64
+            }
+        };
         Self {
             ingress: each(self.ingress, before.ingress),
             workers: each(self.workers, before.workers),
@@ -51,7 +57,12 @@ impl Pids {
     /// When `/proc` can't be read.
     pub(crate) fn cpu(&self) -> anyhow::Result<Cpu> {
         let all = processes()?;
-        let own = |pids: &[u32]| pids.iter().filter_map(|pid| all.get(pid)).map(|process| process.own).sum();
+        let own = |pids: &[u32]| {
+            pids.iter()
+                .filter_map(|pid| all.get(pid))
+                .map(|process| process.own)
+                .sum()
+        };
         // A backend that has ended is in its parent's account.
         let of_postgres = |pid: &u32, process: &Process| {
             let is_child = self.postgres.contains(&process.parent);
@@ -65,7 +76,10 @@ impl Pids {
             ingress: own(&self.ingress),
             workers: own(&self.workers),
             nats: own(&self.nats),
-            postgres: all.iter().map(|(pid, process)| of_postgres(pid, process)).sum(),
+            postgres: all
+                .iter()
+                .map(|(pid, process)| of_postgres(pid, process))
+                .sum(),
             generator: 0.0,
         })
     }
@@ -78,12 +92,21 @@ struct Process {
 }
 
 fn processes() -> anyhow::Result<HashMap<u32, Process>> {
-    let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)?.context("no CLK_TCK")? as f64;
+    let ticks =
+        nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)?.context("no CLK_TCK")? as f64;
     let mut processes = HashMap::new();
     for entry in std::fs::read_dir("/proc")?.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
         // Processes come and go meanwhile.
-        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else {
+            continue;
+        };
         if let Some(process) = parse(&stat, ticks) {
             processes.insert(pid, process);
         }
@@ -94,7 +117,13 @@ fn processes() -> anyhow::Result<HashMap<u32, Process>> {
 /// proc_pid_stat(5): after the name in parentheses come state, ppid, …, utime (14), stime, cutime, cstime.
 fn parse(stat: &str, ticks: f64) -> Option<Process> {
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let seconds = |number: usize| fields.get(number - 3)?.parse::<f64>().ok().map(|count| count / ticks);
+    let seconds = |number: usize| {
+        fields
+            .get(number - 3)?
+            .parse::<f64>()
+            .ok()
+            .map(|count| count / ticks)
+    };
     Some(Process {
         parent: fields.get(1)?.parse().ok()?,
         own: seconds(14)? + seconds(15)?,
@@ -109,8 +138,12 @@ fn parse(stat: &str, ticks: f64) -> Option<Process> {
 pub(crate) fn resident_mib(pids: &[u32]) -> anyhow::Result<f64> {
     let mut most = 0.0_f64;
     for pid in pids {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("a process has ended")?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))
+            .context("a process has ended")?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .context("no VmRSS")?;
         let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
         most = most.max(kib / 1024.0);
     }
@@ -125,6 +158,9 @@ mod tests {
     fn a_name_with_spaces_and_parentheses_does_not_shift_the_fields() {
         let stat = "7 (post (gres) x) S 3 7 7 0 -1 4194560 1 2 3 4 150 50 30 20 20 0 1 0 100 1 1";
         let process = parse(stat, 100.0).unwrap();
-        assert_eq!((process.parent, process.own, process.ended_children), (3, 2.0, 0.5));
+        assert_eq!(
+            (process.parent, process.own, process.ended_children),
+            (3, 2.0, 0.5)
+        );
     }
 }

@@ -66,11 +66,19 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
 
 async fn follow(tail: Tail) -> anyhow::Result<()> {
     let pool = store::open(&tail.postgres, "holdfast-audit").await?;
-    let of = tail.product.map_or(Of::Everything, |id| Of::Product(ProductId(id)));
-    let mut after = if tail.all { (0, 0) } else { (store::audit::last(&pool).await?, i32::MAX) };
+    let of = tail
+        .product
+        .map_or(Of::Everything, |id| Of::Product(ProductId(id)));
+    let mut after = if tail.all {
+        (0, 0)
+    } else {
+        (store::audit::last(&pool).await?, i32::MAX)
+    };
     let begun = Instant::now();
     loop {
-        let is_last = tail.seconds.is_some_and(|seconds| begun.elapsed() >= Duration::from_secs(seconds));
+        let is_last = tail
+            .seconds
+            .is_some_and(|seconds| begun.elapsed() >= Duration::from_secs(seconds));
         while let Some(last) = page(&pool, of, after, &tail).await? {
             after = last;
         }
@@ -82,16 +90,27 @@ async fn follow(tail: Tail) -> anyhow::Result<()> {
 }
 
 /// Shows some changes after one; says which was the last, when there was any.
-async fn page(pool: &PgPool, of: Of, after: (i64, i32), tail: &Tail) -> anyhow::Result<Option<(i64, i32)>> {
+async fn page(
+    pool: &PgPool,
+    of: Of,
+    after: (i64, i32),
+    tail: &Tail,
+) -> anyhow::Result<Option<(i64, i32)>> {
     let mut changes = audit::list(pool, of, after, PAGE).await?;
     if matches!(of, Of::Everything) {
         let settled = store::audit::settled(pool, SETTLED_SECONDS).await?;
-        let count = changes.iter().take_while(|change| change.at <= settled).count();
+        let count = changes
+            .iter()
+            .take_while(|change| change.at <= settled)
+            .count();
         changes.truncate(count);
     }
     for change in &changes {
         if tail.json {
-            println!("{}", serde_json::to_string(&EntryView::from(change.clone()))?);
+            println!(
+                "{}",
+                serde_json::to_string(&EntryView::from(change.clone()))?
+            );
         } else {
             println!("{}", line(change));
         }
@@ -101,10 +120,18 @@ async fn page(pool: &PgPool, of: Of, after: (i64, i32), tail: &Tail) -> anyhow::
 
 /// A line for people. Columns of a table would have to wait for all of its rows.
 fn line(change: &ListedChange) -> String {
-    let ListedChange { available_before, available_after, held_before, held_after, .. } = change;
+    let ListedChange {
+        available_before,
+        available_after,
+        held_before,
+        held_after,
+        ..
+    } = change;
     format!(
         "{} {:18} {:17} product {} {} x{}: available {available_before} -> {available_after}, held {held_before} -> {held_after}",
-        change.at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+        change
+            .at
+            .to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
         change.kind,
         change.actor,
         change.product_id,

@@ -64,17 +64,23 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
     let name = |done: &Done| format!("{:016x}", done.ingress.0);
     let document = |done: &Done| json!({"ingress": name(done), "products": done.products});
     listing::show(&answers, json, document, ["ingress", "products"], |done| {
-        let products = done.products.map_or_else(|| "failed: see its log".to_owned(), |count| count.to_string());
+        let products = done.products.map_or_else(
+            || "failed: see its log".to_owned(),
+            |count| count.to_string(),
+        );
         [name(done), products]
     });
-    Ok(Found::something_if(answers.iter().any(|done| done.products.is_none())))
+    Ok(Found::something_if(
+        answers.iter().any(|done| done.products.is_none()),
+    ))
 }
 
 async fn ask(settings: &NatsSettings, request: Request) -> anyhow::Result<Vec<Done>> {
     let nats = log::connect(settings, "holdfast", |_| ()).await?;
     let inbox = nats.new_inbox();
     let mut answers = nats.subscribe(inbox.clone()).await?;
-    nats.publish_with_reply(settings.subjects.cache(), inbox, request.encode().into()).await?;
+    nats.publish_with_reply(settings.subjects.cache(), inbox, request.encode().into())
+        .await?;
     let (mut heard, mut wait) = (Vec::new(), ANSWER_WAIT);
     while let Ok(Some(message)) = timeout(wait, answers.next()).await {
         if message.status == Some(StatusCode::NO_RESPONDERS) {

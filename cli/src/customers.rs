@@ -97,7 +97,10 @@ struct Customer<'c> {
 
 impl Customer<'_> {
     async fn holds(&self) -> anyhow::Result<Vec<Held>> {
-        let (index, progress) = (self.keys.index(Kind::CustomerId, self.id), ProgressBar::new(SLOTS.into()));
+        let (index, progress) = (
+            self.keys.index(Kind::CustomerId, self.id),
+            ProgressBar::new(SLOTS.into()),
+        );
         let mut held = Vec::new();
         for first in (0..SLOTS).step_by(usize::from(SLOTS_AT_ONCE)) {
             let slots = first..=first + SLOTS_AT_ONCE - 1;
@@ -116,12 +119,16 @@ impl Customer<'_> {
         let (mut found, mut after) = (Vec::new(), (-1, Uuid::nil()));
         loop {
             let page = customers::outcomes(self.pool, after).await?;
-            let Some(last) = page.last() else { return Ok(found) };
+            let Some(last) = page.last() else {
+                return Ok(found);
+            };
             after = (last.slot, last.request_id);
             for told in page {
                 let outcome = self.keys.open_outcome(told.outcome.0.clone())?;
                 let (hold, customer) = match &outcome {
-                    Outcome::HoldCreated(hold) | Outcome::HoldReleased(hold) => (hold.id, &hold.customer_id),
+                    Outcome::HoldCreated(hold) | Outcome::HoldReleased(hold) => {
+                        (hold.id, &hold.customer_id)
+                    }
                     Outcome::OrderCreated(order) => (order.id, &order.customer_id),
                     _ => continue,
                 };
@@ -134,9 +141,20 @@ impl Customer<'_> {
 
     /// Takes the customer out of outcomes, but for those of holds that are still active; says of how many.
     async fn erase_outcomes(&self) -> anyhow::Result<u64> {
-        let active: BTreeSet<Uuid> = self.holds().await?.into_iter().map(|hold| hold.hold_id).collect();
-        let told = self.outcomes().await?.into_iter().filter(|(_, hold, _)| !active.contains(hold));
-        let told: Vec<_> = told.map(|(told, ..)| (told.slot, told.request_id)).collect();
+        let active: BTreeSet<Uuid> = self
+            .holds()
+            .await?
+            .into_iter()
+            .map(|hold| hold.hold_id)
+            .collect();
+        let told = self
+            .outcomes()
+            .await?
+            .into_iter()
+            .filter(|(_, hold, _)| !active.contains(hold));
+        let told: Vec<_> = told
+            .map(|(told, ..)| (told.slot, told.request_id))
+            .collect();
         Ok(forgetting::outcomes(self.pool, &told).await?)
     }
 
@@ -145,7 +163,9 @@ impl Customer<'_> {
         let (mut found, mut after) = (Vec::new(), 0);
         loop {
             let page = dead_letters::list(self.pool, true, after, LETTERS_PAGE).await?;
-            let Some(last) = page.last() else { return Ok(found) };
+            let Some(last) = page.last() else {
+                return Ok(found);
+            };
             after = last.dead_letter_id;
             found.extend(page.into_iter().filter(|letter| self.is_named_by(letter)));
         }
@@ -160,14 +180,23 @@ impl Customer<'_> {
 /// Holds by their slots.
 fn by_slot(held: &[Held]) -> BTreeMap<i16, Vec<Uuid>> {
     let mut slots: BTreeMap<i16, Vec<Uuid>> = BTreeMap::new();
-    held.iter().for_each(|hold| slots.entry(hold.slot).or_default().push(hold.hold_id));
+    held.iter()
+        .for_each(|hold| slots.entry(hold.slot).or_default().push(hold.hold_id));
     slots
 }
 
 async fn export(options: Export) -> anyhow::Result<Found> {
-    let Export { customer, postgres, encryption } = options;
+    let Export {
+        customer,
+        postgres,
+        encryption,
+    } = options;
     let (pool, keys) = store::open_sealed(&postgres, &encryption, "holdfast-customers").await?;
-    let customer = Customer { pool: &pool, keys: &keys, id: named(&customer)? };
+    let customer = Customer {
+        pool: &pool,
+        keys: &keys,
+        id: named(&customer)?,
+    };
     let held = customer.holds().await?;
     let (mut orders, mut payments, mut changes) = (Vec::new(), Vec::new(), Vec::new());
     for (slot, holds) in by_slot(&held) {
@@ -175,7 +204,12 @@ async fn export(options: Export) -> anyhow::Result<Found> {
         payments.extend(customers::payments(&pool, &keys, slot, &holds).await?);
         for hold in holds {
             let hold = Of::Hold(HoldId::from_uuid(hold)?);
-            changes.extend(audit::list(&pool, hold, (0, 0), CHANGES_MAX).await?.into_iter().map(EntryView::from));
+            changes.extend(
+                audit::list(&pool, hold, (0, 0), CHANGES_MAX)
+                    .await?
+                    .into_iter()
+                    .map(EntryView::from),
+            );
         }
     }
     let outcomes = customer.outcomes().await?.into_iter().map(
@@ -213,28 +247,59 @@ fn named(customer: &str) -> anyhow::Result<&str> {
 }
 
 async fn forget(options: Forget) -> anyhow::Result<Found> {
-    let Forget { customer, json, postgres, encryption, nats } = options;
+    let Forget {
+        customer,
+        json,
+        postgres,
+        encryption,
+        nats,
+    } = options;
     let (pool, keys) = store::open_sealed(&postgres, &encryption, "holdfast-customers").await?;
-    let customer = Customer { pool: &pool, keys: &keys, id: named(&customer)? };
+    let customer = Customer {
+        pool: &pool,
+        keys: &keys,
+        id: named(&customer)?,
+    };
     let held = customer.holds().await?;
-    let ended: Vec<HoldId> = held.iter().filter(|hold| hold.has_ended).map(Held::id).collect::<Result<_, _>>()?;
+    let ended: Vec<HoldId> = held
+        .iter()
+        .filter(|hold| hold.has_ended)
+        .map(Held::id)
+        .collect::<Result<_, _>>()?;
     let speaker = Speaker::connect(&nats, &keys).await?;
     ask(&speaker, &pool, &nats, &ended).await?;
     let mut outcomes = customer.erase_outcomes().await?;
     // A batch that had read an outcome before may have written a copy behind us. When every partition has applied
     // something that was said after that, no such batch is left.
     let first_of = |partition| HoldId::new(*nats.partitions.slots(partition).start(), 0, 0);
-    ask(&speaker, &pool, &nats, &nats.partitions.all().map(first_of).collect::<Vec<_>>()).await?;
+    ask(
+        &speaker,
+        &pool,
+        &nats,
+        &nats.partitions.all().map(first_of).collect::<Vec<_>>(),
+    )
+    .await?;
     outcomes += customer.erase_outcomes().await?;
     let letters = customer.letters().await?;
-    let (waiting, settled): (Vec<_>, Vec<_>) = letters.iter().partition(|letter| letter.settled_at.is_none());
-    let settled: Vec<i64> = settled.into_iter().map(|letter| letter.dead_letter_id).collect();
+    let (waiting, settled): (Vec<_>, Vec<_>) = letters
+        .iter()
+        .partition(|letter| letter.settled_at.is_none());
+    let settled: Vec<i64> = settled
+        .into_iter()
+        .map(|letter| letter.dead_letter_id)
+        .collect();
     let dead_letters = forgetting::letters(&pool, &settled).await?;
     // Whatever has become of it meanwhile: what names the customer now has to wait.
     let left = customer.holds().await?;
-    let forgotten = held.iter().filter(|hold| left.iter().all(|left| left.hold_id != hold.hold_id)).count();
+    let forgotten = held
+        .iter()
+        .filter(|hold| left.iter().all(|left| left.hold_id != hold.hold_id))
+        .count();
     let active: Vec<Uuid> = left.iter().map(|hold| hold.hold_id).collect();
-    let waiting: Vec<i64> = waiting.into_iter().map(|letter| letter.dead_letter_id).collect();
+    let waiting: Vec<i64> = waiting
+        .into_iter()
+        .map(|letter| letter.dead_letter_id)
+        .collect();
     if json {
         let told = json!({
             "forgotten": {"holds": forgotten, "outcomes": outcomes, "dead_letters": dead_letters},
@@ -245,22 +310,39 @@ async fn forget(options: Forget) -> anyhow::Result<Found> {
         println!(
             "forgotten in {forgotten} holds and their orders, {outcomes} outcomes and {dead_letters} dead letters"
         );
-        active.iter().for_each(|id| println!("hold {id} or its order is active: run this again when it has ended"));
-        waiting.iter().for_each(|id| println!("dead letter {id} waits: retry or drop it, and run this again"));
+        active.iter().for_each(|id| {
+            println!("hold {id} or its order is active: run this again when it has ended")
+        });
+        waiting.iter().for_each(|id| {
+            println!("dead letter {id} waits: retry or drop it, and run this again")
+        });
     }
-    Ok(Found::something_if(!active.is_empty() || !waiting.is_empty()))
+    Ok(Found::something_if(
+        !active.is_empty() || !waiting.is_empty(),
+    ))
 }
 
 /// Has holds lose their customer, and waits until that is done. A hold that is not there loses nothing.
-async fn ask(speaker: &Speaker<'_>, pool: &PgPool, nats: &NatsSettings, holds: &[HoldId]) -> anyhow::Result<()> {
+async fn ask(
+    speaker: &Speaker<'_>,
+    pool: &PgPool,
+    nats: &NatsSettings,
+    holds: &[HoldId],
+) -> anyhow::Result<()> {
     let mut until = BTreeMap::new();
     for hold_id in holds {
-        let command = internal::command(hold_id.slot(), Action::ForgetCustomer { hold_id: *hold_id });
-        until.insert(nats.partitions.of(hold_id.slot()), speaker.say(&command).await?);
+        let command =
+            internal::command(hold_id.slot(), Action::ForgetCustomer { hold_id: *hold_id });
+        until.insert(
+            nats.partitions.of(hold_id.slot()),
+            speaker.say(&command).await?,
+        );
     }
     until_applied(async || {
         let at: BTreeMap<_, _> = positions(pool).await?.into_iter().collect();
-        let is_applied = |(partition, seq): (_, &u64)| at.get(partition).is_some_and(|at| at.applied_seq >= *seq);
+        let is_applied = |(partition, seq): (_, &u64)| {
+            at.get(partition).is_some_and(|at| at.applied_seq >= *seq)
+        };
         Ok(until.iter().all(is_applied).then_some(()))
     })
     .await

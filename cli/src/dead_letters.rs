@@ -74,12 +74,21 @@ struct One {
 /// Does what was asked.
 pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
     match options.command {
-        Command::List { all, json, postgres, encryption } => {
+        Command::List {
+            all,
+            json,
+            postgres,
+            encryption,
+        } => {
             let (pool, keys) = connect(&postgres, &encryption).await?;
             list(&pool, &keys, all, json).await?;
             Ok(Found::Nothing)
         }
-        Command::Show { id, postgres, encryption } => {
+        Command::Show {
+            id,
+            postgres,
+            encryption,
+        } => {
             let (pool, keys) = connect(&postgres, &encryption).await?;
             println!("{:#}", document(&find(&pool, id).await?, &keys));
             Ok(Found::Nothing)
@@ -89,12 +98,17 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
     }
 }
 
-async fn connect(settings: &PostgresSettings, encryption: &EncryptionSettings) -> anyhow::Result<(PgPool, Keyring)> {
+async fn connect(
+    settings: &PostgresSettings,
+    encryption: &EncryptionSettings,
+) -> anyhow::Result<(PgPool, Keyring)> {
     store::open_sealed(settings, encryption, "holdfast-dead-letters").await
 }
 
 async fn find(pool: &PgPool, id: i64) -> anyhow::Result<ListedLetter> {
-    dead_letters::find(pool, id).await?.with_context(|| format!("there is no dead letter {id}"))
+    dead_letters::find(pool, id)
+        .await?
+        .with_context(|| format!("there is no dead letter {id}"))
 }
 
 async fn list(pool: &PgPool, keys: &Keyring, all: bool, json: bool) -> anyhow::Result<()> {
@@ -130,12 +144,21 @@ fn document(letter: &ListedLetter, keys: &Keyring) -> Value {
 async fn settle(one: One, is_retry: bool) -> anyhow::Result<Found> {
     let (pool, keys) = connect(&one.postgres, &one.encryption).await?;
     let letter = find(&pool, one.id).await?;
-    let slot = letter.slot().context("a newer program wrote this dead letter: use the same version")?;
+    let slot = letter
+        .slot()
+        .context("a newer program wrote this dead letter: use the same version")?;
     if letter.settled_at.is_some() {
         bail!("dead letter {} was {} before", one.id, letter.status());
     }
-    let action = Action::SettleDeadLetter { id: one.id, is_retry };
-    let command = holdfast_common::command::Command { request_id: new_request_id(slot), key: None, action };
+    let action = Action::SettleDeadLetter {
+        id: one.id,
+        is_retry,
+    };
+    let command = holdfast_common::command::Command {
+        request_id: new_request_id(slot),
+        key: None,
+        action,
+    };
     say(&one.nats, &keys, &command).await?;
     let now = until_applied(async || {
         let now = find(&pool, one.id).await?;

@@ -59,7 +59,9 @@ struct Which {
 /// Does what was asked.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     match options.command {
-        Command::List { json, postgres } => list(&store::open(&postgres, "holdfast-events").await?, json).await,
+        Command::List { json, postgres } => {
+            list(&store::open(&postgres, "holdfast-events").await?, json).await
+        }
         Command::Retry(which) => {
             let retried = ask(&which, Request::Retry).await?;
             let told = "to be posted once more; what fails again is listed again";
@@ -76,30 +78,42 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
 
 impl Which {
     fn tell(&self, document: Value, words: String) {
-        if self.json { println!("{document}") } else { println!("{words}") }
+        if self.json {
+            println!("{document}")
+        } else {
+            println!("{words}")
+        }
     }
 }
 
 /// Asks a worker; says for how many events it was done.
 async fn ask(which: &Which, what: fn(Option<String>) -> Request) -> anyhow::Result<u64> {
     let nats = log::connect(&which.nats, "holdfast", |_| ()).await?;
-    let done = what(which.event_id.clone()).ask(&nats, &which.nats.subjects, ANSWER_WAIT).await?;
+    let done = what(which.event_id.clone())
+        .ask(&nats, &which.nats.subjects, ANSWER_WAIT)
+        .await?;
     ensure!(done > 0, "there is no such event");
     Ok(done)
 }
 
 async fn list(pool: &PgPool, json: bool) -> anyhow::Result<()> {
     let events = event_dead_letters::list(pool, None, LISTED_MAX).await?;
-    listing::show(&events, json, document, ["event", "type", "host", "tries", "failed", "error"], |event| {
-        [
-            event.event_id.clone(),
-            event.r#type.clone(),
-            event.host.clone(),
-            event.tries.to_string(),
-            listing::seconds(event.failed_at),
-            event.error.clone(),
-        ]
-    });
+    listing::show(
+        &events,
+        json,
+        document,
+        ["event", "type", "host", "tries", "failed", "error"],
+        |event| {
+            [
+                event.event_id.clone(),
+                event.r#type.clone(),
+                event.host.clone(),
+                event.tries.to_string(),
+                listing::seconds(event.failed_at),
+                event.error.clone(),
+            ]
+        },
+    );
     Ok(())
 }
 

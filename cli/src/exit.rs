@@ -15,7 +15,11 @@ pub(crate) enum Found {
 impl Found {
     /// Something, if so.
     pub(crate) fn something_if(found: bool) -> Self {
-        if found { Self::Something } else { Self::Nothing }
+        if found {
+            Self::Something
+        } else {
+            Self::Nothing
+        }
     }
 }
 

@@ -40,7 +40,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
     let answer = answer.and_then(|answer| answer.map_err(|error| format!("{error:#}")));
     let is_well = answer.as_ref().is_ok_and(StatusCode::is_success);
     match (options.json, answer) {
-        (true, answer) => println!("{}", json!({"ok": is_well, "status": answer.ok().map(|status| status.as_u16())})),
+        (true, answer) => println!(
+            "{}",
+            json!({"ok": is_well, "status": answer.ok().map(|status| status.as_u16())})
+        ),
         (false, Ok(status)) => println!("{} answers {status}", options.url),
         (false, Err(why)) => println!("{} does not answer: {why}", options.url),
     }
@@ -49,12 +52,15 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
 
 async fn ask(url: &Uri) -> anyhow::Result<StatusCode> {
     let host = url.host().unwrap_or_default();
-    let stream = TcpStream::connect((host.trim_matches(['[', ']']), url.port_u16().unwrap_or(80))).await;
+    let stream =
+        TcpStream::connect((host.trim_matches(['[', ']']), url.port_u16().unwrap_or(80))).await;
     let stream = stream.context("nobody listens there")?;
     let (mut asking, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
     let path = url.path_and_query().map_or("/", |path| path.as_str());
-    let request = Request::get(path).header(HOST, host).body(Empty::<Bytes>::new())?;
+    let request = Request::get(path)
+        .header(HOST, host)
+        .body(Empty::<Bytes>::new())?;
     let status = asking.send_request(request).await?.status();
     connection.abort();
     Ok(status)

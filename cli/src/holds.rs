@@ -100,11 +100,16 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
 
 async fn list(options: List) -> anyhow::Result<()> {
     let pool = store::open(&options.postgres, "holdfast-holds").await?;
-    let product = options.product.map(|id| (ProductId(id).slot().as_i16(), id));
-    let mut holds = store::holds::list(&pool, product, options.status.stored(), options.limit + 1).await?;
+    let product = options
+        .product
+        .map(|id| (ProductId(id).slot().as_i16(), id));
+    let mut holds =
+        store::holds::list(&pool, product, options.status.stored(), options.limit + 1).await?;
     let has_more = holds.len() as i64 > options.limit;
     holds.truncate(options.limit as usize);
-    let heads = ["hold", "product", "quantity", "status", "sequence", "expires"];
+    let heads = [
+        "hold", "product", "quantity", "status", "sequence", "expires",
+    ];
     listing::show(&holds, options.json, document, heads, |hold| {
         [
             hold.hold_id.to_string(),
@@ -116,7 +121,10 @@ async fn list(options: List) -> anyhow::Result<()> {
         ]
     });
     if has_more {
-        eprintln!("there are more than {}: name a --product, or raise --limit", options.limit);
+        eprintln!(
+            "there are more than {}: name a --product, or raise --limit",
+            options.limit
+        );
     }
     Ok(())
 }
@@ -131,13 +139,24 @@ fn document(hold: &Listed) -> Value {
 /// Nothing but the decision ends a hold: it is asked to, as the buyer would.
 async fn expire(options: Expire) -> anyhow::Result<()> {
     let hold_id: HoldId = options.id.parse().context("the hold")?;
-    let (pool, keys) = store::open_sealed(&options.postgres, &options.encryption, "holdfast-holds").await?;
+    let (pool, keys) =
+        store::open_sealed(&options.postgres, &options.encryption, "holdfast-holds").await?;
     let action = Action::ReleaseHold { hold_id };
-    let command = LogCommand { request_id: new_request_id(hold_id.slot()), key: None, action };
-    match Speaker::connect(&options.nats, &keys).await?.ask(&pool, &command).await? {
+    let command = LogCommand {
+        request_id: new_request_id(hold_id.slot()),
+        key: None,
+        action,
+    };
+    match Speaker::connect(&options.nats, &keys)
+        .await?
+        .ask(&pool, &command)
+        .await?
+    {
         Outcome::HoldReleased(_) => {}
         Outcome::Refused(Refusal::HoldNotFound) => bail!("there is no hold {hold_id}"),
-        Outcome::Refused(Refusal::HoldConsumed) => bail!("hold {hold_id} became an order, which ends by itself unpaid"),
+        Outcome::Refused(Refusal::HoldConsumed) => {
+            bail!("hold {hold_id} became an order, which ends by itself unpaid")
+        }
         Outcome::Refused(Refusal::HoldExpired) => bail!("hold {hold_id} has expired already"),
         other => bail!("hold {hold_id} was not ended: {other:?}; see `holdfast dead-letters`"),
     }

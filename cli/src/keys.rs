@@ -36,7 +36,11 @@ struct Rotate {
 
 /// Does what was asked.
 pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
-    let Command::Rotate(Rotate { json, postgres, encryption }) = options.command;
+    let Command::Rotate(Rotate {
+        json,
+        postgres,
+        encryption,
+    }) = options.command;
     let keys = encryption.keyring()?;
     let pool = store::open(&postgres, "holdfast-keys").await?;
     let progress = ProgressBar::new(PROGRESS_MAX);
@@ -47,7 +51,9 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
     } else {
         show(&sealed);
     }
-    Ok(Found::something_if(sealed.passed_over > 0 || !sealed.still_needed.is_empty()))
+    Ok(Found::something_if(
+        sealed.passed_over > 0 || !sealed.still_needed.is_empty(),
+    ))
 }
 
 /// Seals everything for programs that are going to start; without keys nothing.
@@ -57,18 +63,32 @@ pub(crate) async fn seal_before_start(
 ) -> anyhow::Result<()> {
     let keys = encryption.keyring()?;
     if keys.is_on() {
-        sealing::seal(&store::open(postgres, "holdfast-keys").await?, &keys, |_| ()).await?;
+        sealing::seal(
+            &store::open(postgres, "holdfast-keys").await?,
+            &keys,
+            |_| (),
+        )
+        .await?;
     }
     Ok(())
 }
 
 fn show(sealed: &Sealed) {
-    let Sealed { texts, outcomes, dead_letters, keys, .. } = sealed;
+    let Sealed {
+        texts,
+        outcomes,
+        dead_letters,
+        keys,
+        ..
+    } = sealed;
     println!(
         "sealed {texts} customers and payments, {outcomes} outcomes, {dead_letters} dead letters and {keys} idempotency keys"
     );
     if sealed.passed_over > 0 {
-        println!("{} rows were being changed and are not sealed by the first key: run this again", sealed.passed_over);
+        println!(
+            "{} rows were being changed and are not sealed by the first key: run this again",
+            sealed.passed_over
+        );
         return;
     }
     for key in &sealed.not_needed {

@@ -20,7 +20,10 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     apply(&options.postgres).await?;
     if options.json {
-        println!("{}", json!({"schema": schema::MIGRATIONS.iter().map(|known| known.version).max()}));
+        println!(
+            "{}",
+            json!({"schema": schema::MIGRATIONS.iter().map(|known| known.version).max()})
+        );
     } else {
         println!("the database has this build's schema");
     }

@@ -22,15 +22,24 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
     let pool = store::open(&options.postgres, "holdfast-partitions").await?;
     let partitions = overview::partitions(&pool).await?;
-    listing::show(&partitions, options.json, document, ["partition", "worker", "epoch", "applied"], |partition| {
-        [
-            partition.partition.to_string(),
-            owner(partition).unwrap_or("nobody").to_owned(),
-            partition.epoch.to_string(),
-            partition.applied_seq.to_string(),
-        ]
-    });
-    let without = partitions.iter().filter(|partition| !partition.is_owned).count();
+    listing::show(
+        &partitions,
+        options.json,
+        document,
+        ["partition", "worker", "epoch", "applied"],
+        |partition| {
+            [
+                partition.partition.to_string(),
+                owner(partition).unwrap_or("nobody").to_owned(),
+                partition.epoch.to_string(),
+                partition.applied_seq.to_string(),
+            ]
+        },
+    );
+    let without = partitions
+        .iter()
+        .filter(|partition| !partition.is_owned)
+        .count();
     if without > 0 {
         eprintln!("{without} partitions have no worker: start holdfast-workers, or see its log");
     }

@@ -30,12 +30,26 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let pool = store::open(&options.postgres, "holdfast-prune").await?;
     let progress = ProgressBar::new(SLOTS.into());
     let done = |slots: u16| progress.set_position(slots.into());
-    let pruned = prune(&pool, Ages::new(&options.holds, &options.retention), Duration::ZERO, done).await?;
+    let pruned = prune(
+        &pool,
+        Ages::new(&options.holds, &options.retention),
+        Duration::ZERO,
+        done,
+    )
+    .await?;
     progress.finish_and_clear();
     if options.json {
         println!("{}", serde_json::to_string(&pruned)?);
     } else {
-        let Pruned { keys, outcomes, holds, dead_letters, audit, events, customers } = pruned;
+        let Pruned {
+            keys,
+            outcomes,
+            holds,
+            dead_letters,
+            audit,
+            events,
+            customers,
+        } = pruned;
         println!(
             "removed {keys} keys, {outcomes} outcomes, {holds} holds, {dead_letters} dead letters, {events} events and {audit} \
              rows of the audit; {customers} orders and holds lost their customer"

@@ -98,15 +98,26 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
 }
 
 async fn show(list: List) -> anyhow::Result<()> {
-    let (pool, keys) = store::open_sealed(&list.postgres, &list.encryption, "holdfast-refunds").await?;
-    let states = list.state.map_or_else(|| vec![State::Due, State::Requested], |state| vec![state]);
+    let (pool, keys) =
+        store::open_sealed(&list.postgres, &list.encryption, "holdfast-refunds").await?;
+    let states = list
+        .state
+        .map_or_else(|| vec![State::Due, State::Requested], |state| vec![state]);
     let states: Vec<_> = states.into_iter().map(State::stored).collect();
     let mut refunds = payments::list(&pool, &keys, &states, None, LISTED_MAX + 1).await?;
     let has_more = refunds.len() as i64 > LISTED_MAX;
     refunds.truncate(LISTED_MAX as usize);
-    listing::show(&refunds, list.json, document, ["order", "payment", "state", "reason", "amount", "received"], cells);
+    listing::show(
+        &refunds,
+        list.json,
+        document,
+        ["order", "payment", "state", "reason", "amount", "received"],
+        cells,
+    );
     if has_more {
-        eprintln!("only the first {LISTED_MAX} are shown: name a --state, or page through GET /api/admin/refunds");
+        eprintln!(
+            "only the first {LISTED_MAX} are shown: name a --state, or page through GET /api/admin/refunds"
+        );
     }
     Ok(())
 }
@@ -126,28 +137,60 @@ fn cells(refund: &ListedPayment) -> [String; 6] {
         refund.payment_id.clone(),
         refund.state.clone(),
         refund.refund_reason.clone().unwrap_or_default(),
-        amount.map(|(minor, currency)| format!("{minor} {currency} (minor units)")).unwrap_or_default(),
+        amount
+            .map(|(minor, currency)| format!("{minor} {currency} (minor units)"))
+            .unwrap_or_default(),
         listing::seconds(refund.received_at),
     ]
 }
 
 async fn advance(one: One, to: RefundStatus, state: State) -> anyhow::Result<()> {
-    let order_id: HoldId = one.order.strip_prefix("order_").unwrap_or(&one.order).parse().context("the order")?;
-    let (pool, keys) = store::open_sealed(&one.postgres, &one.encryption, "holdfast-refunds").await?;
-    match payments::state(&pool, &keys, order_id, &one.payment).await?.as_deref() {
-        None => bail!("there is no such payment of this order; `holdfast refunds list` shows what there is"),
-        Some("refunded") if state != State::Refunded => bail!("the money of this payment is back already"),
+    let order_id: HoldId = one
+        .order
+        .strip_prefix("order_")
+        .unwrap_or(&one.order)
+        .parse()
+        .context("the order")?;
+    let (pool, keys) =
+        store::open_sealed(&one.postgres, &one.encryption, "holdfast-refunds").await?;
+    match payments::state(&pool, &keys, order_id, &one.payment)
+        .await?
+        .as_deref()
+    {
+        None => bail!(
+            "there is no such payment of this order; `holdfast refunds list` shows what there is"
+        ),
+        Some("refunded") if state != State::Refunded => {
+            bail!("the money of this payment is back already")
+        }
         Some("refund_due" | "refund_requested" | "refunded") => {}
         Some("unmatched") if state == State::Refunded => {}
         Some(other) => bail!("no refund is owed for this payment: it is {other}"),
     }
-    let action = Action::AdvanceRefund { order_id, payment_id: one.payment.clone(), to };
-    let seq = say(&one.nats, &keys, &internal::command(order_id.slot(), action)).await?;
-    until_applied(async || Ok(is_applied(&pool, &keys, &one.nats, order_id, seq).await?.then_some(()))).await?;
+    let action = Action::AdvanceRefund {
+        order_id,
+        payment_id: one.payment.clone(),
+        to,
+    };
+    let seq = say(
+        &one.nats,
+        &keys,
+        &internal::command(order_id.slot(), action),
+    )
+    .await?;
+    until_applied(async || {
+        Ok(is_applied(&pool, &keys, &one.nats, order_id, seq)
+            .await?
+            .then_some(()))
+    })
+    .await?;
     // Another may have been faster, and a failure that nothing matched has no money to be back.
     let state = payments::state(&pool, &keys, order_id, &one.payment).await?;
     if one.json {
-        println!("{}", json!({"order_id": order_id, "payment_id": one.payment, "state": state}));
+        println!(
+            "{}",
+            json!({"order_id": order_id, "payment_id": one.payment, "state": state})
+        );
     } else {
         println!("{} is {}", one.payment, state.unwrap_or_default());
     }
@@ -162,6 +205,7 @@ async fn is_applied(
     seq: u64,
 ) -> anyhow::Result<bool> {
     let partition = nats.partitions.of(order_id.slot());
-    let (_, position) = holdfast_ingress::store::request(pool, keys, order_id.request(), partition).await?;
+    let (_, position) =
+        holdfast_ingress::store::request(pool, keys, order_id.request(), partition).await?;
     Ok(position.applied_seq >= seq)
 }

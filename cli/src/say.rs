@@ -26,10 +26,17 @@ pub(crate) struct Speaker<'s> {
 
 impl<'s> Speaker<'s> {
     /// Connects to the log and checks it.
-    pub(crate) async fn connect(settings: &'s NatsSettings, keys: &'s Keyring) -> anyhow::Result<Self> {
+    pub(crate) async fn connect(
+        settings: &'s NatsSettings,
+        keys: &'s Keyring,
+    ) -> anyhow::Result<Self> {
         let jetstream = jetstream::new(log::connect(settings, "holdfast", |_| ()).await?);
         log::stream::open(&jetstream, settings).await?;
-        Ok(Self { jetstream, settings, keys })
+        Ok(Self {
+            jetstream,
+            settings,
+            keys,
+        })
     }
 
     /// Puts a command into the log; tells its sequence there.
@@ -44,7 +51,8 @@ impl<'s> Speaker<'s> {
         let seq = self.say(command).await?;
         let partition = self.settings.partitions.of(command.slot());
         until_applied(async || {
-            let (decision, position) = store::request(pool, self.keys, command.request_id, partition).await?;
+            let (decision, position) =
+                store::request(pool, self.keys, command.request_id, partition).await?;
             match decision {
                 Some(decision) => Ok(Some(decision.outcome)),
                 None if position.applied_seq >= seq => {
@@ -58,12 +66,18 @@ impl<'s> Speaker<'s> {
 }
 
 /// Puts one command into the log; tells its sequence there.
-pub(crate) async fn say(settings: &NatsSettings, keys: &Keyring, command: &Command) -> anyhow::Result<u64> {
+pub(crate) async fn say(
+    settings: &NatsSettings,
+    keys: &Keyring,
+    command: &Command,
+) -> anyhow::Result<u64> {
     Speaker::connect(settings, keys).await?.say(command).await
 }
 
 /// Looks until a worker has applied what was said.
-pub(crate) async fn until_applied<T>(mut look: impl AsyncFnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
+pub(crate) async fn until_applied<T>(
+    mut look: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
     let give_up = Instant::now() + APPLIED_WAIT;
     while Instant::now() < give_up {
         if let Some(seen) = look().await? {
@@ -71,5 +85,7 @@ pub(crate) async fn until_applied<T>(mut look: impl AsyncFnMut() -> anyhow::Resu
         }
         tokio::time::sleep(POLL).await;
     }
-    bail!("it is in the log, but no worker has applied it in {APPLIED_WAIT:?}: see that workers run")
+    bail!(
+        "it is in the log, but no worker has applied it in {APPLIED_WAIT:?}: see that workers run"
+    )
 }

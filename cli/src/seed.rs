@@ -54,11 +54,14 @@ pub(crate) struct Options {
 
 /// Adds the products. Those that were there when one failed stay, and are shown.
 pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
-    let (pool, keys) = store::open_sealed(&options.postgres, &options.encryption, "holdfast-seed").await?;
+    let (pool, keys) =
+        store::open_sealed(&options.postgres, &options.encryption, "holdfast-seed").await?;
     let speaker = Speaker::connect(&options.nats, &keys).await?;
     let progress = ProgressBar::new(options.products.into());
     let mut added = Vec::new();
-    let mut asked = stream::iter(0..options.products).map(|_| add(&speaker, &pool, &options)).buffered(ASKED_AT_ONCE);
+    let mut asked = stream::iter(0..options.products)
+        .map(|_| add(&speaker, &pool, &options))
+        .buffered(ASKED_AT_ONCE);
     let ended = loop {
         match asked.try_next().await {
             Ok(Some(product)) => added.push(product),
@@ -68,11 +71,20 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
         progress.inc(1);
     };
     progress.finish_and_clear();
-    let document =
-        |product: &Product| json!({"id": product.id.0, "name": product.name, "total_stock": product.stock.total()});
-    listing::show(&added, options.json, document, ["product", "name", "total stock"], |product| {
-        [product.id.to_string(), product.name.clone(), product.stock.total().to_string()]
-    });
+    let document = |product: &Product| json!({"id": product.id.0, "name": product.name, "total_stock": product.stock.total()});
+    listing::show(
+        &added,
+        options.json,
+        document,
+        ["product", "name", "total stock"],
+        |product| {
+            [
+                product.id.to_string(),
+                product.name.clone(),
+                product.stock.total().to_string(),
+            ]
+        },
+    );
     ended
 }
 
@@ -88,7 +100,11 @@ async fn add(speaker: &Speaker<'_>, pool: &PgPool, options: &Options) -> anyhow:
         sale_starts_at: None,
         sale_ends_at: None,
     });
-    let command = Command { request_id: new_request_id(product_id.slot()), key: None, action };
+    let command = Command {
+        request_id: new_request_id(product_id.slot()),
+        key: None,
+        action,
+    };
     match speaker.ask(pool, &command).await? {
         Outcome::ProductCreated(created) => Ok(created.product),
         Outcome::Failed => bail!("product {product_id} was not added: see `holdfast dead-letters`"),

@@ -27,7 +27,10 @@ mod tests {
 
     #[test]
     fn the_bytes_of_answers_never_change() {
-        let answers = Answers { ingress: IngressId(0x0102_0304), holds: vec![(201, 300), (409, 5)] };
+        let answers = Answers {
+            ingress: IngressId(0x0102_0304),
+            holds: vec![(201, 300), (409, 5)],
+        };
         assert_eq!(hex::encode(answers.encode()), "018486880802c901ac02990305");
         assert_eq!(Answers::decode(&answers.encode()), Ok(answers));
     }

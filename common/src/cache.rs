@@ -50,7 +50,10 @@ mod tests {
             assert_eq!(Request::decode(&request.encode()), Ok(request));
         }
         for (products, golden) in [(Some(300), "018486880801ac02"), (None, "018486880800")] {
-            let done = Done { ingress: IngressId(0x0102_0304), products };
+            let done = Done {
+                ingress: IngressId(0x0102_0304),
+                products,
+            };
             assert_eq!(hex::encode(done.encode()), golden);
             assert_eq!(Done::decode(&done.encode()), Ok(done));
         }

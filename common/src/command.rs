@@ -184,7 +184,13 @@ impl Endpoint {
     /// The endpoint that is stored as a number.
     #[must_use]
     pub fn from_number(number: i16) -> Option<Self> {
-        let all = [Self::CreateHold, Self::ReleaseHold, Self::Restock, Self::CreateOrder, Self::SettlePayment];
+        let all = [
+            Self::CreateHold,
+            Self::ReleaseHold,
+            Self::Restock,
+            Self::CreateOrder,
+            Self::SettlePayment,
+        ];
         all.into_iter().find(|endpoint| *endpoint as i16 == number)
     }
 }
@@ -212,16 +218,19 @@ impl Action {
     /// Whether Holdfast says this to itself, so that nobody waits for an outcome.
     #[must_use]
     pub fn is_internal(&self) -> bool {
-        matches!(self, Self::ExpireDue | Self::AdvanceRefund { .. } | Self::ForgetCustomer { .. })
+        matches!(
+            self,
+            Self::ExpireDue | Self::AdvanceRefund { .. } | Self::ForgetCustomer { .. }
+        )
     }
 
     /// The hold, or the order of that id, that this action names.
     #[must_use]
     pub fn named_hold(&self) -> Option<HoldId> {
         match self {
-            Self::ReleaseHold { hold_id } | Self::CreateOrder { hold_id } | Self::ForgetCustomer { hold_id } => {
-                Some(*hold_id)
-            }
+            Self::ReleaseHold { hold_id }
+            | Self::CreateOrder { hold_id }
+            | Self::ForgetCustomer { hold_id } => Some(*hold_id),
             Self::SettlePayment(notice) => Some(notice.order_id),
             Self::AdvanceRefund { order_id, .. } => Some(*order_id),
             Self::CreateHold { .. }
@@ -293,7 +302,10 @@ impl IdempotencyKey {
     /// Takes a key and the raw body it came with: webhooks are compared byte for byte.
     #[must_use]
     pub fn with_body(text: &str, body: &[u8]) -> Self {
-        Self { hash: half_sha256(text.as_bytes()), fingerprint: half_sha256(body) }
+        Self {
+            hash: half_sha256(text.as_bytes()),
+            fingerprint: half_sha256(body),
+        }
     }
 }
 

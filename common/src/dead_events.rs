@@ -50,9 +50,20 @@ impl Request {
     ///
     /// # Errors
     /// When no worker has said that it is.
-    pub async fn ask(&self, nats: &Client, subjects: &Subjects, wait: Duration) -> Result<u64, NotDone> {
-        let asked = tokio::time::timeout(wait, nats.request(subjects.dead_events(), self.encode().into())).await;
-        let Ok(Ok(answer)) = asked else { return Err(NotDone::NoWorker) };
+    pub async fn ask(
+        &self,
+        nats: &Client,
+        subjects: &Subjects,
+        wait: Duration,
+    ) -> Result<u64, NotDone> {
+        let asked = tokio::time::timeout(
+            wait,
+            nats.request(subjects.dead_events(), self.encode().into()),
+        )
+        .await;
+        let Ok(Ok(answer)) = asked else {
+            return Err(NotDone::NoWorker);
+        };
         Done::decode(&answer.payload)?.events.ok_or(NotDone::Failed)
     }
 }
@@ -68,7 +79,10 @@ mod tests {
     #[test]
     fn the_bytes_of_requests_and_answers_never_change() {
         for (request, golden) in [
-            (Request::Retry(Some("17-1-0".to_owned())), "0100010631372d312d30"),
+            (
+                Request::Retry(Some("17-1-0".to_owned())),
+                "0100010631372d312d30",
+            ),
             (Request::Retry(None), "010000"),
             (Request::Drop(None), "010100"),
         ] {

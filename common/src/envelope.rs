@@ -45,7 +45,8 @@ impl EnvelopeBuilder {
 
     /// Puts a command in, as [`encode_command`] wrote it. Says whether there was room.
     pub fn push(&mut self, command: &[u8]) -> bool {
-        let has_room = self.commands < ENVELOPE_COMMANDS_MAX && self.bytes.len() + command.len() <= ENVELOPE_BYTES_MAX;
+        let has_room = self.commands < ENVELOPE_COMMANDS_MAX
+            && self.bytes.len() + command.len() <= ENVELOPE_BYTES_MAX;
         if has_room {
             self.bytes.extend_from_slice(command);
             self.commands += 1;
@@ -79,7 +80,11 @@ pub fn encode_command(command: &Command) -> Vec<u8> {
 pub fn seal_command(command: &Command, keys: &Keyring) -> Vec<u8> {
     let plain = encode_command(command);
     let mut sealed = vec![SEALED_COMMAND];
-    if keys.seal_bytes(Kind::Command, b"", &plain, &mut sealed) { sealed } else { plain }
+    if keys.seal_bytes(Kind::Command, b"", &plain, &mut sealed) {
+        sealed
+    } else {
+        plain
+    }
 }
 
 /// Reads one command as [`seal_command`] or [`encode_command`] wrote it.
@@ -92,7 +97,9 @@ pub fn decode_command(bytes: &[u8], keys: &Keyring) -> Result<Command, DecodeErr
         _ => Err(postcard::Error::DeserializeBadEncoding),
     };
     match bytes {
-        [SEALED_COMMAND, sealed @ ..] => Ok(decode(&keys.open_bytes(Kind::Command, b"", sealed)?)?),
+        [SEALED_COMMAND, sealed @ ..] => {
+            Ok(decode(&keys.open_bytes(Kind::Command, b"", sealed)?)?)
+        }
         plain => {
             let mut command = decode(plain)?;
             blind(&mut command, keys);
@@ -154,7 +161,11 @@ fn decode_commands(mut rest: &[u8]) -> Result<Vec<Command>, DecodeError> {
         rest = behind;
     }
     let has_its_bounds = (1..=ENVELOPE_COMMANDS_MAX).contains(&commands.len());
-    if has_its_bounds { Ok(commands) } else { Err(postcard::Error::DeserializeBadEncoding.into()) }
+    if has_its_bounds {
+        Ok(commands)
+    } else {
+        Err(postcard::Error::DeserializeBadEncoding.into())
+    }
 }
 
 #[cfg(test)]
@@ -165,9 +176,20 @@ mod tests {
 
     fn command(product: i64) -> Command {
         let product_id = ProductId(product);
-        let action = Action::CreateHold { product_id, quantity: 2, customer_id: Some("c-1".to_owned()) };
-        let key = Some(IdempotencyKey { hash: [7; 16], fingerprint: [9; 16] });
-        Command { request_id: RequestId::new(product_id.slot(), 0x0123_4567_89ab, 42), key, action }
+        let action = Action::CreateHold {
+            product_id,
+            quantity: 2,
+            customer_id: Some("c-1".to_owned()),
+        };
+        let key = Some(IdempotencyKey {
+            hash: [7; 16],
+            fingerprint: [9; 16],
+        });
+        Command {
+            request_id: RequestId::new(product_id.slot(), 0x0123_4567_89ab, 42),
+            key,
+            action,
+        }
     }
 
     #[test]
@@ -193,7 +215,10 @@ mod tests {
         }
         assert_eq!(
             decode(&builder.finish(&Keyring::default()), &Keyring::default()),
-            Ok(Envelope { reply_to: IngressId(5), commands })
+            Ok(Envelope {
+                reply_to: IngressId(5),
+                commands
+            })
         );
     }
 
@@ -212,13 +237,19 @@ mod tests {
         assert_eq!(decode(b"", &Keyring::default()), Err(DecodeError::Empty));
         assert_eq!(
             decode(&[9, 0, 0], &Keyring::default()),
-            Err(DecodeError::UnknownVersion { found: 9, known: VERSION })
+            Err(DecodeError::UnknownVersion {
+                found: 9,
+                known: VERSION
+            })
         );
         let mut builder = EnvelopeBuilder::new(IngressId(5));
         assert!(builder.push(&encode_command(&command(1))));
         let whole = builder.finish(&Keyring::default());
         for cut in 1..whole.len() {
-            assert!(decode(&whole[..cut], &Keyring::default()).is_err(), "cut at {cut}");
+            assert!(
+                decode(&whole[..cut], &Keyring::default()).is_err(),
+                "cut at {cut}"
+            );
         }
     }
 

@@ -6,10 +6,13 @@ use serde::de::DeserializeOwned;
 
 use crate::command::{Action, NewProduct, PaymentNotice, ProductChange};
 use crate::domain::{
-    CancelReason, Counts, Hold, HoldState, Order, OrderState, OrderStatus, Product, RefundStatus, Stock, StockRepair,
+    CancelReason, Counts, Hold, HoldState, Order, OrderState, OrderStatus, Product, RefundStatus,
+    Stock, StockRepair,
 };
 use crate::id::{HoldId, ProductId};
-use crate::outcome::{DeadLetterSettled, Outcome, ProductAsOf, Refusal, Settlement, SettlementResult};
+use crate::outcome::{
+    DeadLetterSettled, Outcome, ProductAsOf, Refusal, Settlement, SettlementResult,
+};
 use crate::time::Timestamp;
 
 const PRODUCT: ProductId = ProductId(1);
@@ -32,12 +35,23 @@ fn actions() -> Vec<Action> {
             sale_starts_at,
             sale_ends_at: None,
         }),
-        Action::Restock { product_id, quantity: -5 },
-        Action::CreateHold { product_id, quantity: 2, customer_id: Some("c-1".to_owned()) },
+        Action::Restock {
+            product_id,
+            quantity: -5,
+        },
+        Action::CreateHold {
+            product_id,
+            quantity: 2,
+            customer_id: Some("c-1".to_owned()),
+        },
         Action::ReleaseHold { hold_id },
         Action::ChangeProduct {
             product_id,
-            change: ProductChange { price_minor: Some(1), sale_starts_at: Some(None), ..ProductChange::default() },
+            change: ProductChange {
+                price_minor: Some(1),
+                sale_starts_at: Some(None),
+                ..ProductChange::default()
+            },
         },
         Action::CreateOrder { hold_id },
         Action::SettlePayment(PaymentNotice {
@@ -48,8 +62,15 @@ fn actions() -> Vec<Action> {
             currency: Some("EUR".parse().unwrap()),
         }),
         Action::ExpireDue,
-        Action::AdvanceRefund { order_id, payment_id: "p-1".to_owned(), to: RefundStatus::Requested },
-        Action::SettleDeadLetter { id: 300, is_retry: true },
+        Action::AdvanceRefund {
+            order_id,
+            payment_id: "p-1".to_owned(),
+            to: RefundStatus::Requested,
+        },
+        Action::SettleDeadLetter {
+            id: 300,
+            is_retry: true,
+        },
         Action::RepairStock { product_id },
         Action::ForgetCustomer { hold_id },
     ]
@@ -69,7 +90,10 @@ fn product() -> Box<ProductAsOf> {
         hold_sequence: 6,
         version: 9,
     };
-    Box::new(ProductAsOf { product, as_of: Timestamp(1_000_000) })
+    Box::new(ProductAsOf {
+        product,
+        as_of: Timestamp(1_000_000),
+    })
 }
 
 fn hold(state: HoldState) -> Hold {
@@ -95,7 +119,10 @@ fn order() -> Box<Order> {
         customer_id: None,
         amount_minor: 3998,
         currency: "EUR".parse().unwrap(),
-        state: OrderState::Cancelled { reason: CancelReason::PaymentFailed, at: Timestamp(5) },
+        state: OrderState::Cancelled {
+            reason: CancelReason::PaymentFailed,
+            at: Timestamp(5),
+        },
         refund_status: RefundStatus::Due,
         payment_due_at: Timestamp(6),
         created_at: Timestamp(4),
@@ -123,8 +150,15 @@ fn outcomes() -> Vec<Outcome> {
             order: Some((hold_id(), OrderStatus::Paid)),
         }),
         Outcome::Failed,
-        Outcome::DeadLetterSettled(DeadLetterSettled { id: 300, is_applied: false }),
-        Outcome::StockRepaired(Box::new(StockRepair { product_id: PRODUCT, before: counts(4), after: counts(3) })),
+        Outcome::DeadLetterSettled(DeadLetterSettled {
+            id: 300,
+            is_applied: false,
+        }),
+        Outcome::StockRepaired(Box::new(StockRepair {
+            product_id: PRODUCT,
+            before: counts(4),
+            after: counts(3),
+        })),
     ]
 }
 
@@ -132,7 +166,10 @@ fn refusals() -> Vec<Refusal> {
     vec![
         Refusal::ProductNotFound,
         Refusal::InsufficientStock { available_stock: 3 },
-        Refusal::SaleNotOpen { starts_at: Some(Timestamp(1)), ends_at: None },
+        Refusal::SaleNotOpen {
+            starts_at: Some(Timestamp(1)),
+            ends_at: None,
+        },
         Refusal::HoldNotFound,
         Refusal::HoldConsumed,
         Refusal::HoldExpired,
@@ -141,22 +178,38 @@ fn refusals() -> Vec<Refusal> {
         Refusal::StockLimitExceeded,
         Refusal::SaleWindowInvalid,
         Refusal::HoldReleased,
-        Refusal::PurchaseLimitReached { max_per_customer: 4, units: 3 },
+        Refusal::PurchaseLimitReached {
+            max_per_customer: 4,
+            units: 3,
+        },
         Refusal::DeadLetterNotFound,
     ]
 }
 
 /// Compares the bytes of one value of each variant, in order, and looks that there is no variant more.
 #[track_caller]
-fn assert_bytes<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(values: &[T], golden: &[&str]) {
-    let written: Vec<_> = values.iter().map(|value| postcard::to_allocvec(value).unwrap()).collect();
+fn assert_bytes<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(
+    values: &[T],
+    golden: &[&str],
+) {
+    let written: Vec<_> = values
+        .iter()
+        .map(|value| postcard::to_allocvec(value).unwrap())
+        .collect();
     assert_eq!(written.iter().map(hex::encode).collect::<Vec<_>>(), golden);
     for (number, (value, bytes)) in values.iter().zip(&written).enumerate() {
-        assert_eq!(usize::from(bytes[0]), number, "a variant is left out, or has another place");
+        assert_eq!(
+            usize::from(bytes[0]),
+            number,
+            "a variant is left out, or has another place"
+        );
         assert_eq!(postcard::from_bytes::<T>(bytes).as_ref(), Ok(value));
     }
     let next = [&[values.len() as u8][..], &[0; 256]].concat();
-    assert!(postcard::take_from_bytes::<T>(&next).is_err(), "there is a variant more: pin it, too");
+    assert!(
+        postcard::take_from_bytes::<T>(&next).is_err(),
+        "there is a variant more: pin it, too"
+    );
 }
 
 #[test]
@@ -201,12 +254,22 @@ fn the_bytes_of_outcomes_never_change() {
 
 #[test]
 fn the_bytes_of_refusals_never_change() {
-    let golden = ["00", "0106", "02010200", "03", "04", "05", "06", "07", "08", "09", "0a", "0b0406", "0c"];
+    let golden = [
+        "00", "0106", "02010200", "03", "04", "05", "06", "07", "08", "09", "0a", "0b0406", "0c",
+    ];
     assert_bytes(&refusals(), &golden);
 }
 
 #[test]
 fn outcomes_are_stored_as_they_always_were() {
-    let stored: Vec<_> = outcomes().iter().map(|outcome| serde_json::to_string(outcome).unwrap()).collect();
-    assert_eq!(stored, include_str!("golden/outcomes.jsonl").lines().collect::<Vec<_>>());
+    let stored: Vec<_> = outcomes()
+        .iter()
+        .map(|outcome| serde_json::to_string(outcome).unwrap())
+        .collect();
+    assert_eq!(
+        stored,
+        include_str!("golden/outcomes.jsonl")
+            .lines()
+            .collect::<Vec<_>>()
+    );
 }

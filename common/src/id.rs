@@ -70,7 +70,9 @@ pub struct InvalidId;
 fn compose(slot: Slot, unix_millis: u64, random: u64) -> Uuid {
     let millis = u128::from(unix_millis & 0xffff_ffff_ffff);
     let random = u128::from(random & ((1 << RANDOM_BITS) - 1));
-    Uuid::from_u128(millis << 80 | 0x8 << 76 | u128::from(slot.0) << 64 | 0b10 << RANDOM_BITS | random)
+    Uuid::from_u128(
+        millis << 80 | 0x8 << 76 | u128::from(slot.0) << 64 | 0b10 << RANDOM_BITS | random,
+    )
 }
 
 fn check(uuid: Uuid) -> Result<Uuid, InvalidId> {
@@ -85,7 +87,9 @@ fn slot_in(uuid: Uuid) -> Slot {
 macro_rules! slotted_id {
     ($name:ident, $doc:literal) => {
         #[doc = $doc]
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+        )]
         pub struct $name(Uuid);
 
         impl $name {
@@ -130,7 +134,9 @@ macro_rules! slotted_id {
                 if text.len() != uuid::fmt::Hyphenated::LENGTH {
                     return Err(InvalidId);
                 }
-                Uuid::try_parse(text).map_err(|_| InvalidId).and_then(Self::from_uuid)
+                Uuid::try_parse(text)
+                    .map_err(|_| InvalidId)
+                    .and_then(Self::from_uuid)
             }
         }
 
@@ -165,7 +171,14 @@ mod tests {
 
     #[test]
     fn slots_of_products_never_change() {
-        let golden = [(1, 3265), (2, 1742), (3, 4077), (42, 3733), (1_000_000, 1511), (i64::MAX, 3751)];
+        let golden = [
+            (1, 3265),
+            (2, 1742),
+            (3, 4077),
+            (42, 3733),
+            (1_000_000, 1511),
+            (i64::MAX, 3751),
+        ];
         for (product, slot) in golden {
             assert_eq!(ProductId(product).slot().get(), slot, "product {product}");
         }
@@ -183,8 +196,16 @@ mod tests {
 
     #[test]
     fn only_version_8_in_hyphenated_form_is_an_id() {
-        assert!("01234567-89ab-84c1-bfed-cba987654321".parse::<HoldId>().is_ok());
-        assert!("01234567-89AB-84C1-BFED-CBA987654321".parse::<HoldId>().is_ok());
+        assert!(
+            "01234567-89ab-84c1-bfed-cba987654321"
+                .parse::<HoldId>()
+                .is_ok()
+        );
+        assert!(
+            "01234567-89AB-84C1-BFED-CBA987654321"
+                .parse::<HoldId>()
+                .is_ok()
+        );
         for text in [
             "",
             "1",

@@ -8,7 +8,9 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 pub use metrics::{Counter, Gauge, Histogram};
-use metrics::{Label, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Label, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use sqlx::PgPool;
 
@@ -18,12 +20,18 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Upper bounds of what is measured in seconds: from what a statement takes to what an outage takes.
-pub const SECONDS: [f64; 16] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
+pub const SECONDS: [f64; 16] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    120.0,
+];
 /// Upper bounds of how many commands are together.
-const COMMANDS: [f64; 12] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0];
+const COMMANDS: [f64; 12] = [
+    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0,
+];
 /// Upper bounds of sizes in bytes.
-const BYTES: [f64; 8] = [128.0, 512.0, 2048.0, 8192.0, 32_768.0, 131_072.0, 262_144.0, 524_288.0];
+const BYTES: [f64; 8] = [
+    128.0, 512.0, 2048.0, 8192.0, 32_768.0, 131_072.0, 262_144.0, 524_288.0,
+];
 
 static EXPORTER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
 
@@ -32,12 +40,22 @@ pub fn start() {
     EXPORTER.get_or_init(|| {
         let installed = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
-            .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_commands".to_owned()), &COMMANDS))
-            .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_bytes".to_owned()), &BYTES))
+            .and_then(|builder| {
+                builder.set_buckets_for_metric(Matcher::Suffix("_commands".to_owned()), &COMMANDS)
+            })
+            .and_then(|builder| {
+                builder.set_buckets_for_metric(Matcher::Suffix("_bytes".to_owned()), &BYTES)
+            })
             .and_then(PrometheusBuilder::install_recorder);
-        let exporter = installed.map_err(|error| tracing::error!(%error, "nothing is counted: /metrics stays empty"));
+        let exporter = installed
+            .map_err(|error| tracing::error!(%error, "nothing is counted: /metrics stays empty"));
         let version = label("version", env!("CARGO_PKG_VERSION"));
-        gauge_of("holdfast_build_info", "Always 1; the label says the version.", &[version]).set(1.0);
+        gauge_of(
+            "holdfast_build_info",
+            "Always 1; the label says the version.",
+            &[version],
+        )
+        .set(1.0);
         exporter.ok()
     });
 }
@@ -94,15 +112,23 @@ impl PoolUse {
     pub fn register(pool: &'static str) -> Self {
         let of = |state| {
             let help = "Connections to Postgres, by what they do.";
-            gauge_of("holdfast_pool_connections", help, &[label("pool", pool), label("state", state)])
+            gauge_of(
+                "holdfast_pool_connections",
+                help,
+                &[label("pool", pool), label("state", state)],
+            )
         };
-        Self { used: of("used"), idle: of("idle") }
+        Self {
+            used: of("used"),
+            idle: of("idle"),
+        }
     }
 
     /// Looks at the pool.
     pub fn look(&self, pool: &PgPool) {
         let idle = pool.num_idle();
         self.idle.set(idle as f64);
-        self.used.set((pool.size() as usize).saturating_sub(idle) as f64);
+        self.used
+            .set((pool.size() as usize).saturating_sub(idle) as f64);
     }
 }

@@ -39,7 +39,9 @@ impl FromStr for Currency {
     type Err = InvalidCurrency;
 
     fn from_str(text: &str) -> Result<Self, InvalidCurrency> {
-        iso_currency::Currency::from_code(text).map(Self).ok_or(InvalidCurrency)
+        iso_currency::Currency::from_code(text)
+            .map(Self)
+            .ok_or(InvalidCurrency)
     }
 }
 
@@ -77,11 +79,15 @@ mod tests {
 
     #[test]
     fn amounts_are_shown_with_the_digits_of_their_currency() {
-        let shown = |code: &str, minor| code.parse::<Currency>().unwrap().decimal(minor).to_string();
+        let shown =
+            |code: &str, minor| code.parse::<Currency>().unwrap().decimal(minor).to_string();
         assert_eq!(shown("USD", 9999), "99.99");
         assert_eq!(shown("JPY", 9999), "9999");
         assert_eq!(shown("KWD", 1), "0.001");
-        assert_eq!(shown("USD", PRICE_MINOR_MAX * 10_000 - 1), "9999999999999.99");
+        assert_eq!(
+            shown("USD", PRICE_MINOR_MAX * 10_000 - 1),
+            "9999999999999.99"
+        );
     }
 
     #[test]

@@ -100,10 +100,18 @@ mod tests {
             version: 9,
         };
         let news = News {
-            pulse: Pulse { partition: 300, epoch: 5, number: 1, clear_until: None },
+            pulse: Pulse {
+                partition: 300,
+                epoch: 5,
+                number: 1,
+                clear_until: None,
+            },
             stream_created: Timestamp(8),
             applied_seq: 200,
-            products: vec![ProductAsOf { product, as_of: Timestamp(1_000_000) }],
+            products: vec![ProductAsOf {
+                product,
+                as_of: Timestamp(1_000_000),
+            }],
         };
         assert_bytes(
             &Message::News(news),
@@ -114,10 +122,26 @@ mod tests {
     #[test]
     fn the_bytes_of_a_heartbeat_never_change() {
         let pulses = [
-            Pulse { partition: 0, epoch: 1, number: 2, clear_until: Some(Timestamp(3)) },
-            Pulse { partition: 15, epoch: 4, number: 5, clear_until: None },
+            Pulse {
+                partition: 0,
+                epoch: 1,
+                number: 2,
+                clear_until: Some(Timestamp(3)),
+            },
+            Pulse {
+                partition: 15,
+                epoch: 4,
+                number: 5,
+                clear_until: None,
+            },
         ];
-        let heartbeat = Heartbeat { now: Timestamp(1_000_000), partitions: pulses.to_vec() };
-        assert_bytes(&Message::Heartbeat(heartbeat), "020180897a0200020201060f080500");
+        let heartbeat = Heartbeat {
+            now: Timestamp(1_000_000),
+            partitions: pulses.to_vec(),
+        };
+        assert_bytes(
+            &Message::Heartbeat(heartbeat),
+            "020180897a0200020201060f080500",
+        );
     }
 }

@@ -32,7 +32,10 @@ impl Partitions {
     /// # Errors
     /// When it is 0 or above the number of slots.
     pub fn new(count: u16) -> Result<Self, InvalidPartitions> {
-        (1..=SLOTS).contains(&count).then_some(Self(count)).ok_or(InvalidPartitions)
+        (1..=SLOTS)
+            .contains(&count)
+            .then_some(Self(count))
+            .ok_or(InvalidPartitions)
     }
 
     /// The count.
@@ -51,7 +54,8 @@ impl Partitions {
     /// The slots of a partition.
     #[must_use]
     pub fn slots(self, partition: Partition) -> std::ops::RangeInclusive<Slot> {
-        let first = |partition: u32| (partition * u32::from(SLOTS)).div_ceil(u32::from(self.0)) as u16;
+        let first =
+            |partition: u32| (partition * u32::from(SLOTS)).div_ceil(u32::from(self.0)) as u16;
         let number = u32::from(partition.0);
         Slot::clamped(first(number))..=Slot::clamped(first(number + 1) - 1)
     }
@@ -66,7 +70,9 @@ impl std::str::FromStr for Partitions {
     type Err = InvalidPartitions;
 
     fn from_str(text: &str) -> Result<Self, InvalidPartitions> {
-        text.parse().map_err(|_| InvalidPartitions).and_then(Self::new)
+        text.parse()
+            .map_err(|_| InvalidPartitions)
+            .and_then(Self::new)
     }
 }
 
@@ -96,7 +102,10 @@ mod tests {
                 sizes[usize::from(partition)] += 1;
             }
             let (least, most) = (sizes.iter().min().unwrap(), sizes.iter().max().unwrap());
-            assert!(most - least <= 1, "{count} partitions: {least} to {most} slots");
+            assert!(
+                most - least <= 1,
+                "{count} partitions: {least} to {most} slots"
+            );
         }
     }
 

@@ -61,7 +61,12 @@ impl<'a> Pool<'a> {
     /// For a command that runs once.
     #[must_use]
     pub fn once(name: &'a str) -> Self {
-        Self { name, connections_max: 1, session: &[], tests_before_use: true }
+        Self {
+            name,
+            connections_max: 1,
+            session: &[],
+            tests_before_use: true,
+        }
     }
 }
 
@@ -71,8 +76,14 @@ impl<'a> Pool<'a> {
 /// When the URL makes no sense, TLS fails, or Postgres does not let us in for about half a minute.
 pub async fn connect(settings: &PostgresSettings, pool: Pool<'_>) -> Result<PgPool, PostgresError> {
     // The error would repeat the URL, and with it the password.
-    let options: PgConnectOptions = settings.database_url.expose().parse().map_err(|_| PostgresError::InvalidUrl)?;
-    let options = options.application_name(pool.name).options(pool.session.iter().copied());
+    let options: PgConnectOptions = settings
+        .database_url
+        .expose()
+        .parse()
+        .map_err(|_| PostgresError::InvalidUrl)?;
+    let options = options
+        .application_name(pool.name)
+        .options(pool.session.iter().copied());
     let open = || {
         PgPoolOptions::new()
             .max_connections(pool.connections_max)
@@ -81,7 +92,9 @@ pub async fn connect(settings: &PostgresSettings, pool: Pool<'_>) -> Result<PgPo
             .test_before_acquire(pool.tests_before_use)
             .connect_with(options.clone())
     };
-    let pauses = ExponentialBuilder::default().with_jitter().with_max_delay(CONNECT_PAUSE_MAX);
+    let pauses = ExponentialBuilder::default()
+        .with_jitter()
+        .with_max_delay(CONNECT_PAUSE_MAX);
     open.retry(pauses.with_max_times(CONNECT_TRIES_MAX))
         .when(|error| tls::advice(error, &TLS).is_none())
         .notify(|error, _| tracing::warn!(%error, "Postgres does not answer yet"))

@@ -70,12 +70,18 @@ mod tests {
     fn many_replies_are_split_into_messages_and_keep_their_order() {
         let slot = ProductId(1).slot();
         let outcome = Outcome::Refused(Refusal::InsufficientStock { available_stock: 3 });
-        let reply =
-            |number| Reply { request_id: RequestId::new(slot, 0, number), replayed: false, outcome: outcome.clone() };
+        let reply = |number| Reply {
+            request_id: RequestId::new(slot, 0, number),
+            replayed: false,
+            outcome: outcome.clone(),
+        };
         let replies: Vec<_> = (0..60_000).map(reply).collect();
         let messages = encode(&replies);
         assert!(messages.len() > 1 && messages.iter().all(|message| message.len() < 1024 * 1024));
-        let read: Vec<_> = messages.iter().flat_map(|message| decode(message).unwrap()).collect();
+        let read: Vec<_> = messages
+            .iter()
+            .flat_map(|message| decode(message).unwrap())
+            .collect();
         assert_eq!(read, replies);
     }
 
@@ -83,7 +89,14 @@ mod tests {
     fn the_bytes_of_a_reply_never_change() {
         let outcome = Outcome::Refused(Refusal::InsufficientStock { available_stock: 3 });
         let request_id = RequestId::new(ProductId(1).slot(), 0x0123_4567_89ab, 42);
-        let messages = encode(&[Reply { request_id, replayed: true, outcome }]);
-        assert_eq!(hex::encode(messages.concat()), "01100123456789ab8cc1800000000000002a01040106");
+        let messages = encode(&[Reply {
+            request_id,
+            replayed: true,
+            outcome,
+        }]);
+        assert_eq!(
+            hex::encode(messages.concat()),
+            "01100123456789ab8cc1800000000000002a01040106"
+        );
     }
 }

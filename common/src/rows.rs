@@ -9,15 +9,17 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::domain::{
-    CancelReason, Hold, HoldState, Order, OrderState, OrderStatus, Payment, PaymentState, Product, RefundReason,
-    RefundStatus, Stock,
+    CancelReason, Hold, HoldState, Order, OrderState, OrderStatus, Payment, PaymentState, Product,
+    RefundReason, RefundStatus, Stock,
 };
 use crate::id::{HoldId, ProductId};
 use crate::seal::{Keyring, Kind, SealError};
 
 /// Says what is wrong with a stored row.
 #[derive(Debug, thiserror::Error)]
-#[error("stored {what} {id} makes no sense: it breaks an invariant, so nothing of it is guessed; look at the row")]
+#[error(
+    "stored {what} {id} makes no sense: it breaks an invariant, so nothing of it is guessed; look at the row"
+)]
 pub struct InvalidRow {
     what: &'static str,
     id: String,
@@ -68,15 +70,27 @@ impl TryFrom<ProductRow> for Product {
     type Error = InvalidRow;
 
     fn try_from(row: ProductRow) -> Result<Self, InvalidRow> {
-        let invalid = || InvalidRow { what: "product", id: row.product_id.to_string() };
-        let stock = Stock::from_stored(row.total_stock, row.available_stock, row.held_stock, row.sold_stock);
+        let invalid = || InvalidRow {
+            what: "product",
+            id: row.product_id.to_string(),
+        };
+        let stock = Stock::from_stored(
+            row.total_stock,
+            row.available_stock,
+            row.held_stock,
+            row.sold_stock,
+        );
         Ok(Self {
             id: ProductId(row.product_id),
             price_minor: row.price_minor,
             currency: row.currency.parse().map_err(|_| invalid())?,
             stock: stock.ok_or_else(invalid)?,
             holds_count: row.holds_count,
-            max_per_customer: row.max_per_customer.map(u32::try_from).transpose().map_err(|_| invalid())?,
+            max_per_customer: row
+                .max_per_customer
+                .map(u32::try_from)
+                .transpose()
+                .map_err(|_| invalid())?,
             sale_starts_at: row.sale_starts_at.map(Into::into),
             sale_ends_at: row.sale_ends_at.map(Into::into),
             hold_sequence: row.hold_sequence,
@@ -109,8 +123,15 @@ impl HoldRow {
     /// # Errors
     /// When no key opens it.
     pub fn opened(mut self, keys: &Keyring) -> Result<Self, SealedRow> {
-        let customer = self.customer_id.map(|text| keys.open_text(Kind::CustomerId, self.hold_id, text)).transpose();
-        self.customer_id = customer.map_err(|why| SealedRow { what: "hold", id: self.hold_id, why })?;
+        let customer = self
+            .customer_id
+            .map(|text| keys.open_text(Kind::CustomerId, self.hold_id, text))
+            .transpose();
+        self.customer_id = customer.map_err(|why| SealedRow {
+            what: "hold",
+            id: self.hold_id,
+            why,
+        })?;
         Ok(self)
     }
 }
@@ -119,7 +140,10 @@ impl TryFrom<HoldRow> for Hold {
     type Error = InvalidRow;
 
     fn try_from(row: HoldRow) -> Result<Self, InvalidRow> {
-        let invalid = || InvalidRow { what: "hold", id: row.hold_id.to_string() };
+        let invalid = || InvalidRow {
+            what: "hold",
+            id: row.hold_id.to_string(),
+        };
         let state = match (row.status.as_str(), row.ended_at.map(Into::into)) {
             ("active", None) => HoldState::Active,
             ("consumed", Some(at)) => HoldState::Consumed { at },
@@ -179,8 +203,14 @@ impl OrderRow {
     /// When no key opens it.
     pub fn opened(mut self, keys: &Keyring) -> Result<Self, SealedRow> {
         let id = self.order_id;
-        let open = |kind, text: Option<String>| text.map(|text| keys.open_text(kind, id, text)).transpose();
-        let sealed = |why| SealedRow { what: "order", id, why };
+        let open = |kind, text: Option<String>| {
+            text.map(|text| keys.open_text(kind, id, text)).transpose()
+        };
+        let sealed = |why| SealedRow {
+            what: "order",
+            id,
+            why,
+        };
         self.customer_id = open(Kind::CustomerId, self.customer_id).map_err(sealed)?;
         self.payment_id = open(Kind::PaymentId, self.payment_id).map_err(sealed)?;
         Ok(self)
@@ -191,16 +221,28 @@ impl TryFrom<OrderRow> for Order {
     type Error = InvalidRow;
 
     fn try_from(row: OrderRow) -> Result<Self, InvalidRow> {
-        let invalid = || InvalidRow { what: "order", id: row.order_id.to_string() };
-        let state = match (row.status.as_str(), row.cancel_reason.as_deref(), row.settled_at.map(Into::into)) {
+        let invalid = || InvalidRow {
+            what: "order",
+            id: row.order_id.to_string(),
+        };
+        let state = match (
+            row.status.as_str(),
+            row.cancel_reason.as_deref(),
+            row.settled_at.map(Into::into),
+        ) {
             ("pending_payment", None, None) => OrderState::PendingPayment,
-            ("paid", None, Some(at)) => OrderState::Paid { payment_id: row.payment_id.ok_or_else(invalid)?, at },
-            ("cancelled", Some("payment_failed"), Some(at)) => {
-                OrderState::Cancelled { reason: CancelReason::PaymentFailed, at }
-            }
-            ("cancelled", Some("payment_timeout"), Some(at)) => {
-                OrderState::Cancelled { reason: CancelReason::PaymentTimeout, at }
-            }
+            ("paid", None, Some(at)) => OrderState::Paid {
+                payment_id: row.payment_id.ok_or_else(invalid)?,
+                at,
+            },
+            ("cancelled", Some("payment_failed"), Some(at)) => OrderState::Cancelled {
+                reason: CancelReason::PaymentFailed,
+                at,
+            },
+            ("cancelled", Some("payment_timeout"), Some(at)) => OrderState::Cancelled {
+                reason: CancelReason::PaymentTimeout,
+                at,
+            },
             _ => return Err(invalid()),
         };
         Ok(Self {
@@ -240,7 +282,11 @@ impl PaymentRow {
     /// When no key opens it.
     pub fn opened(mut self, keys: &Keyring) -> Result<Self, SealedRow> {
         let opened = keys.open_text(Kind::PaymentId, self.order_id, self.payment_id);
-        self.payment_id = opened.map_err(|why| SealedRow { what: "payment of order", id: self.order_id, why })?;
+        self.payment_id = opened.map_err(|why| SealedRow {
+            what: "payment of order",
+            id: self.order_id,
+            why,
+        })?;
         Ok(self)
     }
 }
@@ -250,9 +296,16 @@ impl TryFrom<PaymentRow> for Payment {
 
     fn try_from(row: PaymentRow) -> Result<Self, InvalidRow> {
         // A payment is named by its order: its own id is nobody's business.
-        let invalid = || InvalidRow { what: "payment of order", id: row.order_id.to_string() };
+        let invalid = || InvalidRow {
+            what: "payment of order",
+            id: row.order_id.to_string(),
+        };
         let refund = |status| {
-            let reason = row.refund_reason.as_deref().and_then(refund_reason_of).ok_or_else(invalid)?;
+            let reason = row
+                .refund_reason
+                .as_deref()
+                .and_then(refund_reason_of)
+                .ok_or_else(invalid)?;
             Ok(PaymentState::Refund { status, reason })
         };
         let state = match row.state.as_str() {
@@ -269,7 +322,12 @@ impl TryFrom<PaymentRow> for Payment {
             order_id: HoldId::from_uuid(row.order_id).map_err(|_| invalid())?,
             succeeded: row.succeeded,
             amount_minor: row.amount_minor,
-            currency: row.currency.as_deref().map(str::parse).transpose().map_err(|_| invalid())?,
+            currency: row
+                .currency
+                .as_deref()
+                .map(str::parse)
+                .transpose()
+                .map_err(|_| invalid())?,
             state,
             arrival: row.arrival,
             received_at: row.received_at.into(),
@@ -309,13 +367,26 @@ pub fn refund_status(status: RefundStatus) -> &'static str {
 }
 
 fn refund_status_of(word: &str) -> Option<RefundStatus> {
-    let all = [RefundStatus::None, RefundStatus::Due, RefundStatus::Requested, RefundStatus::Refunded];
-    all.into_iter().find(|status| refund_status(*status) == word)
+    let all = [
+        RefundStatus::None,
+        RefundStatus::Due,
+        RefundStatus::Requested,
+        RefundStatus::Refunded,
+    ];
+    all.into_iter()
+        .find(|status| refund_status(*status) == word)
 }
 
 /// Every word for what became of a payment.
-pub const PAYMENT_STATES: &[&str] =
-    &["parked", "unmatched", "applied", "ignored", "refund_due", "refund_requested", "refunded"];
+pub const PAYMENT_STATES: &[&str] = &[
+    "parked",
+    "unmatched",
+    "applied",
+    "ignored",
+    "refund_due",
+    "refund_requested",
+    "refunded",
+];
 
 /// The word for what became of a payment.
 #[must_use]
@@ -324,10 +395,23 @@ pub fn payment_state(state: &PaymentState) -> &'static str {
         PaymentState::Parked => "parked",
         PaymentState::Unmatched => "unmatched",
         PaymentState::Applied => "applied",
-        PaymentState::Ignored | PaymentState::Refund { status: RefundStatus::None, .. } => "ignored",
-        PaymentState::Refund { status: RefundStatus::Due, .. } => "refund_due",
-        PaymentState::Refund { status: RefundStatus::Requested, .. } => "refund_requested",
-        PaymentState::Refund { status: RefundStatus::Refunded, .. } => "refunded",
+        PaymentState::Ignored
+        | PaymentState::Refund {
+            status: RefundStatus::None,
+            ..
+        } => "ignored",
+        PaymentState::Refund {
+            status: RefundStatus::Due,
+            ..
+        } => "refund_due",
+        PaymentState::Refund {
+            status: RefundStatus::Requested,
+            ..
+        } => "refund_requested",
+        PaymentState::Refund {
+            status: RefundStatus::Refunded,
+            ..
+        } => "refunded",
     }
 }
 
@@ -344,5 +428,7 @@ pub fn refund_reason(reason: RefundReason) -> &'static str {
 }
 
 fn refund_reason_of(word: &str) -> Option<RefundReason> {
-    RefundReason::ALL.into_iter().find(|reason| refund_reason(*reason) == word)
+    RefundReason::ALL
+        .into_iter()
+        .find(|reason| refund_reason(*reason) == word)
 }

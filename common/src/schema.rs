@@ -58,7 +58,10 @@ pub async fn migrate(pool: &PgPool) -> Result<(), SchemaError> {
 
 async fn grant(pool: &PgPool) -> sqlx::Result<()> {
     let mut transaction = pool.begin().await?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(GRANTS_LOCK).execute(&mut *transaction).await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)")
+        .bind(GRANTS_LOCK)
+        .execute(&mut *transaction)
+        .await?;
     sqlx::raw_sql(GRANTS).execute(&mut *transaction).await?;
     transaction.commit().await
 }
@@ -69,7 +72,10 @@ async fn grant(pool: &PgPool) -> sqlx::Result<()> {
 /// When one is missing or differs.
 pub async fn check(pool: &PgPool) -> Result<(), SchemaError> {
     let mut connection = pool.acquire().await?;
-    let applied = match connection.list_applied_migrations(MIGRATIONS.table_name.as_ref()).await {
+    let applied = match connection
+        .list_applied_migrations(MIGRATIONS.table_name.as_ref())
+        .await
+    {
         Err(MigrateError::Execute(sqlx::Error::Database(error)))
             if error.code().as_deref() == Some(UNDEFINED_TABLE) =>
         {
@@ -78,13 +84,21 @@ pub async fn check(pool: &PgPool) -> Result<(), SchemaError> {
         applied => applied?,
     };
     for known in MIGRATIONS.iter() {
-        match applied.iter().find(|applied| applied.version == known.version) {
+        match applied
+            .iter()
+            .find(|applied| applied.version == known.version)
+        {
             None => {
                 let description = known.description.to_string();
-                return Err(SchemaError::Missing { version: known.version, description });
+                return Err(SchemaError::Missing {
+                    version: known.version,
+                    description,
+                });
             }
             Some(found) if found.checksum != known.checksum => {
-                return Err(SchemaError::Changed { version: known.version });
+                return Err(SchemaError::Changed {
+                    version: known.version,
+                });
             }
             Some(_) => {}
         }

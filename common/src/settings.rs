@@ -124,7 +124,12 @@ pub struct NatsSettings {
 #[derive(Args, Clone, Debug)]
 pub struct LogLayout {
     /// The prefix of all subjects and streams
-    #[arg(long, env = "NATS_PREFIX", default_value = "holdfast", id = "NATS_PREFIX")]
+    #[arg(
+        long,
+        env = "NATS_PREFIX",
+        default_value = "holdfast",
+        id = "NATS_PREFIX"
+    )]
     pub subjects: Subjects,
     /// How many shares products are split into; fixed once the log exists
     #[arg(long, env = "PARTITIONS", default_value = "16")]

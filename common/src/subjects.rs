@@ -24,8 +24,13 @@ impl FromStr for Subjects {
 
     fn from_str(prefix: &str) -> Result<Self, InvalidPrefix> {
         let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        let is_prefix = (1..=PREFIX_CHARS_MAX).contains(&prefix.len()) && prefix.chars().all(is_allowed);
-        is_prefix.then(|| Self { prefix: prefix.to_owned() }).ok_or(InvalidPrefix)
+        let is_prefix =
+            (1..=PREFIX_CHARS_MAX).contains(&prefix.len()) && prefix.chars().all(is_allowed);
+        is_prefix
+            .then(|| Self {
+                prefix: prefix.to_owned(),
+            })
+            .ok_or(InvalidPrefix)
     }
 }
 

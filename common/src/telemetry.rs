@@ -19,9 +19,15 @@ pub struct Default {
 }
 
 /// For programs that run unattended.
-pub const SERVICE: Default = Default { format: LogFormat::Json, filter: "info,async_nats=warn,sqlx=warn" };
+pub const SERVICE: Default = Default {
+    format: LogFormat::Json,
+    filter: "info,async_nats=warn,sqlx=warn",
+};
 /// For programs that somebody watches.
-pub const TERMINAL: Default = Default { format: LogFormat::Pretty, filter: "warn" };
+pub const TERMINAL: Default = Default {
+    format: LogFormat::Pretty,
+    filter: "warn",
+};
 
 /// Telemetry that runs. Dropped at a program's end, so that the last traces are sent.
 #[derive(Debug)]
@@ -37,12 +43,16 @@ impl Drop for Telemetry {
 
 /// Starts logging, for a program of this name; the first call in a process counts.
 pub fn start(settings: &TelemetrySettings, default: Default, program: &'static str) -> Telemetry {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default.filter));
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default.filter));
     let format = settings.log_format.unwrap_or(default.format);
     // A second start, as in tests, changes nothing.
     let _ = match traces(program) {
         // Each has its own filter then: what is traced is not logged by that.
-        Some(traces) => registry().with(traces).with(logs(format).with_filter(filter)).try_init(),
+        Some(traces) => registry()
+            .with(traces)
+            .with(logs(format).with_filter(filter))
+            .try_init(),
         None => registry().with(filter).with(logs(format)).try_init(),
     };
     Telemetry(())

@@ -22,10 +22,16 @@ pub struct TlsSettings {
 #[must_use]
 pub fn advice(error: &(dyn Error + 'static), settings: &TlsSettings) -> Option<String> {
     use CertificateError::{
-        BadSignature, Expired, ExpiredContext, NotValidForName, NotValidForNameContext, UnknownIssuer,
+        BadSignature, Expired, ExpiredContext, NotValidForName, NotValidForNameContext,
+        UnknownIssuer,
     };
     let error = tls_error(error)?;
-    let TlsSettings { server, url, ca, ours } = settings;
+    let TlsSettings {
+        server,
+        url,
+        ca,
+        ours,
+    } = settings;
     Some(match error {
         // A bad signature is most often that of a CA that was made anew under its old name.
         rustls::Error::InvalidCertificate(UnknownIssuer | BadSignature) => {
@@ -34,7 +40,9 @@ pub fn advice(error: &(dyn Error + 'static), settings: &TlsSettings) -> Option<S
             )
         }
         rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => {
-            format!("{server}'s certificate is for another name: set in {url} the one that it is for")
+            format!(
+                "{server}'s certificate is for another name: set in {url} the one that it is for"
+            )
         }
         rustls::Error::InvalidCertificate(Expired | ExpiredContext { .. }) => {
             format!("{server}'s certificate has expired: renew it")
@@ -42,7 +50,9 @@ pub fn advice(error: &(dyn Error + 'static), settings: &TlsSettings) -> Option<S
         rustls::Error::AlertReceived(alert) => {
             format!("{server} refused TLS ({alert:?}); if it asks for certificates, set {ours}")
         }
-        other => format!("TLS with {server} failed ({other}): correct its certificate, {ca} or {ours}"),
+        other => {
+            format!("TLS with {server} failed ({other}): correct its certificate, {ca} or {ours}")
+        }
     })
 }
 
@@ -54,7 +64,9 @@ fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> 
             return Some(found);
         }
         // What an `io::Error` holds is not its source, but has it.
-        let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let held = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
         cause = held.map(|held| held as _).or_else(|| error.source());
     }
     None
@@ -64,7 +76,12 @@ fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> 
 mod tests {
     use super::*;
 
-    const SETTINGS: TlsSettings = TlsSettings { server: "S", url: "URL", ca: "CA", ours: "OURS" };
+    const SETTINGS: TlsSettings = TlsSettings {
+        server: "S",
+        url: "URL",
+        ca: "CA",
+        ours: "OURS",
+    };
 
     #[test]
     fn an_error_of_tls_is_found_within_others() {
@@ -75,7 +92,13 @@ mod tests {
 
     #[test]
     fn other_errors_are_none() {
-        assert_eq!(advice(&io::Error::from(io::ErrorKind::ConnectionRefused), &SETTINGS), None);
+        assert_eq!(
+            advice(
+                &io::Error::from(io::ErrorKind::ConnectionRefused),
+                &SETTINGS
+            ),
+            None
+        );
         assert_eq!(advice(&sqlx::Error::PoolTimedOut, &SETTINGS), None);
     }
 }

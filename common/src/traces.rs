@@ -90,12 +90,29 @@ mod otel {
             let resource = Resource::builder();
             // As anybody would name it who has not set OTEL_SERVICE_NAME.
             let is_named = std::env::var_os("OTEL_SERVICE_NAME").is_some();
-            let resource = if is_named { resource } else { resource.with_service_name(program) };
-            SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource.build()).build()
+            let resource = if is_named {
+                resource
+            } else {
+                resource.with_service_name(program)
+            };
+            SdkTracerProvider::builder()
+                .with_batch_exporter(exporter)
+                .with_resource(resource.build())
+                .build()
         });
         let traces = tracing_opentelemetry::layer().with_tracer(provider.tracer("holdfast"));
-        let traces = traces.with_location(false).with_threads(false).with_tracked_inactivity(false).with_target(false);
-        Some(traces.with_filter(filter_fn(|metadata| metadata.is_span() && metadata.target() == TARGET)).boxed())
+        let traces = traces
+            .with_location(false)
+            .with_threads(false)
+            .with_tracked_inactivity(false)
+            .with_target(false);
+        Some(
+            traces
+                .with_filter(filter_fn(|metadata| {
+                    metadata.is_span() && metadata.target() == TARGET
+                }))
+                .boxed(),
+        )
     }
 
     /// Sends what is still here.
@@ -120,7 +137,11 @@ mod otel {
 
     fn parse(traceparent: &str) -> SpanContext {
         let carrier = HashMap::from([(TRACEPARENT.to_owned(), traceparent.to_owned())]);
-        TraceContextPropagator::new().extract(&carrier).span().span_context().clone()
+        TraceContextPropagator::new()
+            .extract(&carrier)
+            .span()
+            .span_context()
+            .clone()
     }
 
     impl Links {
@@ -132,29 +153,43 @@ mod otel {
             let context = Span::current().context();
             let context = context.span().span_context().clone();
             if context.is_sampled() {
-                self.contexts.push(format!("00-{}-{}-01", context.trace_id(), context.span_id()));
+                self.contexts.push(format!(
+                    "00-{}-{}-01",
+                    context.trace_id(),
+                    context.span_id()
+                ));
             }
         }
 
         /// Adds what an envelope carries.
         pub fn read(&mut self, headers: Option<&async_nats::HeaderMap>) {
-            let Some(headers) = headers.filter(|_| is_on()) else { return };
+            let Some(headers) = headers.filter(|_| is_on()) else {
+                return;
+            };
             let room = BATCH_LINKS_MAX.saturating_sub(self.contexts.len());
-            let carried = headers.get_all(TRACEPARENT).map(|value| value.as_str().to_owned());
-            self.contexts.extend(carried.take(room.min(ENVELOPE_LINKS_MAX)));
+            let carried = headers
+                .get_all(TRACEPARENT)
+                .map(|value| value.as_str().to_owned());
+            self.contexts
+                .extend(carried.take(room.min(ENVELOPE_LINKS_MAX)));
         }
 
         /// As an envelope carries them.
         #[must_use]
         pub fn headers(&self) -> async_nats::HeaderMap {
             let mut headers = async_nats::HeaderMap::new();
-            self.contexts.iter().for_each(|context| headers.append(TRACEPARENT, context.as_str()));
+            self.contexts
+                .iter()
+                .for_each(|context| headers.append(TRACEPARENT, context.as_str()));
             headers
         }
 
         /// Links a span to each.
         pub fn link(&self, span: &Span) {
-            self.contexts.iter().map(|context| parse(context)).for_each(|context| span.add_link(context));
+            self.contexts
+                .iter()
+                .map(|context| parse(context))
+                .for_each(|context| span.add_link(context));
         }
     }
 }

@@ -79,5 +79,9 @@ pub fn append<T: Serialize>(written: Vec<u8>, value: &T) -> Vec<u8> {
 /// When the version is unknown or the bytes are not such a value.
 pub fn decode<T: DeserializeOwned>(message: &[u8], version: u8) -> Result<T, DecodeError> {
     let (value, rest) = postcard::take_from_bytes(body(message, version)?)?;
-    if rest.is_empty() { Ok(value) } else { Err(postcard::Error::DeserializeBadEncoding.into()) }
+    if rest.is_empty() {
+        Ok(value)
+    } else {
+        Err(postcard::Error::DeserializeBadEncoding.into())
+    }
 }

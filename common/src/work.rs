@@ -66,7 +66,16 @@ mod tests {
     fn the_bytes_of_work_never_change() {
         let work = Work {
             owner: "a:1:b".to_owned(),
-            backlogs: vec![Backlog { partition: 300, envelopes: 2 }, Backlog { partition: 3, envelopes: 0 }],
+            backlogs: vec![
+                Backlog {
+                    partition: 300,
+                    envelopes: 2,
+                },
+                Backlog {
+                    partition: 3,
+                    envelopes: 0,
+                },
+            ],
             batches: 4,
             commands: 500,
             mismatches: 1,
@@ -76,7 +85,10 @@ mod tests {
             connections_idle: 6,
         };
         let bytes = work.encode();
-        assert_eq!(hex::encode(&bytes), "0105613a313a6202ac0202030004f4030103000607c0843d0206");
+        assert_eq!(
+            hex::encode(&bytes),
+            "0105613a313a6202ac0202030004f4030103000607c0843d0206"
+        );
         assert_eq!(Work::decode(&bytes), Ok(work));
     }
 }

@@ -15,12 +15,24 @@ use crate::measures::CREATE_HOLD_ANSWERS;
 /// # Errors
 /// When NATS does not take the subscription.
 pub async fn start(app: Arc<App>) -> anyhow::Result<tokio::task::JoinHandle<()>> {
-    let mut questions = app.connections.nats.subscribe(app.settings.nats.subjects.answers()).await?;
+    let mut questions = app
+        .connections
+        .nats
+        .subscribe(app.settings.nats.subjects.answers())
+        .await?;
     Ok(tokio::spawn(async move {
         while let Some(message) = questions.next().await {
             let Some(reply) = message.reply else { continue };
-            let answers = Answers { ingress: app.connections.ingress, holds: counted(&measures::render()) };
-            if let Err(error) = app.connections.nats.publish(reply, answers.encode().into()).await {
+            let answers = Answers {
+                ingress: app.connections.ingress,
+                holds: counted(&measures::render()),
+            };
+            if let Err(error) = app
+                .connections
+                .nats
+                .publish(reply, answers.encode().into())
+                .await
+            {
                 tracing::debug!(%error, "who watches a sale was not answered");
             }
         }
@@ -29,9 +41,13 @@ pub async fn start(app: Arc<App>) -> anyhow::Result<tokio::task::JoinHandle<()>>
 
 /// The counts by status in metrics as text: there is no other way to read a counter, and nobody asks more than once a second.
 fn counted(metrics: &str) -> Vec<(u16, u64)> {
-    let lines = metrics.lines().filter_map(|line| line.strip_prefix(CREATE_HOLD_ANSWERS));
+    let lines = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix(CREATE_HOLD_ANSWERS));
     let counts = lines.filter_map(|line| line.split_once("\"} "));
-    counts.filter_map(|(status, count)| Some((status.parse().ok()?, count.parse().ok()?))).collect()
+    counts
+        .filter_map(|(status, count)| Some((status.parse().ok()?, count.parse().ok()?)))
+        .collect()
 }
 
 #[cfg(test)]

@@ -45,7 +45,11 @@ impl Audiences {
     #[must_use]
     pub fn new(connections_max: usize) -> Self {
         let places_max = connections_max / SUBSCRIBERS_SHARE;
-        Self { cells: RwLock::default(), places: Arc::new(Semaphore::new(places_max)), places_max }
+        Self {
+            cells: RwLock::default(),
+            places: Arc::new(Semaphore::new(places_max)),
+            places_max,
+        }
     }
 
     /// A place for one more subscriber; `None` when there are too many.
@@ -62,11 +66,19 @@ impl Audiences {
         places: (OwnedSemaphorePermit, Waiting),
     ) -> Subscription {
         let mut cells = self.cells.write().unwrap_or_else(PoisonError::into_inner);
-        let cell = cells.entry(shown.product().id).or_insert_with(|| watch::Sender::new(Arc::clone(shown)));
+        let cell = cells
+            .entry(shown.product().id)
+            .or_insert_with(|| watch::Sender::new(Arc::clone(shown)));
         offer(cell, shown);
         let mut newest = cell.subscribe();
         newest.mark_changed();
-        Subscription { audiences: Arc::clone(self), newest, has, may_send_at: Instant::now(), _places: places }
+        Subscription {
+            audiences: Arc::clone(self),
+            newest,
+            has,
+            may_send_at: Instant::now(),
+            _places: places,
+        }
     }
 
     /// Shows a product to those who watch it, unless they have been shown a newer version.
@@ -87,7 +99,9 @@ impl Audiences {
 
     /// How long it takes to send everybody one event.
     fn round(&self) -> Duration {
-        let subscribers = self.places_max.saturating_sub(self.places.available_permits());
+        let subscribers = self
+            .places_max
+            .saturating_sub(self.places.available_permits());
         PACE_FOR_EACH * u32::try_from(subscribers).unwrap_or(u32::MAX)
     }
 }
@@ -132,7 +146,8 @@ impl Subscription {
             let version = shown.product().version;
             if self.has != Some(version) {
                 self.has = Some(version);
-                self.may_send_at = Instant::now() + self.audiences.round().clamp(PACE_MIN, PACE_MAX);
+                self.may_send_at =
+                    Instant::now() + self.audiences.round().clamp(PACE_MIN, PACE_MAX);
                 return Some(shown.event());
             }
         }
@@ -166,11 +181,20 @@ mod tests {
             hold_sequence: 0,
             version,
         };
-        Arc::new(Shown::from(ProductAsOf { product, as_of: Timestamp(0) }))
+        Arc::new(Shown::from(ProductAsOf {
+            product,
+            as_of: Timestamp(0),
+        }))
     }
 
-    fn subscribe(audiences: &Arc<Audiences>, version: i64, has: Option<i64>) -> Option<Subscription> {
-        let waiting = Arc::new(Waiters::new(8)).wait(RequestId::new(ID.slot(), 0, 0), Room::Open).unwrap();
+    fn subscribe(
+        audiences: &Arc<Audiences>,
+        version: i64,
+        has: Option<i64>,
+    ) -> Option<Subscription> {
+        let waiting = Arc::new(Waiters::new(8))
+            .wait(RequestId::new(ID.slot(), 0, 0), Room::Open)
+            .unwrap();
         Some(audiences.subscribe(&shown(version), has, (audiences.place()?, waiting)))
     }
 
@@ -189,26 +213,36 @@ mod tests {
             tokio::task::yield_now().await;
             audiences.show(&shown(6));
         };
-        assert_eq!(futures_util::join!(subscription.next(), later).0, Some(shown(6).event()));
+        assert_eq!(
+            futures_util::join!(subscription.next(), later).0,
+            Some(shown(6).event())
+        );
     }
 
     #[tokio::test]
     async fn who_has_the_newest_version_is_sent_the_next() {
         let audiences = Arc::new(Audiences::new(8));
-        let (mut up_to_date, mut behind) =
-            (subscribe(&audiences, 3, Some(3)).unwrap(), subscribe(&audiences, 3, Some(2)).unwrap());
+        let (mut up_to_date, mut behind) = (
+            subscribe(&audiences, 3, Some(3)).unwrap(),
+            subscribe(&audiences, 3, Some(2)).unwrap(),
+        );
         assert_eq!(behind.next().await, Some(shown(3).event()));
         let later = async {
             tokio::task::yield_now().await;
             audiences.show(&shown(4));
         };
-        assert_eq!(futures_util::join!(up_to_date.next(), later).0, Some(shown(4).event()));
+        assert_eq!(
+            futures_util::join!(up_to_date.next(), later).0,
+            Some(shown(4).event())
+        );
     }
 
     #[tokio::test]
     async fn places_are_bounded_and_given_back() {
         let audiences = Arc::new(Audiences::new(8));
-        let subscribers: Vec<_> = (0..8).map_while(|_| subscribe(&audiences, 1, None)).collect();
+        let subscribers: Vec<_> = (0..8)
+            .map_while(|_| subscribe(&audiences, 1, None))
+            .collect();
         assert_eq!((subscribers.len(), audiences.watched()), (4, vec![ID]));
         assert_eq!(audiences.round(), 4 * PACE_FOR_EACH);
         drop(subscribers);

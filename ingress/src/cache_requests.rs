@@ -15,7 +15,11 @@ use crate::App;
 /// # Errors
 /// When NATS does not take the subscription.
 pub async fn start(app: Arc<App>) -> anyhow::Result<tokio::task::JoinHandle<()>> {
-    let mut requests = app.connections.nats.subscribe(app.settings.nats.subjects.cache()).await?;
+    let mut requests = app
+        .connections
+        .nats
+        .subscribe(app.settings.nats.subjects.cache())
+        .await?;
     Ok(tokio::spawn(async move {
         while let Some(message) = requests.next().await {
             let request = match Request::decode(&message.payload) {
@@ -25,9 +29,17 @@ pub async fn start(app: Arc<App>) -> anyhow::Result<tokio::task::JoinHandle<()>>
                     continue;
                 }
             };
-            let done = Done { ingress: app.connections.ingress, products: handle(&app, request).await };
+            let done = Done {
+                ingress: app.connections.ingress,
+                products: handle(&app, request).await,
+            };
             let Some(reply) = message.reply else { continue };
-            if let Err(error) = app.connections.nats.publish(reply, done.encode().into()).await {
+            if let Err(error) = app
+                .connections
+                .nats
+                .publish(reply, done.encode().into())
+                .await
+            {
                 tracing::warn!(%error, "who asked about products in memory was not answered");
             }
         }

@@ -9,7 +9,9 @@ use holdfast_common::time::Timestamp;
 /// Microseconds since 1970 by this host's clock; a clock before that does no harm.
 fn unix_micros() -> u64 {
     #[expect(clippy::disallowed_methods)]
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_micros() as u64)
 }
 
 /// A fresh request id in a slot.

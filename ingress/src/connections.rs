@@ -54,14 +54,26 @@ impl Connections {
         let count = Arc::clone(&interruptions);
         let on_event = move |event: &Event| {
             // After any of these, news and replies may have passed us by.
-            if matches!(event, Event::Connected | Event::Disconnected | Event::SlowConsumer(_)) {
+            if matches!(
+                event,
+                Event::Connected | Event::Disconnected | Event::SlowConsumer(_)
+            ) {
                 count.fetch_add(1, Ordering::Relaxed);
             }
         };
         let nats = log::connect(&settings.nats, "holdfast-ingress", on_event).await?;
-        let jetstream = jetstream::ContextBuilder::new().ack_timeout(ACK_WAIT).build(nats.clone());
+        let jetstream = jetstream::ContextBuilder::new()
+            .ack_timeout(ACK_WAIT)
+            .build(nats.clone());
         log::stream::open(&jetstream, &settings.nats).await?;
-        Ok(Self { ingress: IngressId(rand::random()), pool, keys, nats, jetstream, interruptions })
+        Ok(Self {
+            ingress: IngressId(rand::random()),
+            pool,
+            keys,
+            nats,
+            jetstream,
+            interruptions,
+        })
     }
 
     /// Whether NATS is there just now.

@@ -57,16 +57,32 @@ impl Drift {
         let sequence = counted.hold_sequence.max(counted.last_sequence);
         let fields = [
             ("total_stock", counted.total_stock, total),
-            ("available_stock", counted.available_stock, total - held - sold),
+            (
+                "available_stock",
+                counted.available_stock,
+                total - held - sold,
+            ),
             ("held_stock", counted.held_stock, held),
             ("sold_stock", counted.sold_stock, sold),
             ("holds_count", counted.holds_count, counted.holds),
             ("hold_sequence", counted.hold_sequence, sequence),
             (UNPAID, counted.paid_without_payment, 0),
         ];
-        let off = fields.into_iter().filter(|(_, stored, should_be)| stored != should_be);
-        let fields: Vec<_> = off.map(|(name, stored, should_be)| Field { name, stored, should_be }).collect();
-        (!fields.is_empty()).then_some(Self { product_id: ProductId(counted.product_id), name: counted.name, fields })
+        let off = fields
+            .into_iter()
+            .filter(|(_, stored, should_be)| stored != should_be);
+        let fields: Vec<_> = off
+            .map(|(name, stored, should_be)| Field {
+                name,
+                stored,
+                should_be,
+            })
+            .collect();
+        (!fields.is_empty()).then_some(Self {
+            product_id: ProductId(counted.product_id),
+            name: counted.name,
+            fields,
+        })
     }
 
     /// Whether the command that mends counts can do something about it.
@@ -78,8 +94,12 @@ impl Drift {
     /// Its counts that are off, by name.
     #[must_use]
     pub fn off(&self) -> Map<String, Value> {
-        let off =
-            |field: &Field| (field.name.to_owned(), json!({"stored": field.stored, "should_be": field.should_be}));
+        let off = |field: &Field| {
+            (
+                field.name.to_owned(),
+                json!({"stored": field.stored, "should_be": field.should_be}),
+            )
+        };
         self.fields.iter().map(off).collect()
     }
 }
@@ -92,7 +112,11 @@ pub async fn look(pool: &PgPool, first: u16) -> sqlx::Result<Step> {
     let last = first.saturating_add(STEP_SLOTS - 1).min(SLOTS - 1);
     let counted = stock::count(pool, first..=last, None).await?;
     let next = (last < SLOTS - 1).then_some(last + 1);
-    Ok(Step { slots: last.saturating_sub(first) + 1, next, ..Step::of(counted) })
+    Ok(Step {
+        slots: last.saturating_sub(first) + 1,
+        next,
+        ..Step::of(counted)
+    })
 }
 
 /// Looks at one product, if there is such a one.
@@ -101,12 +125,19 @@ pub async fn look(pool: &PgPool, first: u16) -> sqlx::Result<Step> {
 /// When Postgres fails.
 pub async fn look_at(pool: &PgPool, product_id: ProductId) -> sqlx::Result<Step> {
     let slot = product_id.slot().get();
-    Ok(Step::of(stock::count(pool, slot..=slot, Some(product_id.0)).await?))
+    Ok(Step::of(
+        stock::count(pool, slot..=slot, Some(product_id.0)).await?,
+    ))
 }
 
 impl Step {
     fn of(counted: Vec<Counted>) -> Self {
         let products = counted.len();
-        Self { products, drifts: counted.into_iter().filter_map(Drift::of).collect(), slots: 1, next: None }
+        Self {
+            products,
+            drifts: counted.into_iter().filter_map(Drift::of).collect(),
+            slots: 1,
+            next: None,
+        }
     }
 }

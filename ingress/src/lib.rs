@@ -117,7 +117,11 @@ impl App {
 
     /// The administration's token. An empty one is none: it would let everybody in.
     fn admin_token(&self) -> Option<&Secret> {
-        self.settings.ingress.admin_token.as_ref().filter(|token| !token.expose().is_empty())
+        self.settings
+            .ingress
+            .admin_token
+            .as_ref()
+            .filter(|token| !token.expose().is_empty())
     }
 
     fn has_demo_store(&self) -> bool {
@@ -150,7 +154,9 @@ impl Ingress {
         open_files::make_room(settings.ingress.limits.connections_max);
         small_pages::ask();
         let connections = Connections::open(&settings).await?;
-        let waiters = Arc::new(Waiters::new(settings.ingress.limits.connections_max as usize));
+        let waiters = Arc::new(Waiters::new(
+            settings.ingress.limits.connections_max as usize,
+        ));
         let publisher = Publisher::start(&settings, &connections, &waiters);
         let log = Log::new(&settings, &connections);
         let webhooks = WebhookPublisher::start(&connections);
@@ -159,11 +165,17 @@ impl Ingress {
         let rate_limits = RateLimits::start(&settings.ingress.limits);
         let stock = StockView::new(&settings);
         let everywhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        let address = SocketAddr::new(settings.ingress.listen_address.unwrap_or(everywhere), settings.ingress.port);
+        let address = SocketAddr::new(
+            settings.ingress.listen_address.unwrap_or(everywhere),
+            settings.ingress.port,
+        );
         let socket = tokio::net::TcpListener::bind(address)
             .await
-            .map_err(|error| anyhow::anyhow!("can't listen on {address}: {error}. Free the port or set PORT"))?;
-        let webhook_secrets = WebhookSecrets::from_setting(settings.ingress.webhook_secrets.as_ref());
+            .map_err(|error| {
+                anyhow::anyhow!("can't listen on {address}: {error}. Free the port or set PORT")
+            })?;
+        let webhook_secrets =
+            WebhookSecrets::from_setting(settings.ingress.webhook_secrets.as_ref());
         let app = Arc::new(App {
             settings,
             connections,
@@ -190,7 +202,14 @@ impl Ingress {
             answer_counts::start(Arc::clone(&app)).await?,
             work::start(Arc::clone(&app)).await?,
         ];
-        Ok(Self { app, socket, listening, watching, catching_up, asked })
+        Ok(Self {
+            app,
+            socket,
+            listening,
+            watching,
+            catching_up,
+            asked,
+        })
     }
 
     /// What its requests share.
@@ -217,7 +236,8 @@ impl Ingress {
         let gauges = Gauges::register(self.app.settings.nats.partitions);
         let looking = tokio::spawn(look::run(Arc::clone(&self.app), gauges, stop.clone()));
         let drained = stop.clone();
-        let serving = http::serve::serve(self.socket, router, &self.app.settings.ingress.limits, stop);
+        let serving =
+            http::serve::serve(self.socket, router, &self.app.settings.ingress.limits, stop);
         let out_of_time = async {
             drained.cancelled().await;
             self.app.stopping.cancel();

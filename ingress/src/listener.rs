@@ -18,7 +18,9 @@ use crate::waiters::Answer;
 /// When NATS does not take the subscriptions.
 pub async fn start(app: Arc<App>) -> anyhow::Result<tokio::task::JoinHandle<()>> {
     let (nats, subjects) = (&app.connections.nats, &app.settings.nats.subjects);
-    let mut replies = nats.subscribe(subjects.replies(app.connections.ingress)).await?;
+    let mut replies = nats
+        .subscribe(subjects.replies(app.connections.ingress))
+        .await?;
     let mut news = nats.subscribe(subjects.news()).await?;
     // The server knows of both once it has answered this.
     nats.flush().await?;
@@ -44,11 +46,19 @@ pub async fn start(app: Arc<App>) -> anyhow::Result<tokio::task::JoinHandle<()>>
 fn hear_replies(app: &App, message: &[u8]) {
     match reply::decode(message) {
         Ok(replies) => {
-            for Reply { request_id, replayed, outcome } in replies {
-                app.waiters.answer(request_id, Answer::Decision(Decision { replayed, outcome }));
+            for Reply {
+                request_id,
+                replayed,
+                outcome,
+            } in replies
+            {
+                app.waiters
+                    .answer(request_id, Answer::Decision(Decision { replayed, outcome }));
             }
         }
-        Err(error) => tracing::error!(%error, "a worker's replies can't be read; rows will be read instead"),
+        Err(error) => {
+            tracing::error!(%error, "a worker's replies can't be read; rows will be read instead")
+        }
     }
 }
 
@@ -64,6 +74,8 @@ async fn hear_news(app: &App, message: &[u8]) {
             }
         }
         Ok(Message::Heartbeat(heartbeat)) => app.stock.pulses.learn_heartbeat(&heartbeat),
-        Err(error) => tracing::error!(%error, "a worker's news can't be read; stock in memory may be old"),
+        Err(error) => {
+            tracing::error!(%error, "a worker's news can't be read; stock in memory may be old")
+        }
     }
 }

@@ -53,7 +53,11 @@ impl LogState {
     /// How far a partition is applied in this stream: nothing, when its position is in another.
     #[must_use]
     pub fn applied_seq(&self, position: Position) -> u64 {
-        if position.stream_created == self.created { position.applied_seq } else { 0 }
+        if position.stream_created == self.created {
+            position.applied_seq
+        } else {
+            0
+        }
     }
 }
 
@@ -61,8 +65,15 @@ impl Log {
     /// Nothing is asked yet.
     #[must_use]
     pub fn new(settings: &Settings, connections: &Connections) -> Self {
-        let (stream, jetstream) = (settings.nats.subjects.log_stream(), connections.jetstream.clone());
-        Self { stream, jetstream, known: Mutex::new(None) }
+        let (stream, jetstream) = (
+            settings.nats.subjects.log_stream(),
+            connections.jetstream.clone(),
+        );
+        Self {
+            stream,
+            jetstream,
+            known: Mutex::new(None),
+        }
     }
 
     /// The log's stream and end, not older than a second, and asked for anew when it may end before `seq`.
@@ -89,11 +100,18 @@ impl Log {
     }
 
     async fn ask(&self, known: &mut Option<(Instant, LogState)>) -> Result<LogState, NotPublished> {
-        let found = self.jetstream.get_stream(&self.stream).await.map_err(|error| {
-            tracing::warn!(%error, "the log's end could not be asked for");
-            NotPublished::Unavailable
-        })?;
-        let state = LogState { created: stream::created(&found), end: found.cached_info().state.last_sequence };
+        let found = self
+            .jetstream
+            .get_stream(&self.stream)
+            .await
+            .map_err(|error| {
+                tracing::warn!(%error, "the log's end could not be asked for");
+                NotPublished::Unavailable
+            })?;
+        let state = LogState {
+            created: stream::created(&found),
+            end: found.cached_info().state.last_sequence,
+        };
         *known = Some((Instant::now(), state));
         Ok(state)
     }
@@ -104,18 +122,36 @@ mod tests {
     use super::*;
     use holdfast_common::id::ProductId;
 
-    const LOG: LogState = LogState { created: Timestamp(5_000_000), end: 10 };
+    const LOG: LogState = LogState {
+        created: Timestamp(5_000_000),
+        end: 10,
+    };
 
     fn at(stream_created: i64, applied_seq: u64) -> Position {
-        Position { stream_created: Timestamp(stream_created), applied_seq }
+        Position {
+            stream_created: Timestamp(stream_created),
+            applied_seq,
+        }
     }
 
     #[test]
     fn places_are_compared_within_one_stream_only() {
         assert!(LOG.is_ahead(7, at(5_000_000, 6)) && !LOG.is_ahead(6, at(5_000_000, 6)));
-        assert!(LOG.is_ahead(1, at(4_000_000, 500)), "the position is another stream's");
-        assert!(!LOG.is_ahead(11, at(4_000_000, 500)), "it is beyond the end");
-        assert_eq!((LOG.applied_seq(at(5_000_000, 6)), LOG.applied_seq(at(4_000_000, 500))), (6, 0));
+        assert!(
+            LOG.is_ahead(1, at(4_000_000, 500)),
+            "the position is another stream's"
+        );
+        assert!(
+            !LOG.is_ahead(11, at(4_000_000, 500)),
+            "it is beyond the end"
+        );
+        assert_eq!(
+            (
+                LOG.applied_seq(at(5_000_000, 6)),
+                LOG.applied_seq(at(4_000_000, 500))
+            ),
+            (6, 0)
+        );
     }
 
     #[test]

@@ -25,11 +25,26 @@ struct Program {
 async fn main() -> anyhow::Result<()> {
     let mut program = Program::parse();
     let _telemetry = telemetry::start(&program.telemetry, telemetry::SERVICE, "holdfast-ingress");
-    let holdfast_ingress::Settings { postgres, nats, ingress, .. } = &program.settings;
-    let connections = [postgres.unsafe_settings().await, nats.unsafe_settings().await];
-    program.safety.refuse(connections.into_iter().flatten().chain(ingress.unsafe_settings()))?;
+    let holdfast_ingress::Settings {
+        postgres,
+        nats,
+        ingress,
+        ..
+    } = &program.settings;
+    let connections = [
+        postgres.unsafe_settings().await,
+        nats.unsafe_settings().await,
+    ];
+    program.safety.refuse(
+        connections
+            .into_iter()
+            .flatten()
+            .chain(ingress.unsafe_settings()),
+    )?;
     if program.settings.ingress.demo_store == Some(true) {
-        tracing::warn!("DEMO_STORE opens a store whose payments anybody can make succeed: for trials only");
+        tracing::warn!(
+            "DEMO_STORE opens a store whose payments anybody can make succeed: for trials only"
+        );
     }
     program.settings.ingress.limits.limit_by_default();
     let ingress = Ingress::start(program.settings).await?;

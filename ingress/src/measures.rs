@@ -9,7 +9,9 @@ use std::sync::{LazyLock, OnceLock};
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
-use holdfast_common::measures::{Counter, Gauge, Histogram, counter_of, gauge_of, histogram_of, label};
+use holdfast_common::measures::{
+    Counter, Gauge, Histogram, counter_of, gauge_of, histogram_of, label,
+};
 
 /// What a request asks for: its endpoint, as far as operators tell them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +49,12 @@ impl Endpoint {
     /// The endpoint that a request's method and path name.
     #[must_use]
     pub fn of(method: &Method, path: &str) -> Self {
-        let Some(path) = path.strip_prefix("/api/") else { return Self::Other };
-        let (resource, is_one) = path.split_once('/').map_or((path, false), |(resource, _)| (resource, true));
+        let Some(path) = path.strip_prefix("/api/") else {
+            return Self::Other;
+        };
+        let (resource, is_one) = path
+            .split_once('/')
+            .map_or((path, false), |(resource, _)| (resource, true));
         match (resource, is_one) {
             ("holds", false) if *method == Method::POST => Self::CreateHold,
             ("holds", true) if *method == Method::DELETE => Self::ReleaseHold,
@@ -78,12 +84,16 @@ impl Endpoint {
 
     /// Whether 202 says that there is no outcome yet. A parked payment's is one.
     fn may_be_queued(self) -> bool {
-        matches!(self, Self::CreateHold | Self::ReleaseHold | Self::CreateOrder | Self::Admin)
+        matches!(
+            self,
+            Self::CreateHold | Self::ReleaseHold | Self::CreateOrder | Self::Admin
+        )
     }
 }
 
 /// How a line of the metrics begins that says how often a status was answered to those who wanted a hold.
-pub const CREATE_HOLD_ANSWERS: &str = "holdfast_http_requests_total{endpoint=\"create_hold\",status=\"";
+pub const CREATE_HOLD_ANSWERS: &str =
+    "holdfast_http_requests_total{endpoint=\"create_hold\",status=\"";
 
 /// The statuses from 100 to 599.
 const STATUSES: usize = 500;
@@ -98,12 +108,23 @@ struct Requests {
 
 impl Requests {
     fn register(endpoint: Endpoint) -> Self {
-        let help =
-            "Seconds from a request's head to its answer. Left out are 202s that say that there is no outcome yet.";
-        let seconds = histogram_of("holdfast_http_request_seconds", help, &[label("endpoint", endpoint.name())]);
-        let requests = Self { endpoint, answered: [const { OnceLock::new() }; STATUSES], seconds };
+        let help = "Seconds from a request's head to its answer. Left out are 202s that say that there is no outcome yet.";
+        let seconds = histogram_of(
+            "holdfast_http_request_seconds",
+            help,
+            &[label("endpoint", endpoint.name())],
+        );
+        let requests = Self {
+            endpoint,
+            answered: [const { OnceLock::new() }; STATUSES],
+            seconds,
+        };
         // A rate needs a beginning: what alerts are made of starts at 0.
-        for status in [StatusCode::OK, StatusCode::INTERNAL_SERVER_ERROR, StatusCode::SERVICE_UNAVAILABLE] {
+        for status in [
+            StatusCode::OK,
+            StatusCode::INTERNAL_SERVER_ERROR,
+            StatusCode::SERVICE_UNAVAILABLE,
+        ] {
             requests.of(status);
         }
         requests
@@ -112,7 +133,10 @@ impl Requests {
     fn of(&self, status: StatusCode) -> &Counter {
         self.answered[usize::from(status.as_u16() - 100) % STATUSES].get_or_init(|| {
             let help = "Requests that were answered, by endpoint and status.";
-            let labels = [label("endpoint", self.endpoint.name()), label("status", status.as_str().to_owned())];
+            let labels = [
+                label("endpoint", self.endpoint.name()),
+                label("status", status.as_str().to_owned()),
+            ];
             counter_of("holdfast_http_requests_total", help, &labels)
         })
     }
@@ -149,7 +173,12 @@ pub struct Measures {
 pub struct ByName<const N: usize>([(&'static str, Counter); N]);
 
 impl<const N: usize> ByName<N> {
-    fn register(metric: &'static str, help: &'static str, name: &'static str, values: [&'static str; N]) -> Self {
+    fn register(
+        metric: &'static str,
+        help: &'static str,
+        name: &'static str,
+        values: [&'static str; N],
+    ) -> Self {
         Self(values.map(|value| (value, counter_of(metric, help, &[label(name, value)]))))
     }
 
@@ -170,7 +199,11 @@ impl Measures {
     fn register() -> Self {
         Self {
             requests: Endpoint::ALL.map(Requests::register),
-            connections: gauge_of("holdfast_http_connections", "Connections that clients have open.", &[]),
+            connections: gauge_of(
+                "holdfast_http_connections",
+                "Connections that clients have open.",
+                &[],
+            ),
             rate_limited: ByName::register(
                 "holdfast_rate_limited_total",
                 "Requests refused with 429, by the limit that they met.",
@@ -181,7 +214,12 @@ impl Measures {
                 "holdfast_unavailable_total",
                 "Requests refused with 503, by the code that they were told.",
                 "code",
-                ["overloaded", "log_full", "log_unavailable", "store_unavailable"],
+                [
+                    "overloaded",
+                    "log_full",
+                    "log_unavailable",
+                    "store_unavailable",
+                ],
             ),
             webhooks: ByName::register(
                 "holdfast_webhooks_total",
@@ -210,9 +248,21 @@ impl Measures {
                 "Seconds until the log had an envelope of commands, tries again included.",
                 &[],
             ),
-            publish_retries: counter_of("holdfast_publish_retries_total", "Envelopes that were sent again.", &[]),
-            envelope_commands: histogram_of("holdfast_envelope_commands", "Commands in an envelope.", &[]),
-            envelope_bytes: histogram_of("holdfast_envelope_bytes", "Size of an envelope in bytes.", &[]),
+            publish_retries: counter_of(
+                "holdfast_publish_retries_total",
+                "Envelopes that were sent again.",
+                &[],
+            ),
+            envelope_commands: histogram_of(
+                "holdfast_envelope_commands",
+                "Commands in an envelope.",
+                &[],
+            ),
+            envelope_bytes: histogram_of(
+                "holdfast_envelope_bytes",
+                "Size of an envelope in bytes.",
+                &[],
+            ),
         }
     }
 
@@ -243,6 +293,11 @@ mod tests {
         for path in ["/healthz", "/api/", "/api/admin", "/api/holdsome", "*"] {
             assert_eq!(of(Method::GET, path), Endpoint::Other, "{path}");
         }
-        assert!(Endpoint::ALL.iter().enumerate().all(|(at, endpoint)| *endpoint as usize == at));
+        assert!(
+            Endpoint::ALL
+                .iter()
+                .enumerate()
+                .all(|(at, endpoint)| *endpoint as usize == at)
+        );
     }
 }

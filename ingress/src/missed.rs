@@ -31,12 +31,20 @@ pub struct Missed {
 impl Missed {
     /// Has a partition's requests looked up.
     pub fn note(&self, partition: Partition) {
-        self.partitions.lock().unwrap_or_else(PoisonError::into_inner).insert(partition);
+        self.partitions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(partition);
         self.noted.notify_one();
     }
 
     fn take(&self) -> BTreeSet<Partition> {
-        std::mem::take(&mut self.partitions.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(
+            &mut self
+                .partitions
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 }
 
@@ -51,7 +59,9 @@ pub async fn run(app: Arc<App>) {
 }
 
 async fn look_up(app: &App, partition: Partition) {
-    let waiting = app.waiters.of(&app.settings.nats.partitions.slots(partition));
+    let waiting = app
+        .waiters
+        .of(&app.settings.nats.partitions.slots(partition));
     for ids in waiting.chunks(LOOKED_UP_AT_ONCE) {
         match tokio::time::timeout(LOOK_WAIT, store::decisions(app.pool(), app.keys(), ids)).await {
             Ok(Ok(decisions)) => {
@@ -60,8 +70,12 @@ async fn look_up(app: &App, partition: Partition) {
                     app.waiters.answer(request_id, Answer::Decision(decision));
                 }
             }
-            Ok(Err(error)) => tracing::warn!(%partition, %error, "missed replies could not be looked up"),
-            Err(_) => tracing::warn!(%partition, "missed replies could not be looked up in {LOOK_WAIT:?}"),
+            Ok(Err(error)) => {
+                tracing::warn!(%partition, %error, "missed replies could not be looked up")
+            }
+            Err(_) => {
+                tracing::warn!(%partition, "missed replies could not be looked up in {LOOK_WAIT:?}")
+            }
         }
     }
 }

@@ -10,7 +10,11 @@ pub fn make_room(connections_max: u32) {
     let needed = u64::from(connections_max) + OTHER_FILES_MAX;
     let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
         let wanted = needed.min(hard);
-        if soft < wanted { setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).map(|()| wanted) } else { Ok(soft) }
+        if soft < wanted {
+            setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).map(|()| wanted)
+        } else {
+            Ok(soft)
+        }
     });
     match raised {
         Ok(files) if files < needed => {

@@ -26,7 +26,9 @@ impl Room {
     #[must_use]
     pub fn of(action: &Action) -> Self {
         match action {
-            Action::CreateHold { .. } | Action::ReleaseHold { .. } | Action::CreateOrder { .. } => Self::Open,
+            Action::CreateHold { .. } | Action::ReleaseHold { .. } | Action::CreateOrder { .. } => {
+                Self::Open
+            }
             Action::CreateProduct(_)
             | Action::ChangeProduct { .. }
             | Action::Restock { .. }

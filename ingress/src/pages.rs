@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use rust_embed::Embed;
@@ -19,12 +21,16 @@ const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
      base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
 );
-const CROSS_ORIGIN_OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+const CROSS_ORIGIN_OPENER_POLICY: HeaderName =
+    HeaderName::from_static("cross-origin-opener-policy");
 /// How many digits of its hash tell a build's files apart.
 const HASH_DIGITS: usize = 16;
 
 /// The alerts: the console tells what is wrong by the same rules as Prometheus does.
-const RULES: (&str, &[u8]) = ("console/rules.yml", include_bytes!("../../deploy/prometheus/rules.yml"));
+const RULES: (&str, &[u8]) = (
+    "console/rules.yml",
+    include_bytes!("../../deploy/prometheus/rules.yml"),
+);
 
 #[derive(Embed)]
 #[folder = "assets/ui"]
@@ -48,8 +54,14 @@ pub enum Page {
 }
 
 impl Page {
-    const ALL: [Self; 6] =
-        [Self::Store, Self::StoreWithCrowd, Self::Console, Self::SignIn, Self::SignInRefused, Self::SignInTooOften];
+    const ALL: [Self; 6] = [
+        Self::Store,
+        Self::StoreWithCrowd,
+        Self::Console,
+        Self::SignIn,
+        Self::SignInRefused,
+        Self::SignInTooOften,
+    ];
 
     /// The folder of its own files.
     fn folder(self) -> &'static str {
@@ -76,9 +88,11 @@ struct Build {
 
 impl Build {
     fn load() -> Self {
-        let ours = Embedded::iter()
-            .filter_map(|name| Embedded::get(&name).map(|file| (name.into_owned(), file.data.into_owned())));
-        let embedded: BTreeMap<String, Vec<u8>> = ours.chain([(RULES.0.to_owned(), RULES.1.into())]).collect();
+        let ours = Embedded::iter().filter_map(|name| {
+            Embedded::get(&name).map(|file| (name.into_owned(), file.data.into_owned()))
+        });
+        let embedded: BTreeMap<String, Vec<u8>> =
+            ours.chain([(RULES.0.to_owned(), RULES.1.into())]).collect();
         let mut hash = Sha256::new();
         for (name, data) in &embedded {
             hash.update(name.as_bytes());
@@ -92,7 +106,11 @@ impl Build {
             let content_type = content_type(&name)?;
             Some((name, Asset::new(content_type, Keep::Forever, data)))
         });
-        Self { files: files.collect(), pages: pages.into_iter().collect(), hash }
+        Self {
+            files: files.collect(),
+            pages: pages.into_iter().collect(),
+            hash,
+        }
     }
 }
 
@@ -111,24 +129,39 @@ fn content_type(name: &str) -> Option<&'static str> {
 fn written(page: Page, embedded: &BTreeMap<String, Vec<u8>>, hash: &str) -> Asset {
     let folder = page.folder();
     let html = embedded.get(&format!("{folder}/index.html"));
-    let html = html.map(|html| String::from_utf8_lossy(html).into_owned()).unwrap_or_default();
+    let html = html
+        .map(|html| String::from_utf8_lossy(html).into_owned())
+        .unwrap_or_default();
     let is_wanted = |name: &&String| {
         name.ends_with(".js") && html.contains("type=\"module\"") && {
-            let is_common = name.starts_with("vendor/") && !name.ends_with("uplot.js") || name.starts_with("shared/");
+            let is_common = name.starts_with("vendor/") && !name.ends_with("uplot.js")
+                || name.starts_with("shared/");
             is_common || name.starts_with(&format!("{folder}/"))
         }
     };
-    let preload = |name: &String| format!("<link rel=\"modulepreload\" href=\"/assets/{hash}/{name}\">\n    ");
+    let preload = |name: &String| {
+        format!("<link rel=\"modulepreload\" href=\"/assets/{hash}/{name}\">\n    ")
+    };
     let preloads: String = embedded.keys().filter(is_wanted).map(preload).collect();
     let refused = match page {
         Page::SignInRefused => "That is not the admin token.",
         Page::SignInTooOften => "Too many tries. Wait a minute, then try again.",
         Page::Store | Page::StoreWithCrowd | Page::Console | Page::SignIn => "",
     };
-    let has_crowd = if page == Page::StoreWithCrowd { "true" } else { "false" };
-    let html = html.replace("{preloads}", preloads.trim_end()).replace("{assets}", &format!("/assets/{hash}"));
+    let has_crowd = if page == Page::StoreWithCrowd {
+        "true"
+    } else {
+        "false"
+    };
+    let html = html
+        .replace("{preloads}", preloads.trim_end())
+        .replace("{assets}", &format!("/assets/{hash}"));
     let html = html.replace("{has_crowd}", has_crowd);
-    Asset::new("text/html; charset=utf-8", Keep::Confirmed, html.replace("{refused}", refused))
+    Asset::new(
+        "text/html; charset=utf-8",
+        Keep::Confirmed,
+        html.replace("{refused}", refused),
+    )
 }
 
 /// A page, with what keeps it from being misused.
@@ -139,7 +172,10 @@ pub fn page(page: Page, request: &HeaderMap) -> Response {
     headers.insert(CONTENT_SECURITY_POLICY, POLICY);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-    headers.insert(CROSS_ORIGIN_OPENER_POLICY, HeaderValue::from_static("same-origin"));
+    headers.insert(
+        CROSS_ORIGIN_OPENER_POLICY,
+        HeaderValue::from_static("same-origin"),
+    );
     if page.folder() != Page::Store.folder() {
         // Whether somebody is signed in decides which page it is.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -158,7 +194,10 @@ pub fn file(hash: &str, name: &str, request: &HeaderMap) -> Option<Response> {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if name.starts_with(CONSOLE_FOLDER) {
         // A cache that several people share must not show it to those who are not signed in.
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, max-age=31536000, immutable"));
+        headers.insert(
+            CACHE_CONTROL,
+            HeaderValue::from_static("private, max-age=31536000, immutable"),
+        );
     }
     Some(response)
 }
@@ -172,10 +211,19 @@ mod tests {
         const FIRST_LOAD_BYTES_MAX: usize = 200_000;
         for page in Page::ALL {
             let html = Embedded::get(&format!("{}/index.html", page.folder())).unwrap();
-            assert!(String::from_utf8_lossy(&html.data).contains("{assets}"), "{page:?}");
+            assert!(
+                String::from_utf8_lossy(&html.data).contains("{assets}"),
+                "{page:?}"
+            );
         }
-        let plain: usize = Embedded::iter().filter_map(|name| Embedded::get(&name)).map(|file| file.data.len()).sum();
-        assert!(plain < FIRST_LOAD_BYTES_MAX, "all files together, not even compressed: {plain}");
+        let plain: usize = Embedded::iter()
+            .filter_map(|name| Embedded::get(&name))
+            .map(|file| file.data.len())
+            .sum();
+        assert!(
+            plain < FIRST_LOAD_BYTES_MAX,
+            "all files together, not even compressed: {plain}"
+        );
     }
 
     #[test]
@@ -183,10 +231,14 @@ mod tests {
         use base64::Engine;
         let notes = Embedded::get("vendor/VENDORED.md").unwrap();
         let notes = String::from_utf8(notes.data.into_owned()).unwrap();
-        let vendored = Embedded::iter().filter(|name| name.starts_with("vendor/") && content_type(name).is_some());
+        let vendored = Embedded::iter()
+            .filter(|name| name.starts_with("vendor/") && content_type(name).is_some());
         for name in vendored.filter(|name| !name.ends_with(".txt")) {
             let digest = sha2::Sha384::digest(&Embedded::get(&name).unwrap().data);
-            let integrity = format!("sha384-{}", base64::engine::general_purpose::STANDARD.encode(digest));
+            let integrity = format!(
+                "sha384-{}",
+                base64::engine::general_purpose::STANDARD.encode(digest)
+            );
             let base = name.trim_start_matches("vendor/");
             let row = notes
                 .lines()

@@ -33,14 +33,22 @@ impl Positions {
                 *place = position;
             }
         }
-        Ok(Self { known: known.into_iter().map(Mutex::new).collect(), moved: Notify::new() })
+        Ok(Self {
+            known: known.into_iter().map(Mutex::new).collect(),
+            moved: Notify::new(),
+        })
     }
 
     /// Learns from the news.
     pub fn learn(&self, news: &News) {
-        let Some(known) = self.known.get(usize::from(news.pulse.partition)) else { return };
+        let Some(known) = self.known.get(usize::from(news.pulse.partition)) else {
+            return;
+        };
         let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = Position { stream_created: news.stream_created, applied_seq: news.applied_seq };
+        let told = Position {
+            stream_created: news.stream_created,
+            applied_seq: news.applied_seq,
+        };
         *known = (*known).max(told);
         drop(known);
         self.moved.notify_waiters();
@@ -54,6 +62,8 @@ impl Positions {
     /// How far a partition is known to be applied.
     #[must_use]
     pub fn of(&self, partition: Partition) -> Position {
-        *self.known[usize::from(partition.0)].lock().unwrap_or_else(PoisonError::into_inner)
+        *self.known[usize::from(partition.0)]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -77,13 +77,21 @@ struct Queue {
 impl Queue {
     /// With a place for whoever may be connected: they may all want the same product.
     fn new(connections_max: usize) -> Self {
-        let envelopes_max = connections_max.div_ceil(ENVELOPE_COMMANDS_MAX).max(QUEUED_ENVELOPES_MIN);
-        Self { envelopes: Mutex::default(), envelopes_max, filled: Notify::new() }
+        let envelopes_max = connections_max
+            .div_ceil(ENVELOPE_COMMANDS_MAX)
+            .max(QUEUED_ENVELOPES_MIN);
+        Self {
+            envelopes: Mutex::default(),
+            envelopes_max,
+            filled: Notify::new(),
+        }
     }
 
     fn envelopes(&self) -> MutexGuard<'_, VecDeque<Gathering>> {
         // Each envelope is whole after each call, so a panic elsewhere leaves the queue usable.
-        self.envelopes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.envelopes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn push(
@@ -97,7 +105,10 @@ impl Queue {
         let envelopes_max = room.places(self.envelopes_max);
         // A shopper's command may not fill up what another's has begun in the reserved room.
         let is_beyond = envelopes.len() > envelopes_max;
-        let had_room = !is_beyond && envelopes.back_mut().is_some_and(|last| last.envelope.push(command));
+        let had_room = !is_beyond
+            && envelopes
+                .back_mut()
+                .is_some_and(|last| last.envelope.push(command));
         if !had_room {
             if envelopes.len() >= envelopes_max {
                 return Err(NotPublished::QueueFull);
@@ -176,7 +187,10 @@ impl Publisher {
             tokio::spawn(task.run());
             queue
         });
-        Self { reply_to: connections.ingress, queues: queues.collect() }
+        Self {
+            reply_to: connections.ingress,
+            queues: queues.collect(),
+        }
     }
 
     /// Queues an encoded command for its partition's next envelope.
@@ -210,36 +224,60 @@ impl Task {
         let mut sent = Instant::now();
         for number in 0_u64.. {
             self.queue.ripe(sent, || self.waiters.count()).await;
-            let Some(Gathering { envelope, requests, links, publication, since }) = self.queue.pop() else { continue };
+            let Some(Gathering {
+                envelope,
+                requests,
+                links,
+                publication,
+                since,
+            }) = self.queue.pop()
+            else {
+                continue;
+            };
             sent = Instant::now();
             // After its requests' whole wait nobody wants it any more; what an outage left behind is not sent late.
             MEASURES.envelope_commands.record(requests.len() as f64);
             let result = if since.elapsed() > self.wait {
                 Err(NotPublished::Unavailable)
             } else {
-                self.publish(envelope.finish(&self.keys).into(), &links, number).await
+                self.publish(envelope.finish(&self.keys).into(), &links, number)
+                    .await
             };
             // Nobody else sets it.
             let _ = publication.set(result);
             if let Err(reason) = result {
                 for request_id in requests {
-                    self.waiters.answer(request_id, Answer::NotPublished(reason));
+                    self.waiters
+                        .answer(request_id, Answer::NotPublished(reason));
                 }
             }
         }
     }
 
     /// Sends an envelope until it is acknowledged; says its sequence in the log.
-    async fn publish(&self, envelope: Bytes, links: &Links, number: u64) -> Result<u64, NotPublished> {
+    async fn publish(
+        &self,
+        envelope: Bytes,
+        links: &Links,
+        number: u64,
+    ) -> Result<u64, NotPublished> {
         let message_id = format!("{}-{number}", self.message_ids);
         let begun = Instant::now();
         MEASURES.envelope_bytes.record(envelope.len() as f64);
         let give_up = begun + PUBLISH_FOR;
-        let pauses = ExponentialBuilder::default().with_min_delay(RETRY_PAUSE.0).with_max_delay(RETRY_PAUSE.1);
+        let pauses = ExponentialBuilder::default()
+            .with_min_delay(RETRY_PAUSE.0)
+            .with_max_delay(RETRY_PAUSE.1);
         for pause in pauses.with_jitter().without_max_times().build() {
-            let message = PublishMessage::build().payload(envelope.clone()).headers(links.headers());
+            let message = PublishMessage::build()
+                .payload(envelope.clone())
+                .headers(links.headers());
             let message = message.message_id(&message_id);
-            let error = match self.jetstream.send_publish(self.subject.clone(), message).await {
+            let error = match self
+                .jetstream
+                .send_publish(self.subject.clone(), message)
+                .await
+            {
                 Ok(ack) => match ack.await {
                     Ok(ack) => {
                         MEASURES.publish_seconds.record(begun.elapsed());
@@ -250,7 +288,9 @@ impl Task {
                 Err(error) => error,
             };
             if is_log_full(&error) {
-                tracing::error!("the command log is full: raise LOG_MAX_MB, or see why its workers are behind");
+                tracing::error!(
+                    "the command log is full: raise LOG_MAX_MB, or see why its workers are behind"
+                );
                 return Err(NotPublished::LogFull);
             }
             if Instant::now() + pause > give_up {
@@ -267,7 +307,8 @@ impl Task {
 
 /// "Maximum bytes exceeded" comes as a failure to store.
 fn is_log_full(error: &jetstream::context::PublishError) -> bool {
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<jetstream::Error>());
+    let source = std::error::Error::source(error)
+        .and_then(|source| source.downcast_ref::<jetstream::Error>());
     source.is_some_and(|source| source.error_code() == ErrorCode::STREAM_STORE_FAILED)
 }
 
@@ -286,7 +327,10 @@ mod tests {
         for connections_max in [16, 1_000, 16_384] {
             let queue = Queue::new(connections_max);
             let shoppers = Room::Open.places(connections_max);
-            assert!((0..shoppers).all(|_| push(&queue, Room::Open, &[0; 256])), "{connections_max}");
+            assert!(
+                (0..shoppers).all(|_| push(&queue, Room::Open, &[0; 256])),
+                "{connections_max}"
+            );
         }
     }
 
@@ -301,7 +345,10 @@ mod tests {
         assert_eq!(push_until_full(Room::Open), (true, open));
         assert_eq!(push_until_full(Room::Reserved), (true, queue.envelopes_max));
         queue.envelopes().pop_front();
-        assert_eq!(push_until_full(Room::Open), (false, queue.envelopes_max - 1));
+        assert_eq!(
+            push_until_full(Room::Open),
+            (false, queue.envelopes_max - 1)
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -312,11 +359,22 @@ mod tests {
             queue.ripe(sent, || waiting).await;
             sent.elapsed()
         };
-        let nobody_else = [waits(1, 1).await, waits(SMALL_COMMANDS, SMALL_COMMANDS).await];
+        let nobody_else = [
+            waits(1, 1).await,
+            waits(SMALL_COMMANDS, SMALL_COMMANDS).await,
+        ];
         assert_eq!(nobody_else, [Duration::ZERO; 2]);
         // The clock of tests has milliseconds, and rounds up.
-        let near = |waited: Duration, meant: Duration| (meant..=meant + Duration::from_millis(1)).contains(&waited);
-        assert!(near(waits(SMALL_COMMANDS, 1_000).await, PACE.0), "a large one keeps its distance");
-        assert!(near(waits(SMALL_COMMANDS - 1, 1_000).await, PACE.1), "a small one waits longer");
+        let near = |waited: Duration, meant: Duration| {
+            (meant..=meant + Duration::from_millis(1)).contains(&waited)
+        };
+        assert!(
+            near(waits(SMALL_COMMANDS, 1_000).await, PACE.0),
+            "a large one keeps its distance"
+        );
+        assert!(
+            near(waits(SMALL_COMMANDS - 1, 1_000).await, PACE.1),
+            "a small one waits longer"
+        );
     }
 }

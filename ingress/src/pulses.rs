@@ -57,14 +57,24 @@ impl Pulses {
     /// Nothing is heard yet.
     #[must_use]
     pub fn new(partitions: Partitions) -> Self {
-        let clock = Clock { ahead: AtomicI64::new(UNKNOWN), learnt: Mutex::new(0) };
-        Self { begun: Instant::now(), partitions: partitions.all().map(|_| Heard::default()).collect(), clock }
+        let clock = Clock {
+            ahead: AtomicI64::new(UNKNOWN),
+            learnt: Mutex::new(0),
+        };
+        Self {
+            begun: Instant::now(),
+            partitions: partitions.all().map(|_| Heard::default()).collect(),
+            clock,
+        }
     }
 
     /// Learns from news; says whether it is the owner's.
     pub fn learn(&self, news: &News) -> bool {
         let times = news.products.iter().map(|product| product.as_of);
-        times.max().into_iter().for_each(|time| self.learn_time(time));
+        times
+            .max()
+            .into_iter()
+            .for_each(|time| self.learn_time(time));
         self.hear(&news.pulse, 1)
     }
 
@@ -84,7 +94,9 @@ impl Pulses {
     /// How often something of a partition may have passed us by.
     #[must_use]
     pub fn doubts(&self, partition: Partition) -> u64 {
-        self.partitions.get(usize::from(partition.0)).map_or(0, |heard| heard.doubts.load(Ordering::Acquire))
+        self.partitions
+            .get(usize::from(partition.0))
+            .map_or(0, |heard| heard.doubts.load(Ordering::Acquire))
     }
 
     /// Postgres's time, if a partition is by now as it was told and nothing of it is due. Its [`Self::doubts`] are to be
@@ -102,7 +114,9 @@ impl Pulses {
 
     /// `follows` is by how much its number must be above the last one.
     fn hear(&self, pulse: &Pulse, follows: u64) -> bool {
-        let Some(heard) = self.partitions.get(usize::from(pulse.partition)) else { return false };
+        let Some(heard) = self.partitions.get(usize::from(pulse.partition)) else {
+            return false;
+        };
         let mut last = heard.last.lock().unwrap_or_else(PoisonError::into_inner);
         let told = (pulse.epoch, pulse.number);
         match *last {
@@ -111,9 +125,14 @@ impl Pulses {
             _ => _ = heard.doubts.fetch_add(1, Ordering::AcqRel),
         }
         *last = Some(told);
-        heard.clear_until.store(pulse.clear_until.map_or(UNKNOWN, |time| time.0), Ordering::Release);
+        heard.clear_until.store(
+            pulse.clear_until.map_or(UNKNOWN, |time| time.0),
+            Ordering::Release,
+        );
         let believed_for = i64::try_from(BELIEVED_FOR.as_micros()).unwrap_or(i64::MAX);
-        heard.believed_until.store(self.micros() + believed_for, Ordering::Release);
+        heard
+            .believed_until
+            .store(self.micros() + believed_for, Ordering::Release);
         true
     }
 
@@ -127,7 +146,10 @@ impl Clock {
         let mut learnt = self.learnt.lock().unwrap_or_else(PoisonError::into_inner);
         let forgotten = (micros - *learnt) / FORGOTTEN_SHARE;
         let known = self.ahead.load(Ordering::Relaxed).saturating_sub(forgotten);
-        self.ahead.store(known.max(passed.0.saturating_sub(micros)), Ordering::Release);
+        self.ahead.store(
+            known.max(passed.0.saturating_sub(micros)),
+            Ordering::Release,
+        );
         *learnt = micros;
     }
 
@@ -145,17 +167,30 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_700_000_000_000_000);
 
     fn pulse(epoch: i64, number: u64, clear_seconds: Option<u32>) -> Pulse {
-        Pulse { partition: P.0, epoch, number, clear_until: clear_seconds.map(|seconds| NOW.plus_seconds(seconds)) }
+        Pulse {
+            partition: P.0,
+            epoch,
+            number,
+            clear_until: clear_seconds.map(|seconds| NOW.plus_seconds(seconds)),
+        }
     }
 
     /// Hears news, and says whether it is current, and how often there was doubt.
     fn news(pulses: &Pulses, pulse: Pulse) -> (bool, u64) {
-        let news = News { pulse, stream_created: NOW, applied_seq: 1, products: Vec::new() };
+        let news = News {
+            pulse,
+            stream_created: NOW,
+            applied_seq: 1,
+            products: Vec::new(),
+        };
         (pulses.learn(&news), pulses.doubts(P))
     }
 
     fn heartbeat(pulses: &Pulses, pulse: Pulse) -> u64 {
-        pulses.learn_heartbeat(&Heartbeat { now: NOW, partitions: vec![pulse] });
+        pulses.learn_heartbeat(&Heartbeat {
+            now: NOW,
+            partitions: vec![pulse],
+        });
         pulses.doubts(P)
     }
 
@@ -166,17 +201,39 @@ mod tests {
     #[test]
     fn what_does_not_follow_on_is_in_doubt_and_older_owners_are_not_heard() {
         let pulses = pulses();
-        assert_eq!(news(&pulses, pulse(5, 1, None)), (true, 1), "who is heard first may have said more before");
+        assert_eq!(
+            news(&pulses, pulse(5, 1, None)),
+            (true, 1),
+            "who is heard first may have said more before"
+        );
         assert_eq!(news(&pulses, pulse(5, 2, None)), (true, 1));
         assert_eq!(heartbeat(&pulses, pulse(5, 2, None)), 1);
-        assert_eq!(heartbeat(&pulses, pulse(5, 1, None)), 1, "sent just before news");
+        assert_eq!(
+            heartbeat(&pulses, pulse(5, 1, None)),
+            1,
+            "sent just before news"
+        );
         assert_eq!(news(&pulses, pulse(5, 4, None)), (true, 2), "one was lost");
-        assert_eq!(heartbeat(&pulses, pulse(5, 5, None)), 3, "the last one was lost");
+        assert_eq!(
+            heartbeat(&pulses, pulse(5, 5, None)),
+            3,
+            "the last one was lost"
+        );
         assert_eq!(news(&pulses, pulse(6, 1, None)), (true, 4), "another owner");
         assert_eq!(news(&pulses, pulse(5, 6, None)), (false, 4));
         assert_eq!(heartbeat(&pulses, pulse(5, 9, None)), 4);
         assert_eq!(pulses.doubts(Partition(2)), 0);
-        assert_eq!(news(&pulses, Pulse { partition: 4, ..pulse(1, 1, None) }), (false, 4), "no partition of ours");
+        assert_eq!(
+            news(
+                &pulses,
+                Pulse {
+                    partition: 4,
+                    ..pulse(1, 1, None)
+                }
+            ),
+            (false, 4),
+            "no partition of ours"
+        );
     }
 
     #[test]
@@ -191,16 +248,26 @@ mod tests {
         assert_eq!(pulses.now_if_clear(P), None, "an older owner knows nothing");
         heartbeat(&pulses, pulse(5, 1, Some(60)));
         pulses.learn_time(NOW.plus_seconds(60));
-        assert_eq!(pulses.now_if_clear(P), None, "somebody has read a later time in the table");
+        assert_eq!(
+            pulses.now_if_clear(P),
+            None,
+            "somebody has read a later time in the table"
+        );
         heartbeat(&pulses, pulse(5, 1, Some(120)));
-        assert!(pulses.now_if_clear(P).unwrap() >= NOW.plus_seconds(60), "an older time changes nothing");
+        assert!(
+            pulses.now_if_clear(P).unwrap() >= NOW.plus_seconds(60),
+            "an older time changes nothing"
+        );
         pulses.begun -= BELIEVED_FOR;
         assert_eq!(pulses.now_if_clear(P), None, "it was heard a second ago");
     }
 
     #[test]
     fn what_is_known_of_the_clock_fades() {
-        let clock = Clock { ahead: AtomicI64::new(UNKNOWN), learnt: Mutex::new(0) };
+        let clock = Clock {
+            ahead: AtomicI64::new(UNKNOWN),
+            learnt: Mutex::new(0),
+        };
         assert_eq!(clock.at(0), None);
         clock.learn(Timestamp(5_000_000), 0);
         clock.learn(Timestamp(4_000_000), 2_000_000);

@@ -42,14 +42,23 @@ impl QueuedKeys {
     #[must_use]
     pub fn new(settings: &Settings, connections: &Connections) -> Self {
         let bucket = settings.nats.subjects.queued_keys_bucket();
-        let claim_for = CLAIM_FOR_MAX.min(Duration::from_secs(settings.holds.idempotency_key_ttl.into()));
-        Self { bucket, claim_for, jetstream: connections.jetstream.clone(), store: Mutex::new(None) }
+        let claim_for = CLAIM_FOR_MAX.min(Duration::from_secs(
+            settings.holds.idempotency_key_ttl.into(),
+        ));
+        Self {
+            bucket,
+            claim_for,
+            jetstream: connections.jetstream.clone(),
+            store: Mutex::new(None),
+        }
     }
 
     /// Claims a command's key for a request that was accepted, and says which request has the claim. A command without
     /// a key is its own.
     pub async fn claim(&self, command: &Command, accepted: Accepted) -> Accepted {
-        let Some(name) = claim_name(command) else { return accepted };
+        let Some(name) = claim_name(command) else {
+            return accepted;
+        };
         let claim = async {
             match self.first(&name, accepted).await {
                 Ok(first) => Ok(first),
@@ -72,11 +81,17 @@ impl QueuedKeys {
 
     async fn first(&self, name: &str, (request_id, seq): Accepted) -> anyhow::Result<Accepted> {
         let store = self.opened().await?;
-        match store.create(name, format!("{request_id} {seq}").into()).await {
+        match store
+            .create(name, format!("{request_id} {seq}").into())
+            .await
+        {
             Ok(_) => Ok((request_id, seq)),
             Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {
                 let claim = store.get(name).await?;
-                Ok(claim.as_ref().and_then(read_claim).unwrap_or((request_id, seq)))
+                Ok(claim
+                    .as_ref()
+                    .and_then(read_claim)
+                    .unwrap_or((request_id, seq)))
             }
             Err(error) => Err(error.into()),
         }
@@ -109,7 +124,11 @@ impl QueuedKeys {
 fn claim_name(command: &Command) -> Option<String> {
     let key = command.key?;
     let endpoint = command.action.endpoint()? as i16;
-    Some(format!("{endpoint}.{}.{}", hex::encode(key.hash), hex::encode(key.fingerprint)))
+    Some(format!(
+        "{endpoint}.{}.{}",
+        hex::encode(key.hash),
+        hex::encode(key.fingerprint)
+    ))
 }
 
 fn read_claim(claim: &Bytes) -> Option<Accepted> {

@@ -31,27 +31,41 @@ fn mac(token: &Secret, said: &str) -> Option<Hmac<Sha256>> {
 /// A cookie's value for somebody who has shown the token.
 #[must_use]
 pub fn begin(token: &Secret, now_seconds: u64) -> Option<String> {
-    let said = format!("{}.{:032x}", now_seconds + SESSION_SECONDS, rand::random::<u128>());
+    let said = format!(
+        "{}.{:032x}",
+        now_seconds + SESSION_SECONDS,
+        rand::random::<u128>()
+    );
     let mac = mac(token, &said)?;
-    Some(format!("{said}.{}", hex::encode(mac.finalize().into_bytes())))
+    Some(format!(
+        "{said}.{}",
+        hex::encode(mac.finalize().into_bytes())
+    ))
 }
 
 /// Whether a request comes with a cookie that is good.
 #[must_use]
 pub fn is_signed_in(token: &Secret, headers: &HeaderMap, now_seconds: u64) -> bool {
-    let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let cookies = headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     let mut values = cookies
         .flat_map(|list| list.split(';'))
         .filter_map(|one| one.trim().split_once('='))
         .filter(|(name, _)| *name == COOKIE_NAME);
     // Two would mean that somebody else has set one.
-    let (Some((_, value)), None) = (values.next(), values.next()) else { return false };
+    let (Some((_, value)), None) = (values.next(), values.next()) else {
+        return false;
+    };
     is_good(token, value, now_seconds).unwrap_or(false)
 }
 
 fn is_good(token: &Secret, value: &str, now_seconds: u64) -> Option<bool> {
     let (said, digest) = value.rsplit_once('.')?;
-    mac(token, said)?.verify_slice(&hex::decode(digest).ok()?).ok()?;
+    mac(token, said)?
+        .verify_slice(&hex::decode(digest).ok()?)
+        .ok()?;
     let until: u64 = said.split_once('.')?.0.parse().ok()?;
     Some(now_seconds < until)
 }
@@ -76,10 +90,18 @@ mod tests {
     fn a_session_is_good_for_its_time_and_its_token() {
         let value = begin(&Secret::from("one".to_owned()), 1000).unwrap();
         let cookie = format!("theme=dark; {COOKIE_NAME}={value}");
-        assert!(signed_in("one", &cookie, 1000) && signed_in("one", &cookie, 999 + SESSION_SECONDS));
-        assert!(!signed_in("one", &cookie, 1000 + SESSION_SECONDS), "it has run out");
+        assert!(
+            signed_in("one", &cookie, 1000) && signed_in("one", &cookie, 999 + SESSION_SECONDS)
+        );
+        assert!(
+            !signed_in("one", &cookie, 1000 + SESSION_SECONDS),
+            "it has run out"
+        );
         assert!(!signed_in("two", &cookie, 1000), "the token is another");
-        assert!(!signed_in("one", &format!("{cookie}; {COOKIE_NAME}={value}"), 1000), "which of them?");
+        assert!(
+            !signed_in("one", &format!("{cookie}; {COOKIE_NAME}={value}"), 1000),
+            "which of them?"
+        );
     }
 
     #[test]
@@ -87,15 +109,29 @@ mod tests {
         let value = begin(&Secret::from("one".to_owned()), 1000).unwrap();
         let (until, rest) = value.split_once('.').unwrap();
         let longer = format!("{}.{rest}", until.parse::<u64>().unwrap() + 1);
-        for forged in [longer.as_str(), &value[..value.len() - 1], "", ".", "9999999999..", until] {
-            assert!(!signed_in("one", &format!("{COOKIE_NAME}={forged}"), 1000), "{forged}");
+        for forged in [
+            longer.as_str(),
+            &value[..value.len() - 1],
+            "",
+            ".",
+            "9999999999..",
+            until,
+        ] {
+            assert!(
+                !signed_in("one", &format!("{COOKIE_NAME}={forged}"), 1000),
+                "{forged}"
+            );
         }
     }
 
     #[test]
     fn what_changes_something_must_come_from_our_page() {
         let none = HeaderMap::new();
-        assert!(is_ours(&Method::GET, &none) && !is_ours(&Method::POST, &none) && !is_ours(&Method::DELETE, &none));
+        assert!(
+            is_ours(&Method::GET, &none)
+                && !is_ours(&Method::POST, &none)
+                && !is_ours(&Method::DELETE, &none)
+        );
         let ours = HeaderMap::from_iter([(CONSOLE_HEADER, "1".parse().unwrap())]);
         assert!(is_ours(&Method::POST, &ours));
     }

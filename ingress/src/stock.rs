@@ -69,11 +69,22 @@ impl StockView {
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
         let ttl = Duration::from_secs(settings.ingress.stock_cache_ttl);
-        let cells = Cache::builder().max_capacity(PRODUCTS_MAX).time_to_live(ttl).build();
+        let cells = Cache::builder()
+            .max_capacity(PRODUCTS_MAX)
+            .time_to_live(ttl)
+            .build();
         let partitions = settings.nats.partitions;
-        let audiences = Arc::new(Audiences::new(settings.ingress.limits.connections_max as usize));
+        let audiences = Arc::new(Audiences::new(
+            settings.ingress.limits.connections_max as usize,
+        ));
         let (looks, pulses) = (Semaphore::new(LOOKS_MAX), Pulses::new(partitions));
-        Self { cells, partitions, looks, pulses, audiences }
+        Self {
+            cells,
+            partitions,
+            looks,
+            pulses,
+            audiences,
+        }
     }
 
     /// Learns from the news.
@@ -82,11 +93,19 @@ impl StockView {
         if !self.pulses.learn(&news) {
             return;
         }
-        let doubts = self.pulses.doubts(Partition(news.pulse.partition)) + connections.interruptions();
+        let doubts =
+            self.pulses.doubts(Partition(news.pulse.partition)) + connections.interruptions();
         for product in news.products {
             // Also for products nobody has asked for yet: a read of the table may be on its way that is older than this.
             let cell = self.cell(product.product.id).await;
-            self.offer(&cell, Known { shown: Arc::new(product.into()), read_at: Instant::now(), doubts });
+            self.offer(
+                &cell,
+                Known {
+                    shown: Arc::new(product.into()),
+                    read_at: Instant::now(),
+                    doubts,
+                },
+            );
         }
     }
 
@@ -94,7 +113,11 @@ impl StockView {
     ///
     /// # Errors
     /// When it has to be read and Postgres fails.
-    pub async fn product(&self, id: ProductId, connections: &Connections) -> sqlx::Result<Option<Arc<Shown>>> {
+    pub async fn product(
+        &self,
+        id: ProductId,
+        connections: &Connections,
+    ) -> sqlx::Result<Option<Arc<Shown>>> {
         let cell = self.cell(id).await;
         if let Some(shown) = self.fresh(id, &cell, connections) {
             MEASURES.cache.count("hit");
@@ -110,10 +133,17 @@ impl StockView {
 
     /// A product of which fewer units are on sale than somebody asks for, without any doubt: what the log would answer is
     /// the same. `None` leaves it to the log.
-    pub async fn sold_out(&self, id: ProductId, quantity: u32, connections: &Connections) -> Option<Arc<Shown>> {
+    pub async fn sold_out(
+        &self,
+        id: ProductId,
+        quantity: u32,
+        connections: &Connections,
+    ) -> Option<Arc<Shown>> {
         let cell = self.cells.get(&id).await?;
         let known = cell.known.read().unwrap_or_else(PoisonError::into_inner);
-        let Known { shown, doubts, .. } = known.as_ref().filter(|known| known.has_less_than(quantity))?;
+        let Known { shown, doubts, .. } = known
+            .as_ref()
+            .filter(|known| known.has_less_than(quantity))?;
         let now = self.pulses.now_if_clear(self.partition(id))?;
         let is_open = |at: Timestamp| shown.product().is_open(at);
         let is_surely_open = is_open(now.minus(SALE_EDGE)) && is_open(now.plus(SALE_EDGE));
@@ -124,7 +154,9 @@ impl StockView {
     pub async fn look_again(&self, id: ProductId, connections: &Connections) {
         let cell = self.cell(id).await;
         // Somebody else may be looking.
-        let (Ok(_place), Ok(alone)) = (self.looks.try_acquire(), cell.loading.try_lock()) else { return };
+        let (Ok(_place), Ok(alone)) = (self.looks.try_acquire(), cell.loading.try_lock()) else {
+            return;
+        };
         if self.fresh(id, &cell, connections).is_none()
             && let Err(error) = self.load(id, &cell, connections, alone).await
         {
@@ -143,14 +175,22 @@ impl StockView {
     ///
     /// # Errors
     /// When Postgres fails.
-    pub async fn warm(&self, id: Option<ProductId>, connections: &Connections) -> sqlx::Result<u64> {
+    pub async fn warm(
+        &self,
+        id: Option<ProductId>,
+        connections: &Connections,
+    ) -> sqlx::Result<u64> {
         if let Some(id) = id {
             return Ok(self.product(id, connections).await?.map_or(0, |_| 1));
         }
         let (mut after, mut count) = (ProductId(0), 0);
         while count < PRODUCTS_MAX {
             let (read_at, interruptions) = (Instant::now(), connections.interruptions());
-            let doubts: Vec<u64> = self.partitions.all().map(|partition| self.pulses.doubts(partition)).collect();
+            let doubts: Vec<u64> = self
+                .partitions
+                .all()
+                .map(|partition| self.pulses.doubts(partition))
+                .collect();
             let page = store::products(&connections.pool, after, WARM_PRODUCTS).await?;
             let Some(last) = page.last() else { break };
             after = last.product.id;
@@ -158,7 +198,14 @@ impl StockView {
             for product in page {
                 let id = product.product.id;
                 let doubts = doubts[usize::from(self.partition(id).0)] + interruptions;
-                self.offer(&*self.cell(id).await, Known { shown: Arc::new(product.into()), read_at, doubts });
+                self.offer(
+                    &*self.cell(id).await,
+                    Known {
+                        shown: Arc::new(product.into()),
+                        read_at,
+                        doubts,
+                    },
+                );
             }
         }
         Ok(count)
@@ -177,7 +224,14 @@ impl StockView {
             return Ok(None);
         };
         self.pulses.learn_time(product.as_of);
-        Ok(Some(self.offer(cell, Known { shown: Arc::new(product.into()), read_at, doubts })))
+        Ok(Some(self.offer(
+            cell,
+            Known {
+                shown: Arc::new(product.into()),
+                read_at,
+                doubts,
+            },
+        )))
     }
 
     /// Keeps what is newer, says what it is, and shows it to those who watch.

@@ -31,7 +31,10 @@ pub struct Position {
 
 impl Default for Position {
     fn default() -> Self {
-        Self { stream_created: Timestamp(i64::MIN), applied_seq: 0 }
+        Self {
+            stream_created: Timestamp(i64::MIN),
+            applied_seq: 0,
+        }
     }
 }
 
@@ -41,9 +44,14 @@ impl Default for Position {
 /// When Postgres fails.
 pub async fn positions(pool: &PgPool) -> sqlx::Result<Vec<(Partition, Position)>> {
     let rows: Vec<(i16, DateTime<Utc>, i64)> =
-        sqlx::query_as("SELECT partition, stream_created, applied_seq FROM partitions").fetch_all(pool).await?;
+        sqlx::query_as("SELECT partition, stream_created, applied_seq FROM partitions")
+            .fetch_all(pool)
+            .await?;
     let position = |(partition, created, applied): (i16, DateTime<Utc>, i64)| {
-        let position = Position { stream_created: created.into(), applied_seq: applied.cast_unsigned() };
+        let position = Position {
+            stream_created: created.into(),
+            applied_seq: applied.cast_unsigned(),
+        };
         (Partition(partition.cast_unsigned()), position)
     };
     Ok(rows.into_iter().map(position).collect())
@@ -54,13 +62,19 @@ pub async fn positions(pool: &PgPool) -> sqlx::Result<Vec<(Partition, Position)>
 /// # Errors
 /// When Postgres fails.
 pub async fn next_product_id(pool: &PgPool) -> sqlx::Result<ProductId> {
-    sqlx::query_scalar("SELECT nextval('product_ids')").fetch_one(pool).await.map(ProductId)
+    sqlx::query_scalar("SELECT nextval('product_ids')")
+        .fetch_one(pool)
+        .await
+        .map(ProductId)
 }
 
 fn product_as_of(row: &sqlx::postgres::PgRow) -> sqlx::Result<ProductAsOf> {
     let product = Product::try_from(ProductRow::from_row(row)?)?;
     let as_of: DateTime<Utc> = row.try_get("as_of")?;
-    Ok(ProductAsOf { product, as_of: as_of.into() })
+    Ok(ProductAsOf {
+        product,
+        as_of: as_of.into(),
+    })
 }
 
 /// A product as it is now.
@@ -68,11 +82,12 @@ fn product_as_of(row: &sqlx::postgres::PgRow) -> sqlx::Result<ProductAsOf> {
 /// # Errors
 /// When Postgres fails, or the row makes no sense.
 pub async fn product(pool: &PgPool, id: ProductId) -> sqlx::Result<Option<ProductAsOf>> {
-    let row = sqlx::query("SELECT *, now() AS as_of FROM products WHERE slot = $1 AND product_id = $2")
-        .bind(id.slot().as_i16())
-        .bind(id.0)
-        .fetch_optional(pool)
-        .await?;
+    let row =
+        sqlx::query("SELECT *, now() AS as_of FROM products WHERE slot = $1 AND product_id = $2")
+            .bind(id.slot().as_i16())
+            .bind(id.0)
+            .fetch_optional(pool)
+            .await?;
     row.as_ref().map(product_as_of).transpose()
 }
 
@@ -80,12 +95,18 @@ pub async fn product(pool: &PgPool, id: ProductId) -> sqlx::Result<Option<Produc
 ///
 /// # Errors
 /// When Postgres fails, or a row makes no sense.
-pub async fn products(pool: &PgPool, after: ProductId, limit: i64) -> sqlx::Result<Vec<ProductAsOf>> {
-    let rows = sqlx::query("SELECT *, now() AS as_of FROM products WHERE product_id > $1 ORDER BY product_id LIMIT $2")
-        .bind(after.0)
-        .bind(limit)
-        .fetch_all(pool)
-        .await?;
+pub async fn products(
+    pool: &PgPool,
+    after: ProductId,
+    limit: i64,
+) -> sqlx::Result<Vec<ProductAsOf>> {
+    let rows = sqlx::query(
+        "SELECT *, now() AS as_of FROM products WHERE product_id > $1 ORDER BY product_id LIMIT $2",
+    )
+    .bind(after.0)
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
     rows.iter().map(product_as_of).collect()
 }
 
@@ -93,7 +114,11 @@ pub async fn products(pool: &PgPool, after: ProductId, limit: i64) -> sqlx::Resu
 ///
 /// # Errors
 /// When Postgres fails, or the row makes no sense.
-pub async fn hold(pool: &PgPool, keys: &Keyring, id: HoldId) -> sqlx::Result<Option<(Hold, Timestamp)>> {
+pub async fn hold(
+    pool: &PgPool,
+    keys: &Keyring,
+    id: HoldId,
+) -> sqlx::Result<Option<(Hold, Timestamp)>> {
     let row = sqlx::query(
         "SELECT hold_id, product_id, quantity, coalesce(customer_sealed, customer_id) AS customer_id, price_minor, currency,
              status::text, sequence, created_at, expires_at, ended_at, now() AS as_of
@@ -105,7 +130,10 @@ pub async fn hold(pool: &PgPool, keys: &Keyring, id: HoldId) -> sqlx::Result<Opt
     .await?;
     let Some(row) = row else { return Ok(None) };
     let as_of: DateTime<Utc> = row.try_get("as_of")?;
-    Ok(Some((HoldRow::from_row(&row)?.opened(keys)?.try_into()?, as_of.into())))
+    Ok(Some((
+        HoldRow::from_row(&row)?.opened(keys)?.try_into()?,
+        as_of.into(),
+    )))
 }
 
 /// Whether a hold has expired, by Postgres's clock.
@@ -138,14 +166,22 @@ pub async fn order(pool: &PgPool, keys: &Keyring, id: HoldId) -> sqlx::Result<Op
     .bind(id.uuid())
     .fetch_optional(pool)
     .await?;
-    Ok(row.map(|row| row.opened(keys)).transpose()?.map(Order::try_from).transpose()?)
+    Ok(row
+        .map(|row| row.opened(keys))
+        .transpose()?
+        .map(Order::try_from)
+        .transpose()?)
 }
 
 /// The request that used a webhook's key first, and the hash of its body.
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn webhook_key(pool: &PgPool, slot: Slot, hash: [u8; 16]) -> sqlx::Result<Option<(RequestId, Vec<u8>)>> {
+pub async fn webhook_key(
+    pool: &PgPool,
+    slot: Slot,
+    hash: [u8; 16],
+) -> sqlx::Result<Option<(RequestId, Vec<u8>)>> {
     let row: Option<(sqlx::types::Uuid, Vec<u8>)> = sqlx::query_as(
         "SELECT request_id, fingerprint FROM idempotency_keys
          WHERE slot = $1 AND endpoint = $2 AND key_hash = $3 AND product_id = 0",
@@ -155,7 +191,9 @@ pub async fn webhook_key(pool: &PgPool, slot: Slot, hash: [u8; 16]) -> sqlx::Res
     .bind(hash.as_slice())
     .fetch_optional(pool)
     .await?;
-    let Some((id, fingerprint)) = row else { return Ok(None) };
+    let Some((id, fingerprint)) = row else {
+        return Ok(None);
+    };
     let id = RequestId::from_uuid(id).map_err(|error| sqlx::Error::Decode(error.into()))?;
     Ok(Some((id, fingerprint)))
 }
@@ -187,10 +225,12 @@ pub async fn request(
     .await?;
     let applied_seq: Option<i64> = row.try_get("applied_seq")?;
     let stream_created: Option<DateTime<Utc>> = row.try_get("stream_created")?;
-    let position = applied_seq.zip(stream_created).map(|(applied_seq, created)| Position {
-        stream_created: created.into(),
-        applied_seq: applied_seq.cast_unsigned(),
-    });
+    let position = applied_seq
+        .zip(stream_created)
+        .map(|(applied_seq, created)| Position {
+            stream_created: created.into(),
+            applied_seq: applied_seq.cast_unsigned(),
+        });
     Ok((decision(&row, keys)?, position.unwrap_or_default()))
 }
 
@@ -198,7 +238,11 @@ pub async fn request(
 ///
 /// # Errors
 /// When Postgres fails, or a row makes no sense.
-pub async fn decisions(pool: &PgPool, keys: &Keyring, ids: &[RequestId]) -> sqlx::Result<Vec<(RequestId, Decision)>> {
+pub async fn decisions(
+    pool: &PgPool,
+    keys: &Keyring,
+    ids: &[RequestId],
+) -> sqlx::Result<Vec<(RequestId, Decision)>> {
     let rows = sqlx::query(
         "SELECT named.id, outcomes.outcome, outcomes.replayed, holds.hold_id, holds.product_id, holds.quantity,
              coalesce(holds.customer_sealed, holds.customer_id) AS customer_id, holds.price_minor, holds.currency, holds.status::text, holds.sequence, holds.created_at, holds.expires_at, holds.ended_at
@@ -213,7 +257,8 @@ pub async fn decisions(pool: &PgPool, keys: &Keyring, ids: &[RequestId]) -> sqlx
     .await?;
     let mut decisions = Vec::with_capacity(rows.len());
     for row in rows {
-        let id = RequestId::from_uuid(row.try_get("id")?).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        let id = RequestId::from_uuid(row.try_get("id")?)
+            .map_err(|error| sqlx::Error::Decode(error.into()))?;
         decisions.extend(decision(&row, keys)?.map(|decision| (id, decision)));
     }
     Ok(decisions)
@@ -221,21 +266,34 @@ pub async fn decisions(pool: &PgPool, keys: &Keyring, ids: &[RequestId]) -> sqlx
 
 fn decision(row: &sqlx::postgres::PgRow, keys: &Keyring) -> sqlx::Result<Option<Decision>> {
     let told = match row.try_get::<Option<Json<Outcome>>, _>("outcome")? {
-        Some(Json(outcome)) => {
-            Some(Decision { replayed: row.try_get("replayed")?, outcome: keys.open_outcome(outcome)? })
-        }
+        Some(Json(outcome)) => Some(Decision {
+            replayed: row.try_get("replayed")?,
+            outcome: keys.open_outcome(outcome)?,
+        }),
         None => None,
     };
     // A hold that failed at first may have been made by a retry.
-    let is_final = told.as_ref().is_some_and(|decision| decision.outcome != Outcome::Failed);
-    if is_final { Ok(told) } else { Ok(made_hold(row, keys)?.or(told)) }
+    let is_final = told
+        .as_ref()
+        .is_some_and(|decision| decision.outcome != Outcome::Failed);
+    if is_final {
+        Ok(told)
+    } else {
+        Ok(made_hold(row, keys)?.or(told))
+    }
 }
 
 /// A hold that was made is its own outcome.
 fn made_hold(row: &sqlx::postgres::PgRow, keys: &Keyring) -> sqlx::Result<Option<Decision>> {
-    if row.try_get::<Option<sqlx::types::Uuid>, _>("hold_id")?.is_none() {
+    if row
+        .try_get::<Option<sqlx::types::Uuid>, _>("hold_id")?
+        .is_none()
+    {
         return Ok(None);
     }
     let hold = Hold::try_from(HoldRow::from_row(row)?.opened(keys)?)?;
-    Ok(Some(Decision { replayed: false, outcome: Outcome::HoldCreated(hold.as_created()) }))
+    Ok(Some(Decision {
+        replayed: false,
+        outcome: Outcome::HoldCreated(hold.as_created()),
+    }))
 }

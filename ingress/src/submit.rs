@@ -45,7 +45,11 @@ impl Queued {
     /// A request at a place in the log that is applied up to `applied_seq`.
     #[must_use]
     pub fn new(request_id: RequestId, seq: u64, applied_seq: u64) -> Self {
-        Self { request_id, seq, position: seq.saturating_sub(applied_seq + 1) }
+        Self {
+            request_id,
+            seq,
+            position: seq.saturating_sub(applied_seq + 1),
+        }
     }
 }
 
@@ -53,7 +57,11 @@ impl Queued {
 ///
 /// # Errors
 /// When the command is not in the log as far as we know.
-pub async fn submit(app: &App, command: &Command, wait: Duration) -> Result<Submitted, NotPublished> {
+pub async fn submit(
+    app: &App,
+    command: &Command,
+    wait: Duration,
+) -> Result<Submitted, NotPublished> {
     if !app.connections.has_nats() {
         return Err(NotPublished::Unavailable);
     }
@@ -62,8 +70,13 @@ pub async fn submit(app: &App, command: &Command, wait: Duration) -> Result<Subm
     let request_id = command.request_id;
     // The place is taken first: the outcome may be there before the publisher's queue lets go of us.
     let room = Room::of(&command.action);
-    let mut waiting = app.waiters.wait(request_id, room).ok_or(NotPublished::QueueFull)?;
-    let publication = app.publisher.push(partition, request_id, &encode_command(command), room)?;
+    let mut waiting = app
+        .waiters
+        .wait(request_id, room)
+        .ok_or(NotPublished::QueueFull)?;
+    let publication = app
+        .publisher
+        .push(partition, request_id, &encode_command(command), room)?;
     if !wait.is_zero()
         && let Ok(answer) = timeout_at(begun + wait, waiting.answer()).await
     {
@@ -107,13 +120,20 @@ async fn accepted(
             answer = waiting.answer() => done(answer).map(Accepted::Done),
         }
     };
-    timeout_at(give_up, accepted).await.unwrap_or(Err(NotPublished::Unavailable))
+    timeout_at(give_up, accepted)
+        .await
+        .unwrap_or(Err(NotPublished::Unavailable))
 }
 
 /// The reply may have been lost: the row is what counts.
 async fn look_once(app: &App, command: &Command, seq: u64) -> Submitted {
     let partition = app.settings.nats.partitions.of(command.slot());
-    let look = store::request(&app.connections.pool, app.keys(), command.request_id, partition);
+    let look = store::request(
+        &app.connections.pool,
+        app.keys(),
+        command.request_id,
+        partition,
+    );
     match tokio::time::timeout(LOOK_WAIT, look).await {
         Ok(Ok((Some(decision), _))) => return Submitted::Done(decision),
         Ok(Ok((None, _))) => {}
@@ -127,10 +147,16 @@ async fn in_line(app: &App, command: &Command, seq: u64) -> Submitted {
     let log = app.log.state(seq).await.ok();
     let is_in_log = |id: RequestId| log.is_none_or(|log| log.may_have(id));
     let own = (command.request_id, seq);
-    let first = if is_in_log(own.0) { app.queued_keys.claim(command, own).await } else { own };
+    let first = if is_in_log(own.0) {
+        app.queued_keys.claim(command, own).await
+    } else {
+        own
+    };
     // A claim may be of a request that was lost with an earlier log: then this one is the first.
     let (request_id, seq) = if is_in_log(first.0) { first } else { own };
-    let position = app.positions.of(app.settings.nats.partitions.of(command.slot()));
+    let position = app
+        .positions
+        .of(app.settings.nats.partitions.of(command.slot()));
     // Without an answer of NATS, as if the stream was still the same.
     let applied_seq = log.map_or(position.applied_seq, |log| log.applied_seq(position));
     Submitted::Queued(Queued::new(request_id, seq, applied_seq))

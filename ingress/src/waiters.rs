@@ -49,13 +49,19 @@ impl Waiters {
     /// Places for so many requests; more are answered 503.
     #[must_use]
     pub fn new(places_max: usize) -> Self {
-        Self { shards: Default::default(), places_taken: AtomicUsize::new(0), places_max }
+        Self {
+            shards: Default::default(),
+            places_taken: AtomicUsize::new(0),
+            places_max,
+        }
     }
 
     fn shard(&self, request_id: RequestId) -> MutexGuard<'_, Shard> {
         let index = request_id.uuid().as_u128() as usize % SHARDS;
         // A map of senders is whole after each call, so a panic elsewhere leaves it usable.
-        self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
+        self.shards[index]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many wait.
@@ -80,7 +86,11 @@ impl Waiters {
         }
         let (sender, answer) = oneshot::channel();
         self.shard(request_id).insert(request_id, sender);
-        Some(Waiting { waiters: Arc::clone(self), request_id, answer })
+        Some(Waiting {
+            waiters: Arc::clone(self),
+            request_id,
+            answer,
+        })
     }
 
     /// Those that wait for commands about these slots.
@@ -129,7 +139,10 @@ mod tests {
     use holdfast_common::outcome::{Outcome, Refusal};
 
     fn outcome() -> Answer {
-        Answer::Decision(Decision { replayed: false, outcome: Outcome::Refused(Refusal::ProductNotFound) })
+        Answer::Decision(Decision {
+            replayed: false,
+            outcome: Outcome::Refused(Refusal::ProductNotFound),
+        })
     }
 
     fn request(number: u64) -> RequestId {
@@ -150,7 +163,12 @@ mod tests {
     fn a_request_that_gives_up_leaves_nothing_behind() {
         let waiters = Arc::new(Waiters::new(16));
         drop(waiters.wait(request(1), Room::Open));
-        assert!(waiters.shards.iter().all(|shard| shard.lock().unwrap().is_empty()));
+        assert!(
+            waiters
+                .shards
+                .iter()
+                .all(|shard| shard.lock().unwrap().is_empty())
+        );
         assert_eq!(waiters.places_taken.load(Ordering::Relaxed), 0);
     }
 
@@ -158,10 +176,19 @@ mod tests {
     fn shoppers_leave_room_for_others_and_the_number_that_wait_is_bounded() {
         let waiters = Arc::new(Waiters::new(800));
         let take = |first: u64, room| {
-            (first..first + 1000).filter_map(|number| waiters.wait(request(number), room)).collect::<Vec<_>>()
+            (first..first + 1000)
+                .filter_map(|number| waiters.wait(request(number), room))
+                .collect::<Vec<_>>()
         };
         let shoppers = take(0, Room::Open);
-        assert_eq!((shoppers.len(), waiters.is_full(Room::Open), waiters.is_full(Room::Reserved)), (700, true, false));
+        assert_eq!(
+            (
+                shoppers.len(),
+                waiters.is_full(Room::Open),
+                waiters.is_full(Room::Reserved)
+            ),
+            (700, true, false)
+        );
         let others = take(1000, Room::Reserved);
         assert_eq!((others.len(), waiters.is_full(Room::Reserved)), (100, true));
         drop(shoppers);

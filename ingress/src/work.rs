@@ -51,7 +51,11 @@ impl Counts {
         self.commands += rise(now.commands, before.commands);
         self.mismatches += rise(now.mismatches, before.mismatches);
         self.expired_late_micros += rise(now.expired_late_micros, before.expired_late_micros);
-        for (all, (now, before)) in self.expired.iter_mut().zip(now.expired.iter().zip(&before.expired)) {
+        for (all, (now, before)) in self
+            .expired
+            .iter_mut()
+            .zip(now.expired.iter().zip(&before.expired))
+        {
             *all += rise(*now, *before);
         }
     }
@@ -75,13 +79,21 @@ impl AllWork {
     pub fn now(&self) -> (Vec<Work>, Counts) {
         let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         heard.forget();
-        (heard.workers.values().map(|(_, work)| work.clone()).collect(), heard.counts.clone())
+        (
+            heard
+                .workers
+                .values()
+                .map(|(_, work)| work.clone())
+                .collect(),
+            heard.counts.clone(),
+        )
     }
 }
 
 impl Heard {
     fn forget(&mut self) {
-        self.workers.retain(|_, (at, _)| at.elapsed() < BELIEVED_FOR);
+        self.workers
+            .retain(|_, (at, _)| at.elapsed() < BELIEVED_FOR);
     }
 }
 
@@ -90,7 +102,11 @@ impl Heard {
 /// # Errors
 /// When NATS does not take the subscription.
 pub async fn start(app: Arc<App>) -> anyhow::Result<tokio::task::JoinHandle<()>> {
-    let mut told = app.connections.nats.subscribe(app.settings.nats.subjects.work()).await?;
+    let mut told = app
+        .connections
+        .nats
+        .subscribe(app.settings.nats.subjects.work())
+        .await?;
     Ok(tokio::spawn(async move {
         while let Some(message) = told.next().await {
             match Work::decode(&message.payload) {
@@ -107,19 +123,31 @@ mod tests {
 
     fn told(all: &AllWork, owner: &str, batches: u64, expired: u64) {
         let expired = vec![expired; SECONDS.len() + 1];
-        all.hear(Work { owner: owner.to_owned(), batches, expired, ..Work::default() });
+        all.hear(Work {
+            owner: owner.to_owned(),
+            batches,
+            expired,
+            ..Work::default()
+        });
     }
 
     #[test]
     fn counts_begin_when_a_worker_is_heard_first_and_stay_when_it_is_gone() {
         let all = AllWork::default();
         told(&all, "a", 100, 5);
-        assert_eq!(all.now().1.batches, 0, "what it did before is not ours to tell");
+        assert_eq!(
+            all.now().1.batches,
+            0,
+            "what it did before is not ours to tell"
+        );
         told(&all, "a", 103, 7);
         told(&all, "b", 40, 0);
         told(&all, "b", 41, 1);
         let (workers, counts) = all.now();
-        assert_eq!((workers.len(), counts.batches, counts.expired[0]), (2, 4, 3));
+        assert_eq!(
+            (workers.len(), counts.batches, counts.expired[0]),
+            (2, 4, 3)
+        );
         for (at, _) in all.0.lock().unwrap().workers.values_mut() {
             *at -= BELIEVED_FOR;
         }

@@ -28,7 +28,10 @@ impl Account {
         }
         for name in ["postgres", "nobody"] {
             if let Ok(Some(user)) = User::from_name(name) {
-                return Ok(Some(Account { uid: user.uid.as_raw(), gid: user.gid.as_raw() }));
+                return Ok(Some(Account {
+                    uid: user.uid.as_raw(),
+                    gid: user.gid.as_raw(),
+                }));
             }
         }
         Err(StackError::NoAccount)
@@ -79,7 +82,10 @@ mod tests {
         let top = tempfile::tempdir().unwrap();
         let below = top.path().join("below");
         fs::create_dir(&below).unwrap();
-        let stranger = Account { uid: 54321, gid: 54321 };
+        let stranger = Account {
+            uid: 54321,
+            gid: 54321,
+        };
 
         fs::set_permissions(top.path(), fs::Permissions::from_mode(0o700)).unwrap();
         assert!(!stranger.may_enter(&below).unwrap());
@@ -93,7 +99,10 @@ mod tests {
         let own = tempfile::tempdir().unwrap();
         fs::set_permissions(own.path(), fs::Permissions::from_mode(0o011)).unwrap();
         let metadata = fs::metadata(own.path()).unwrap();
-        let owner = Account { uid: metadata.uid(), gid: metadata.gid() };
+        let owner = Account {
+            uid: metadata.uid(),
+            gid: metadata.gid(),
+        };
         assert!(!owner.may_enter(own.path()).unwrap());
     }
 }

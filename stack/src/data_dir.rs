@@ -40,7 +40,10 @@ impl DataDir {
         fs::create_dir_all(path).doing(making)?;
         let path = path.canonicalize().doing(making)?;
         // In this order: whoever else is just starting here makes the lock file first.
-        let occupied = [POSTGRES, NATS].map(|name| path.join(name)).into_iter().find(|entry| is_there(entry));
+        let occupied = [POSTGRES, NATS]
+            .map(|name| path.join(name))
+            .into_iter()
+            .find(|entry| is_there(entry));
         if let Some(entry) = occupied
             && !is_there(&path.join(LOCK))
         {
@@ -62,8 +65,10 @@ impl DataDir {
     /// The directory for Postgres, as a path that `account` can follow.
     pub(crate) fn postgres(&self, account: Option<Account>) -> Result<PathBuf, StackError> {
         let home = self.path.join(POSTGRES);
-        self.make_postgres(&home, account).doing(|| format!("make {}", home.display()))?;
-        home.canonicalize().doing(|| format!("find {}", home.display()))
+        self.make_postgres(&home, account)
+            .doing(|| format!("make {}", home.display()))?;
+        home.canonicalize()
+            .doing(|| format!("find {}", home.display()))
     }
 
     fn make_postgres(&self, home: &Path, account: Option<Account>) -> io::Result<()> {
@@ -93,11 +98,15 @@ impl DataDir {
 /// [`StackError::InUse`] while a process uses the directory, or when the system refuses.
 pub async fn remove_data(data_dir: &Path) -> Result<(), StackError> {
     let removing = || format!("remove the data in {}", data_dir.display());
-    let Some(path) = found(data_dir.canonicalize()).doing(removing)? else { return Ok(()) };
+    let Some(path) = found(data_dir.canonicalize()).doing(removing)? else {
+        return Ok(());
+    };
     if !is_there(&path.join(LOCK)) {
         return Ok(());
     }
-    let Some(_lock) = lock(&path, false)? else { return Err(StackError::InUse { directory: path }) };
+    let Some(_lock) = lock(&path, false)? else {
+        return Err(StackError::InUse { directory: path });
+    };
 
     let postgres = path.join(POSTGRES);
     if let Ok(target) = fs::read_link(&postgres) {
@@ -118,7 +127,9 @@ async fn remove_tree(path: &Path) -> io::Result<()> {
     let deadline = Instant::now() + REMOVAL_WAIT;
     loop {
         match found(fs::remove_dir_all(path)) {
-            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty && Instant::now() < deadline => {
+            Err(error)
+                if error.kind() == ErrorKind::DirectoryNotEmpty && Instant::now() < deadline =>
+            {
                 tokio::time::sleep(POLL).await;
             }
             outcome => return outcome.map(|_| ()),
@@ -143,8 +154,15 @@ fn lock(directory: &Path, make: bool) -> Result<Option<Lock>, StackError> {
     let path = directory.join(LOCK);
     let locking = || format!("lock {}", path.display());
     loop {
-        let opened = File::options().read(true).write(true).create(make).truncate(false).open(&path);
-        let Some(file) = found(opened).doing(locking)? else { return Ok(None) };
+        let opened = File::options()
+            .read(true)
+            .write(true)
+            .create(make)
+            .truncate(false)
+            .open(&path);
+        let Some(file) = found(opened).doing(locking)? else {
+            return Ok(None);
+        };
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
@@ -154,7 +172,9 @@ fn lock(directory: &Path, make: bool) -> Result<Option<Lock>, StackError> {
         // A removal may have taken the file away between opening and locking: a lock on it would keep nobody out.
         let locked = file.0.metadata().doing(locking)?;
         match found(fs::metadata(&path)).doing(locking)? {
-            Some(current) if (current.dev(), current.ino()) == (locked.dev(), locked.ino()) => return Ok(Some(file)),
+            Some(current) if (current.dev(), current.ino()) == (locked.dev(), locked.ino()) => {
+                return Ok(Some(file));
+            }
             _ => {}
         }
     }

@@ -28,7 +28,9 @@ pub enum StackError {
     },
 
     /// A program that was named explicitly does not run.
-    #[error("{variable} names {path}, which can't be used: {reason}. Correct {variable} or unset it")]
+    #[error(
+        "{variable} names {path}, which can't be used: {reason}. Correct {variable} or unset it"
+    )]
     Unusable {
         /// The environment variable that named the program.
         variable: &'static str,
@@ -142,6 +144,9 @@ pub(crate) trait Doing<T> {
 
 impl<T> Doing<T> for io::Result<T> {
     fn doing(self, what: impl FnOnce() -> String) -> Result<T, StackError> {
-        self.map_err(|source| StackError::Io { doing: what(), source })
+        self.map_err(|source| StackError::Io {
+            doing: what(),
+            source,
+        })
     }
 }

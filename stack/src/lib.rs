@@ -45,7 +45,10 @@ pub struct StackOptions {
 impl StackOptions {
     /// Data in `data_dir`, all else as the environment says.
     pub fn new(data_dir: impl Into<PathBuf>) -> StackOptions {
-        StackOptions { data_dir: data_dir.into(), sources: Sources::from_env() }
+        StackOptions {
+            data_dir: data_dir.into(),
+            sources: Sources::from_env(),
+        }
     }
 }
 
@@ -72,25 +75,53 @@ impl Stack {
         let StackOptions { data_dir, sources } = options;
         if let (Some(database_url), Some(nats_url)) = (&sources.database_url, &sources.nats_url) {
             let (database_url, nats_url) = (database_url.clone(), nats_url.clone());
-            return Ok(Stack { database_url, nats_url, postgres: None, nats: None, _data_dir: None });
+            return Ok(Stack {
+                database_url,
+                nats_url,
+                postgres: None,
+                nats: None,
+                _data_dir: None,
+            });
         }
         // First, so that a second start in the same directory is told at once.
         let data_dir = DataDir::take(&data_dir)?;
         let programs = Programs::find(&sources, progress).await?;
         let postgres = async {
-            let Some(found) = &programs.postgres else { return Ok(None) };
+            let Some(found) = &programs.postgres else {
+                return Ok(None);
+            };
             let home = data_dir.postgres(programs.account)?;
-            Postgres::start_new(found, programs.account, home, progress).await.map(Some)
+            Postgres::start_new(found, programs.account, home, progress)
+                .await
+                .map(Some)
         };
         let nats = async {
-            let Some(program) = &programs.nats else { return Ok(None) };
-            Nats::start_new(program.clone(), data_dir.nats()?, progress).await.map(Some)
+            let Some(program) = &programs.nats else {
+                return Ok(None);
+            };
+            Nats::start_new(program.clone(), data_dir.nats()?, progress)
+                .await
+                .map(Some)
         };
         let (postgres, nats) = tokio::try_join!(postgres, nats)?;
         // Each side has either a URL or a server that was started for want of one.
-        let database_url = postgres.as_ref().map(Postgres::url).or(sources.database_url).unwrap_or_default();
-        let nats_url = nats.as_ref().map(Nats::url).or(sources.nats_url).unwrap_or_default();
-        Ok(Stack { database_url, nats_url, postgres, nats, _data_dir: Some(data_dir) })
+        let database_url = postgres
+            .as_ref()
+            .map(Postgres::url)
+            .or(sources.database_url)
+            .unwrap_or_default();
+        let nats_url = nats
+            .as_ref()
+            .map(Nats::url)
+            .or(sources.nats_url)
+            .unwrap_or_default();
+        Ok(Stack {
+            database_url,
+            nats_url,
+            postgres,
+            nats,
+            _data_dir: Some(data_dir),
+        })
     }
 
     /// Where Postgres is.

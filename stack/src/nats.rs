@@ -30,11 +30,21 @@ pub struct Nats {
 }
 
 impl Nats {
-    pub(crate) async fn start_new(program: PathBuf, home: PathBuf, progress: Progress<'_>) -> Result<Nats, StackError> {
+    pub(crate) async fn start_new(
+        program: PathBuf,
+        home: PathBuf,
+        progress: Progress<'_>,
+    ) -> Result<Nats, StackError> {
         let configuration = home.join("nats.conf");
-        fs::write(&configuration, CONFIGURATION).doing(|| format!("write {}", configuration.display()))?;
+        fs::write(&configuration, CONFIGURATION)
+            .doing(|| format!("write {}", configuration.display()))?;
         let name = format!("holdfast-{}", hex::encode(rand::random::<[u8; 8]>()));
-        let server = Server::start_new(NatsServer { program, home, name }).await?;
+        let server = Server::start_new(NatsServer {
+            program,
+            home,
+            name,
+        })
+        .await?;
         progress(&format!("NATS is ready on port {}", server.port()));
         Ok(Nats { server })
     }
@@ -93,8 +103,11 @@ impl NatsServer {
     async fn greets(&self, port: u16) -> std::io::Result<bool> {
         let stream = TcpStream::connect(("127.0.0.1", port)).await?;
         let mut line = String::new();
-        BufReader::new(stream.take(INFO_BYTES_MAX)).read_line(&mut line).await?;
-        Ok(line.starts_with("INFO ") && line.contains(&format!("\"server_name\":\"{}\"", self.name)))
+        BufReader::new(stream.take(INFO_BYTES_MAX))
+            .read_line(&mut line)
+            .await?;
+        Ok(line.starts_with("INFO ")
+            && line.contains(&format!("\"server_name\":\"{}\"", self.name)))
     }
 }
 
@@ -110,7 +123,11 @@ impl Program for NatsServer {
 
     fn command(&self, port: u16) -> Command {
         let mut command = Command::new(&self.program);
-        command.arg("-c").arg(self.home.join("nats.conf")).arg("-sd").arg(&self.home);
+        command
+            .arg("-c")
+            .arg(self.home.join("nats.conf"))
+            .arg("-sd")
+            .arg(&self.home);
         command.args(["-a", "127.0.0.1", "-p", &port.to_string(), "-n", &self.name]);
         command
     }

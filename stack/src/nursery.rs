@@ -38,14 +38,21 @@ struct Request {
 
 static NURSERY: LazyLock<io::Result<SyncSender<Request>>> = LazyLock::new(|| {
     let (sender, requests) = sync_channel(REQUESTS_MAX);
-    thread::Builder::new().name("nursery".into()).spawn(move || tend(requests))?;
+    thread::Builder::new()
+        .name("nursery".into())
+        .spawn(move || tend(requests))?;
     Ok(sender)
 });
 
 /// The nursery's life. It never ends by itself: the sender is a static.
 fn tend(requests: Receiver<Request>) {
     let parent = Pid::this();
-    for Request { mut command, last_signal, reply } in requests {
+    for Request {
+        mut command,
+        last_signal,
+        reply,
+    } in requests
+    {
         end_with_parent(&mut command, parent, last_signal);
         let started = command.spawn().map(|child| Process { child, last_signal });
         // Nobody waits for the reply any more: the process comes back, is dropped, and so ends.
@@ -78,10 +85,18 @@ fn end_with_parent(command: &mut Command, parent: Pid, last_signal: Signal) {
 pub(crate) async fn spawn(mut command: Command, last_signal: Signal) -> io::Result<Process> {
     // A group of its own, so that Ctrl-C in a terminal reaches Holdfast alone, which stops the servers last.
     command.process_group(0);
-    let nursery = NURSERY.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
+    let nursery = NURSERY
+        .as_ref()
+        .map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
     let (reply, started) = oneshot::channel();
     let gone = |_| io::Error::other("the thread that starts processes is gone");
-    nursery.send(Request { command, last_signal, reply }).map_err(|_| gone(()))?;
+    nursery
+        .send(Request {
+            command,
+            last_signal,
+            reply,
+        })
+        .map_err(|_| gone(()))?;
     started.await.map_err(|_| gone(()))?
 }
 
@@ -134,7 +149,9 @@ impl Drop for Process {
         {
             // Reaped beside, because Postgres may take a moment and a drop must not block an async runtime.
             let pid = Pid::from_raw(self.child.id().cast_signed());
-            let _ = thread::Builder::new().name("reaper".into()).spawn(move || nix::sys::wait::waitpid(pid, None));
+            let _ = thread::Builder::new()
+                .name("reaper".into())
+                .spawn(move || nix::sys::wait::waitpid(pid, None));
         }
     }
 }
@@ -147,30 +164,48 @@ pub(crate) struct Finished {
 }
 
 /// Runs a program to its end, killing it after `limit`.
-pub(crate) async fn run(mut command: Command, input: &str, limit: Duration) -> io::Result<Finished> {
+pub(crate) async fn run(
+    mut command: Command,
+    input: &str,
+    limit: Duration,
+) -> io::Result<Finished> {
     // Files rather than pipes: nobody has to read along, and no amount of output blocks.
     let mut stdin = tempfile::tempfile()?;
     stdin.write_all(input.as_bytes())?;
     stdin.rewind()?;
     let mut output = tempfile::tempfile()?;
-    command.stdin(stdin).stdout(output.try_clone()?).stderr(output.try_clone()?);
+    command
+        .stdin(stdin)
+        .stdout(output.try_clone()?)
+        .stderr(output.try_clone()?);
     let mut process = spawn(command, Signal::SIGKILL).await?;
     match process.wait(limit).await? {
-        Some(status) => Ok(Finished { status, output: tail(&mut output, 0)? }),
-        None => Err(io::Error::new(io::ErrorKind::TimedOut, format!("it took longer than {limit:?}"))),
+        Some(status) => Ok(Finished {
+            status,
+            output: tail(&mut output, 0)?,
+        }),
+        None => Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("it took longer than {limit:?}"),
+        )),
     }
 }
 
 /// Sends what a long-lived command prints to `log`.
 pub(crate) fn print_to(command: &mut Command, log: &File) -> io::Result<()> {
-    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log.try_clone()?);
+    command
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log.try_clone()?);
     Ok(())
 }
 
 /// The end of `file`, but nothing before `start`.
 pub(crate) fn tail(file: &mut File, start: u64) -> io::Result<String> {
     let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(start.max(length.saturating_sub(TAIL_BYTES_MAX))))?;
+    file.seek(SeekFrom::Start(
+        start.max(length.saturating_sub(TAIL_BYTES_MAX)),
+    ))?;
     let mut bytes = Vec::new();
     file.take(TAIL_BYTES_MAX).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).trim_end().to_owned())

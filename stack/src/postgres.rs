@@ -51,24 +51,41 @@ impl Postgres {
         progress: Progress<'_>,
     ) -> Result<Postgres, StackError> {
         let data = home.join("data");
-        let mut cluster = Cluster { bin: programs.bin.clone(), account, home, password: String::new() };
+        let mut cluster = Cluster {
+            bin: programs.bin.clone(),
+            account,
+            home,
+            password: String::new(),
+        };
         if data.exists() {
             check_version(&data, programs.version)?;
         } else {
-            progress(&format!("making a new Postgres {} database in {}", programs.version, cluster.home.display()));
+            progress(&format!(
+                "making a new Postgres {} database in {}",
+                programs.version,
+                cluster.home.display()
+            ));
             cluster.create(&data).await?;
         }
         let password = cluster.home.join("password");
-        cluster.password = fs::read_to_string(&password).doing(|| format!("read {}", password.display()))?;
+        cluster.password =
+            fs::read_to_string(&password).doing(|| format!("read {}", password.display()))?;
         let server = Server::start_new(cluster).await?;
-        progress(&format!("Postgres {} is ready on port {}", programs.version, server.port()));
+        progress(&format!(
+            "Postgres {} is ready on port {}",
+            programs.version,
+            server.port()
+        ));
         Ok(Postgres { server })
     }
 
     /// Where clients connect: user, password and database included.
     pub fn url(&self) -> String {
         let password = &self.server.program().password;
-        format!("postgres://{NAME}:{password}@127.0.0.1:{}/{NAME}", self.server.port())
+        format!(
+            "postgres://{NAME}:{password}@127.0.0.1:{}/{NAME}",
+            self.server.port()
+        )
     }
 
     /// The port on 127.0.0.1, the same for all starts.
@@ -122,7 +139,9 @@ impl Cluster {
         let mut command = Command::new(self.bin.join(name));
         // Messages in English, for us to recognise; and a working directory that the account may read.
         command.current_dir(&self.home).env("LC_ALL", "C");
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"PG")) {
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"PG"))
+        {
             command.env_remove(name);
         }
         account::run_as(&mut command, self.account);
@@ -144,13 +163,32 @@ impl Cluster {
 
         let mut initdb = self.program("initdb");
         // Without syncing: a power cut in these seconds costs an empty database, no data.
-        initdb.args(["--username", NAME, "--auth=scram-sha-256", "--locale=C.UTF-8", "--encoding=UTF8", "--no-sync"]);
-        initdb.arg("--pwfile").arg(&password).arg("--pgdata").arg(&unfinished);
+        initdb.args([
+            "--username",
+            NAME,
+            "--auth=scram-sha-256",
+            "--locale=C.UTF-8",
+            "--encoding=UTF8",
+            "--no-sync",
+        ]);
+        initdb
+            .arg("--pwfile")
+            .arg(&password)
+            .arg("--pgdata")
+            .arg(&unfinished);
         run(initdb, "", "initdb").await?;
 
         let mut single = self.program("postgres");
-        single.args(["--single", "-F", "-c", "exit_on_error=on", "-D"]).arg(&unfinished).arg("postgres");
-        run(single, &format!("CREATE DATABASE {NAME}\n"), "postgres --single (CREATE DATABASE)").await?;
+        single
+            .args(["--single", "-F", "-c", "exit_on_error=on", "-D"])
+            .arg(&unfinished)
+            .arg("postgres");
+        run(
+            single,
+            &format!("CREATE DATABASE {NAME}\n"),
+            "postgres --single (CREATE DATABASE)",
+        )
+        .await?;
         fs::rename(&unfinished, data).doing(making)
     }
 }
@@ -160,8 +198,10 @@ impl Program for Cluster {
     const STOP: Signal = Signal::SIGINT;
     const LAST: Signal = Signal::SIGQUIT;
     // The postmaster of a Holdfast that was killed, or backends of a postmaster that was: both are about to end.
-    const STILL_CLOSING: &'static [&'static str] =
-        &["lock file \"postmaster.pid\" already exists", "pre-existing shared memory block"];
+    const STILL_CLOSING: &'static [&'static str] = &[
+        "lock file \"postmaster.pid\" already exists",
+        "pre-existing shared memory block",
+    ];
 
     fn log(&self) -> PathBuf {
         self.home.join("postgres.log")
@@ -169,7 +209,11 @@ impl Program for Cluster {
 
     fn command(&self, port: u16) -> Command {
         let mut command = self.program("postgres");
-        command.arg("-D").arg(self.home.join("data")).arg("-c").arg(format!("port={port}"));
+        command
+            .arg("-D")
+            .arg(self.home.join("data"))
+            .arg("-c")
+            .arg(format!("port={port}"));
         for setting in SETTINGS {
             command.args(["-c", setting]);
         }
@@ -181,7 +225,10 @@ impl Program for Cluster {
             clippy::disallowed_methods,
             reason = "compared with what a process on this host wrote by the same clock"
         )]
-        let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let started = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
         let path = self.home.join("data/postmaster.pid");
         loop {
             if fs::read_to_string(&path).is_ok_and(|text| says_ready(&text, pid, port, started)) {
@@ -200,10 +247,14 @@ fn says_ready(file: &str, pid: u32, port: u16, started: u64) -> bool {
     const SECONDS_EARLY_MAX: u64 = 2;
     let lines: Vec<&str> = file.lines().map(str::trim).collect();
     // Lines: pid, data directory, start time, port, socket directory, address, shared memory, status.
-    let [file_pid, _, file_started, file_port, _, _, _, status, ..] = lines[..] else { return false };
+    let [file_pid, _, file_started, file_port, _, _, _, status, ..] = lines[..] else {
+        return false;
+    };
     file_pid.parse() == Ok(pid)
         && file_port.parse() == Ok(port)
-        && file_started.parse().is_ok_and(|at: u64| at + SECONDS_EARLY_MAX >= started)
+        && file_started
+            .parse()
+            .is_ok_and(|at: u64| at + SECONDS_EARLY_MAX >= started)
         && status == "ready"
 }
 
@@ -211,7 +262,11 @@ fn check_version(data: &Path, found: u32) -> Result<(), StackError> {
     let path = data.join("PG_VERSION");
     let text = fs::read_to_string(&path).doing(|| format!("read {}", path.display()))?;
     match text.trim().parse() {
-        Ok(made_by) if made_by != found => Err(StackError::DataVersion { directory: data.into(), made_by, found }),
+        Ok(made_by) if made_by != found => Err(StackError::DataVersion {
+            directory: data.into(),
+            made_by,
+            found,
+        }),
         // What isn't a number is for Postgres to complain about.
         _ => Ok(()),
     }
@@ -223,17 +278,27 @@ fn write_secret(path: &Path, account: Option<Account>) -> std::io::Result<()> {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(hex::encode(rand::random::<[u8; 16]>()).as_bytes())?;
     account::give(path, account)
 }
 
 async fn run(command: Command, input: &str, what: &str) -> Result<(), StackError> {
-    let finished = nursery::run(command, input, INITDB_WAIT).await.doing(|| format!("run {what}"))?;
+    let finished = nursery::run(command, input, INITDB_WAIT)
+        .await
+        .doing(|| format!("run {what}"))?;
     if finished.status.success() {
         return Ok(());
     }
-    Err(StackError::Failed { what: what.into(), status: finished.status, output: finished.output })
+    Err(StackError::Failed {
+        what: what.into(),
+        status: finished.status,
+        output: finished.output,
+    })
 }
 
 #[cfg(test)]
@@ -252,7 +317,12 @@ mod tests {
         assert!(!says_ready(FILE, 4712, 5433, 1_700_000_000));
         assert!(!says_ready(FILE, 4711, 5434, 1_700_000_000));
         assert!(!says_ready(FILE, 4711, 5433, 1_700_000_100));
-        assert!(!says_ready(&FILE.replace("ready   ", "starting"), 4711, 5433, 1_700_000_000));
+        assert!(!says_ready(
+            &FILE.replace("ready   ", "starting"),
+            4711,
+            5433,
+            1_700_000_000
+        ));
         assert!(!says_ready("4711\n/data\n", 4711, 5433, 1_700_000_000));
     }
 }

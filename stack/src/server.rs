@@ -56,7 +56,12 @@ pub(crate) struct Server<P> {
 impl<P: Program> Server<P> {
     /// Starts it for the first time, on a port of the OS's choice.
     pub(crate) async fn start_new(program: P) -> Result<Server<P>, StackError> {
-        let mut server = Server { program, port: free_port()?, settled: false, process: None };
+        let mut server = Server {
+            program,
+            port: free_port()?,
+            settled: false,
+            process: None,
+        };
         server.start().await?;
         Ok(server)
     }
@@ -76,7 +81,10 @@ impl<P: Program> Server<P> {
     /// Starts it unless it runs, and waits until it is ready.
     pub(crate) async fn start(&mut self) -> Result<(), StackError> {
         if let Some(process) = &mut self.process
-            && process.ended().doing(|| format!("look after {}", P::NAME))?.is_none()
+            && process
+                .ended()
+                .doing(|| format!("look after {}", P::NAME))?
+                .is_none()
         {
             return Ok(());
         }
@@ -89,7 +97,9 @@ impl<P: Program> Server<P> {
                 }
                 Err(failure) => failure,
             };
-            let StackError::Exited { tail, .. } = &failure else { return Err(failure) };
+            let StackError::Exited { tail, .. } = &failure else {
+                return Err(failure);
+            };
             // "Address already in use" of Postgres, "address already in use" of NATS.
             let port_taken = tail.contains("ddress already in use");
             let closing = P::STILL_CLOSING.iter().any(|words| tail.contains(words));
@@ -106,24 +116,38 @@ impl<P: Program> Server<P> {
     /// One attempt. Whatever was started is ended when it fails, or when it is cancelled and the server then dropped.
     async fn attempt(&mut self, deadline: Instant) -> Result<(), StackError> {
         let path = self.program.log();
-        let (mut log, start) = open_log(&path).doing(|| format!("write the log file {}", path.display()))?;
+        let (mut log, start) =
+            open_log(&path).doing(|| format!("write the log file {}", path.display()))?;
         let mut command = self.program.command(self.port);
-        nursery::print_to(&mut command, &log).doing(|| format!("write the log file {}", path.display()))?;
+        nursery::print_to(&mut command, &log)
+            .doing(|| format!("write the log file {}", path.display()))?;
         let starting = || format!("start {}", P::NAME);
         let mut process = nursery::spawn(command, P::LAST).await.doing(starting)?;
 
         let mut ready = std::pin::pin!(self.program.ready(self.port, process.pid()));
         loop {
             if let Some(status) = process.ended().doing(starting)? {
-                let tail = nursery::tail(&mut log, start).doing(|| format!("read {}", path.display()))?;
-                return Err(StackError::Exited { server: P::NAME, status, log: path, tail });
+                let tail =
+                    nursery::tail(&mut log, start).doing(|| format!("read {}", path.display()))?;
+                return Err(StackError::Exited {
+                    server: P::NAME,
+                    status,
+                    log: path,
+                    tail,
+                });
             }
             if timeout(POLL, &mut ready).await.is_ok() {
                 break;
             }
             if Instant::now() >= deadline {
-                let tail = nursery::tail(&mut log, start).doing(|| format!("read {}", path.display()))?;
-                return Err(StackError::NotReady { server: P::NAME, waited: START_WAIT, log: path, tail });
+                let tail =
+                    nursery::tail(&mut log, start).doing(|| format!("read {}", path.display()))?;
+                return Err(StackError::NotReady {
+                    server: P::NAME,
+                    waited: START_WAIT,
+                    log: path,
+                    tail,
+                });
             }
         }
         self.process = Some(process);
@@ -143,7 +167,9 @@ impl<P: Program> Server<P> {
     async fn end(&mut self, signal: Signal) -> Result<(), StackError> {
         let stopping = || format!("stop {}", P::NAME);
         // Taken out only at the end: a caller who stops waiting leaves a server that still has its process.
-        let Some(process) = &mut self.process else { return Ok(()) };
+        let Some(process) = &mut self.process else {
+            return Ok(());
+        };
         process.signal(signal).doing(stopping)?;
         if process.wait(STOP_WAIT).await.doing(stopping)?.is_none() {
             process.signal(Signal::SIGKILL).doing(stopping)?;
@@ -165,7 +191,13 @@ fn free_port() -> Result<u16, StackError> {
 
 /// The log file, and where this run's part of it starts.
 fn open_log(path: &PathBuf) -> io::Result<(File, u64)> {
-    let open = || File::options().create(true).append(true).read(true).open(path);
+    let open = || {
+        File::options()
+            .create(true)
+            .append(true)
+            .read(true)
+            .open(path)
+    };
     let log = open()?;
     let length = log.metadata()?.len();
     if length <= LOG_BYTES_MAX {

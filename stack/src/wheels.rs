@@ -46,7 +46,10 @@ const LOCK_POLL: Duration = Duration::from_millis(100);
 /// # Errors
 /// A sentence that says why it can't be had.
 pub(crate) async fn fetch(cache: &Path, progress: Progress<'_>) -> Result<PathBuf, String> {
-    let target = cache.join(format!("tools-{}", &hex::encode(Sha256::digest(TOOLS))[..16]));
+    let target = cache.join(format!(
+        "tools-{}",
+        &hex::encode(Sha256::digest(TOOLS))[..16]
+    ));
     if target.is_dir() {
         return Ok(target);
     }
@@ -57,11 +60,16 @@ pub(crate) async fn fetch(cache: &Path, progress: Progress<'_>) -> Result<PathBu
 
     let deadline = Instant::now() + FETCH_WAIT;
     // Held until the end; the kernel gives it up if this process is killed.
-    let _lock = lock(&cache.join("tools.lock"), deadline, progress).await.map_err(keeping)?;
+    let _lock = lock(&cache.join("tools.lock"), deadline, progress)
+        .await
+        .map_err(keeping)?;
     if target.is_dir() {
         return Ok(target);
     }
-    progress(&format!("fetching Postgres and NATS (about 60 MB, once) into {}", target.display()));
+    progress(&format!(
+        "fetching Postgres and NATS (about 60 MB, once) into {}",
+        target.display()
+    ));
     // With the lock held, what is there was left by an interrupted fetch.
     let unfinished = target.with_extension("new");
     match fs::remove_dir_all(&unfinished) {
@@ -78,14 +86,21 @@ pub(crate) async fn fetch(cache: &Path, progress: Progress<'_>) -> Result<PathBu
 }
 
 async fn lock(path: &Path, deadline: Instant, progress: Progress<'_>) -> io::Result<File> {
-    let file = File::options().create(true).truncate(false).write(true).open(path)?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)?;
     let mut told = false;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::Error(error)) => return Err(error),
             Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
-                return Err(io::Error::new(ErrorKind::TimedOut, "another process has been fetching for too long"));
+                return Err(io::Error::new(
+                    ErrorKind::TimedOut,
+                    "another process has been fetching for too long",
+                ));
             }
             Err(TryLockError::WouldBlock) => {}
         }
@@ -102,7 +117,12 @@ async fn install(target: &Path, list: &Path, deadline: Instant) -> Result<(), St
     let mut reasons = Vec::new();
     for pip in PIPS {
         let mut command = Command::new(pip[0]);
-        command.args(&pip[1..]).args(PIP_OPTIONS).arg(target).arg("-r").arg(list);
+        command
+            .args(&pip[1..])
+            .args(PIP_OPTIONS)
+            .arg(target)
+            .arg("-r")
+            .arg(list);
         let limit = deadline.saturating_duration_since(Instant::now());
         let reason = match nursery::run(command, "", limit).await {
             Ok(finished) if finished.status.success() => return Ok(()),

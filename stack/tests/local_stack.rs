@@ -8,7 +8,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use holdfast_stack::{Sources, Stack, StackError, StackOptions, remove_data};
-use support::{accepts_connections, ended, eventually, jetstream, open_dir, password, quiet, start};
+use support::{
+    accepts_connections, ended, eventually, jetstream, open_dir, password, quiet, start,
+};
 
 #[tokio::test]
 async fn both_start_from_nothing_and_stop() {
@@ -17,7 +19,11 @@ async fn both_start_from_nothing_and_stop() {
     let pids = stack.pids();
     assert_eq!(pids.len(), 2);
     assert!(accepts_connections(stack.database_url()).await);
-    assert!(jetstream(stack.nats_url(), "STREAM.NAMES", "").await.contains("\"streams\""));
+    assert!(
+        jetstream(stack.nats_url(), "STREAM.NAMES", "")
+            .await
+            .contains("\"streams\"")
+    );
 
     stack.stop().await.unwrap();
     assert!(pids.into_iter().all(ended));
@@ -67,7 +73,12 @@ async fn killed_servers_come_back_on_their_port_with_their_data() {
 
 #[test]
 fn servers_outlive_the_thread_and_the_runtime_that_started_them() {
-    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
     let dir = open_dir();
     let stack = std::thread::scope(|scope| {
         let started = scope.spawn(|| runtime().block_on(start(dir.path())));
@@ -75,7 +86,11 @@ fn servers_outlive_the_thread_and_the_runtime_that_started_them() {
     });
     runtime().block_on(async {
         assert!(accepts_connections(stack.database_url()).await);
-        assert!(jetstream(stack.nats_url(), "STREAM.NAMES", "").await.contains("\"streams\""));
+        assert!(
+            jetstream(stack.nats_url(), "STREAM.NAMES", "")
+                .await
+                .contains("\"streams\"")
+        );
         stack.stop().await.unwrap();
     });
 }
@@ -93,9 +108,17 @@ async fn a_dropped_stack_ends_its_processes() {
 async fn a_directory_in_use_is_refused_to_a_second_stack_and_to_removal() {
     let dir = open_dir();
     let stack = start(dir.path()).await;
-    let second = Stack::start(StackOptions::new(dir.path()), &quiet).await.unwrap_err();
-    assert!(second.to_string().contains("another holdfast uses"), "{second}");
-    assert!(matches!(remove_data(dir.path()).await, Err(StackError::InUse { .. })));
+    let second = Stack::start(StackOptions::new(dir.path()), &quiet)
+        .await
+        .unwrap_err();
+    assert!(
+        second.to_string().contains("another holdfast uses"),
+        "{second}"
+    );
+    assert!(matches!(
+        remove_data(dir.path()).await,
+        Err(StackError::InUse { .. })
+    ));
     stack.stop().await.unwrap();
     start(dir.path()).await.stop().await.unwrap();
 }
@@ -108,7 +131,10 @@ async fn removal_takes_all_data_and_nothing_else() {
     start(dir.path()).await.stop().await.unwrap();
 
     remove_data(dir.path()).await.unwrap();
-    let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let left: Vec<_> = fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     assert_eq!(left, [others]);
     remove_data(&dir.path().join("never made")).await.unwrap();
 }
@@ -118,8 +144,13 @@ async fn a_directory_with_the_work_of_others_is_left_alone() {
     let dir = open_dir();
     let others = dir.path().join("postgres");
     fs::create_dir(&others).unwrap();
-    let refused = Stack::start(StackOptions::new(dir.path()), &quiet).await.unwrap_err();
-    assert!(matches!(&refused, StackError::Foreign { path } if path.ends_with("postgres")), "{refused}");
+    let refused = Stack::start(StackOptions::new(dir.path()), &quiet)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&refused, StackError::Foreign { path } if path.ends_with("postgres")),
+        "{refused}"
+    );
     remove_data(dir.path()).await.unwrap();
     assert!(others.is_dir());
 }
@@ -145,7 +176,9 @@ async fn a_server_that_cannot_start_shows_the_end_of_its_log() {
     let settings = dir.path().join("postgres/data/postgresql.conf");
     fs::write(&settings, "no_such_setting = 1\n").unwrap();
 
-    let failed = Stack::start(StackOptions::new(dir.path()), &quiet).await.unwrap_err();
+    let failed = Stack::start(StackOptions::new(dir.path()), &quiet)
+        .await
+        .unwrap_err();
     assert!(failed.to_string().contains("no_such_setting"), "{failed}");
 }
 
@@ -155,8 +188,13 @@ async fn data_of_another_major_version_are_refused_with_both_versions() {
     start(dir.path()).await.stop().await.unwrap();
     fs::write(dir.path().join("postgres/data/PG_VERSION"), "9\n").unwrap();
 
-    let refused = Stack::start(StackOptions::new(dir.path()), &quiet).await.unwrap_err();
-    assert!(matches!(refused, StackError::DataVersion { made_by: 9, .. }), "{refused}");
+    let refused = Stack::start(StackOptions::new(dir.path()), &quiet)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(refused, StackError::DataVersion { made_by: 9, .. }),
+        "{refused}"
+    );
 }
 
 #[tokio::test]
@@ -168,7 +206,15 @@ async fn servers_that_run_already_are_used_and_nothing_is_touched() {
         nats_url: Some("nats://elsewhere".into()),
         ..Sources::from_env()
     };
-    let stack = Stack::start(StackOptions { data_dir: data_dir.clone(), sources }, &quiet).await.unwrap();
+    let stack = Stack::start(
+        StackOptions {
+            data_dir: data_dir.clone(),
+            sources,
+        },
+        &quiet,
+    )
+    .await
+    .unwrap();
     assert_eq!(stack.database_url(), "postgres://elsewhere/shop");
     assert_eq!(stack.nats_url(), "nats://elsewhere");
     assert_eq!(stack.pids(), []);
@@ -200,10 +246,17 @@ async fn root_keeps_postgres_data_elsewhere_when_the_directory_is_closed() {
 }
 
 async fn create_stream(url: &str) {
-    let answer = jetstream(url, "STREAM.CREATE.kept", r#"{"name":"kept","subjects":["kept"]}"#).await;
+    let answer = jetstream(
+        url,
+        "STREAM.CREATE.kept",
+        r#"{"name":"kept","subjects":["kept"]}"#,
+    )
+    .await;
     assert!(answer.contains("\"created\""), "{answer}");
 }
 
 async fn has_stream(url: &str) -> bool {
-    jetstream(url, "STREAM.NAMES", "").await.contains("\"kept\"")
+    jetstream(url, "STREAM.NAMES", "")
+        .await
+        .contains("\"kept\"")
 }

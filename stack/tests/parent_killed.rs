@@ -15,7 +15,9 @@ const DATA_DIR: &str = "HOLDFAST_STACK_TEST_PARENT";
 #[tokio::test]
 #[ignore = "a part that another test plays"]
 async fn parent() {
-    let Some(data_dir) = std::env::var_os(DATA_DIR) else { return };
+    let Some(data_dir) = std::env::var_os(DATA_DIR) else {
+        return;
+    };
     let stack = start(data_dir.as_ref()).await;
     for pid in stack.pids() {
         println!("started {pid}");
@@ -43,7 +45,9 @@ async fn a_parent_killed_leaves_no_process_and_its_directory_can_be_used_again()
         .stdout(Stdio::piped())
         .spawn();
     let mut parent = Killed(parent.unwrap());
-    let lines = BufReader::new(parent.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let lines = BufReader::new(parent.0.stdout.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
     let started: Vec<u32> = lines
         .filter_map(|line| Some(line.split_once("started ")?.1.to_owned()))
         .take_while(|word| word != "all")
@@ -51,10 +55,16 @@ async fn a_parent_killed_leaves_no_process_and_its_directory_can_be_used_again()
         .collect();
     assert_eq!(started.len(), 2);
     let helpers: Vec<u32> = started.iter().flat_map(|&pid| children(pid)).collect();
-    assert!(helpers.len() > 2, "Postgres has processes of its own: {helpers:?}");
+    assert!(
+        helpers.len() > 2,
+        "Postgres has processes of its own: {helpers:?}"
+    );
 
     drop(parent);
     // Without waiting for their end: a restart must cope with a Postgres that is about to go.
     start(dir.path()).await.stop().await.unwrap();
-    eventually("all processes are gone", || started.iter().chain(&helpers).all(|&pid| ended(pid))).await;
+    eventually("all processes are gone", || {
+        started.iter().chain(&helpers).all(|&pid| ended(pid))
+    })
+    .await;
 }

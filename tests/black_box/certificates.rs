@@ -21,13 +21,19 @@ impl Authority {
         params.distinguished_name.push(DnType::CommonName, name);
         let file = directory.join(format!("{name}.crt"));
         std::fs::write(&file, params.self_signed(&key).unwrap().pem()).unwrap();
-        Self { issuer: Issuer::new(params, key), file }
+        Self {
+            issuer: Issuer::new(params, key),
+            file,
+        }
     }
 
     /// A certificate for a name or an address, and its key, as the files `<stem>.crt` and `<stem>.key`.
     pub(super) fn issue(&self, name: &str, stem: &Path) -> (PathBuf, PathBuf) {
         let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let certificate = CertificateParams::new([name.to_owned()])
+            .unwrap()
+            .signed_by(&key, &self.issuer)
+            .unwrap();
         let files = (stem.with_extension("crt"), stem.with_extension("key"));
         std::fs::write(&files.0, certificate.pem()).unwrap();
         std::fs::write(&files.1, key.serialize_pem()).unwrap();
@@ -46,7 +52,10 @@ pub(super) async fn postgres_with_tls(stack: &mut Stack, directory: &Path, autho
         chown(file, Some(owner.uid()), Some(owner.gid())).unwrap();
     }
     let pool = sqlx::PgPool::connect(stack.database_url()).await.unwrap();
-    sqlx::query("ALTER SYSTEM SET ssl = on").execute(&pool).await.unwrap();
+    sqlx::query("ALTER SYSTEM SET ssl = on")
+        .execute(&pool)
+        .await
+        .unwrap();
     pool.close().await;
     let postgres = stack.postgres_mut().unwrap();
     postgres.stop().await.unwrap();
@@ -54,7 +63,11 @@ pub(super) async fn postgres_with_tls(stack: &mut Stack, directory: &Path, autho
 }
 
 /// Starts a stack's NATS anew with other words in its configuration.
-pub(super) async fn nats_with(stack: &mut Stack, directory: &Path, change: impl FnOnce(String) -> String) {
+pub(super) async fn nats_with(
+    stack: &mut Stack,
+    directory: &Path,
+    change: impl FnOnce(String) -> String,
+) {
     let file = directory.join("nats/nats.conf");
     let nats = stack.nats_mut().unwrap();
     nats.stop().await.unwrap();

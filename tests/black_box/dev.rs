@@ -22,35 +22,66 @@ impl Dev {
         let data = directory.join("data");
         let mut all = vec!["dev", "--data-dir", data.to_str().unwrap()];
         all.extend_from_slice(arguments);
-        let log = directory.join(format!("log-{}", std::fs::read_dir(directory).unwrap().count()));
+        let log = directory.join(format!(
+            "log-{}",
+            std::fs::read_dir(directory).unwrap().count()
+        ));
         let mut process = Process::start(&program("holdfast"), &all, &settings, log);
         let ready = process.line("ready: http://").await;
         let stack = std::fs::read_to_string(data.join("stack.json")).unwrap();
         let stack: Value = serde_json::from_str(&stack).unwrap();
-        assert_eq!(ready, format!("ready: {}", stack["http_url"].as_str().unwrap()));
-        Self { process, client: Client::new(stack["http_url"].as_str().unwrap()), stack }
+        assert_eq!(
+            ready,
+            format!("ready: {}", stack["http_url"].as_str().unwrap())
+        );
+        Self {
+            process,
+            client: Client::new(stack["http_url"].as_str().unwrap()),
+            stack,
+        }
     }
 
     fn pids(&self) -> Vec<Pid> {
         let pids = self.stack["pids"].as_object().unwrap();
-        assert_eq!(pids.keys().collect::<Vec<_>>(), ["holdfast", "nats", "postgres"]);
-        pids.values().map(|pid| Pid::from_raw(pid.as_i64().unwrap() as i32)).collect()
+        assert_eq!(
+            pids.keys().collect::<Vec<_>>(),
+            ["holdfast", "nats", "postgres"]
+        );
+        pids.values()
+            .map(|pid| Pid::from_raw(pid.as_i64().unwrap() as i32))
+            .collect()
     }
 
     /// Ends it, and waits until nothing of it runs.
     async fn end(mut self, signal: Signal) {
         let pids = self.pids();
-        assert!(pids.iter().all(|pid| kill(*pid, None).is_ok()), "all of it runs");
+        assert!(
+            pids.iter().all(|pid| kill(*pid, None).is_ok()),
+            "all of it runs"
+        );
         self.process.signal(signal);
         let ended_well = self.process.ended().await;
-        assert_eq!(ended_well, signal != Signal::SIGKILL, "{}", self.process.output());
-        until("nothing to run any more", async || pids.iter().all(|pid| kill(*pid, None).is_err()).then_some(())).await;
+        assert_eq!(
+            ended_well,
+            signal != Signal::SIGKILL,
+            "{}",
+            self.process.output()
+        );
+        until("nothing to run any more", async || {
+            pids.iter()
+                .all(|pid| kill(*pid, None).is_err())
+                .then_some(())
+        })
+        .await;
     }
 }
 
 fn scratch() -> tempfile::TempDir {
     // Postgres's account must be able to get there.
-    tempfile::Builder::new().permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755)).tempdir().unwrap()
+    tempfile::Builder::new()
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .tempdir()
+        .unwrap()
 }
 
 #[tokio::test]
@@ -58,12 +89,21 @@ async fn a_restart_continues_where_it_was_and_fresh_starts_over() {
     let directory = scratch();
     let dev = Dev::start(directory.path(), &[]).await;
     let product = dev.client.get("/api/products/1").await.body;
-    assert_eq!((&product["name"], &product["price"]), (&"Flash Sale Product".into(), &99.99.into()));
-    assert_eq!((&product["currency"], &product["total_stock"]), (&"USD".into(), &100.into()));
+    assert_eq!(
+        (&product["name"], &product["price"]),
+        (&"Flash Sale Product".into(), &99.99.into())
+    );
+    assert_eq!(
+        (&product["currency"], &product["total_stock"]),
+        (&"USD".into(), &100.into())
+    );
     let hold = dev.client.hold(1, 2, &[]).await;
     assert_eq!(hold.status, StatusCode::CREATED);
     let five = serde_json::json!({"quantity": 5});
-    let restocked = dev.client.post("/api/admin/products/1/restock", &[DEV_ADMIN], &five).await;
+    let restocked = dev
+        .client
+        .post("/api/admin/products/1/restock", &[DEV_ADMIN], &five)
+        .await;
     assert_eq!(restocked.status, StatusCode::OK);
     let metrics = dev.client.get("/metrics").await.text;
     for of_both in ["holdfast_http_connections", "holdfast_batch_commands_count"] {
@@ -72,15 +112,27 @@ async fn a_restart_continues_where_it_was_and_fresh_starts_over() {
     dev.end(Signal::SIGTERM).await;
 
     let dev = Dev::start(directory.path(), &[]).await;
-    assert_eq!(dev.client.get(hold.header("location")).await.body, hold.body);
-    assert_eq!(dev.client.get("/api/products/1").await.body["available_stock"], 103);
+    assert_eq!(
+        dev.client.get(hold.header("location")).await.body,
+        hold.body
+    );
+    assert_eq!(
+        dev.client.get("/api/products/1").await.body["available_stock"],
+        103
+    );
     let next = dev.client.hold(1, 1, &[]).await;
     assert_eq!(next.body["sequence"], 2);
     dev.end(Signal::SIGINT).await;
 
     let dev = Dev::start(directory.path(), &["--fresh"]).await;
-    assert_eq!(dev.client.get(hold.header("location")).await.status, StatusCode::NOT_FOUND);
-    assert_eq!(dev.client.get("/api/products/1").await.body["available_stock"], 100);
+    assert_eq!(
+        dev.client.get(hold.header("location")).await.status,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        dev.client.get("/api/products/1").await.body["available_stock"],
+        100
+    );
     dev.end(Signal::SIGTERM).await;
 }
 
@@ -92,7 +144,10 @@ async fn a_kill_leaves_nothing_running_and_loses_nothing() {
     assert_eq!(hold.status, StatusCode::CREATED);
     dev.end(Signal::SIGKILL).await;
     let dev = Dev::start(directory.path(), &[]).await;
-    assert_eq!(dev.client.get(hold.header("location")).await.status, StatusCode::OK);
+    assert_eq!(
+        dev.client.get(hold.header("location")).await.status,
+        StatusCode::OK
+    );
     dev.end(Signal::SIGTERM).await;
 }
 
@@ -101,6 +156,9 @@ async fn two_run_at_once_in_different_directories() {
     let (one, other) = (scratch(), scratch());
     let (one, other) = tokio::join!(Dev::start(one.path(), &[]), Dev::start(other.path(), &[]));
     one.client.hold(1, 2, &[]).await;
-    assert_eq!(other.client.get("/api/products/1").await.body["available_stock"], 100);
+    assert_eq!(
+        other.client.get("/api/products/1").await.body["available_stock"],
+        100
+    );
     tokio::join!(one.end(Signal::SIGTERM), other.end(Signal::SIGTERM));
 }

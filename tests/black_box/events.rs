@@ -23,7 +23,10 @@ impl Events {
             request = request.header("last-event-id", id);
         }
         let response = request.send().await.unwrap();
-        Self { response, unread: String::new() }
+        Self {
+            response,
+            unread: String::new(),
+        }
     }
 
     /// The next event or comment as it came; `None` when the stream has ended as it should.
@@ -34,7 +37,10 @@ impl Events {
                 self.unread = rest;
                 return Some(block);
             }
-            let more = timeout(DEADLINE, self.response.chunk()).await.unwrap().unwrap();
+            let more = timeout(DEADLINE, self.response.chunk())
+                .await
+                .unwrap()
+                .unwrap();
             self.unread.push_str(std::str::from_utf8(&more?).unwrap());
         }
     }
@@ -61,7 +67,12 @@ impl Events {
 }
 
 fn read(event: &str) -> (i64, Value) {
-    let field = |name| event.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{event}"));
+    let field = |name| {
+        event
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap_or_else(|| panic!("{event}"))
+    };
     assert_eq!(field("event: "), "stock");
     let document: Value = serde_json::from_str(field("data: ")).unwrap();
     let id: i64 = field("id: ").parse().unwrap();
@@ -78,32 +89,77 @@ async fn a_subscriber_is_shown_the_product_at_once_and_on_every_change() {
     assert_eq!(headers["content-type"], "text/event-stream");
     assert_eq!(headers["cache-control"], "no-store");
     let (first, shown) = events.next().await.unwrap();
-    assert_eq!((first, shown), (1, sale.clients[1].get(&format!("/api/products/{product}")).await.body));
+    assert_eq!(
+        (first, shown),
+        (
+            1,
+            sale.clients[1]
+                .get(&format!("/api/products/{product}"))
+                .await
+                .body
+        )
+    );
     for held in 1..=3 {
         sale.client().hold(product, 1, &[]).await;
         let (id, shown) = events.next().await.unwrap();
         assert_eq!(
-            (id, shown["held_stock"].as_i64(), shown["available_stock"].as_i64()),
+            (
+                id,
+                shown["held_stock"].as_i64(),
+                shown["available_stock"].as_i64()
+            ),
             (1 + held, Some(held), Some(10 - held))
         );
     }
-    for (path, status) in [("/api/products/987654/events", 404), ("/api/products/x/events", 404)] {
+    for (path, status) in [
+        ("/api/products/987654/events", 404),
+        ("/api/products/x/events", 404),
+    ] {
         let answer = sale.client().get(path).await;
-        assert_eq!((answer.status.as_u16(), answer.problem()), (status, "product_not_found"));
+        assert_eq!(
+            (answer.status.as_u16(), answer.problem()),
+            (status, "product_not_found")
+        );
     }
-    assert_eq!(sale.client().post(&format!("/api/products/{product}/events"), &[], &Value::Null).await.status, 405);
+    assert_eq!(
+        sale.client()
+            .post(
+                &format!("/api/products/{product}/events"),
+                &[],
+                &Value::Null
+            )
+            .await
+            .status,
+        405
+    );
 }
 
 #[tokio::test]
 async fn who_reconnects_is_shown_only_what_is_new() {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
-    let (id, _) = Events::open(sale.client(), product, None).await.next().await.unwrap();
+    let (id, _) = Events::open(sale.client(), product, None)
+        .await
+        .next()
+        .await
+        .unwrap();
     let mut up_to_date = Events::open(sale.client(), product, Some(&id.to_string())).await;
     sale.client().hold(product, 1, &[]).await;
-    assert_eq!(up_to_date.next().await.unwrap().0, id + 1, "the first thing it is shown");
+    assert_eq!(
+        up_to_date.next().await.unwrap().0,
+        id + 1,
+        "the first thing it is shown"
+    );
     for other in [id.to_string().as_str(), "987654", "no-version", ""] {
-        assert_eq!(Events::open(sale.client(), product, Some(other)).await.next().await.unwrap().0, id + 1);
+        assert_eq!(
+            Events::open(sale.client(), product, Some(other))
+                .await
+                .next()
+                .await
+                .unwrap()
+                .0,
+            id + 1
+        );
     }
 }
 
@@ -134,25 +190,42 @@ async fn a_product_that_changes_all_the_time_is_shown_ten_times_a_second_and_at_
     }));
     let (shown, ()) = futures_util::join!(watching, buying);
     let most = begun.elapsed().as_millis() / 100 + 2;
-    assert!(shown.iter().all(|shown| *shown <= most), "{shown:?}, {most} at the most");
-    let versions: i64 = sale.count("SELECT version FROM products WHERE product_id = $1", product).await;
-    assert!(shown.iter().any(|shown| *shown < versions as u128), "{shown:?} of {versions} versions");
+    assert!(
+        shown.iter().all(|shown| *shown <= most),
+        "{shown:?}, {most} at the most"
+    );
+    let versions: i64 = sale
+        .count(
+            "SELECT version FROM products WHERE product_id = $1",
+            product,
+        )
+        .await;
+    assert!(
+        shown.iter().any(|shown| *shown < versions as u128),
+        "{shown:?} of {versions} versions"
+    );
 }
 
 #[tokio::test]
 async fn what_a_dead_worker_could_not_tell_is_shown_all_the_same() {
-    let mut sale =
-        SaleBuilder::default().setting("PARTITION_LEASE_MS", "800").setting("REQUEST_WAIT_MS", "2000").start().await;
+    let mut sale = SaleBuilder::default()
+        .setting("PARTITION_LEASE_MS", "800")
+        .setting("REQUEST_WAIT_MS", "2000")
+        .start()
+        .await;
     let product = sale.product(1000).await;
     let mut events = Events::open(sale.client(), product, None).await;
     sale.workers.remove(0).crash().await;
     let mut dying = sale.worker_with(&[("HOLDFAST_CRASH_AT", "commit:8")]);
     let mut asked = 0;
-    until("the worker to die between a commit and its news", async || {
-        sale.client().hold(product, 1, &[]).await;
-        asked += 1;
-        dying.has_ended()
-    })
+    until(
+        "the worker to die between a commit and its news",
+        async || {
+            sale.client().hold(product, 1, &[]).await;
+            asked += 1;
+            dying.has_ended()
+        },
+    )
     .await;
     sale.start_worker().await;
     events.until("held_stock", asked).await;
@@ -166,14 +239,24 @@ async fn streams_end_cleanly_when_the_ingress_stops() {
     assert!(events.next().await.is_some());
     let mut ingress = sale.ingresses.remove(0);
     ingress.signal(Signal::SIGTERM);
-    assert_eq!(events.next().await, None, "a stream that is cut off would be an error");
+    assert_eq!(
+        events.next().await,
+        None,
+        "a stream that is cut off would be an error"
+    );
     assert!(ingress.ended().await, "{}", ingress.output());
-    assert!(!ingress.output().contains("still waiting"), "{}", ingress.output());
+    assert!(
+        !ingress.output().contains("still waiting"),
+        "{}",
+        ingress.output()
+    );
 }
 
 #[tokio::test]
 async fn a_quiet_stream_says_that_it_lives_and_is_no_idle_connection() {
-    let limits = SaleBuilder::default().setting("REQUEST_READ_MS", "500").setting("KEEP_ALIVE_SECONDS", "1");
+    let limits = SaleBuilder::default()
+        .setting("REQUEST_READ_MS", "500")
+        .setting("KEEP_ALIVE_SECONDS", "1");
     let sale = limits.start().await;
     let product = sale.product(10).await;
     let mut events = Events::open(sale.client(), product, None).await;
@@ -185,7 +268,10 @@ async fn a_quiet_stream_says_that_it_lives_and_is_no_idle_connection() {
 
 #[tokio::test]
 async fn subscribers_are_bounded_and_leave_room_for_others() {
-    let sale = SaleBuilder::default().setting("CONNECTIONS_MAX", "16").start().await;
+    let sale = SaleBuilder::default()
+        .setting("CONNECTIONS_MAX", "16")
+        .start()
+        .await;
     let product = sale.product(10).await;
     let mut subscribers = Vec::new();
     for _ in 0..8 {
@@ -195,26 +281,44 @@ async fn subscribers_are_bounded_and_leave_room_for_others() {
     }
     let path = format!("/api/products/{product}/events");
     let refused = sale.client().get(&path).await;
-    assert_eq!((refused.status, refused.problem()), (StatusCode::SERVICE_UNAVAILABLE, "overloaded"));
+    assert_eq!(
+        (refused.status, refused.problem()),
+        (StatusCode::SERVICE_UNAVAILABLE, "overloaded")
+    );
     assert_eq!(refused.header("retry-after"), "1");
-    assert_eq!(sale.client().hold(product, 1, &[]).await.status, StatusCode::CREATED);
+    assert_eq!(
+        sale.client().hold(product, 1, &[]).await.status,
+        StatusCode::CREATED
+    );
     subscribers.pop();
     until("the place of one that has gone", async || {
         let mut events = Events::open(sale.client(), product, None).await;
-        if events.response.status() == StatusCode::OK { events.next().await } else { None }
+        if events.response.status() == StatusCode::OK {
+            events.next().await
+        } else {
+            None
+        }
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_client_that_does_not_read_is_dropped_and_nobody_else_notices() {
-    let sale = SaleBuilder::default().setting("CONNECTIONS_MAX", "16").start().await;
+    let sale = SaleBuilder::default()
+        .setting("CONNECTIONS_MAX", "16")
+        .start()
+        .await;
     // A name as long as can be fills the pipe sooner.
     let body = json!({"name": "ü".repeat(200), "price_minor": 1, "currency": "EUR", "total_stock": 1_000_000});
-    let product = sale.admin_post("/api/admin/products", &body).await.body["id"].as_i64().unwrap();
+    let product = sale.admin_post("/api/admin/products", &body).await.body["id"]
+        .as_i64()
+        .unwrap();
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(2048).unwrap();
-    let mut silent = socket.connect(sale.client().address().parse().unwrap()).await.unwrap();
+    let mut silent = socket
+        .connect(sale.client().address().parse().unwrap())
+        .await
+        .unwrap();
     let request = format!("GET /api/products/{product}/events HTTP/1.1\r\nhost: x\r\n\r\n");
     silent.write_all(request.as_bytes()).await.unwrap();
     // All other places are taken by subscribers that read.
@@ -224,9 +328,17 @@ async fn a_client_that_does_not_read_is_dropped_and_nobody_else_notices() {
     }
     let mut held = 0;
     until("the place of the one that does not read", async || {
-        assert_eq!(sale.client().hold(product, 1, &[]).await.status, StatusCode::CREATED);
+        assert_eq!(
+            sale.client().hold(product, 1, &[]).await.status,
+            StatusCode::CREATED
+        );
         held += 1;
-        join_all(reading.iter_mut().map(|events| events.until("held_stock", held))).await;
+        join_all(
+            reading
+                .iter_mut()
+                .map(|events| events.until("held_stock", held)),
+        )
+        .await;
         let another = Events::open(sale.client(), product, None).await;
         (another.response.status() == StatusCode::OK).then_some(())
     })

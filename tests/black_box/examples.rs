@@ -16,7 +16,9 @@ fn docs() -> PathBuf {
 /// Runs a program to its end; says what it printed when it ended well.
 async fn output(command: &mut Command) -> Result<String, String> {
     let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
-    let output = tokio::time::timeout(DEADLINE, output).await.map_err(|_| "it did not end".to_owned())?;
+    let output = tokio::time::timeout(DEADLINE, output)
+        .await
+        .map_err(|_| "it did not end".to_owned())?;
     let output = output.map_err(|error| error.to_string())?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
@@ -32,13 +34,14 @@ async fn is_here(program: &str, arguments: &[&str]) -> bool {
 /// What runs the examples of a language, by their file's ending; why not, when nothing does.
 async fn runner(ending: &str, scratch: &Path) -> Result<Box<dyn Fn(&str) -> Command>, String> {
     let file = move |stem: &str, ending: &str| docs().join(format!("examples/{stem}.{ending}"));
-    let interpreted = move |program: &'static str, ending: &'static str| -> Box<dyn Fn(&str) -> Command> {
-        Box::new(move |stem| {
-            let mut command = Command::new(program);
-            command.arg(file(stem, ending));
-            command
-        })
-    };
+    let interpreted =
+        move |program: &'static str, ending: &'static str| -> Box<dyn Fn(&str) -> Command> {
+            Box::new(move |stem| {
+                let mut command = Command::new(program);
+                command.arg(file(stem, ending));
+                command
+            })
+        };
     match ending {
         "sh" if is_here("bash", &["-c", "command -v curl && command -v openssl"]).await => {
             Ok(interpreted("bash", "sh"))
@@ -62,11 +65,21 @@ async fn compiled(scratch: &Path) -> Result<Box<dyn Fn(&str) -> Command>, String
         return Err("node 18 or newer is not here".to_owned());
     }
     if !is_here("tsc", &["--version"]).await {
-        return Err("node is older than 22.18, and tsc, which would take its place, is not here".to_owned());
+        return Err(
+            "node is older than 22.18, and tsc, which would take its place, is not here".to_owned(),
+        );
     }
     for stem in ["buy", "webhook"] {
         let mut tsc = Command::new("tsc");
-        tsc.args(["--target", "es2022", "--module", "nodenext", "--noCheck", "--outDir"]).arg(scratch);
+        tsc.args([
+            "--target",
+            "es2022",
+            "--module",
+            "nodenext",
+            "--noCheck",
+            "--outDir",
+        ])
+        .arg(scratch);
         output(tsc.arg(docs().join(format!("examples/{stem}.ts")))).await?;
     }
     let scratch = scratch.to_owned();
@@ -89,24 +102,54 @@ async fn the_examples_work(ending: &str) {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
     let run = async |mut command: Command| {
-        command.env("HOLDFAST_URL", format!("http://{}", sale.client().address()));
-        command.env("PRODUCT_ID", product.to_string()).env("WEBHOOK_SECRET", WEBHOOK_SECRET);
-        output(&mut command).await.unwrap_or_else(|error| panic!("{ending}: {error}"))
+        command.env(
+            "HOLDFAST_URL",
+            format!("http://{}", sale.client().address()),
+        );
+        command
+            .env("PRODUCT_ID", product.to_string())
+            .env("WEBHOOK_SECRET", WEBHOOK_SECRET);
+        output(&mut command)
+            .await
+            .unwrap_or_else(|error| panic!("{ending}: {error}"))
     };
     let bought = run(example("buy")).await;
-    let (status, order) = bought.trim().split_once(' ').unwrap_or_else(|| panic!("{bought}"));
+    let (status, order) = bought
+        .trim()
+        .split_once(' ')
+        .unwrap_or_else(|| panic!("{bought}"));
     assert_eq!(status, "pending_payment");
     let held = "SELECT held_stock FROM products WHERE product_id = $1";
-    assert_eq!(sale.count(held, product).await, 2, "a repeat with the same key holds nothing more");
+    assert_eq!(
+        sale.count(held, product).await,
+        2,
+        "a repeat with the same key holds nothing more"
+    );
 
     let mut webhook = example("webhook");
     webhook.arg(order);
     let paid = run(webhook).await;
-    let results: Vec<serde_json::Value> = paid.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let results: Vec<_> = results.iter().map(|answer| (&answer["result"], &answer["order_status"])).collect();
+    let results: Vec<serde_json::Value> = paid
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let results: Vec<_> = results
+        .iter()
+        .map(|answer| (&answer["result"], &answer["order_status"]))
+        .collect();
     let (processed, duplicate, status) = ("processed".into(), "duplicate".into(), "paid".into());
-    assert_eq!(results, [(&processed, &status), (&duplicate, &status)], "{paid}");
-    assert_eq!(sale.client().get(&format!("/api/orders/{order}")).await.body["status"], "paid");
+    assert_eq!(
+        results,
+        [(&processed, &status), (&duplicate, &status)],
+        "{paid}"
+    );
+    assert_eq!(
+        sale.client()
+            .get(&format!("/api/orders/{order}"))
+            .await
+            .body["status"],
+        "paid"
+    );
 }
 
 #[tokio::test]
@@ -132,15 +175,22 @@ async fn the_php_examples_work() {
 #[test]
 fn the_page_shows_the_files_as_they_are() {
     let page = std::fs::read_to_string(docs().join("integrate.md")).unwrap();
-    let mut shown: Vec<&str> =
-        page.split("```").skip(1).step_by(2).map(|block| block.split_once('\n').unwrap().1).collect();
+    let mut shown: Vec<&str> = page
+        .split("```")
+        .skip(1)
+        .step_by(2)
+        .map(|block| block.split_once('\n').unwrap().1)
+        .collect();
     for entry in std::fs::read_dir(docs().join("examples")).unwrap() {
         let path = entry.unwrap().path();
         let file = std::fs::read_to_string(&path).unwrap();
         let place = shown.iter().position(|block| *block == file);
         shown.remove(place.unwrap_or_else(|| panic!("the page does not show {}", path.display())));
         assert!(
-            page.contains(&format!("(examples/{})", path.file_name().unwrap().display())),
+            page.contains(&format!(
+                "(examples/{})",
+                path.file_name().unwrap().display()
+            )),
             "no link to {}",
             path.display()
         );

@@ -10,7 +10,8 @@ const AT_ONCE: usize = 256;
 const HOLD_EXPIRY_SECONDS: &str = "20";
 
 async fn make_holds(sale: &Sale, product: i64, holds: usize) {
-    let answers = stream::iter(0..holds).map(async |_| sale.client().hold(product, 1, &[]).await.status);
+    let answers =
+        stream::iter(0..holds).map(async |_| sale.client().hold(product, 1, &[]).await.status);
     let answers: Vec<_> = answers.buffer_unordered(AT_ONCE).collect().await;
     assert!(answers.iter().all(|status| *status == StatusCode::CREATED));
 }
@@ -18,12 +19,19 @@ async fn make_holds(sale: &Sale, product: i64, holds: usize) {
 /// How many tickets were ever stored.
 async fn tickets(sale: &Sale, nats_url: &str) -> i64 {
     let jetstream = async_nats::jetstream::new(async_nats::connect(nats_url).await.unwrap());
-    let stream = jetstream.get_stream(format!("{}-expiry", sale.name)).await.unwrap();
+    let stream = jetstream
+        .get_stream(format!("{}-expiry", sale.name))
+        .await
+        .unwrap();
     stream.cached_info().state.last_sequence.cast_signed()
 }
 
 async fn expired(sale: &Sale, product: i64) -> i64 {
-    sale.count("SELECT count(*) FROM holds WHERE product_id = $1 AND status = 'expired'", product).await
+    sale.count(
+        "SELECT count(*) FROM holds WHERE product_id = $1 AND status = 'expired'",
+        product,
+    )
+    .await
 }
 
 #[tokio::test]
@@ -32,26 +40,48 @@ async fn holds_due_together_are_all_back_through_restarts_of_nats_and_the_worker
     let directory = tempfile::tempdir().unwrap();
     let mut stack = start_stack(&directory.path().join("stack")).await;
     let builder = SaleBuilder::default().on(&stack, directory.path());
-    let mut sale = builder.setting("HOLD_EXPIRY_SECONDS", HOLD_EXPIRY_SECONDS).start().await;
+    let mut sale = builder
+        .setting("HOLD_EXPIRY_SECONDS", HOLD_EXPIRY_SECONDS)
+        .start()
+        .await;
     let product = sale.product(holds as i64).await;
     make_holds(&sale, product, holds).await;
     let seconds = "SELECT count(DISTINCT ceil(extract(epoch FROM expires_at))) FROM holds WHERE product_id = $1";
     let seconds = sale.count(seconds, product).await;
     let stored = tickets(&sale, stack.nats_url()).await;
-    assert!(stored <= seconds, "{stored} tickets for {seconds} seconds of one partition");
+    assert!(
+        stored <= seconds,
+        "{stored} tickets for {seconds} seconds of one partition"
+    );
 
-    until("the first holds to be back", async || (expired(&sale, product).await > 0).then_some(())).await;
+    until("the first holds to be back", async || {
+        (expired(&sale, product).await > 0).then_some(())
+    })
+    .await;
     let nats = stack.nats_mut().unwrap();
     nats.kill().await.unwrap();
     nats.start().await.unwrap();
     sale.workers.remove(0).crash().await;
     sale.start_worker().await;
-    until("every hold to be back", async || (expired(&sale, product).await == holds as i64).then_some(())).await;
-    assert_eq!(sale.count("SELECT available_stock FROM products WHERE product_id = $1", product).await, holds as i64);
+    until("every hold to be back", async || {
+        (expired(&sale, product).await == holds as i64).then_some(())
+    })
+    .await;
+    assert_eq!(
+        sale.count(
+            "SELECT available_stock FROM products WHERE product_id = $1",
+            product
+        )
+        .await,
+        holds as i64
+    );
     assert_invariants(&sale.pool).await;
-    assert_eq!(tickets(&sale, stack.nats_url()).await, stored, "the restarts made no more tickets");
-    let late =
-        "SELECT (extract(epoch FROM max(ended_at) - max(expires_at)) * 1000)::bigint FROM holds WHERE product_id = $1";
+    assert_eq!(
+        tickets(&sale, stack.nats_url()).await,
+        stored,
+        "the restarts made no more tickets"
+    );
+    let late = "SELECT (extract(epoch FROM max(ended_at) - max(expires_at)) * 1000)::bigint FROM holds WHERE product_id = $1";
     let due_over = "SELECT (extract(epoch FROM max(expires_at) - min(expires_at)) * 1000)::bigint FROM holds WHERE product_id = $1";
     println!(
         "{holds} holds due within {} ms, {stored} tickets, the last unit back {} ms after the last was due",

@@ -34,12 +34,21 @@ impl<'s> HeldUp<'s> {
     /// Holds the first two partitions' commits up, each with a hold of its product.
     async fn begin(sale: &'s Sale, worker: Client, products: &[i64]) -> Self {
         let mut lock = sale.pool.begin().await.unwrap();
-        sqlx::query("SELECT FROM partitions WHERE partition < 2 FOR UPDATE").execute(&mut *lock).await.unwrap();
+        sqlx::query("SELECT FROM partitions WHERE partition < 2 FOR UPDATE")
+            .execute(&mut *lock)
+            .await
+            .unwrap();
         for (waiting, product) in (1..).zip(&products[..2]) {
-            assert_eq!(sale.client().hold(*product, 1, LATER).await.status, StatusCode::ACCEPTED);
+            assert_eq!(
+                sale.client().hold(*product, 1, LATER).await.status,
+                StatusCode::ACCEPTED
+            );
             let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
                          AND wait_event_type = 'Lock' AND query LIKE 'WITH moved%' AND $1 > 0";
-            until("a commit to wait", async || (sale.count(waits, 1).await == waiting).then_some(())).await;
+            until("a commit to wait", async || {
+                (sale.count(waits, 1).await == waiting).then_some(())
+            })
+            .await;
         }
         Self { sale, worker, lock }
     }
@@ -49,7 +58,11 @@ impl<'s> HeldUp<'s> {
         let queued = self.sale.client().hold(product, 1, LATER).await;
         assert_eq!(queued.status, StatusCode::ACCEPTED, "{queued:?}");
         until("the worker to have it", async || {
-            let backlog = sum(&metrics(&self.worker).await, "holdfast_backlog_envelopes", &[("partition", partition)]);
+            let backlog = sum(
+                &metrics(&self.worker).await,
+                "holdfast_backlog_envelopes",
+                &[("partition", partition)],
+            );
             (backlog == 1.0).then_some(())
         })
         .await;
@@ -68,12 +81,25 @@ async fn a_command_that_can_not_be_applied_fails_no_other_partition_s() {
         .await
         .unwrap();
     let held_up = HeldUp::begin(&sale, worker, &products).await;
-    let (good, bad) = (held_up.hold("2", products[2]).await, held_up.hold("3", products[3]).await);
+    let (good, bad) = (
+        held_up.hold("2", products[2]).await,
+        held_up.hold("3", products[3]).await,
+    );
     held_up.lock.commit().await.unwrap();
     let (good, bad) = join!(done(sale.client(), &good), done(sale.client(), &bad));
-    assert_eq!((good["status"].as_u64(), bad["status"].as_u64()), (Some(201), Some(500)));
-    assert_eq!(sale.count("SELECT count(*) FROM dead_letters WHERE $1 > 0", 1).await, 1);
-    sqlx::query("UPDATE products SET currency = 'USD'").execute(&sale.pool).await.unwrap();
+    assert_eq!(
+        (good["status"].as_u64(), bad["status"].as_u64()),
+        (Some(201), Some(500))
+    );
+    assert_eq!(
+        sale.count("SELECT count(*) FROM dead_letters WHERE $1 > 0", 1)
+            .await,
+        1
+    );
+    sqlx::query("UPDATE products SET currency = 'USD'")
+        .execute(&sale.pool)
+        .await
+        .unwrap();
     assert_invariants(&sale.pool).await;
 }
 
@@ -83,7 +109,10 @@ async fn a_partition_that_another_worker_has_moves_with_no_other() {
     let worker = worker(&mut sale).await;
     let products = products(&sale).await;
     let held_up = HeldUp::begin(&sale, worker, &products).await;
-    let (kept, lost) = (held_up.hold("2", products[2]).await, held_up.hold("3", products[3]).await);
+    let (kept, lost) = (
+        held_up.hold("2", products[2]).await,
+        held_up.hold("3", products[3]).await,
+    );
     let position = "SELECT applied_seq FROM partitions WHERE partition = $1";
     let before = sale.count(position, 3).await;
     // Another has it for as long as this test looks.
@@ -94,17 +123,41 @@ async fn a_partition_that_another_worker_has_moves_with_no_other() {
     .await
     .unwrap();
     held_up.lock.commit().await.unwrap();
-    assert_eq!(done(sale.client(), &kept).await["status"], 201, "it moves without the other");
+    assert_eq!(
+        done(sale.client(), &kept).await["status"],
+        201,
+        "it moves without the other"
+    );
     until("the worker to let go of the lost one", async || {
-        sale.workers[0].output().contains("another worker has the partition").then_some(())
+        sale.workers[0]
+            .output()
+            .contains("another worker has the partition")
+            .then_some(())
     })
     .await;
-    assert_eq!(sale.count(position, 3).await, before, "what is another's is not moved");
-    assert_eq!(sale.count("SELECT count(*) FROM holds WHERE product_id = $1", products[3]).await, 0);
-    sqlx::query("UPDATE partitions SET owner = NULL, lease_until = '-infinity' WHERE partition = 3")
-        .execute(&sale.pool)
-        .await
-        .unwrap();
-    assert_eq!(done(sale.client(), &lost).await["status"], 201, "it is applied by whoever has the partition next");
+    assert_eq!(
+        sale.count(position, 3).await,
+        before,
+        "what is another's is not moved"
+    );
+    assert_eq!(
+        sale.count(
+            "SELECT count(*) FROM holds WHERE product_id = $1",
+            products[3]
+        )
+        .await,
+        0
+    );
+    sqlx::query(
+        "UPDATE partitions SET owner = NULL, lease_until = '-infinity' WHERE partition = 3",
+    )
+    .execute(&sale.pool)
+    .await
+    .unwrap();
+    assert_eq!(
+        done(sale.client(), &lost).await["status"],
+        201,
+        "it is applied by whoever has the partition next"
+    );
     assert_invariants(&sale.pool).await;
 }

@@ -12,7 +12,10 @@ async fn a_hold_is_made_seen_and_given_back() {
     let made = sale.client().post("/api/holds", &[], &body).await;
     assert_eq!(made.status, StatusCode::CREATED);
     let path = made.header("location").to_owned();
-    assert_eq!(path, format!("/api/holds/{}", made.body["hold_id"].as_str().unwrap()));
+    assert_eq!(
+        path,
+        format!("/api/holds/{}", made.body["hold_id"].as_str().unwrap())
+    );
     for (field, value) in [
         ("product_id", json!(product)),
         ("quantity", json!(3)),
@@ -23,21 +26,39 @@ async fn a_hold_is_made_seen_and_given_back() {
     ] {
         assert_eq!(made.body[field], value, "{field}");
     }
-    assert_eq!(uuid::Uuid::parse_str(made.body["hold_id"].as_str().unwrap()).unwrap().get_version_num(), 8);
+    assert_eq!(
+        uuid::Uuid::parse_str(made.body["hold_id"].as_str().unwrap())
+            .unwrap()
+            .get_version_num(),
+        8
+    );
     assert!(made.body["expires_at"].as_str().unwrap().ends_with('Z'));
     let seen = sale.client().get(&path).await;
     assert_eq!((seen.status, &seen.body), (StatusCode::OK, &made.body));
     for _ in 0..2 {
         let released = sale.client().delete(&path).await;
-        assert_eq!((released.status, &released.body["status"]), (StatusCode::OK, &json!("released")));
+        assert_eq!(
+            (released.status, &released.body["status"]),
+            (StatusCode::OK, &json!("released"))
+        );
     }
     assert_eq!(sale.client().get(&path).await.body["status"], "released");
-    assert_eq!(sale.count("SELECT available_stock FROM products WHERE product_id = $1", product).await, 10);
+    assert_eq!(
+        sale.count(
+            "SELECT available_stock FROM products WHERE product_id = $1",
+            product
+        )
+        .await,
+        10
+    );
 }
 
 #[tokio::test]
 async fn a_hold_is_expired_once_its_time_has_passed() {
-    let sale = SaleBuilder::default().setting("HOLD_EXPIRY_SECONDS", "1").start().await;
+    let sale = SaleBuilder::default()
+        .setting("HOLD_EXPIRY_SECONDS", "1")
+        .start()
+        .await;
     let product = sale.product(10).await;
     let made = sale.client().hold(product, 3, &[]).await;
     assert_eq!(made.body["reserved_for_seconds"], 1);
@@ -48,6 +69,16 @@ async fn a_hold_is_expired_once_its_time_has_passed() {
     })
     .await;
     let released = sale.client().delete(&path).await;
-    assert_eq!((released.status, released.problem()), (StatusCode::GONE, "hold_expired"));
-    assert_eq!(sale.count("SELECT available_stock FROM products WHERE product_id = $1", product).await, 10);
+    assert_eq!(
+        (released.status, released.problem()),
+        (StatusCode::GONE, "hold_expired")
+    );
+    assert_eq!(
+        sale.count(
+            "SELECT available_stock FROM products WHERE product_id = $1",
+            product
+        )
+        .await,
+        10
+    );
 }

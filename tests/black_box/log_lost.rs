@@ -7,7 +7,9 @@ use futures_util::join;
 use holdfast_common::log::stream;
 use holdfast_common::settings::{LogLayout, NatsAccess, NatsSettings, Secret};
 use holdfast_stack::Stack;
-use holdfast_tests::{Answer, PARTITIONS, Sale, SaleBuilder, SharedStack, Webhook, start_stack, until};
+use holdfast_tests::{
+    Answer, PARTITIONS, Sale, SaleBuilder, SharedStack, Webhook, start_stack, until,
+};
 use reqwest::StatusCode;
 
 use super::metrics::{builder, until_is};
@@ -23,8 +25,14 @@ async fn make_the_log(nats_url: &str, sale: &Sale) {
     };
     let client = async_nats::connect(nats_url).await.unwrap();
     let nats_url = Secret::from(nats_url.to_owned());
-    let settings = NatsSettings { nats_url, access: NatsAccess::default(), layout };
-    stream::open(&jetstream::new(client), &settings).await.unwrap();
+    let settings = NatsSettings {
+        nats_url,
+        access: NatsAccess::default(),
+        layout,
+    };
+    stream::open(&jetstream::new(client), &settings)
+        .await
+        .unwrap();
 }
 
 /// Kills NATS, removes what it stored, starts it, and makes the log's stream anew.
@@ -53,13 +61,26 @@ async fn a_place_in_the_new_log_is_ahead_and_a_lost_one_is_gone() {
     let mut sale = sale.setting("REQUEST_WAIT_MS", "300").start().await;
     let product = sale.product(100).await;
     for _ in 0..20 {
-        assert_eq!(sale.client().hold(product, 1, &[]).await.status, StatusCode::CREATED);
+        assert_eq!(
+            sale.client().hold(product, 1, &[]).await.status,
+            StatusCode::CREATED
+        );
     }
-    let hold = sale.client().hold(product, 1, &[]).await.body["hold_id"].as_str().unwrap().to_owned();
+    let hold = sale.client().hold(product, 1, &[]).await.body["hold_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     sale.workers.remove(0).crash().await;
-    let lost = queue(&sale, product, &[]).await.header("location").to_owned();
+    let lost = queue(&sale, product, &[])
+        .await
+        .header("location")
+        .to_owned();
     let paid = Webhook::new("k1", &hold, "pay_1", "succeeded");
-    assert_eq!(paid.send(sale.client()).await.status, StatusCode::SERVICE_UNAVAILABLE, "in the log, and not applied");
+    assert_eq!(
+        paid.send(sale.client()).await.status,
+        StatusCode::SERVICE_UNAVAILABLE,
+        "in the log, and not applied"
+    );
     assert_eq!(sale.client().get(&lost).await.body["status"], "queued");
     lose_the_log(&mut stack, directory.path(), &sale).await;
 
@@ -70,19 +91,35 @@ async fn a_place_in_the_new_log_is_ahead_and_a_lost_one_is_gone() {
         (StatusCode::OK, &"queued".into()),
         "the position is the old log's"
     );
-    assert!(shown.body["position"].as_u64() <= kept.body["position"].as_u64(), "places only fall");
+    assert!(
+        shown.body["position"].as_u64() <= kept.body["position"].as_u64(),
+        "places only fall"
+    );
     let repeated = queue(&sale, product, &[("idempotency-key", "k")]).await;
-    assert_eq!(repeated.body["request_id"], kept.body["request_id"], "also after NATS has forgotten the keys");
+    assert_eq!(
+        repeated.body["request_id"], kept.body["request_id"],
+        "also after NATS has forgotten the keys"
+    );
     let gone = sale.client().get(&lost).await;
-    assert_eq!((gone.status, gone.problem()), (StatusCode::NOT_FOUND, "request_not_found"));
+    assert_eq!(
+        (gone.status, gone.problem()),
+        (StatusCode::NOT_FOUND, "request_not_found")
+    );
     sale.start_worker().await;
-    assert_eq!(done(sale.client(), kept.header("location")).await["status"], 201);
-    until("the payment to be taken, as often as its provider comes", async || {
-        (paid.send(sale.client()).await.body["result"] == "parked").then_some(())
-    })
+    assert_eq!(
+        done(sale.client(), kept.header("location")).await["status"],
+        201
+    );
+    until(
+        "the payment to be taken, as often as its provider comes",
+        async || (paid.send(sale.client()).await.body["result"] == "parked").then_some(()),
+    )
     .await;
     drop(sale);
-    tokio::time::timeout(Duration::from_secs(30), stack.stop()).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(30), stack.stop())
+        .await
+        .unwrap()
+        .unwrap();
 }
 
 #[tokio::test]
@@ -92,14 +129,34 @@ async fn what_the_log_does_not_take_is_sent_again_until_it_does() {
     sale.workers.remove(0).crash().await;
     let nats_url = SharedStack::get().await.nats_url();
     let jetstream = jetstream::new(async_nats::connect(nats_url).await.unwrap());
-    jetstream.delete_stream(format!("{}-commands", sale.name)).await.unwrap();
+    jetstream
+        .delete_stream(format!("{}-commands", sale.name))
+        .await
+        .unwrap();
     let back_again = async {
-        until_is(sale.client(), "holdfast_publish_retries_total", &[], |retries| retries >= 2.0).await;
+        until_is(
+            sale.client(),
+            "holdfast_publish_retries_total",
+            &[],
+            |retries| retries >= 2.0,
+        )
+        .await;
         make_the_log(nats_url, &sale).await;
     };
-    let (queued, ()) = join!(sale.client().hold(product, 1, &[("prefer", "respond-async")]), back_again);
+    let (queued, ()) = join!(
+        sale.client()
+            .hold(product, 1, &[("prefer", "respond-async")]),
+        back_again
+    );
     assert_eq!(queued.status, StatusCode::ACCEPTED, "{queued:?}");
     sale.start_worker().await;
-    assert_eq!(done(sale.client(), queued.header("location")).await["status"], 201);
-    assert_eq!(sale.count("SELECT count(*) FROM holds WHERE product_id = $1", product).await, 1);
+    assert_eq!(
+        done(sale.client(), queued.header("location")).await["status"],
+        201
+    );
+    assert_eq!(
+        sale.count("SELECT count(*) FROM holds WHERE product_id = $1", product)
+            .await,
+        1
+    );
 }

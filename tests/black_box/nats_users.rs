@@ -30,20 +30,40 @@ impl Place {
     }
 
     async fn nats_with(&mut self, change: impl FnOnce(String) -> String) {
-        nats_with(&mut self.stack, &self.directory.path().join("stack"), change).await;
+        nats_with(
+            &mut self.stack,
+            &self.directory.path().join("stack"),
+            change,
+        )
+        .await;
     }
 
     /// The URL of NATS with somebody before its `@`.
     fn url(&self, user: &str) -> String {
-        self.stack.nats_url().replace("nats://", &format!("nats://{user}"))
+        self.stack
+            .nats_url()
+            .replace("nats://", &format!("nats://{user}"))
     }
 
     fn ingress(&self, nats_url: &str, more: &[(&str, &str)]) -> Process {
-        let settings = [("DATABASE_URL", self.stack.database_url()), ("NATS_URL", nats_url), ("PORT", "0")];
-        let settings = settings.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let settings = [
+            ("DATABASE_URL", self.stack.database_url()),
+            ("NATS_URL", nats_url),
+            ("PORT", "0"),
+        ];
+        let settings = settings
+            .iter()
+            .chain(more)
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         // All that NATS's client may say of it.
-        let settings: Vec<_> = settings.chain([("RUST_LOG".to_owned(), "trace".to_owned())]).collect();
-        let log = tempfile::NamedTempFile::new_in(self.directory.path()).unwrap().into_temp_path().keep().unwrap();
+        let settings: Vec<_> = settings
+            .chain([("RUST_LOG".to_owned(), "trace".to_owned())])
+            .collect();
+        let log = tempfile::NamedTempFile::new_in(self.directory.path())
+            .unwrap()
+            .into_temp_path()
+            .keep()
+            .unwrap();
         Process::start(&program("holdfast-ingress"), &[], &settings, log)
     }
 
@@ -56,8 +76,15 @@ impl Place {
     async fn is_refused(&self, nats_url: &str, more: &[(&str, &str)], words: &str) {
         let mut ingress = self.ingress(nats_url, more);
         assert!(!ingress.ended().await, "it should not start");
-        assert!(ingress.output().contains(words), "it should say {words:?}:\n{}", ingress.output());
-        assert!(!ingress.output().contains("s3cret"), "the log has the secret");
+        assert!(
+            ingress.output().contains(words),
+            "it should say {words:?}:\n{}",
+            ingress.output()
+        );
+        assert!(
+            !ingress.output().contains("s3cret"),
+            "the log has the secret"
+        );
     }
 }
 
@@ -66,21 +93,34 @@ async fn a_user_or_a_token_stands_in_the_url_and_a_wrong_one_is_refused_unrepeat
     let mut place = Place::start().await;
     place
         .nats_with(|text| {
-            text.replace("no_auth_user: holdfast", "").replace("password: holdfast", "password: \"s3cret/1\"")
+            text.replace("no_auth_user: holdfast", "")
+                .replace("password: holdfast", "password: \"s3cret/1\"")
         })
         .await;
-    let (right, wrong) = (place.url("holdfast:s3cret%2F1@"), place.url("holdfast:s3cret@"));
+    let (right, wrong) = (
+        place.url("holdfast:s3cret%2F1@"),
+        place.url("holdfast:s3cret@"),
+    );
     place.is_let_in(&right, &[], "s3cret").await;
     // Where one of several servers answers, that one will do.
-    place.is_let_in(&format!("nats://127.0.0.1:1,{right}"), &[], "s3cret").await;
+    place
+        .is_let_in(&format!("nats://127.0.0.1:1,{right}"), &[], "s3cret")
+        .await;
     place.is_refused(&wrong, &[], REFUSED).await;
     place.is_refused(&place.url(""), &[], REFUSED).await;
 
     place
-        .nats_with(|_| "jetstream { sync_interval: always }\nauthorization { token: \"s3cret-t0ken\" }".to_owned())
+        .nats_with(|_| {
+            "jetstream { sync_interval: always }\nauthorization { token: \"s3cret-t0ken\" }"
+                .to_owned()
+        })
         .await;
-    place.is_let_in(&place.url("s3cret-t0ken@"), &[], "s3cret").await;
-    place.is_refused(&place.url("s3cret-other@"), &[], REFUSED).await;
+    place
+        .is_let_in(&place.url("s3cret-t0ken@"), &[], "s3cret")
+        .await;
+    place
+        .is_refused(&place.url("s3cret-other@"), &[], REFUSED)
+        .await;
     place.stack.stop().await.unwrap();
 }
 
@@ -90,7 +130,9 @@ fn jwt(issuer: &KeyPair, subject: &KeyPair, kind: &str, mut claims: Value) -> St
     claims["version"] = 2.into();
     let body = json!({"jti": "x", "iat": 1, "iss": issuer.public_key(), "sub": subject.public_key(), "nats": claims});
     let head = json!({"typ": "JWT", "alg": "ed25519-nkey"});
-    let text = [head, body].map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
+    let text = [head, body]
+        .map(|part| URL_SAFE_NO_PAD.encode(part.to_string()))
+        .join(".");
     let signature = URL_SAFE_NO_PAD.encode(issuer.sign(text.as_bytes()).unwrap());
     format!("{text}.{signature}")
 }
@@ -111,7 +153,12 @@ async fn a_credentials_file_lets_in_and_one_of_a_stranger_does_not() {
     let user = KeyPair::new_user();
     let no_limits = json!({"subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true,
         "conn": -1, "leaf": -1, "mem_storage": -1, "disk_storage": -1, "streams": -1, "consumer": -1});
-    let operator_jwt = jwt(&operator, &operator, "operator", json!({"system_account": system.public_key()}));
+    let operator_jwt = jwt(
+        &operator,
+        &operator,
+        "operator",
+        json!({"system_account": system.public_key()}),
+    );
     let shop_jwt = jwt(&operator, &shop, "account", json!({"limits": no_limits}));
     let system_jwt = jwt(&operator, &system, "account", json!({}));
     place
@@ -126,9 +173,28 @@ async fn a_credentials_file_lets_in_and_one_of_a_stranger_does_not() {
         })
         .await;
     let seed = user.seed().unwrap();
-    let [right, wrong, damaged] = ["right", "wrong", "damaged"].map(|name| place.directory.path().join(name));
-    credentials(&right, &jwt(&shop, &user, "user", json!({"subs": -1, "data": -1, "payload": -1})), &seed);
-    credentials(&wrong, &jwt(&strange, &user, "user", json!({"subs": -1, "data": -1, "payload": -1})), &seed);
+    let [right, wrong, damaged] =
+        ["right", "wrong", "damaged"].map(|name| place.directory.path().join(name));
+    credentials(
+        &right,
+        &jwt(
+            &shop,
+            &user,
+            "user",
+            json!({"subs": -1, "data": -1, "payload": -1}),
+        ),
+        &seed,
+    );
+    credentials(
+        &wrong,
+        &jwt(
+            &strange,
+            &user,
+            "user",
+            json!({"subs": -1, "data": -1, "payload": -1}),
+        ),
+        &seed,
+    );
     credentials(&damaged, "eyJ0.eyJ0.x", "s3cret");
     let file = |path: &Path| [("NATS_CREDENTIALS_FILE", path.to_str().unwrap().to_owned())];
     let url = place.url("");

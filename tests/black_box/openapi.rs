@@ -6,7 +6,14 @@ use holdfast_tests::{ADMIN_TOKEN, Answer, Sale};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-const METHODS: [Method; 6] = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+const METHODS: [Method; 6] = [
+    Method::GET,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+    Method::OPTIONS,
+];
 
 /// A path with something in each of its places.
 fn filled(path: &str) -> String {
@@ -20,14 +27,33 @@ async fn a_path_answers_the_methods_it_is_described_with_and_no_others() {
     let paths = document["paths"].as_object().unwrap();
     assert!(paths.len() > 15, "{}", paths.len());
     for (path, item) in paths {
-        let described: BTreeSet<_> = item.as_object().unwrap().keys().map(|method| method.to_uppercase()).collect();
+        let described: BTreeSet<_> = item
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(|method| method.to_uppercase())
+            .collect();
         for method in METHODS {
-            let answer = sale.client().send(method.clone(), &filled(path), &[], None).await;
+            let answer = sale
+                .client()
+                .send(method.clone(), &filled(path), &[], None)
+                .await;
             let is_described = described.contains(method.as_str());
-            assert_eq!(answer.status != StatusCode::METHOD_NOT_ALLOWED, is_described, "{method} {path}: {answer:?}");
+            assert_eq!(
+                answer.status != StatusCode::METHOD_NOT_ALLOWED,
+                is_described,
+                "{method} {path}: {answer:?}"
+            );
             if !is_described {
-                let allowed = answer.header("allow").split(", ").filter(|method| *method != "HEAD");
-                assert_eq!(allowed.map(str::to_owned).collect::<BTreeSet<_>>(), described, "{path}");
+                let allowed = answer
+                    .header("allow")
+                    .split(", ")
+                    .filter(|method| *method != "HEAD");
+                assert_eq!(
+                    allowed.map(str::to_owned).collect::<BTreeSet<_>>(),
+                    described,
+                    "{path}"
+                );
                 assert_eq!(answer.problem(), "method_not_allowed");
             }
         }
@@ -39,14 +65,27 @@ async fn the_bodies_that_the_description_gives_as_examples_are_accepted() {
     let sale = Sale::start().await;
     let document = sale.client().get("/openapi.json").await.body;
     let example = |name: &str| document["components"]["schemas"][name]["examples"][0].clone();
-    let product = sale.admin_post("/api/admin/products", &example("NewProduct")).await;
+    let product = sale
+        .admin_post("/api/admin/products", &example("NewProduct"))
+        .await;
     assert_eq!(product.status, StatusCode::CREATED, "{product:?}");
     let path = product.header("location").replace("/api/", "/api/admin/");
-    let restocked = sale.admin_post(&format!("{path}/restock"), &example("Restock")).await;
+    let restocked = sale
+        .admin_post(&format!("{path}/restock"), &example("Restock"))
+        .await;
     assert_eq!(restocked.status, StatusCode::OK, "{restocked:?}");
-    let (token, change) = (format!("Bearer {ADMIN_TOKEN}"), example("ProductChange").to_string().into_bytes());
-    let headers = [("authorization", token.as_str()), ("content-type", "application/json")];
-    let changed = sale.client().send(Method::PATCH, &path, &headers, Some(change)).await;
+    let (token, change) = (
+        format!("Bearer {ADMIN_TOKEN}"),
+        example("ProductChange").to_string().into_bytes(),
+    );
+    let headers = [
+        ("authorization", token.as_str()),
+        ("content-type", "application/json"),
+    ];
+    let changed = sale
+        .client()
+        .send(Method::PATCH, &path, &headers, Some(change))
+        .await;
     assert_eq!(changed.status, StatusCode::OK, "{changed:?}");
     let mut hold = example("NewHold");
     hold["product_id"] = product.body["id"].clone();
@@ -64,7 +103,14 @@ async fn the_bodies_that_the_description_gives_as_examples_are_accepted() {
 /// An answer has the fields of the example, and no others.
 #[track_caller]
 fn assert_names(answer: &Answer, example: &Value) {
-    let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+    let names = |value: &Value| {
+        value
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect::<BTreeSet<_>>()
+    };
     assert_eq!(names(&answer.body), names(example));
 }
 
@@ -74,16 +120,34 @@ async fn bounds_are_where_the_description_has_them() {
     let product = sale.product(20_000).await;
     let document = sale.client().get("/openapi.json").await.body;
     let fields = &document["components"]["schemas"]["NewHold"]["properties"];
-    let (least, most) =
-        (fields["quantity"]["minimum"].as_i64().unwrap(), fields["quantity"]["maximum"].as_i64().unwrap());
+    let (least, most) = (
+        fields["quantity"]["minimum"].as_i64().unwrap(),
+        fields["quantity"]["maximum"].as_i64().unwrap(),
+    );
     assert_eq!((least, most), (1, 10_000));
     for (quantity, status) in [(least - 1, 422), (least, 201), (most, 201), (most + 1, 422)] {
-        assert_eq!(sale.client().hold(product, quantity, &[]).await.status.as_u16(), status, "{quantity}");
+        assert_eq!(
+            sale.client()
+                .hold(product, quantity, &[])
+                .await
+                .status
+                .as_u16(),
+            status,
+            "{quantity}"
+        );
     }
     let longest = fields["customer_id"]["maxLength"].as_u64().unwrap() as usize;
     for (chars, status) in [(longest, 201), (longest + 1, 422)] {
         let body = json!({"product_id": product, "quantity": 1, "customer_id": "é".repeat(chars)});
-        assert_eq!(sale.client().post("/api/holds", &[], &body).await.status.as_u16(), status, "{chars}");
+        assert_eq!(
+            sale.client()
+                .post("/api/holds", &[], &body)
+                .await
+                .status
+                .as_u16(),
+            status,
+            "{chars}"
+        );
     }
 }
 
@@ -92,13 +156,25 @@ async fn what_is_wrong_with_a_path_or_query_is_a_problem_document() {
     let sale = Sale::start().await;
     for (path, status, code) in [
         ("/api/products?limit=1&limit=2", 422, "invalid_request"),
-        ("/api/requests/01a205c9-8f56-8cc1-9b7d-29b3ac88daff?seq=1&seq=1", 422, "invalid_request"),
+        (
+            "/api/requests/01a205c9-8f56-8cc1-9b7d-29b3ac88daff?seq=1&seq=1",
+            422,
+            "invalid_request",
+        ),
         ("/api/holds/%FF", 404, "hold_not_found"),
         ("/api/products/%C3", 404, "product_not_found"),
     ] {
         let answer = sale.client().get(path).await;
-        assert_eq!((answer.status.as_u16(), answer.problem()), (status, code), "{path}");
-        assert_eq!(answer.header("content-type"), "application/problem+json", "{path}");
+        assert_eq!(
+            (answer.status.as_u16(), answer.problem()),
+            (status, code),
+            "{path}"
+        );
+        assert_eq!(
+            answer.header("content-type"),
+            "application/problem+json",
+            "{path}"
+        );
     }
 }
 
@@ -106,24 +182,55 @@ async fn what_is_wrong_with_a_path_or_query_is_a_problem_document() {
 async fn the_page_has_all_that_it_needs_with_it() {
     let sale = Sale::start().await;
     let page = sale.client().get("/docs").await;
-    assert_eq!((page.status, page.header("content-type")), (StatusCode::OK, "text/html; charset=utf-8"));
+    assert_eq!(
+        (page.status, page.header("content-type")),
+        (StatusCode::OK, "text/html; charset=utf-8")
+    );
     let policy = page.header("content-security-policy");
-    assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'self';"), "{policy}");
-    assert!(!page.text.contains("//"), "nothing of others: {}", page.text);
-    let files: Vec<_> = page.text.split('"').filter(|text| text.starts_with("docs/")).collect();
+    assert!(
+        policy.contains("default-src 'none'") && policy.contains("script-src 'self';"),
+        "{policy}"
+    );
+    assert!(
+        !page.text.contains("//"),
+        "nothing of others: {}",
+        page.text
+    );
+    let files: Vec<_> = page
+        .text
+        .split('"')
+        .filter(|text| text.starts_with("docs/"))
+        .collect();
     assert_eq!(files.len(), 3, "{}", page.text);
     for file in files {
         let path = format!("/{file}");
         let sent = sale.client().get(&path).await;
         assert_eq!(sent.status, StatusCode::OK, "{file}");
-        assert_eq!(sent.header("cache-control"), "public, max-age=31536000, immutable", "{file}");
-        let zipped = sale.client().send(Method::GET, &path, &[("accept-encoding", "gzip")], None).await;
+        assert_eq!(
+            sent.header("cache-control"),
+            "public, max-age=31536000, immutable",
+            "{file}"
+        );
+        let zipped = sale
+            .client()
+            .send(Method::GET, &path, &[("accept-encoding", "gzip")], None)
+            .await;
         if sent.text.len() > 1000 {
             assert_eq!(zipped.header("content-encoding"), "gzip", "{file}");
         }
         let tag = sent.header("etag");
-        let again = sale.client().send(Method::GET, &path, &[("if-none-match", tag)], None).await;
-        assert_eq!((again.status, again.text.len()), (StatusCode::NOT_MODIFIED, 0), "{file}");
+        let again = sale
+            .client()
+            .send(Method::GET, &path, &[("if-none-match", tag)], None)
+            .await;
+        assert_eq!(
+            (again.status, again.text.len()),
+            (StatusCode::NOT_MODIFIED, 0),
+            "{file}"
+        );
     }
-    assert_eq!(sale.client().get("/docs/none.js").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(
+        sale.client().get("/docs/none.js").await.status,
+        StatusCode::NOT_FOUND
+    );
 }

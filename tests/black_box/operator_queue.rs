@@ -8,7 +8,10 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 fn sum(lines: &[Value], field: &str) -> f64 {
-    lines.iter().map(|line| line[field].as_f64().unwrap_or_else(|| panic!("{line}"))).sum()
+    lines
+        .iter()
+        .map(|line| line[field].as_f64().unwrap_or_else(|| panic!("{line}")))
+        .sum()
 }
 
 #[tokio::test]
@@ -18,33 +21,62 @@ async fn the_queue_shows_who_applies_what_waits_and_how_fast_it_goes() {
     let done = AtomicBool::new(false);
     let buying = async {
         while !done.load(Ordering::Relaxed) {
-            assert_eq!(sale.client().hold(product, 1, &[]).await.status, StatusCode::CREATED);
+            assert_eq!(
+                sale.client().hold(product, 1, &[]).await.status,
+                StatusCode::CREATED
+            );
         }
     };
     let looking = async {
-        let looked = sale.operator(&["queue", "status", "--json", "--for", "2"]).await;
+        let looked = sale
+            .operator(&["queue", "status", "--json", "--for", "2"])
+            .await;
         done.store(true, Ordering::Relaxed);
         looked
     };
     let ((), (code, lines)) = join(buying, looking).await;
-    assert_eq!((code, lines.len()), (0, usize::from(PARTITIONS)), "{lines:?}");
+    assert_eq!(
+        (code, lines.len()),
+        (0, usize::from(PARTITIONS)),
+        "{lines:?}"
+    );
     assert!(sum(&lines, "applied_per_second") > 0.0, "{lines:?}");
-    assert!(lines.iter().all(|line| line["owner"].is_string() && line["lease_ms"].as_i64() > Some(0)), "{lines:?}");
+    assert!(
+        lines
+            .iter()
+            .all(|line| line["owner"].is_string() && line["lease_ms"].as_i64() > Some(0)),
+        "{lines:?}"
+    );
 
     sale.workers.remove(0).crash().await;
     for _ in 0..5 {
-        let queued = sale.client().hold(product, 1, &[("prefer", "respond-async")]).await;
+        let queued = sale
+            .client()
+            .hold(product, 1, &[("prefer", "respond-async")])
+            .await;
         assert_eq!(queued.status, StatusCode::ACCEPTED);
     }
     let lines = until("the lease of who crashed to lapse", async || {
         let (code, lines) = sale.operator(&["queue", "status", "--json"]).await;
         let is_lapsed = lines.iter().all(|line| line["owner"] == Value::Null);
-        is_lapsed.then(|| assert_eq!(code, 1, "{lines:?}")).map(|()| lines)
+        is_lapsed
+            .then(|| assert_eq!(code, 1, "{lines:?}"))
+            .map(|()| lines)
     })
     .await;
-    let waiting: Vec<&Value> = lines.iter().filter(|line| line["backlog"] != json!(0)).collect();
-    assert_eq!((waiting.len(), &waiting[0]["backlog"]), (1, &json!(5)), "{lines:?}");
-    assert!(waiting[0]["oldest_seconds"].as_f64() > Some(0.0), "{lines:?}");
+    let waiting: Vec<&Value> = lines
+        .iter()
+        .filter(|line| line["backlog"] != json!(0))
+        .collect();
+    assert_eq!(
+        (waiting.len(), &waiting[0]["backlog"]),
+        (1, &json!(5)),
+        "{lines:?}"
+    );
+    assert!(
+        waiting[0]["oldest_seconds"].as_f64() > Some(0.0),
+        "{lines:?}"
+    );
 
     sale.start_worker().await;
     until("what waited to be applied", async || {
@@ -60,16 +92,26 @@ async fn a_backlog_beyond_its_bound_is_something_to_see_to() {
     let sale = Sale::start().await;
     let product = sale.product(1000).await;
     let mut locked = sale.pool.begin().await.unwrap();
-    sqlx::query("SELECT FROM products FOR UPDATE").execute(&mut *locked).await.unwrap();
+    sqlx::query("SELECT FROM products FOR UPDATE")
+        .execute(&mut *locked)
+        .await
+        .unwrap();
     for _ in 0..4 {
-        let queued = sale.client().hold(product, 1, &[("prefer", "respond-async")]).await;
+        let queued = sale
+            .client()
+            .hold(product, 1, &[("prefer", "respond-async")])
+            .await;
         assert_eq!(queued.status, StatusCode::ACCEPTED);
     }
-    let (code, lines) = sale.operator(&["queue", "status", "--json", "--backlog-max", "2"]).await;
+    let (code, lines) = sale
+        .operator(&["queue", "status", "--json", "--backlog-max", "2"])
+        .await;
     assert_eq!((code, sum(&lines, "backlog")), (1, 4.0), "{lines:?}");
     locked.rollback().await.unwrap();
     until("what waited to be applied", async || {
-        let (code, _) = sale.operator(&["queue", "status", "--json", "--backlog-max", "0"]).await;
+        let (code, _) = sale
+            .operator(&["queue", "status", "--json", "--backlog-max", "0"])
+            .await;
         (code == 0).then_some(())
     })
     .await;
@@ -79,19 +121,33 @@ async fn a_backlog_beyond_its_bound_is_something_to_see_to() {
 async fn who_watches_a_sale_sees_who_is_refused_by_whom_ever() {
     let sale = SaleBuilder::default().ingresses(2).start().await;
     let product = sale.product(1).await;
-    assert_eq!(sale.client().hold(product, 1, &[]).await.status, StatusCode::CREATED);
+    assert_eq!(
+        sale.client().hold(product, 1, &[]).await.status,
+        StatusCode::CREATED
+    );
     let mut watching = sale.holdfast_with(&["sale", "watch", "--json"], &[]);
     watching.line("\"refused\"").await;
     // With a key a worker refuses it; without, an ingress from memory; and what has no form never becomes a command.
-    let refused = |document: &Value, status: &str| document["refused"][status].as_u64().unwrap_or(0);
+    let refused =
+        |document: &Value, status: &str| document["refused"][status].as_u64().unwrap_or(0);
     until("refusals of both ingresses to be seen", async || {
         for client in &sale.clients {
             for headers in [&[][..], &[("idempotency-key", "k")]] {
-                assert_eq!(client.hold(product, 1, headers).await.status, StatusCode::CONFLICT);
+                assert_eq!(
+                    client.hold(product, 1, headers).await.status,
+                    StatusCode::CONFLICT
+                );
             }
-            assert_eq!(client.hold(product, 0, &[]).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+            assert_eq!(
+                client.hold(product, 0, &[]).await.status,
+                StatusCode::UNPROCESSABLE_ENTITY
+            );
         }
-        let seen: Vec<Value> = watching.output().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let seen: Vec<Value> = watching
+            .output()
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect();
         let [sold_out, no_form] =
             ["409", "422"].map(|status| seen.iter().map(|line| refused(line, status)).sum::<u64>());
         (sold_out >= 4 && no_form >= 2).then_some(())
@@ -104,17 +160,51 @@ async fn a_sale_can_be_watched_for_a_while() {
     let sale = Sale::start().await;
     let (lamp, chair) = (sale.product(10).await, sale.product(5).await);
     sale.client().hold(lamp, 3, &[]).await;
-    let (code, seconds) = sale.operator(&["sale", "watch", "--json", "--for", "2"]).await;
+    let (code, seconds) = sale
+        .operator(&["sale", "watch", "--json", "--for", "2"])
+        .await;
     assert!(code == 0 && seconds.len() >= 2, "{seconds:?}");
     let last = &seconds[seconds.len() - 1];
     assert_eq!(last["backlog"], 0, "{last}");
     let shown = |product: &Value| {
-        [&product["product_id"], &product["held_stock"], &product["available_stock"]].map(Value::as_i64)
+        [
+            &product["product_id"],
+            &product["held_stock"],
+            &product["available_stock"],
+        ]
+        .map(Value::as_i64)
     };
-    let products: Vec<_> = last["products"].as_array().unwrap().iter().map(shown).collect();
-    assert_eq!(products, [[Some(lamp), Some(3), Some(7)], [Some(chair), Some(0), Some(5)]]);
-    let one = ["sale", "watch", "--json", "--for", "0", "--product", &chair.to_string()];
+    let products: Vec<_> = last["products"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(shown)
+        .collect();
+    assert_eq!(
+        products,
+        [
+            [Some(lamp), Some(3), Some(7)],
+            [Some(chair), Some(0), Some(5)]
+        ]
+    );
+    let one = [
+        "sale",
+        "watch",
+        "--json",
+        "--for",
+        "0",
+        "--product",
+        &chair.to_string(),
+    ];
     let (code, seconds) = sale.operator(&one).await;
-    assert_eq!((code, seconds[0]["products"].as_array().unwrap().len()), (0, 1));
-    assert_eq!(sale.operator(&["sale", "watch", "--product", "99", "--for", "0"]).await.0, 2);
+    assert_eq!(
+        (code, seconds[0]["products"].as_array().unwrap().len()),
+        (0, 1)
+    );
+    assert_eq!(
+        sale.operator(&["sale", "watch", "--product", "99", "--for", "0"])
+            .await
+            .0,
+        2
+    );
 }

@@ -10,28 +10,61 @@ use serde_json::json;
 async fn seeded_products_are_on_sale_beside_those_that_were_there() {
     let sale = Sale::start().await;
     let own = sale.product(10).await;
-    let arguments =
-        ["seed", "--products", "40", "--stock", "7", "--price-minor", "1200", "--currency", "EUR", "--json"];
+    let arguments = [
+        "seed",
+        "--products",
+        "40",
+        "--stock",
+        "7",
+        "--price-minor",
+        "1200",
+        "--currency",
+        "EUR",
+        "--json",
+    ];
     let (code, added) = sale.operator(&arguments).await;
     assert_eq!((code, added.len()), (0, 40), "{added:?}");
-    let ids: BTreeSet<i64> = added.iter().map(|product| product["id"].as_i64().unwrap()).collect();
+    let ids: BTreeSet<i64> = added
+        .iter()
+        .map(|product| product["id"].as_i64().unwrap())
+        .collect();
     assert!(ids.len() == 40 && !ids.contains(&own), "{ids:?}");
     for product in &added {
         let name = format!("Flash Sale Product {}", product["id"]);
-        assert_eq!(product, &json!({"id": product["id"], "name": name, "total_stock": 7}));
+        assert_eq!(
+            product,
+            &json!({"id": product["id"], "name": name, "total_stock": 7})
+        );
     }
     let last = ids.last().unwrap();
-    let shown = sale.client().get(&format!("/api/products/{last}")).await.body;
+    let shown = sale
+        .client()
+        .get(&format!("/api/products/{last}"))
+        .await
+        .body;
     assert_eq!(
-        [&shown["price"], &shown["currency"], &shown["available_stock"]],
+        [
+            &shown["price"],
+            &shown["currency"],
+            &shown["available_stock"]
+        ],
         [&json!(12.0), &json!("EUR"), &json!(7)]
     );
-    assert_eq!(sale.client().hold(*last, 7, &[]).await.status, StatusCode::CREATED);
-    let told = "SELECT count(*) FROM audit_trail WHERE product_id = $1 AND kind = 'product.created'";
+    assert_eq!(
+        sale.client().hold(*last, 7, &[]).await.status,
+        StatusCode::CREATED
+    );
+    let told =
+        "SELECT count(*) FROM audit_trail WHERE product_id = $1 AND kind = 'product.created'";
     assert_eq!(sale.count(told, *last).await, 1);
 
-    let (ended_well, table) = sale.holdfast(&["seed", "--products", "1", "--stock", "3"]).await;
-    assert!(ended_well && table.contains("total stock") && table.contains("Flash Sale Product"), "{table}");
+    let (ended_well, table) = sale
+        .holdfast(&["seed", "--products", "1", "--stock", "3"])
+        .await;
+    assert!(
+        ended_well && table.contains("total stock") && table.contains("Flash Sale Product"),
+        "{table}"
+    );
     let next = sale.product(10).await;
     assert!(next > *last, "numbers are not given out again");
     assert_invariants(&sale.pool).await;
@@ -40,10 +73,29 @@ async fn seeded_products_are_on_sale_beside_those_that_were_there() {
 #[tokio::test]
 async fn what_can_not_be_seeded_ends_with_2() {
     let sale = SaleBuilder::default().start_without_workers().await;
-    for (products, stock, currency) in [("0", "1", "USD"), ("1", "-1", "USD"), ("1", "1", "XYZ"), ("x", "1", "USD")] {
+    for (products, stock, currency) in [
+        ("0", "1", "USD"),
+        ("1", "-1", "USD"),
+        ("1", "1", "XYZ"),
+        ("x", "1", "USD"),
+    ] {
         let stock = format!("--stock={stock}");
-        let (code, added) = sale.operator(&["seed", "--products", products, &stock, "--currency", currency]).await;
+        let (code, added) = sale
+            .operator(&[
+                "seed",
+                "--products",
+                products,
+                &stock,
+                "--currency",
+                currency,
+            ])
+            .await;
         assert_eq!((code, added), (2, vec![]), "{products} {stock} {currency}");
     }
-    assert_eq!(sale.operator(&["seed", "--products", "1", "--stock", "1", "--json"]).await, (2, vec![]), "no worker");
+    assert_eq!(
+        sale.operator(&["seed", "--products", "1", "--stock", "1", "--json"])
+            .await,
+        (2, vec![]),
+        "no worker"
+    );
 }

@@ -12,16 +12,35 @@ async fn a_hold_becomes_an_order_once_at_the_price_of_when_it_was_made() {
     let hold_id = hold.body["hold_id"].as_str().unwrap().to_owned();
     let path = format!("/api/admin/products/{product}");
     let authorization = format!("Bearer {}", holdfast_tests::ADMIN_TOKEN);
-    let headers = [("authorization", &*authorization), ("content-type", "application/json")];
+    let headers = [
+        ("authorization", &*authorization),
+        ("content-type", "application/json"),
+    ];
     let dearer = Some(br#"{"price_minor": 20000}"#.to_vec());
-    assert_eq!(sale.client().send(reqwest::Method::PATCH, &path, &headers, dearer).await.status, StatusCode::OK);
+    assert_eq!(
+        sale.client()
+            .send(reqwest::Method::PATCH, &path, &headers, dearer)
+            .await
+            .status,
+        StatusCode::OK
+    );
 
-    let order = sale.client().post("/api/orders", &[], &json!({"hold_id": hold_id})).await;
+    let order = sale
+        .client()
+        .post("/api/orders", &[], &json!({"hold_id": hold_id}))
+        .await;
     assert_eq!(order.status, StatusCode::CREATED, "{order:?}");
     assert_eq!(order.header("location"), format!("/api/orders/{hold_id}"));
     let mut fields = order.body.as_object().unwrap().clone();
     for time in ["payment_due_at", "created_at"] {
-        assert!(fields.remove(time).unwrap().as_str().unwrap().ends_with('Z'));
+        assert!(
+            fields
+                .remove(time)
+                .unwrap()
+                .as_str()
+                .unwrap()
+                .ends_with('Z')
+        );
     }
     assert_eq!(
         serde_json::Value::from(fields),
@@ -30,32 +49,81 @@ async fn a_hold_becomes_an_order_once_at_the_price_of_when_it_was_made() {
             "status": "pending_payment", "cancel_reason": null, "payment_id": null, "refund_status": "none"})
     );
     for id in [hold_id.clone(), format!("order_{hold_id}")] {
-        assert_eq!(sale.client().get(&format!("/api/orders/{id}")).await.body, order.body);
+        assert_eq!(
+            sale.client().get(&format!("/api/orders/{id}")).await.body,
+            order.body
+        );
     }
-    let again = sale.client().post("/api/orders", &[], &json!({"hold_id": hold_id})).await;
-    assert_eq!((again.status, again.problem()), (StatusCode::CONFLICT, "hold_consumed"));
+    let again = sale
+        .client()
+        .post("/api/orders", &[], &json!({"hold_id": hold_id}))
+        .await;
+    assert_eq!(
+        (again.status, again.problem()),
+        (StatusCode::CONFLICT, "hold_consumed")
+    );
     let released = sale.client().delete(&format!("/api/holds/{hold_id}")).await;
-    assert_eq!((released.status, released.problem()), (StatusCode::CONFLICT, "hold_consumed"));
-    assert_eq!(sale.client().get(&format!("/api/holds/{hold_id}")).await.body["status"], "consumed");
-    let stock = sale.client().get(&format!("/api/products/{product}")).await.body;
-    assert_eq!((&stock["held_stock"], &stock["holds_count"]), (&json!(3), &json!(0)));
+    assert_eq!(
+        (released.status, released.problem()),
+        (StatusCode::CONFLICT, "hold_consumed")
+    );
+    assert_eq!(
+        sale.client()
+            .get(&format!("/api/holds/{hold_id}"))
+            .await
+            .body["status"],
+        "consumed"
+    );
+    let stock = sale
+        .client()
+        .get(&format!("/api/products/{product}"))
+        .await
+        .body;
+    assert_eq!(
+        (&stock["held_stock"], &stock["holds_count"]),
+        (&json!(3), &json!(0))
+    );
 }
 
 #[tokio::test]
 async fn holds_that_can_not_be_ordered_are_refused() {
-    let sale = SaleBuilder::default().setting("HOLD_EXPIRY_SECONDS", "2").start().await;
+    let sale = SaleBuilder::default()
+        .setting("HOLD_EXPIRY_SECONDS", "2")
+        .start()
+        .await;
     let product = sale.product(10).await;
-    let order = async |id: &str| sale.client().post("/api/orders", &[], &json!({"hold_id": id})).await;
-    let hold = async || sale.client().hold(product, 1, &[]).await.body["hold_id"].as_str().unwrap().to_owned();
+    let order = async |id: &str| {
+        sale.client()
+            .post("/api/orders", &[], &json!({"hold_id": id}))
+            .await
+    };
+    let hold = async || {
+        sale.client().hold(product, 1, &[]).await.body["hold_id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
     let released = hold().await;
-    sale.client().delete(&format!("/api/holds/{released}")).await;
+    sale.client()
+        .delete(&format!("/api/holds/{released}"))
+        .await;
     let answer = order(&released).await;
-    assert_eq!((answer.status, answer.problem()), (StatusCode::CONFLICT, "hold_released"));
+    assert_eq!(
+        (answer.status, answer.problem()),
+        (StatusCode::CONFLICT, "hold_released")
+    );
     let answer = order("01a205c9-8f56-8cc1-9b7d-29b3ac88daff").await;
-    assert_eq!((answer.status, answer.problem()), (StatusCode::NOT_FOUND, "hold_not_found"));
+    assert_eq!(
+        (answer.status, answer.problem()),
+        (StatusCode::NOT_FOUND, "hold_not_found")
+    );
     for id in ["", "1", "01a205c9-8f56-4cc1-9b7d-29b3ac88daff"] {
         let answer = order(id).await;
-        assert_eq!((answer.status.as_u16(), answer.problem()), (422, "invalid_request"), "{id}");
+        assert_eq!(
+            (answer.status.as_u16(), answer.problem()),
+            (422, "invalid_request"),
+            "{id}"
+        );
     }
     let expired = hold().await;
     until("the hold to be expired", async || {
@@ -64,14 +132,26 @@ async fn holds_that_can_not_be_ordered_are_refused() {
     })
     .await;
     let answer = order(&expired).await;
-    assert_eq!((answer.status, answer.problem()), (StatusCode::GONE, "hold_expired"));
-    let missing = sale.client().get("/api/orders/01a205c9-8f56-8cc1-9b7d-29b3ac88daff").await;
-    assert_eq!((missing.status, missing.problem()), (StatusCode::NOT_FOUND, "order_not_found"));
+    assert_eq!(
+        (answer.status, answer.problem()),
+        (StatusCode::GONE, "hold_expired")
+    );
+    let missing = sale
+        .client()
+        .get("/api/orders/01a205c9-8f56-8cc1-9b7d-29b3ac88daff")
+        .await;
+    assert_eq!(
+        (missing.status, missing.problem()),
+        (StatusCode::NOT_FOUND, "order_not_found")
+    );
 }
 
 #[tokio::test]
 async fn an_order_that_is_not_paid_in_time_is_cancelled_and_its_stock_is_back() {
-    let sale = SaleBuilder::default().setting("ORDER_PAYMENT_SECONDS", "1").start().await;
+    let sale = SaleBuilder::default()
+        .setting("ORDER_PAYMENT_SECONDS", "1")
+        .start()
+        .await;
     let product = sale.product(10).await;
     let order = sale.order(product, 4).await;
     let cancelled = until("the order to be cancelled", async || {
@@ -80,5 +160,12 @@ async fn an_order_that_is_not_paid_in_time_is_cancelled_and_its_stock_is_back() 
     })
     .await;
     assert_eq!(cancelled["cancel_reason"], "payment_timeout");
-    assert_eq!(sale.count("SELECT available_stock FROM products WHERE product_id = $1", product).await, 10);
+    assert_eq!(
+        sale.count(
+            "SELECT available_stock FROM products WHERE product_id = $1",
+            product
+        )
+        .await,
+        10
+    );
 }

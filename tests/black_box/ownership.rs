@@ -17,7 +17,10 @@ async fn shares(sale: &Sale) -> Vec<i64> {
 }
 
 async fn are_shared(sale: &Sale, expected: &[i64]) {
-    until(&format!("shares of {expected:?}"), async || (shares(sale).await == expected).then_some(())).await;
+    until(&format!("shares of {expected:?}"), async || {
+        (shares(sale).await == expected).then_some(())
+    })
+    .await;
 }
 
 /// Buys one unit of each of some products, which lie in different partitions.
@@ -65,9 +68,15 @@ async fn partitions_are_shared_evenly_and_move_when_workers_come_and_go() {
     for worker in sale.workers.drain(..) {
         worker.crash().await;
     }
-    until("the leases to run out", async || shares(&sale).await.is_empty().then_some(())).await;
+    until("the leases to run out", async || {
+        shares(&sale).await.is_empty().then_some(())
+    })
+    .await;
     let (ended_well, listed) = sale.holdfast(&["partitions"]).await;
-    assert!(!ended_well && listed.contains("4 partitions have no worker"), "{listed}");
+    assert!(
+        !ended_well && listed.contains("4 partitions have no worker"),
+        "{listed}"
+    );
 }
 
 #[tokio::test]
@@ -75,7 +84,8 @@ async fn a_partition_that_could_not_be_given_back_is_taken_again() {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
     // As if each had lost its task, and Postgres had been away when it was to be given back.
-    let orphaned = "UPDATE partitions SET epoch = epoch + 1, lease_until = now() + interval '1 hour'";
+    let orphaned =
+        "UPDATE partitions SET epoch = epoch + 1, lease_until = now() + interval '1 hour'";
     sqlx::query(orphaned).execute(&sale.pool).await.unwrap();
     until("a hold to be made", async || {
         (sale.client().hold(product, 1, &[]).await.status == StatusCode::CREATED).then_some(())
@@ -97,17 +107,25 @@ const HOLD_UP: &str = "
 
 #[tokio::test]
 async fn a_worker_that_was_replaced_while_it_read_does_not_decide_on_what_it_read() {
-    let settings = SaleBuilder::default().setting("PARTITIONS", "1").setting("PARTITION_LEASE_MS", "800");
+    let settings = SaleBuilder::default()
+        .setting("PARTITIONS", "1")
+        .setting("PARTITION_LEASE_MS", "800");
     let sale = settings.start_without_workers().await;
     let first = sale.worker_with(&[]);
     let product = sale.product(5).await;
     let order = sale.order(product, 1).await;
     let hold = sale.client().hold(product, 1, &[]).await;
     first.crash().await;
-    sqlx::query("UPDATE orders SET payment_due_at = now() - interval '1 minute'").execute(&sale.pool).await.unwrap();
+    sqlx::query("UPDATE orders SET payment_due_at = now() - interval '1 minute'")
+        .execute(&sale.pool)
+        .await
+        .unwrap();
     sqlx::raw_sql(HOLD_UP).execute(&sale.pool).await.unwrap();
     let mut reading = sale.pool.begin().await.unwrap();
-    sqlx::query("SELECT pg_advisory_xact_lock(1)").execute(&mut *reading).await.unwrap();
+    sqlx::query("SELECT pg_advisory_xact_lock(1)")
+        .execute(&mut *reading)
+        .await
+        .unwrap();
 
     // The hold is given back in the very batch that finds the order due. A worker has read that the hold is there when it
     // stops; when it reads what belongs to the order, another has done both.
@@ -125,8 +143,18 @@ async fn a_worker_that_was_replaced_while_it_read_does_not_decide_on_what_it_rea
     };
     let giving_back = sale.client().delete(hold.header("location"));
     let (released, (mut slow, _successor)) = futures_util::join!(giving_back, replacing);
-    assert_eq!((released.status, &released.body["status"]), (StatusCode::OK, &"released".into()), "{released:?}");
-    assert_eq!(sale.client().get(&format!("/api/orders/{order}")).await.body["status"], "cancelled");
+    assert_eq!(
+        (released.status, &released.body["status"]),
+        (StatusCode::OK, &"released".into()),
+        "{released:?}"
+    );
+    assert_eq!(
+        sale.client()
+            .get(&format!("/api/orders/{order}"))
+            .await
+            .body["status"],
+        "cancelled"
+    );
     reading.commit().await.unwrap();
     slow.signal(Signal::SIGCONT);
     slow.line("another worker has the partition").await;

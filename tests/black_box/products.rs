@@ -23,7 +23,14 @@ async fn a_product_is_shown_with_its_stock_as_the_contract_names_it() {
     .await;
     assert_eq!(shown.header("etag"), "\"2\"");
     let mut fields = shown.body.as_object().unwrap().clone();
-    assert!(fields.remove("as_of").unwrap().as_str().unwrap().ends_with('Z'));
+    assert!(
+        fields
+            .remove("as_of")
+            .unwrap()
+            .as_str()
+            .unwrap()
+            .ends_with('Z')
+    );
     assert_eq!(
         serde_json::Value::from(fields),
         json!({"id": product, "name": "Lamp", "price": 19.99, "price_minor": 1999, "currency": "EUR",
@@ -38,10 +45,23 @@ async fn a_version_that_the_client_has_is_not_sent_again() {
     let path = format!("/api/products/{}", sale.product(10).await);
     let shown = sale.client().get(&path).await;
     let etag = shown.header("etag").to_owned();
-    let ask = async |tags: &str| sale.client().send(Method::GET, &path, &[("if-none-match", tags)], None).await;
-    for tags in [etag.clone(), format!("\"x\", {etag}"), format!("W/{etag}"), "*".to_owned()] {
+    let ask = async |tags: &str| {
+        sale.client()
+            .send(Method::GET, &path, &[("if-none-match", tags)], None)
+            .await
+    };
+    for tags in [
+        etag.clone(),
+        format!("\"x\", {etag}"),
+        format!("W/{etag}"),
+        "*".to_owned(),
+    ] {
         let answer = ask(&tags).await;
-        assert_eq!((answer.status, answer.header("etag")), (StatusCode::NOT_MODIFIED, &*etag), "{tags}");
+        assert_eq!(
+            (answer.status, answer.header("etag")),
+            (StatusCode::NOT_MODIFIED, &*etag),
+            "{tags}"
+        );
     }
     assert_eq!(ask("\"x\"").await.status, StatusCode::OK);
 }
@@ -59,7 +79,11 @@ async fn products_are_listed_page_by_page() {
         let answer = sale.client().get(&path).await;
         assert_eq!(answer.status, StatusCode::OK);
         let products = answer.body["products"].as_array().unwrap();
-        listed.extend(products.iter().map(|product| product["id"].as_i64().unwrap()));
+        listed.extend(
+            products
+                .iter()
+                .map(|product| product["id"].as_i64().unwrap()),
+        );
         match answer.body["next"].as_i64() {
             Some(next) => path = format!("/api/products?limit=2&after={next}"),
             None => break,
@@ -68,7 +92,11 @@ async fn products_are_listed_page_by_page() {
     assert_eq!(listed, created);
     for query in ["limit=0", "limit=201", "limit=x", "after=-1", "after=x"] {
         let answer = sale.client().get(&format!("/api/products?{query}")).await;
-        assert_eq!((answer.status.as_u16(), answer.problem()), (422, "invalid_request"), "{query}");
+        assert_eq!(
+            (answer.status.as_u16(), answer.problem()),
+            (422, "invalid_request"),
+            "{query}"
+        );
     }
 }
 
@@ -78,17 +106,38 @@ async fn restocking_adds_units_and_takes_back_only_unsold_ones() {
     let product = sale.product(10).await;
     sale.client().hold(product, 4, &[]).await;
     let restock = async |quantity: i64| {
-        sale.admin_post(&format!("/api/admin/products/{product}/restock"), &json!({"quantity": quantity})).await
+        sale.admin_post(
+            &format!("/api/admin/products/{product}/restock"),
+            &json!({"quantity": quantity}),
+        )
+        .await
     };
     let added = restock(5).await;
-    assert_eq!((added.status, &added.body["total_stock"]), (StatusCode::OK, &json!(15)));
+    assert_eq!(
+        (added.status, &added.body["total_stock"]),
+        (StatusCode::OK, &json!(15))
+    );
     let refused = restock(-12).await;
-    assert_eq!((refused.status, refused.problem()), (StatusCode::CONFLICT, "insufficient_stock"));
+    assert_eq!(
+        (refused.status, refused.problem()),
+        (StatusCode::CONFLICT, "insufficient_stock")
+    );
     assert_eq!(refused.body["available_stock"], 11);
     let taken = restock(-11).await;
-    assert_eq!((&taken.body["total_stock"], &taken.body["available_stock"]), (&json!(4), &json!(0)));
-    let missing = sale.admin_post("/api/admin/products/987654/restock", &json!({"quantity": 1})).await;
-    assert_eq!((missing.status, missing.problem()), (StatusCode::NOT_FOUND, "product_not_found"));
+    assert_eq!(
+        (&taken.body["total_stock"], &taken.body["available_stock"]),
+        (&json!(4), &json!(0))
+    );
+    let missing = sale
+        .admin_post(
+            "/api/admin/products/987654/restock",
+            &json!({"quantity": 1}),
+        )
+        .await;
+    assert_eq!(
+        (missing.status, missing.problem()),
+        (StatusCode::NOT_FOUND, "product_not_found")
+    );
 }
 
 #[tokio::test]
@@ -97,25 +146,65 @@ async fn a_product_is_changed_but_for_its_stock() {
     let product = sale.product(10).await;
     let patch = async |body: serde_json::Value| {
         let authorization = format!("Bearer {ADMIN_TOKEN}");
-        let headers = [("authorization", &*authorization), ("content-type", "application/json")];
+        let headers = [
+            ("authorization", &*authorization),
+            ("content-type", "application/json"),
+        ];
         let path = format!("/api/admin/products/{product}");
-        sale.client().send(Method::PATCH, &path, &headers, Some(body.to_string().into())).await
+        sale.client()
+            .send(
+                Method::PATCH,
+                &path,
+                &headers,
+                Some(body.to_string().into()),
+            )
+            .await
     };
     let closed = patch(json!({"sale_ends_at": "2020-01-01T00:00:00Z", "price_minor": 5})).await;
-    assert_eq!((closed.status, &closed.body["price_minor"]), (StatusCode::OK, &json!(5)));
+    assert_eq!(
+        (closed.status, &closed.body["price_minor"]),
+        (StatusCode::OK, &json!(5))
+    );
     let refused = sale.client().hold(product, 1, &[]).await;
-    assert_eq!((refused.status, refused.problem()), (StatusCode::CONFLICT, "sale_not_open"));
+    assert_eq!(
+        (refused.status, refused.problem()),
+        (StatusCode::CONFLICT, "sale_not_open")
+    );
     let crossed = patch(json!({"sale_starts_at": "2021-01-01T00:00:00Z"})).await;
-    assert_eq!((crossed.status.as_u16(), crossed.problem()), (422, "invalid_request"));
-    assert_eq!(patch(json!({"sale_ends_at": null})).await.body["sale_ends_at"], json!(null));
-    assert_eq!(sale.client().hold(product, 1, &[]).await.status, StatusCode::CREATED);
-    assert_eq!(patch(json!({"total_stock": 5})).await.problem(), "invalid_request");
+    assert_eq!(
+        (crossed.status.as_u16(), crossed.problem()),
+        (422, "invalid_request")
+    );
+    assert_eq!(
+        patch(json!({"sale_ends_at": null})).await.body["sale_ends_at"],
+        json!(null)
+    );
+    assert_eq!(
+        sale.client().hold(product, 1, &[]).await.status,
+        StatusCode::CREATED
+    );
+    assert_eq!(
+        patch(json!({"total_stock": 5})).await.problem(),
+        "invalid_request"
+    );
 }
 
 #[tokio::test]
 async fn without_an_admin_token_there_is_no_administration() {
-    let sale = SaleBuilder::default().setting("ADMIN_TOKEN", "").start_without_workers().await;
+    let sale = SaleBuilder::default()
+        .setting("ADMIN_TOKEN", "")
+        .start_without_workers()
+        .await;
     let client: &Client = sale.client();
-    let answer = client.post("/api/admin/products", &[("authorization", "Bearer ")], &json!({})).await;
-    assert_eq!((answer.status, answer.problem()), (StatusCode::NOT_FOUND, "not_found"));
+    let answer = client
+        .post(
+            "/api/admin/products",
+            &[("authorization", "Bearer ")],
+            &json!({}),
+        )
+        .await;
+    assert_eq!(
+        (answer.status, answer.problem()),
+        (StatusCode::NOT_FOUND, "not_found")
+    );
 }

@@ -28,7 +28,12 @@ pub(crate) struct Receiver {
 impl Receiver {
     pub(crate) fn new(behaviours: impl IntoIterator<Item = Behaviour>) -> Arc<Mutex<Self>> {
         let behaviours = behaviours.into_iter().collect();
-        Arc::new(Mutex::new(Self { behaviours, hung: 0, accepted: HashMap::new(), last: None }))
+        Arc::new(Mutex::new(Self {
+            behaviours,
+            hung: 0,
+            accepted: HashMap::new(),
+            last: None,
+        }))
     }
 }
 
@@ -63,8 +68,15 @@ impl Listening {
 }
 
 async fn answer(mut stream: TcpStream, receiver: Arc<Mutex<Receiver>>) {
-    let Some((headers, body)) = read_request(&mut stream).await else { return };
-    let behaviour = receiver.lock().unwrap().behaviours.pop_front().unwrap_or(Behaviour::Accept);
+    let Some((headers, body)) = read_request(&mut stream).await else {
+        return;
+    };
+    let behaviour = receiver
+        .lock()
+        .unwrap()
+        .behaviours
+        .pop_front()
+        .unwrap_or(Behaviour::Accept);
     let status = match behaviour {
         Behaviour::Fail => "503 Service Unavailable",
         Behaviour::Hang => {
@@ -96,10 +108,20 @@ async fn read_request(stream: &mut TcpStream) -> Option<(reqwest::header::Header
         let read = stream.read(&mut more).await.ok().filter(|read| *read > 0)?;
         bytes.extend_from_slice(&more[..read]);
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let lines = head.lines().skip(1).filter_map(|line| line.split_once(": "));
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
+        let lines = head
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_once(": "));
         let headers: reqwest::header::HeaderMap = lines
-            .map(|(name, value)| (name.parse::<reqwest::header::HeaderName>().unwrap(), value.parse().unwrap()))
+            .map(|(name, value)| {
+                (
+                    name.parse::<reqwest::header::HeaderName>().unwrap(),
+                    value.parse().unwrap(),
+                )
+            })
             .collect();
         if body.len() >= headers["content-length"].to_str().unwrap().parse().unwrap() {
             return Some((headers, body.as_bytes().to_vec()));

@@ -14,7 +14,10 @@ pub(crate) async fn done(client: &Client, status_url: &str) -> Value {
             Some("done") => Some(answer.body["response"].clone()),
             Some("queued") => {
                 let position = answer.body["position"].as_u64().unwrap();
-                assert!(position <= last_position, "position rose from {last_position} to {position}");
+                assert!(
+                    position <= last_position,
+                    "position rose from {last_position} to {position}"
+                );
                 assert_eq!(answer.body["status_url"], status_url);
                 last_position = position;
                 None
@@ -31,16 +34,31 @@ async fn an_accepted_request_is_told_its_place_and_later_its_outcome() {
     let product = sale.product(1).await;
     let mut outcomes = Vec::new();
     for _ in 0..2 {
-        let answer = sale.client().hold(product, 1, &[("prefer", "respond-async")]).await;
+        let answer = sale
+            .client()
+            .hold(product, 1, &[("prefer", "respond-async")])
+            .await;
         assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
-        assert_eq!((answer.header("preference-applied"), answer.header("retry-after")), ("respond-async", "1"));
+        assert_eq!(
+            (
+                answer.header("preference-applied"),
+                answer.header("retry-after")
+            ),
+            ("respond-async", "1")
+        );
         assert_eq!(answer.header("location"), answer.body["status_url"]);
         assert_eq!(answer.body["status"], "queued");
         assert!(answer.body["position"].is_u64(), "{answer:?}");
         outcomes.push(done(sale.client(), answer.header("location")).await);
     }
-    assert_eq!((&outcomes[0]["status"], &outcomes[0]["body"]["status"]), (&201.into(), &"active".into()));
-    assert_eq!((&outcomes[1]["status"], &outcomes[1]["body"]["code"]), (&409.into(), &"insufficient_stock".into()));
+    assert_eq!(
+        (&outcomes[0]["status"], &outcomes[0]["body"]["status"]),
+        (&201.into(), &"active".into())
+    );
+    assert_eq!(
+        (&outcomes[1]["status"], &outcomes[1]["body"]["code"]),
+        (&409.into(), &"insufficient_stock".into())
+    );
 }
 
 #[tokio::test]
@@ -50,9 +68,13 @@ async fn every_accepted_request_ends_done_and_places_only_fall() {
     let requests = (0..300_usize).map(|number| {
         let (accepting, polling) = (&sale.clients[number % 2], &sale.clients[(number + 1) % 2]);
         async move {
-            let answer = accepting.hold(product, 1, &[("prefer", "respond-async")]).await;
+            let answer = accepting
+                .hold(product, 1, &[("prefer", "respond-async")])
+                .await;
             assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
-            done(polling, answer.header("location")).await["status"].as_u64().unwrap()
+            done(polling, answer.header("location")).await["status"]
+                .as_u64()
+                .unwrap()
         }
     });
     let statuses = futures_util::future::join_all(requests).await;
@@ -64,7 +86,10 @@ async fn every_accepted_request_ends_done_and_places_only_fall() {
 async fn ids_that_were_never_accepted_are_not_found() {
     let sale = Sale::start().await;
     let product = sale.product(1).await;
-    let accepted = sale.client().hold(product, 1, &[("prefer", "respond-async")]).await;
+    let accepted = sale
+        .client()
+        .hold(product, 1, &[("prefer", "respond-async")])
+        .await;
     let url = accepted.header("location");
     done(sale.client(), url).await;
     let (_, seq) = url.split_once('?').unwrap();
@@ -80,15 +105,25 @@ async fn ids_that_were_never_accepted_are_not_found() {
         "/api/requests/1".to_owned(),
     ] {
         let answer = sale.client().get(&path).await;
-        assert_eq!((answer.status, answer.problem()), (StatusCode::NOT_FOUND, "request_not_found"), "{path}");
+        assert_eq!(
+            (answer.status, answer.problem()),
+            (StatusCode::NOT_FOUND, "request_not_found"),
+            "{path}"
+        );
     }
-    let answer = sale.client().get(&format!("/api/requests/{other}?seq=soon")).await;
+    let answer = sale
+        .client()
+        .get(&format!("/api/requests/{other}?seq=soon"))
+        .await;
     assert_eq!(answer.problem(), "invalid_request");
 }
 
 #[tokio::test]
 async fn without_a_worker_holds_are_accepted_after_the_wait_and_done_once_it_runs() {
-    let sale = SaleBuilder::default().setting("REQUEST_WAIT_MS", "300").start().await;
+    let sale = SaleBuilder::default()
+        .setting("REQUEST_WAIT_MS", "300")
+        .start()
+        .await;
     let mut sale = sale;
     let product = sale.product(5).await;
     let mut worker = sale.workers.remove(0);
@@ -100,8 +135,15 @@ async fn without_a_worker_holds_are_accepted_after_the_wait_and_done_once_it_run
         assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
         urls.push(answer.header("location").to_owned());
         let status = sale.client().get(&urls[urls.len() - 1]).await;
-        assert_eq!((status.status, &status.body["status"]), (StatusCode::OK, &"queued".into()));
-        assert_eq!(status.body["position"], (urls.len() - 1) as u64, "one entry for each request before");
+        assert_eq!(
+            (status.status, &status.body["status"]),
+            (StatusCode::OK, &"queued".into())
+        );
+        assert_eq!(
+            status.body["position"],
+            (urls.len() - 1) as u64,
+            "one entry for each request before"
+        );
     }
     sale.start_worker().await;
     for url in urls {

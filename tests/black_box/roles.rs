@@ -7,9 +7,16 @@ use sqlx::{AssertSqlSafe, PgPool};
 /// What Postgres answers to a statement under a role; `None` when it lets it pass.
 async fn refusal(pool: &PgPool, role: &str, statement: &str) -> Option<String> {
     let mut transaction = pool.begin().await.unwrap();
-    sqlx::query(AssertSqlSafe(format!("SET LOCAL ROLE {role}"))).execute(&mut *transaction).await.unwrap();
-    let done = sqlx::query(AssertSqlSafe(statement.to_owned())).execute(&mut *transaction).await;
-    let sqlx::Error::Database(error) = done.err()? else { panic!("{statement}: not refused by Postgres") };
+    sqlx::query(AssertSqlSafe(format!("SET LOCAL ROLE {role}")))
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    let done = sqlx::query(AssertSqlSafe(statement.to_owned()))
+        .execute(&mut *transaction)
+        .await;
+    let sqlx::Error::Database(error) = done.err()? else {
+        panic!("{statement}: not refused by Postgres")
+    };
     error.code().map(|code| code.into_owned())
 }
 
@@ -17,11 +24,19 @@ const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
 async fn assert_refused(pool: &PgPool, role: &str, statement: &str) {
     let refused = refusal(pool, role, statement).await;
-    assert_eq!(refused.as_deref(), Some(INSUFFICIENT_PRIVILEGE), "{role}: {statement}");
+    assert_eq!(
+        refused.as_deref(),
+        Some(INSUFFICIENT_PRIVILEGE),
+        "{role}: {statement}"
+    );
 }
 
 async fn assert_allowed(pool: &PgPool, role: &str, statement: &str) {
-    assert_eq!(refusal(pool, role, statement).await, None, "{role}: {statement}");
+    assert_eq!(
+        refusal(pool, role, statement).await,
+        None,
+        "{role}: {statement}"
+    );
 }
 
 #[tokio::test]
@@ -29,17 +44,28 @@ async fn the_ingress_role_can_read_and_write_nothing() {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
     sale.order(product, 1).await;
-    let tables: Vec<String> = sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'")
-        .fetch_all(&sale.pool)
-        .await
-        .unwrap();
+    let tables: Vec<String> =
+        sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'")
+            .fetch_all(&sale.pool)
+            .await
+            .unwrap();
     assert!(
-        tables.iter().any(|table| table == "products") && tables.iter().any(|table| table == "audit"),
+        tables.iter().any(|table| table == "products")
+            && tables.iter().any(|table| table == "audit"),
         "{tables:?}"
     );
     for table in tables {
-        for statement in ["INSERT INTO % DEFAULT VALUES", "DELETE FROM %", "TRUNCATE %"] {
-            assert_refused(&sale.pool, "holdfast_ingress", &statement.replace('%', &table)).await;
+        for statement in [
+            "INSERT INTO % DEFAULT VALUES",
+            "DELETE FROM %",
+            "TRUNCATE %",
+        ] {
+            assert_refused(
+                &sale.pool,
+                "holdfast_ingress",
+                &statement.replace('%', &table),
+            )
+            .await;
         }
     }
     for statement in [
@@ -52,7 +78,11 @@ async fn the_ingress_role_can_read_and_write_nothing() {
     ] {
         assert_refused(&sale.pool, "holdfast_ingress", statement).await;
     }
-    for statement in ["SELECT * FROM products", "SELECT nextval('product_ids')", "SELECT * FROM audit_trail"] {
+    for statement in [
+        "SELECT * FROM products",
+        "SELECT nextval('product_ids')",
+        "SELECT * FROM audit_trail",
+    ] {
         assert_allowed(&sale.pool, "holdfast_ingress", statement).await;
     }
 }
@@ -76,12 +106,18 @@ async fn the_worker_role_can_add_to_the_audit_and_change_nothing_in_it() {
     ] {
         assert_refused(&sale.pool, "holdfast_worker", statement).await;
     }
-    let before = sale.count("SELECT count(*) FROM audit WHERE product_id = $1", product).await;
+    let before = sale
+        .count("SELECT count(*) FROM audit WHERE product_id = $1", product)
+        .await;
     for days in ["0", "-1", "30", "null::integer"] {
-        let prune = format!("SELECT prune_audit(slot::smallint, {days}, 1000) FROM generate_series(0, 4095) AS slot");
+        let prune = format!(
+            "SELECT prune_audit(slot::smallint, {days}, 1000) FROM generate_series(0, 4095) AS slot"
+        );
         assert_allowed(&sale.pool, "holdfast_worker", &prune).await;
     }
-    let after = sale.count("SELECT count(*) FROM audit WHERE product_id = $1", product).await;
+    let after = sale
+        .count("SELECT count(*) FROM audit WHERE product_id = $1", product)
+        .await;
     assert_eq!((before, after), (after, before), "nothing was old enough");
     assert!(before >= 2, "a product and an order left {before} rows");
 }
@@ -97,7 +133,11 @@ async fn the_programs_have_no_more_rights_than_their_roles() {
             "GRANT USAGE ON SEQUENCE product_ids TO holdfast_ingress",
             503,
         ),
-        ("REVOKE INSERT ON products FROM holdfast_worker", "GRANT INSERT ON products TO holdfast_worker", 500),
+        (
+            "REVOKE INSERT ON products FROM holdfast_worker",
+            "GRANT INSERT ON products TO holdfast_worker",
+            500,
+        ),
     ] {
         sqlx::query(revoke).execute(&sale.pool).await.unwrap();
         let body = json!({"name": "Lamp", "price_minor": 1, "currency": "USD", "total_stock": 1});
@@ -112,8 +152,16 @@ async fn the_programs_have_no_more_rights_than_their_roles() {
 async fn nobody_can_change_the_audit_and_what_is_old_can_be_removed() {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
-    for statement in ["UPDATE audit SET log_seq = 0", "DELETE FROM audit", "TRUNCATE audit"] {
-        let error = sqlx::query(statement).execute(&sale.pool).await.unwrap_err().to_string();
+    for statement in [
+        "UPDATE audit SET log_seq = 0",
+        "DELETE FROM audit",
+        "TRUNCATE audit",
+    ] {
+        let error = sqlx::query(statement)
+            .execute(&sale.pool)
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("the audit"), "{statement}: {error}");
     }
     // What a year makes of a row, made by somebody who may: it is added with its time.

@@ -5,16 +5,40 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
 fn settings(database_url: &str, nats_url: &str, more: &[(&str, &str)]) -> Vec<(String, String)> {
-    let common = [("DATABASE_URL", database_url), ("NATS_URL", nats_url), ("NATS_PREFIX", "start"), ("PORT", "0")];
-    common.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    let common = [
+        ("DATABASE_URL", database_url),
+        ("NATS_URL", nats_url),
+        ("NATS_PREFIX", "start"),
+        ("PORT", "0"),
+    ];
+    common
+        .iter()
+        .chain(more)
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
 }
 
-async fn start_and_fail(name: &str, database_url: &str, nats_url: &str, more: &[(&str, &str)], words: &str) {
+async fn start_and_fail(
+    name: &str,
+    database_url: &str,
+    nats_url: &str,
+    more: &[(&str, &str)],
+    words: &str,
+) {
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log");
-    let mut process = Process::start(&program(name), &[], &settings(database_url, nats_url, more), log);
+    let mut process = Process::start(
+        &program(name),
+        &[],
+        &settings(database_url, nats_url, more),
+        log,
+    );
     assert!(!process.ended().await, "{name} should not start");
-    assert!(process.output().contains(words), "{name} should say {words:?}:\n{}", process.output());
+    assert!(
+        process.output().contains(words),
+        "{name} should say {words:?}:\n{}",
+        process.output()
+    );
 }
 
 /// A server that greets as nats-server of a version does.
@@ -52,7 +76,14 @@ async fn an_older_nats_server_is_refused_with_the_version_that_is_needed() {
     let database_url = migrated_database().await;
     let nats_url = greet_as("2.9.10").await;
     for name in ["holdfast-ingress", "holdfast-workers"] {
-        start_and_fail(name, &database_url, &nats_url, &[], "nats-server 2.9.10 is too old").await;
+        start_and_fail(
+            name,
+            &database_url,
+            &nats_url,
+            &[],
+            "nats-server 2.9.10 is too old",
+        )
+        .await;
         start_and_fail(name, &database_url, &nats_url, &[], "needs 2.15.1 or newer").await;
     }
 }
@@ -63,7 +94,14 @@ async fn a_database_without_the_schema_is_refused_with_what_to_do() {
     let base = stack.database_url().rsplit_once('/').unwrap().0;
     for name in ["holdfast-ingress", "holdfast-workers"] {
         let empty = format!("{base}/template1");
-        start_and_fail(name, &empty, stack.nats_url(), &[], "run `holdfast migrate` first").await;
+        start_and_fail(
+            name,
+            &empty,
+            stack.nats_url(),
+            &[],
+            "run `holdfast migrate` first",
+        )
+        .await;
     }
 }
 
@@ -73,49 +111,134 @@ async fn another_number_of_partitions_is_refused() {
     let nats_url = SharedStack::get().await.nats_url();
     let directory = tempfile::tempdir().unwrap();
     let eight = settings(&database_url, nats_url, &[("PARTITIONS", "8")]);
-    let mut first = Process::start(&program("holdfast-ingress"), &[], &eight, directory.path().join("log"));
+    let mut first = Process::start(
+        &program("holdfast-ingress"),
+        &[],
+        &eight,
+        directory.path().join("log"),
+    );
     first.line("\"listening\"").await;
     for name in ["holdfast-ingress", "holdfast-workers"] {
-        start_and_fail(name, &database_url, nats_url, &[("PARTITIONS", "4")], "set PARTITIONS=8").await;
+        start_and_fail(
+            name,
+            &database_url,
+            nats_url,
+            &[("PARTITIONS", "4")],
+            "set PARTITIONS=8",
+        )
+        .await;
     }
 }
 
 /// What is refused, by which program, and what accepts it.
 const UNSAFE: [(&str, &str, &str, &str); 11] = [
     ("holdfast-ingress", "ADMIN_TOKEN", "dev-admin-token", ""),
-    ("holdfast-ingress", "WEBHOOK_SECRETS", "of-my-own,dev-webhook-secret", ""),
+    (
+        "holdfast-ingress",
+        "WEBHOOK_SECRETS",
+        "of-my-own,dev-webhook-secret",
+        "",
+    ),
     ("holdfast-ingress", "ADMIN_TOKEN", "s3cret", "short-secrets"),
-    ("holdfast-ingress", "WEBHOOK_SECRETS", "of-my-own,s3cret", "short-secrets"),
-    ("holdfast-ingress", "TRUSTED_PROXIES", "10.0.0.0/8,0.0.0.0/0", "any-proxy"),
-    ("holdfast-ingress", "DATABASE_URL", "postgres://u:s3cret@203.0.113.5/x", "plain-postgres"),
-    ("holdfast-workers", "NATS_URL", "nats://127.0.0.1:1,nats://u:s3cret@203.0.113.5", "plain-nats"),
-    ("holdfast-workers", "REFUND_URL", "http://u:s3cret@203.0.113.5/refunds", "plain-http"),
-    ("holdfast-workers", "EVENT_URLS", "http://127.0.0.1/,http://203.0.113.5/?s3cret", "plain-http"),
-    ("holdfast-workers", "REFUND_SECRET", "s3cret", "short-secrets"),
-    ("holdfast-workers", "EVENT_SECRETS", "s3cret", "short-secrets"),
+    (
+        "holdfast-ingress",
+        "WEBHOOK_SECRETS",
+        "of-my-own,s3cret",
+        "short-secrets",
+    ),
+    (
+        "holdfast-ingress",
+        "TRUSTED_PROXIES",
+        "10.0.0.0/8,0.0.0.0/0",
+        "any-proxy",
+    ),
+    (
+        "holdfast-ingress",
+        "DATABASE_URL",
+        "postgres://u:s3cret@203.0.113.5/x",
+        "plain-postgres",
+    ),
+    (
+        "holdfast-workers",
+        "NATS_URL",
+        "nats://127.0.0.1:1,nats://u:s3cret@203.0.113.5",
+        "plain-nats",
+    ),
+    (
+        "holdfast-workers",
+        "REFUND_URL",
+        "http://u:s3cret@203.0.113.5/refunds",
+        "plain-http",
+    ),
+    (
+        "holdfast-workers",
+        "EVENT_URLS",
+        "http://127.0.0.1/,http://203.0.113.5/?s3cret",
+        "plain-http",
+    ),
+    (
+        "holdfast-workers",
+        "REFUND_SECRET",
+        "s3cret",
+        "short-secrets",
+    ),
+    (
+        "holdfast-workers",
+        "EVENT_SECRETS",
+        "s3cret",
+        "short-secrets",
+    ),
 ];
 
 #[tokio::test]
-async fn what_is_not_safe_is_refused_by_name_unrepeated_and_may_be_accepted_where_it_is_not_of_dev() {
+async fn what_is_not_safe_is_refused_by_name_unrepeated_and_may_be_accepted_where_it_is_not_of_dev()
+{
     let directory = tempfile::tempdir().unwrap();
     let run = |name: &str, setting, value, accepted| {
-        let mut settings = settings("postgres://127.0.0.1:1/x", "nats://127.0.0.1:1", &[(setting, value)]);
+        let mut settings = settings(
+            "postgres://127.0.0.1:1/x",
+            "nats://127.0.0.1:1",
+            &[(setting, value)],
+        );
         settings.push(("ALLOW_UNSAFE".to_owned(), accepted));
-        let log = tempfile::NamedTempFile::new_in(directory.path()).unwrap().into_temp_path().keep().unwrap();
+        let log = tempfile::NamedTempFile::new_in(directory.path())
+            .unwrap()
+            .into_temp_path()
+            .keep()
+            .unwrap();
         Process::start(&program(name), &[], &settings, log)
     };
     for (name, setting, value, risk) in UNSAFE {
-        let others = ["short-secrets", "any-proxy", "plain-postgres", "plain-nats", "plain-http"];
-        let others = others.into_iter().filter(|other| *other != risk).collect::<Vec<_>>().join(",");
+        let others = [
+            "short-secrets",
+            "any-proxy",
+            "plain-postgres",
+            "plain-nats",
+            "plain-http",
+        ];
+        let others = others
+            .into_iter()
+            .filter(|other| *other != risk)
+            .collect::<Vec<_>>()
+            .join(",");
         let mut refused = run(name, setting, value, others);
-        assert!(!refused.ended().await, "{name} should not start with {setting}={value}");
+        assert!(
+            !refused.ended().await,
+            "{name} should not start with {setting}={value}"
+        );
         let output = refused.output();
-        assert!(output.contains(&format!("\n{setting} ")), "{setting}={value}: {output}");
+        assert!(
+            output.contains(&format!("\n{setting} ")),
+            "{setting}={value}: {output}"
+        );
         assert!(!output.contains("s3cret"), "{setting}: {output}");
         if risk.is_empty() {
             continue;
         }
-        assert!(output.contains(&format!("ALLOW_UNSAFE={risk}")), "{setting}={value}: {output}");
+        assert!(
+            output.contains(&format!("ALLOW_UNSAFE={risk}")),
+            "{setting}={value}: {output}"
+        );
         // Then it goes on, and waits for the Postgres that is not there.
         let mut accepted = run(name, setting, value, risk.to_owned());
         let warning = accepted.line("accepted by ALLOW_UNSAFE").await;
@@ -127,6 +250,7 @@ async fn what_is_not_safe_is_refused_by_name_unrepeated_and_may_be_accepted_wher
 #[tokio::test]
 async fn an_ingress_keeps_its_memory_in_small_pages() {
     let sale = holdfast_tests::Sale::start().await;
-    let status = std::fs::read_to_string(format!("/proc/{}/status", sale.ingresses[0].pid())).unwrap();
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", sale.ingresses[0].pid())).unwrap();
     assert!(status.contains("\nTHP_enabled:\t0\n"), "{status}");
 }

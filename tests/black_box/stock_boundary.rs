@@ -19,7 +19,8 @@ impl Tally {
         match answer.status {
             StatusCode::CREATED => {
                 self.units += answer.body["quantity"].as_i64().unwrap();
-                self.sequences.push(answer.body["sequence"].as_i64().unwrap());
+                self.sequences
+                    .push(answer.body["sequence"].as_i64().unwrap());
             }
             StatusCode::CONFLICT => {
                 assert_eq!(answer.problem(), "insufficient_stock");
@@ -65,13 +66,19 @@ async fn no_oversell_with_mixed_quantities_across_two_ingresses_and_two_products
 
 #[tokio::test]
 async fn for_equal_quantities_the_winners_are_the_first_in_log_order() {
-    let sale = SaleBuilder::default().ingresses(2).setting("REQUEST_WAIT_MS", "20000").start_without_workers().await;
+    let sale = SaleBuilder::default()
+        .ingresses(2)
+        .setting("REQUEST_WAIT_MS", "20000")
+        .start_without_workers()
+        .await;
     let mut sale = sale;
     // Nobody applies yet, so the log's order is known from the places that requests are given.
     let product = 1;
     let mut queued = Vec::new();
     for number in 0..60 {
-        let answer = sale.clients[number % 2].hold(product, 1, &[("prefer", "respond-async")]).await;
+        let answer = sale.clients[number % 2]
+            .hold(product, 1, &[("prefer", "respond-async")])
+            .await;
         assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
         let url = answer.body["status_url"].as_str().unwrap().to_owned();
         let seq: u64 = url.rsplit_once('=').unwrap().1.parse().unwrap();
@@ -83,7 +90,11 @@ async fn for_equal_quantities_the_winners_are_the_first_in_log_order() {
     let mut sequences = Vec::new();
     for (place, (_, url)) in queued.iter().enumerate() {
         let response = super::requests::done(sale.client(), url).await;
-        assert_eq!(response["status"] == 201, place < 25, "place {place}: {response}");
+        assert_eq!(
+            response["status"] == 201,
+            place < 25,
+            "place {place}: {response}"
+        );
         sequences.extend(response["body"]["sequence"].as_i64());
     }
     assert_eq!(sequences, (1..=25).collect::<Vec<_>>());
@@ -109,13 +120,36 @@ async fn insert_product(sale: &Sale, product: i64, stock: i64) {
 async fn assert_tables_agree(sale: &Sale, product: i64, total: i64, tally: &mut Tally) {
     tally.sequences.sort_unstable();
     let granted = tally.sequences.len() as i64;
-    assert_eq!(tally.sequences, (1..=granted).collect::<Vec<_>>(), "sequences rise without gaps or repeats");
+    assert_eq!(
+        tally.sequences,
+        (1..=granted).collect::<Vec<_>>(),
+        "sequences rise without gaps or repeats"
+    );
     let count = async |query| sale.count(query, product).await;
-    assert_eq!(count("SELECT held_stock FROM products WHERE product_id = $1").await, tally.units);
-    assert_eq!(count("SELECT held_stock + available_stock FROM products WHERE product_id = $1").await, total);
-    assert_eq!(count("SELECT sum(quantity) FROM holds WHERE product_id = $1 AND status = 'active'").await, tally.units);
-    assert_eq!(count("SELECT count(DISTINCT sequence) FROM holds WHERE product_id = $1").await, granted);
-    let shown = sale.client().get(&format!("/api/products/{product}")).await.body;
-    assert_eq!((&shown["held_stock"], &shown["available_stock"]), (&tally.units.into(), &(total - tally.units).into()));
+    assert_eq!(
+        count("SELECT held_stock FROM products WHERE product_id = $1").await,
+        tally.units
+    );
+    assert_eq!(
+        count("SELECT held_stock + available_stock FROM products WHERE product_id = $1").await,
+        total
+    );
+    assert_eq!(
+        count("SELECT sum(quantity) FROM holds WHERE product_id = $1 AND status = 'active'").await,
+        tally.units
+    );
+    assert_eq!(
+        count("SELECT count(DISTINCT sequence) FROM holds WHERE product_id = $1").await,
+        granted
+    );
+    let shown = sale
+        .client()
+        .get(&format!("/api/products/{product}"))
+        .await
+        .body;
+    assert_eq!(
+        (&shown["held_stock"], &shown["available_stock"]),
+        (&tally.units.into(), &(total - tally.units).into())
+    );
     assert_eq!(shown["holds_count"], granted);
 }

@@ -69,40 +69,111 @@ struct Bent {
 
 fn corpus(product: i64, hold: &str) -> Vec<Bent> {
     let request = |method: Method, path: &str, headers: &[(&'static str, &str)], body: &str| {
-        let headers = headers.iter().map(|(name, value)| (*name, value.as_bytes().to_vec()));
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_bytes().to_vec()));
         let json = ("content-type", b"application/json".to_vec());
-        Bent { method, path: path.to_owned(), headers: headers.chain([json]).collect(), body: body.as_bytes().to_vec() }
+        Bent {
+            method,
+            path: path.to_owned(),
+            headers: headers.chain([json]).collect(),
+            body: body.as_bytes().to_vec(),
+        }
     };
     let admin = format!("Bearer {ADMIN_TOKEN}");
     let admin = [("authorization", admin.as_str())];
     let paid = Webhook::new("fuzz", hold, "pay_1", "succeeded");
     let signed = paid.headers(WEBHOOK_SECRET, 0);
-    let signed: Vec<_> = signed.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let stripe =
-        [("stripe-signature", "t=1700000000,v1=5257a869e7ecebeda32affa62cdca3fa51cad7e77a0e56ff536d0ce8e108d8bd")];
-    let hex = [("x-webhook-signature", "sha256=5257a869e7ecebeda32affa62cdca3fa"), ("x-idempotency-key", "k")];
+    let signed: Vec<_> = signed
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let stripe = [(
+        "stripe-signature",
+        "t=1700000000,v1=5257a869e7ecebeda32affa62cdca3fa51cad7e77a0e56ff536d0ce8e108d8bd",
+    )];
+    let hex = [
+        (
+            "x-webhook-signature",
+            "sha256=5257a869e7ecebeda32affa62cdca3fa",
+        ),
+        ("x-idempotency-key", "k"),
+    ];
     let buy = format!(r#"{{"product_id":{product},"quantity":1,"customer_id":"c-1"}}"#);
     let order = format!(r#"{{"hold_id":"{hold}"}}"#);
     let new = r#"{"name":"Lamp","price_minor":1,"currency":"USD","total_stock":5,"max_per_customer":2,"sale_starts_at":"2026-01-01T00:00:00Z"}"#;
     vec![
-        request(Method::POST, "/api/holds", &[("prefer", "respond-async, wait=2"), ("idempotency-key", "k-1")], &buy),
+        request(
+            Method::POST,
+            "/api/holds",
+            &[
+                ("prefer", "respond-async, wait=2"),
+                ("idempotency-key", "k-1"),
+            ],
+            &buy,
+        ),
         request(Method::POST, "/api/holds", &[("prefer", "wait=0")], &buy),
-        request(Method::POST, "/api/orders", &[("idempotency-key", "k-2")], &order),
+        request(
+            Method::POST,
+            "/api/orders",
+            &[("idempotency-key", "k-2")],
+            &order,
+        ),
         request(Method::GET, &format!("/api/holds/{hold}"), &[], ""),
         request(Method::DELETE, &format!("/api/holds/{hold}"), &[], ""),
         request(Method::GET, &format!("/api/orders/order_{hold}"), &[], ""),
         request(Method::GET, &format!("/api/requests/{hold}?seq=3"), &[], ""),
-        request(Method::GET, &format!("/api/products/{product}"), &[("if-none-match", "W/\"1\", \"2\"")], ""),
+        request(
+            Method::GET,
+            &format!("/api/products/{product}"),
+            &[("if-none-match", "W/\"1\", \"2\"")],
+            "",
+        ),
         request(Method::GET, "/api/products?after=1&limit=2", &[], ""),
-        request(Method::POST, "/api/payments/webhook", &signed, &paid.body.to_string()),
-        request(Method::POST, "/api/payments/webhook", &stripe, &paid.body.to_string()),
-        request(Method::POST, "/api/payments/webhook", &hex, &paid.body.to_string()),
+        request(
+            Method::POST,
+            "/api/payments/webhook",
+            &signed,
+            &paid.body.to_string(),
+        ),
+        request(
+            Method::POST,
+            "/api/payments/webhook",
+            &stripe,
+            &paid.body.to_string(),
+        ),
+        request(
+            Method::POST,
+            "/api/payments/webhook",
+            &hex,
+            &paid.body.to_string(),
+        ),
         request(Method::POST, "/api/admin/products", &admin, new),
-        request(Method::PATCH, &format!("/api/admin/products/{product}"), &admin, r#"{"max_per_customer":null}"#),
-        request(Method::POST, &format!("/api/admin/products/{product}/restock"), &admin, r#"{"quantity":1}"#),
-        request(Method::GET, "/api/admin/payments?state=parked&after=1.2.3", &admin, ""),
+        request(
+            Method::PATCH,
+            &format!("/api/admin/products/{product}"),
+            &admin,
+            r#"{"max_per_customer":null}"#,
+        ),
+        request(
+            Method::POST,
+            &format!("/api/admin/products/{product}/restock"),
+            &admin,
+            r#"{"quantity":1}"#,
+        ),
+        request(
+            Method::GET,
+            "/api/admin/payments?state=parked&after=1.2.3",
+            &admin,
+            "",
+        ),
         request(Method::GET, "/api/admin/dead-letters?after=0", &admin, ""),
-        request(Method::POST, "/api/admin/dead-letters/1/retry", &admin, "{}"),
+        request(
+            Method::POST,
+            "/api/admin/dead-letters/1/retry",
+            &admin,
+            "{}",
+        ),
     ]
 }
 
@@ -145,9 +216,16 @@ async fn send(sale: &Sale, request: &Bent) -> Option<Answer> {
         .filter_map(|(name, value)| Some((*name, String::from_utf8(value.clone()).ok()?)))
         .filter(|(_, value)| HeaderValue::from_str(value).is_ok())
         .collect();
-    let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let headers: Vec<_> = headers
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
     let body = (request.method != Method::GET).then(|| request.body.clone());
-    match sale.client().try_send(request.method.clone(), &request.path, &headers, body).await {
+    match sale
+        .client()
+        .try_send(request.method.clone(), &request.path, &headers, body)
+        .await
+    {
         Ok(answer) => Some(answer),
         Err(error) if error.is_builder() => None,
         Err(error) => panic!("no answer to {request:?}: {error:?}"),
@@ -156,12 +234,18 @@ async fn send(sale: &Sale, request: &Bent) -> Option<Answer> {
 
 #[tokio::test]
 async fn nothing_that_a_stranger_sends_fails_us() {
-    let seed = std::env::var("HOLDFAST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
+    let seed = std::env::var("HOLDFAST_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(rand::random);
     println!("HOLDFAST_SEED={seed}");
     let mut rng = StdRng::seed_from_u64(seed);
     let sale = Sale::start().await;
     let product = sale.product(100_000).await;
-    let hold = sale.client().hold(product, 1, &[]).await.body["hold_id"].as_str().unwrap().to_owned();
+    let hold = sale.client().hold(product, 1, &[]).await.body["hold_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let corpus = corpus(product, &hold);
     let requests: Vec<Bent> = (0..REQUESTS)
         .map(|_| {
@@ -181,7 +265,14 @@ async fn nothing_that_a_stranger_sends_fails_us() {
         }
     }
     assert!(answered > REQUESTS / 2, "only {answered} could be sent");
-    assert_eq!(sale.client().hold(product, 1, &[]).await.status, StatusCode::CREATED);
-    assert_eq!(sale.count("SELECT count(*) FROM dead_letters WHERE slot >= $1", 0).await, 0);
+    assert_eq!(
+        sale.client().hold(product, 1, &[]).await.status,
+        StatusCode::CREATED
+    );
+    assert_eq!(
+        sale.count("SELECT count(*) FROM dead_letters WHERE slot >= $1", 0)
+            .await,
+        0
+    );
     assert_invariants(&sale.pool).await;
 }

@@ -20,17 +20,35 @@ async fn the_console_says_of_every_rule_what_prometheus_says() {
         let main = tab.script(main, Vec::new()).await;
         let module = main.as_str().unwrap().replace("main.js", "alerts.js");
         let arguments = vec![json!(module), json!(RULES), json!(RULES_TEST)];
-        let found = tab.client.execute_async(include_str!("alerts.js"), arguments).await.unwrap();
-        let results = found["results"].as_array().unwrap_or_else(|| panic!("{found}"));
+        let found = tab
+            .client
+            .execute_async(include_str!("alerts.js"), arguments)
+            .await
+            .unwrap();
+        let results = found["results"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{found}"));
         for result in results {
             assert_eq!(result["said"], result["expected"]);
         }
-        let expected: Vec<_> = results.iter().flat_map(|result| result["expected"].as_array().unwrap()).collect();
+        let expected: Vec<_> = results
+            .iter()
+            .flat_map(|result| result["expected"].as_array().unwrap())
+            .collect();
         let rules = found["rules"].as_array().unwrap();
-        let written: Vec<_> = RULES.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
-        assert_eq!(rules.iter().map(|rule| &rule["name"]).collect::<Vec<_>>(), written);
+        let written: Vec<_> = RULES
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("- alert: "))
+            .collect();
+        assert_eq!(
+            rules.iter().map(|rule| &rule["name"]).collect::<Vec<_>>(),
+            written
+        );
         for rule in rules {
-            assert!(expected.contains(&&rule["name"]), "no test has it fire: {rule}");
+            assert!(
+                expected.contains(&&rule["name"]),
+                "no test has it fire: {rule}"
+            );
             assert!(is_told(rule), "{rule}");
         }
     })
@@ -40,13 +58,21 @@ async fn the_console_says_of_every_rule_what_prometheus_says() {
 /// Whether all of a rule's words are there, as they stand in the file but for its line breaks.
 fn is_told(rule: &Value) -> bool {
     let rules = RULES.split_whitespace().collect::<Vec<_>>().join(" ");
-    let has = |name: &str| rule[name].as_str().is_some_and(|words| !words.is_empty() && rules.contains(words));
-    has("summary") && has("description") && (rule["severity"] == "page" || rule["severity"] == "ticket")
+    let has = |name: &str| {
+        rule[name]
+            .as_str()
+            .is_some_and(|words| !words.is_empty() && rules.contains(words))
+    };
+    has("summary")
+        && has("description")
+        && (rule["severity"] == "page" || rule["severity"] == "ticket")
 }
 
 #[tokio::test]
 async fn a_console_in_another_tab_says_when_a_worker_is_gone_and_when_all_is_well_again() {
-    let builder = SaleBuilder::default().setting("DEMO_STORE", "true").setting("REQUEST_WAIT_MS", "2000");
+    let builder = SaleBuilder::default()
+        .setting("DEMO_STORE", "true")
+        .setting("REQUEST_WAIT_MS", "2000");
     let mut sale = builder.start().await;
     let product = sale.product(10).await;
     let address = sale.client().address().to_owned();
@@ -58,9 +84,16 @@ async fn a_console_in_another_tab_says_when_a_worker_is_gone_and_when_all_is_wel
         let console = tab.client.window().await.unwrap();
         tab.sees("[data-well=true]", "All is well").await;
         sale.workers.remove(0).crash().await;
-        tab.sees("[data-alert=HoldfastPartitionWithoutWorker]", "No worker has 4 of the partitions").await;
+        tab.sees(
+            "[data-alert=HoldfastPartitionWithoutWorker]",
+            "No worker has 4 of the partitions",
+        )
+        .await;
         tab.sees("[data-well=false]", "Start a worker").await;
-        assert!(tab.client.title().await.unwrap().starts_with('('), "seen from other tabs");
+        assert!(
+            tab.client.title().await.unwrap().starts_with('('),
+            "seen from other tabs"
+        );
         is_pictured(&tab, "console-worker-gone").await;
 
         tab.client.switch_to_window(store.clone()).await.unwrap();
@@ -82,7 +115,10 @@ async fn a_console_in_another_tab_says_when_a_worker_is_gone_and_when_all_is_wel
 
 #[tokio::test]
 async fn what_workers_of_their_own_count_is_in_the_charts() {
-    let mut sale = SaleBuilder::default().setting("HOLD_EXPIRY_SECONDS", "1").start().await;
+    let mut sale = SaleBuilder::default()
+        .setting("HOLD_EXPIRY_SECONDS", "1")
+        .start()
+        .await;
     sale.start_worker().await;
     let product = sale.product(100_000).await;
     in_browser(sale.client().address(), async |tab| {
@@ -95,15 +131,23 @@ async fn what_workers_of_their_own_count_is_in_the_charts() {
             })
             .await;
         }
-        until("what waits in every partition, and whose it is", async || {
-            let rows = "return [...document.querySelectorAll('[aria-label=Partitions] tbody tr')]
+        until(
+            "what waits in every partition, and whose it is",
+            async || {
+                let rows =
+                    "return [...document.querySelectorAll('[aria-label=Partitions] tbody tr')]
                 .map((row) => [row.children[1].textContent, row.children[4].textContent])";
-            let rows = tab.script(rows, Vec::new()).await;
-            let rows = rows.as_array()?;
-            let is_told =
-                |row: &Value| row[0] != "nobody" && row[1].as_str().is_some_and(|text| text.parse::<u64>().is_ok());
-            (rows.len() == 4 && rows.iter().all(is_told)).then_some(())
-        })
+                let rows = tab.script(rows, Vec::new()).await;
+                let rows = rows.as_array()?;
+                let is_told = |row: &Value| {
+                    row[0] != "nobody"
+                        && row[1]
+                            .as_str()
+                            .is_some_and(|text| text.parse::<u64>().is_ok())
+                };
+                (rows.len() == 4 && rows.iter().all(is_told)).then_some(())
+            },
+        )
         .await;
     })
     .await;

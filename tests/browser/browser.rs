@@ -29,26 +29,48 @@ const ARGUMENTS: [&str; 10] = [
 
 fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|directory| directory.join(program)).find(|file| file.is_file())
+    std::env::split_paths(&path)
+        .map(|directory| directory.join(program))
+        .find(|file| file.is_file())
 }
 
 /// Runs a test in a browser whose first tab is at this base address; says why not where there is no browser.
 pub(crate) async fn in_browser(base: &str, test: impl AsyncFnOnce(Tab)) {
-    let programs = (find("chromium").or_else(|| find("google-chrome")), find("chromedriver"));
+    let programs = (
+        find("chromium").or_else(|| find("google-chrome")),
+        find("chromedriver"),
+    );
     let (Some(chromium), Some(driver)) = programs else {
         let is_required = std::env::var("HOLDFAST_BROWSER").is_ok_and(|value| value == "required");
-        assert!(!is_required, "chromium or chromedriver is not installed (Debian: chromium, chromium-driver)");
-        println!("skipped: chromium or chromedriver is not installed (Debian: chromium, chromium-driver)");
+        assert!(
+            !is_required,
+            "chromium or chromedriver is not installed (Debian: chromium, chromium-driver)"
+        );
+        println!(
+            "skipped: chromium or chromedriver is not installed (Debian: chromium, chromium-driver)"
+        );
         return;
     };
     let _one = ONE.lock().await;
     let directory = tempfile::tempdir().unwrap();
-    let log = SharedStack::get().await.directory().join(format!("chromedriver-{:x}.log", rand::random::<u64>()));
+    let log = SharedStack::get()
+        .await
+        .directory()
+        .join(format!("chromedriver-{:x}.log", rand::random::<u64>()));
     let mut driver = Process::start(&driver, &["--port=0"], &[], log);
     let line = driver.line("started successfully on port").await;
-    let port: u16 = line.rsplit(' ').next().unwrap().trim_end_matches('.').parse().unwrap();
+    let port: u16 = line
+        .rsplit(' ')
+        .next()
+        .unwrap()
+        .trim_end_matches('.')
+        .parse()
+        .unwrap();
     let client = connect(port, &chromium, directory.path()).await;
-    let tab = Tab { client: client.clone(), base: base.to_owned() };
+    let tab = Tab {
+        client: client.clone(),
+        base: base.to_owned(),
+    };
     let run = AssertUnwindSafe(async {
         tab.size(1280, 900, false).await;
         test(tab.clone()).await;
@@ -56,7 +78,11 @@ pub(crate) async fn in_browser(base: &str, test: impl AsyncFnOnce(Tab)) {
     });
     let ended = run.catch_unwind().await;
     if ended.is_err() {
-        println!("at {:?}: {:?}", client.current_url().await, tab.text("body").await);
+        println!(
+            "at {:?}: {:?}",
+            client.current_url().await,
+            tab.text("body").await
+        );
         println!("console: {:?}", tab.console().await);
     }
     // Without this the browser would outlive its driver.
@@ -77,5 +103,8 @@ async fn connect(port: u16, chromium: &Path, directory: &Path) -> fantoccini::Cl
     let capabilities = capabilities.as_object().unwrap().clone();
     let mut builder = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new());
     builder.capabilities(capabilities);
-    builder.connect(&format!("http://127.0.0.1:{port}")).await.unwrap()
+    builder
+        .connect(&format!("http://127.0.0.1:{port}"))
+        .await
+        .unwrap()
 }

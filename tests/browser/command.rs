@@ -12,7 +12,10 @@ pub(crate) struct Chrome(pub(crate) &'static str, pub(crate) Value);
 impl Chrome {
     /// A command of the DevTools protocol.
     pub(crate) fn devtools(name: &str, parameters: Value) -> Self {
-        Self("goog/cdp/execute", json!({"cmd": name, "params": parameters}))
+        Self(
+            "goog/cdp/execute",
+            json!({"cmd": name, "params": parameters}),
+        )
     }
 
     /// What pages have written to the console since it was last asked for, errors of the network and the policy included.
@@ -22,8 +25,16 @@ impl Chrome {
 }
 
 impl WebDriverCompatibleCommand for Chrome {
-    fn endpoint(&self, base: &reqwest::Url, session: Option<&str>) -> Result<reqwest::Url, UrlError> {
-        base.join(&format!("session/{}/{}", session.unwrap_or_default(), self.0))
+    fn endpoint(
+        &self,
+        base: &reqwest::Url,
+        session: Option<&str>,
+    ) -> Result<reqwest::Url, UrlError> {
+        base.join(&format!(
+            "session/{}/{}",
+            session.unwrap_or_default(),
+            self.0
+        ))
     }
 
     fn method_and_body(&self, _: &reqwest::Url) -> (Method, Option<String>) {

@@ -47,17 +47,41 @@ async fn who_guesses_at_the_token_is_told_to_wait() {
     let sale = Sale::start().await;
     let form = [("content-type", "application/x-www-form-urlencoded")];
     let guess = async |token: &str| {
-        sale.client().send(Method::POST, "/console/session", &form, Some(format!("token={token}").into_bytes())).await
+        sale.client()
+            .send(
+                Method::POST,
+                "/console/session",
+                &form,
+                Some(format!("token={token}").into_bytes()),
+            )
+            .await
     };
     let refused = until("a guess too many", async || {
         let guesses = join_all((0..12).map(|_| guess("not-the-token"))).await;
-        guesses.into_iter().find(|guess| guess.status == StatusCode::TOO_MANY_REQUESTS)
+        guesses
+            .into_iter()
+            .find(|guess| guess.status == StatusCode::TOO_MANY_REQUESTS)
     })
     .await;
-    assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1, "{refused:?}");
-    assert!(refused.text.contains("Too many tries") && refused.header("content-type").starts_with("text/html"));
-    assert!(refused.header("content-security-policy").contains("default-src 'none'"), "{refused:?}");
-    assert_eq!(sale.admin_get("/api/admin/overview").await.status, StatusCode::OK, "programs have the token");
+    assert!(
+        refused.header("retry-after").parse::<u64>().unwrap() >= 1,
+        "{refused:?}"
+    );
+    assert!(
+        refused.text.contains("Too many tries")
+            && refused.header("content-type").starts_with("text/html")
+    );
+    assert!(
+        refused
+            .header("content-security-policy")
+            .contains("default-src 'none'"),
+        "{refused:?}"
+    );
+    assert_eq!(
+        sale.admin_get("/api/admin/overview").await.status,
+        StatusCode::OK,
+        "programs have the token"
+    );
     in_browser(sale.client().address(), async |tab| {
         tab.go("/console").await;
         until("the door to be shut", async || {
@@ -67,8 +91,14 @@ async fn who_guesses_at_the_token_is_told_to_wait() {
             tab.choose("Sign in").await;
             // The page of before stays for a while: what is waited for is one of the two answers.
             let is_refused = until("an answer at the door", async || {
-                let refusal = tab.text("[role=alert]").await.filter(|seen| seen.contains("Too many tries"));
-                let inside = tab.text("main h1").await.filter(|seen| seen.contains("Overview"));
+                let refusal = tab
+                    .text("[role=alert]")
+                    .await
+                    .filter(|seen| seen.contains("Too many tries"));
+                let inside = tab
+                    .text("main h1")
+                    .await
+                    .filter(|seen| seen.contains("Overview"));
                 refusal.map(|_| true).or(inside.map(|_| false))
             })
             .await;
@@ -91,46 +121,125 @@ async fn nothing_of_the_console_is_served_before_signing_in() {
     let client = sale.client();
     let door = client.get("/console").await;
     assert_eq!(door.status, StatusCode::OK);
-    assert!(door.text.contains("Sign in") && !door.text.contains("console/main.js"), "{}", door.text);
+    assert!(
+        door.text.contains("Sign in") && !door.text.contains("console/main.js"),
+        "{}",
+        door.text
+    );
     let assets = door
         .text
         .split('"')
         .find(|text| text.ends_with("/shared/app.css"))
         .unwrap()
         .trim_end_matches("/shared/app.css");
-    assert_eq!(client.get(&format!("{assets}/shared/app.css")).await.status, StatusCode::OK);
-    assert_eq!(client.get(&format!("{assets}/console/main.js")).await.status, StatusCode::NOT_FOUND);
-    assert_eq!(client.get("/").await.status, StatusCode::NOT_FOUND, "no store without DEMO_STORE");
-    assert_eq!(client.get(&format!("{assets}/store/main.js")).await.status, StatusCode::NOT_FOUND);
-    assert_eq!(client.get("/demo/crowd").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(
+        client.get(&format!("{assets}/shared/app.css")).await.status,
+        StatusCode::OK
+    );
+    assert_eq!(
+        client
+            .get(&format!("{assets}/console/main.js"))
+            .await
+            .status,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        client.get("/").await.status,
+        StatusCode::NOT_FOUND,
+        "no store without DEMO_STORE"
+    );
+    assert_eq!(
+        client.get(&format!("{assets}/store/main.js")).await.status,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        client.get("/demo/crowd").await.status,
+        StatusCode::NOT_FOUND
+    );
 
     let form = [("content-type", "application/x-www-form-urlencoded")];
     let body = || Some(format!("token={ADMIN_TOKEN}").into_bytes());
     let sent = |headers: &'static [(&'static str, &'static str)]| [&form[..], headers].concat();
-    let foreign =
-        client.send(Method::POST, "/console/session", &sent(&[("sec-fetch-site", "cross-site")]), body()).await;
-    assert_eq!(foreign.status, StatusCode::UNAUTHORIZED, "another site's form");
-    let no_redirects = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let foreign = client
+        .send(
+            Method::POST,
+            "/console/session",
+            &sent(&[("sec-fetch-site", "cross-site")]),
+            body(),
+        )
+        .await;
+    assert_eq!(
+        foreign.status,
+        StatusCode::UNAUTHORIZED,
+        "another site's form"
+    );
+    let no_redirects = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap();
     let url = format!("http://{}/console/session", client.address());
-    let signed_in =
-        no_redirects.post(url).header("content-type", form[0].1).body(body().unwrap()).send().await.unwrap();
+    let signed_in = no_redirects
+        .post(url)
+        .header("content-type", form[0].1)
+        .body(body().unwrap())
+        .send()
+        .await
+        .unwrap();
     assert_eq!(signed_in.status(), StatusCode::SEE_OTHER);
-    let cookie = signed_in.headers()["set-cookie"].to_str().unwrap().to_owned();
-    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && !cookie.contains(ADMIN_TOKEN));
-    let cookie = cookie.split(';').next().unwrap();
-    let page = client.send(Method::GET, "/console", &[("cookie", cookie)], None).await;
+    let cookie = signed_in.headers()["set-cookie"]
+        .to_str()
+        .unwrap()
+        .to_owned();
     assert!(
-        page.text.contains("console/main.js") && page.header("content-security-policy").contains("script-src 'self'")
+        cookie.contains("HttpOnly")
+            && cookie.contains("SameSite=Strict")
+            && !cookie.contains(ADMIN_TOKEN)
+    );
+    let cookie = cookie.split(';').next().unwrap();
+    let page = client
+        .send(Method::GET, "/console", &[("cookie", cookie)], None)
+        .await;
+    assert!(
+        page.text.contains("console/main.js")
+            && page
+                .header("content-security-policy")
+                .contains("script-src 'self'")
     );
     let letters = "/api/admin/dead-letters/1/drop";
-    let read = client.send(Method::GET, "/api/admin/overview", &[("cookie", cookie)], None).await;
+    let read = client
+        .send(
+            Method::GET,
+            "/api/admin/overview",
+            &[("cookie", cookie)],
+            None,
+        )
+        .await;
     assert_eq!(read.status, StatusCode::OK);
-    let bare = client.send(Method::POST, letters, &[("cookie", cookie)], None).await;
-    assert_eq!(bare.problem(), "unauthorized", "a change without the console's header");
-    let ours = client.send(Method::POST, letters, &[("cookie", cookie), ("x-holdfast-console", "1")], None).await;
+    let bare = client
+        .send(Method::POST, letters, &[("cookie", cookie)], None)
+        .await;
+    assert_eq!(
+        bare.problem(),
+        "unauthorized",
+        "a change without the console's header"
+    );
+    let ours = client
+        .send(
+            Method::POST,
+            letters,
+            &[("cookie", cookie), ("x-holdfast-console", "1")],
+            None,
+        )
+        .await;
     assert_eq!(ours.problem(), "dead_letter_not_found");
-    let forged =
-        client.send(Method::GET, "/api/admin/overview", &[("cookie", "holdfast_session=9999999999.0.0")], None).await;
+    let forged = client
+        .send(
+            Method::GET,
+            "/api/admin/overview",
+            &[("cookie", "holdfast_session=9999999999.0.0")],
+            None,
+        )
+        .await;
     assert_eq!(forged.problem(), "unauthorized");
 }
 
@@ -176,7 +285,10 @@ async fn a_dead_letter_is_shown_and_retried_and_a_refund_resolved() {
         .execute(&sale.pool)
         .await
         .unwrap();
-    assert_eq!(sale.client().hold(bad, 1, &[]).await.problem(), "command_failed");
+    assert_eq!(
+        sale.client().hold(bad, 1, &[]).await.problem(),
+        "command_failed"
+    );
     sqlx::query("UPDATE products SET currency = 'USD' WHERE product_id = $1")
         .bind(bad)
         .execute(&sale.pool)
@@ -184,19 +296,27 @@ async fn a_dead_letter_is_shown_and_retried_and_a_refund_resolved() {
         .unwrap();
     let order = sale.order(good, 1).await;
     for (key, payment) in [("evt_1", "pay_1"), ("evt_2", "pay_2")] {
-        Webhook::new(key, &order, payment, "succeeded").send(sale.client()).await;
+        Webhook::new(key, &order, payment, "succeeded")
+            .send(sale.client())
+            .await;
     }
     in_browser(sale.client().address(), async |tab| {
         sign_in(&tab).await;
-        tab.sees("[data-well=false]", "Commands that could not be applied: 1").await;
-        tab.sees("[aria-label=Stock] .figures", "refunds due\n1").await;
+        tab.sees("[data-well=false]", "Commands that could not be applied: 1")
+            .await;
+        tab.sees("[aria-label=Stock] .figures", "refunds due\n1")
+            .await;
         tab.choose("Dead letters").await;
         tab.choose("Show").await;
         tab.sees("pre", "CreateHold").await;
         is_pictured(&tab, "console-dead-letter").await;
         tab.choose("Retry").await;
         tab.sees(".notice", "was retried").await;
-        assert_eq!(sale.count("SELECT held_stock FROM products WHERE product_id = $1", bad).await, 1);
+        assert_eq!(
+            sale.count("SELECT held_stock FROM products WHERE product_id = $1", bad)
+                .await,
+            1
+        );
         tab.choose("Refunds").await;
         tab.sees("tbody", "pay_2").await;
         looks_right(&tab).await;
@@ -222,16 +342,41 @@ async fn drift_is_found_and_set_right() {
         plant(&sale, lamp).await;
         tab.choose("Verify stock").await;
         tab.sees("[data-drift='1']", "1 of 2 products is off").await;
-        tab.sees(&format!("[data-off='{lamp}'] tbody tr:nth-child(1)"), "available 35 38").await;
-        tab.sees(&format!("[data-off='{lamp}'] tbody tr:nth-child(2)"), "held 5 2").await;
+        tab.sees(
+            &format!("[data-off='{lamp}'] tbody tr:nth-child(1)"),
+            "available 35 38",
+        )
+        .await;
+        tab.sees(
+            &format!("[data-off='{lamp}'] tbody tr:nth-child(2)"),
+            "held 5 2",
+        )
+        .await;
         is_pictured(&tab, "console-stock").await;
         tab.choose("Recalculate").await;
         tab.sees(".notice", "was counted anew and set right").await;
-        tab.sees("[data-drift='0']", "Every count is what holds and orders come to").await;
+        tab.sees(
+            "[data-drift='0']",
+            "Every count is what holds and orders come to",
+        )
+        .await;
         let repairs = "SELECT count(*) FROM audit_trail
                        WHERE product_id = $1 AND kind = 'product.repaired' AND actor = 'operator'";
-        assert_eq!((sale.count(repairs, lamp).await, sale.count(repairs, other).await), (1, 0));
-        assert_eq!(sale.count("SELECT available_stock FROM products WHERE product_id = $1", lamp).await, 38);
+        assert_eq!(
+            (
+                sale.count(repairs, lamp).await,
+                sale.count(repairs, other).await
+            ),
+            (1, 0)
+        );
+        assert_eq!(
+            sale.count(
+                "SELECT available_stock FROM products WHERE product_id = $1",
+                lamp
+            )
+            .await,
+            38
+        );
     })
     .await;
     assert_invariants(&sale.pool).await;
@@ -239,8 +384,13 @@ async fn drift_is_found_and_set_right() {
 
 /// Puts a product's counts wrong, as no command would.
 async fn plant(sale: &Sale, product: i64) {
-    let statement = "UPDATE products SET available_stock = available_stock - 3, held_stock = held_stock + 3
+    let statement =
+        "UPDATE products SET available_stock = available_stock - 3, held_stock = held_stock + 3
                      WHERE product_id = $1";
-    let planted = sqlx::query(statement).bind(product).execute(&sale.pool).await.unwrap();
+    let planted = sqlx::query(statement)
+        .bind(product)
+        .execute(&sale.pool)
+        .await
+        .unwrap();
     assert_eq!(planted.rows_affected(), 1);
 }

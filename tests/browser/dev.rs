@@ -21,15 +21,28 @@ pub(crate) struct Dev {
 impl Dev {
     pub(crate) async fn start() -> Self {
         // Postgres's account must be able to get there.
-        let directory = tempfile::Builder::new().permissions(PermissionsExt::from_mode(0o755)).tempdir().unwrap();
+        let directory = tempfile::Builder::new()
+            .permissions(PermissionsExt::from_mode(0o755))
+            .tempdir()
+            .unwrap();
         let data = directory.path().join("data");
         let settings = [("PORT".to_owned(), "0".to_owned())];
         let arguments = ["dev", "--data-dir", data.to_str().unwrap()];
-        let mut process = Process::start(&program("holdfast"), &arguments, &settings, directory.path().join("log"));
+        let mut process = Process::start(
+            &program("holdfast"),
+            &arguments,
+            &settings,
+            directory.path().join("log"),
+        );
         let ready = process.line("ready: http://").await;
         let address = ready.trim_start_matches("ready: http://").to_owned();
         let stack = std::fs::read_to_string(data.join("stack.json")).unwrap();
-        Self { address, stack: serde_json::from_str(&stack).unwrap(), process, _directory: directory }
+        Self {
+            address,
+            stack: serde_json::from_str(&stack).unwrap(),
+            process,
+            _directory: directory,
+        }
     }
 
     pub(crate) async fn end(mut self) {

@@ -18,30 +18,52 @@ const UNKNOWN: [&str; 3] = [
 ];
 
 async fn sale() -> Sale {
-    SaleBuilder::default().setting("DEMO_STORE", "true").start().await
+    SaleBuilder::default()
+        .setting("DEMO_STORE", "true")
+        .start()
+        .await
 }
 
 async fn add(sale: &Sale, name: &str, price_minor: i64, total_stock: i64) -> i64 {
     let product = json!({"name": name, "price_minor": price_minor, "currency": "EUR", "total_stock": total_stock});
-    sale.admin_post("/api/admin/products", &product).await.body["id"].as_i64().unwrap()
+    sale.admin_post("/api/admin/products", &product).await.body["id"]
+        .as_i64()
+        .unwrap()
 }
 
 async fn change(sale: &Sale, product: i64, change: &Value) {
     let headers = [("authorization", format!("Bearer {ADMIN_TOKEN}"))];
-    let headers = [(headers[0].0, headers[0].1.as_str()), ("content-type", "application/json")];
+    let headers = [
+        (headers[0].0, headers[0].1.as_str()),
+        ("content-type", "application/json"),
+    ];
     let path = format!("/api/admin/products/{product}");
-    let changed = sale.client().send(Method::PATCH, &path, &headers, Some(change.to_string().into_bytes())).await;
+    let changed = sale
+        .client()
+        .send(
+            Method::PATCH,
+            &path,
+            &headers,
+            Some(change.to_string().into_bytes()),
+        )
+        .await;
     assert!(changed.status.is_success(), "{changed:?}");
 }
 
 /// So much from now, by Postgres's clock.
 async fn at(sale: &Sale, interval: &'static str) -> String {
     let at = "SELECT to_char((now() + $1::interval) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')";
-    sqlx::query_scalar(at).bind(interval).fetch_one(&sale.pool).await.unwrap()
+    sqlx::query_scalar(at)
+        .bind(interval)
+        .fetch_one(&sale.pool)
+        .await
+        .unwrap()
 }
 
 async fn pay(sale: &Sale, order: &str, payment: &str) {
-    let sent = Webhook::new(payment, order, payment, "succeeded").send(sale.client()).await;
+    let sent = Webhook::new(payment, order, payment, "succeeded")
+        .send(sale.client())
+        .await;
     assert!(sent.status.is_success(), "{sent:?}");
 }
 
@@ -123,11 +145,26 @@ async fn every_view_of_the_console_is_for_everybody() {
         sign_in(&tab).await;
         tab.sees("[data-well=true]", "All is well").await;
         looks_right(&tab).await;
-        for view in ["Products", "Stock", "Dead letters", "Refunds", "Payments", "Audit"] {
+        for view in [
+            "Products",
+            "Stock",
+            "Dead letters",
+            "Refunds",
+            "Payments",
+            "Audit",
+        ] {
             tab.choose(view).await;
             tab.is_at(view).await;
             // What it asks for first has come.
-            tab.sees("main", if view == "Products" { "Put a product on sale" } else { view }).await;
+            tab.sees(
+                "main",
+                if view == "Products" {
+                    "Put a product on sale"
+                } else {
+                    view
+                },
+            )
+            .await;
             looks_right(&tab).await;
         }
         let lamp = furnish(&sale).await;
@@ -149,18 +186,38 @@ async fn every_view_of_the_console_is_for_everybody() {
         let asked = "return ['filter', 'value'].map((id) => document.getElementById(id).value)";
         let asked = tab.script(asked, Vec::new()).await;
         assert_eq!(asked[0], "order_id");
-        assert!(asked[1].as_str().is_some_and(|order| order.len() == 36), "{asked}");
+        assert!(
+            asked[1].as_str().is_some_and(|order| order.len() == 36),
+            "{asked}"
+        );
         looks_right(&tab).await;
         tab.write("#value", "nothing").await;
-        tab.client.find(fantoccini::Locator::Css("#filter")).await.unwrap().select_by_value("hold_id").await.unwrap();
+        tab.client
+            .find(fantoccini::Locator::Css("#filter"))
+            .await
+            .unwrap()
+            .select_by_value("hold_id")
+            .await
+            .unwrap();
         tab.choose("Show").await;
         tab.sees("[role=alert]", "hold").await;
         looks_right(&tab).await;
         tab.assert_only_refused(422).await;
         // As it is a day after a payment came that no order was made for.
         let unmatched = "UPDATE payments SET state = 'unmatched' WHERE payment_id = 'pay_lost'";
-        assert_eq!(sqlx::query(unmatched).execute(&sale.pool).await.unwrap().rows_affected(), 1);
-        tab.sees("[data-alert=HoldfastPaymentsUnmatched]", "Payments that match no order after a day: 1").await;
+        assert_eq!(
+            sqlx::query(unmatched)
+                .execute(&sale.pool)
+                .await
+                .unwrap()
+                .rows_affected(),
+            1
+        );
+        tab.sees(
+            "[data-alert=HoldfastPaymentsUnmatched]",
+            "Payments that match no order after a day: 1",
+        )
+        .await;
         tab.choose("See to it here").await;
         tab.is_at("Payments").await;
         tab.sees("tbody", "pay_lost").await;
@@ -174,13 +231,15 @@ async fn every_view_of_the_console_is_for_everybody() {
 
 async fn products(tab: &Tab, lamp: i64) {
     tab.choose("Products").await;
-    tab.sees(&format!("[data-product='{lamp}'] [data-stock=sold]"), "31").await;
+    tab.sees(&format!("[data-product='{lamp}'] [data-stock=sold]"), "31")
+        .await;
     is_pictured(tab, "console-products").await;
     tab.choose("Put a product on sale").await;
     looks_right(tab).await;
     tab.press(&format!("[data-product='{lamp}'] summary")).await;
     tab.write(&format!("#restock-{lamp}"), "-5000").await;
-    tab.press(&format!("[data-product='{lamp}'] form button")).await;
+    tab.press(&format!("[data-product='{lamp}'] form button"))
+        .await;
     tab.sees(".notice.bad", "left").await;
     looks_right(tab).await;
     tab.assert_only_refused(409).await;
@@ -191,15 +250,30 @@ async fn furnish(sale: &Sale) -> i64 {
     let lamp = add(sale, "Lamp", 4900, 120).await;
     let chair = add(sale, "Chair", 24_900, 40).await;
     let table = add(sale, "Table", 89_900, 12).await;
-    change(sale, table, &json!({"sale_starts_at": at(sale, "2 hours").await, "max_per_customer": 1})).await;
-    for (product, quantity, payment) in [(lamp, 31, "pay_1"), (chair, 14, "pay_3"), (chair, 6, "pay_4")] {
+    change(
+        sale,
+        table,
+        &json!({"sale_starts_at": at(sale, "2 hours").await, "max_per_customer": 1}),
+    )
+    .await;
+    for (product, quantity, payment) in [
+        (lamp, 31, "pay_1"),
+        (chair, 14, "pay_3"),
+        (chair, 6, "pay_4"),
+    ] {
         pay(sale, &sale.order(product, quantity).await, payment).await;
     }
     let order = sale.order(chair, 1).await;
     pay(sale, &order, "pay_5").await;
     pay(sale, &order, "pay_2").await;
     for (product, quantity) in [(lamp, 12), (chair, 9)] {
-        assert!(sale.client().hold(product, quantity, &[]).await.status.is_success());
+        assert!(
+            sale.client()
+                .hold(product, quantity, &[])
+                .await
+                .status
+                .is_success()
+        );
     }
     sale.order(lamp, 4).await;
     pay(sale, UNKNOWN[1], "pay_parked").await;
@@ -210,14 +284,18 @@ async fn furnish(sale: &Sale) -> i64 {
 #[tokio::test]
 async fn a_list_that_is_cut_says_so() {
     let sale = sale().await;
-    let (ended_well, output) = sale.holdfast(&["seed", "--products", "201", "--stock", "1"]).await;
+    let (ended_well, output) = sale
+        .holdfast(&["seed", "--products", "201", "--stock", "1"])
+        .await;
     assert!(ended_well, "{output}");
     in_browser(sale.client().address(), async |tab| {
         tab.go("/").await;
-        tab.sees("[data-cut]", "the first 200; there are more").await;
+        tab.sees("[data-cut]", "the first 200; there are more")
+            .await;
         sign_in(&tab).await;
         tab.choose("Products").await;
-        tab.sees("[data-cut]", "the first 200; there are more").await;
+        tab.sees("[data-cut]", "the first 200; there are more")
+            .await;
         tab.choose("Refunds").await;
         tab.sees("main", "No money has to go back.").await;
         assert_eq!(tab.text("[data-cut]").await, None, "all of it is there");
@@ -237,10 +315,12 @@ async fn a_server_that_is_gone_is_told_in_words() {
         sign_in(&tab).await;
         tab.sees("[data-well=true]", "All is well").await;
         sale.ingresses.remove(0).crash().await;
-        tab.sees("[data-alert=HoldfastTargetDown]", "does not answer").await;
+        tab.sees("[data-alert=HoldfastTargetDown]", "does not answer")
+            .await;
         looks_right(&tab).await;
         tab.client.switch_to_window(store).await.unwrap();
-        tab.sees("[data-code=unreachable]", "can’t be reached").await;
+        tab.sees("[data-code=unreachable]", "can’t be reached")
+            .await;
         looks_right(&tab).await;
         tab.assert_only_unreachable().await;
     })

@@ -22,7 +22,8 @@ const FETCHED: &str = "
 
 async fn move_away(tab: &Tab) {
     tab.devtools("Network.enable", json!({})).await;
-    tab.devtools("Network.setCacheDisabled", json!({"cacheDisabled": true})).await;
+    tab.devtools("Network.setCacheDisabled", json!({"cacheDisabled": true}))
+        .await;
     let far = json!({"offline": false, "latency": LATENCY_MS, "downloadThroughput": -1, "uploadThroughput": -1});
     tab.devtools("Network.emulateNetworkConditions", far).await;
 }
@@ -31,8 +32,15 @@ async fn move_away(tab: &Tab) {
 async fn assert_small(tab: &Tab, page: &str) {
     let fetched = tab.script(FETCHED, Vec::new()).await;
     println!("first load of the {page}: {fetched}");
-    let number = |name: &str| fetched[name].as_f64().unwrap_or_else(|| panic!("{name} in {fetched}"));
-    assert!(number("milliseconds") >= f64::from(LATENCY_MS), "it is not far away: {fetched}");
+    let number = |name: &str| {
+        fetched[name]
+            .as_f64()
+            .unwrap_or_else(|| panic!("{name} in {fetched}"))
+    };
+    assert!(
+        number("milliseconds") >= f64::from(LATENCY_MS),
+        "it is not far away: {fetched}"
+    );
     assert!(number("scripts") > 10.0, "not all was fetched: {fetched}");
     let bytes = number("bytes") as u64;
     assert!((20_000..FIRST_LOAD_BYTES_MAX).contains(&bytes), "{fetched}");
@@ -40,7 +48,10 @@ async fn assert_small(tab: &Tab, page: &str) {
 
 #[tokio::test]
 async fn the_store_loads_small_and_sells_to_who_is_far_away() {
-    let sale = SaleBuilder::default().setting("DEMO_STORE", "true").start().await;
+    let sale = SaleBuilder::default()
+        .setting("DEMO_STORE", "true")
+        .start()
+        .await;
     let product = sale.product(10).await;
     in_browser(sale.client().address(), async |tab| {
         move_away(&tab).await;
@@ -56,7 +67,14 @@ async fn the_store_loads_small_and_sells_to_who_is_far_away() {
         tab.is_at("Your order").await;
         tab.press("[data-kind=pay]").await;
         tab.sees("[data-order-status=paid]", "Paid").await;
-        assert_eq!(sale.count("SELECT sold_stock FROM products WHERE product_id = $1", product).await, 2);
+        assert_eq!(
+            sale.count(
+                "SELECT sold_stock FROM products WHERE product_id = $1",
+                product
+            )
+            .await,
+            2
+        );
     })
     .await;
 }
@@ -75,7 +93,11 @@ async fn the_console_loads_small_and_restocks_for_who_is_far_away() {
         tab.write(&format!("#restock-{product}"), "5").await;
         tab.choose("Restock").await;
         tab.sees(".notice", "5 more").await;
-        let total: Value = sale.client().get(&format!("/api/products/{product}")).await.body;
+        let total: Value = sale
+            .client()
+            .get(&format!("/api/products/{product}"))
+            .await
+            .body;
         assert_eq!(total["total_stock"], 15);
     })
     .await;

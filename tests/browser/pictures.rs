@@ -23,7 +23,9 @@ pub(crate) async fn is_pictured(tab: &Tab, name: &str) {
 
 /// Takes a picture of the page as it is, where `HOLDFAST_IMAGES` says so.
 async fn take(tab: &Tab, name: &str) {
-    let Some(directory) = std::env::var_os("HOLDFAST_IMAGES").map(PathBuf::from) else { return };
+    let Some(directory) = std::env::var_os("HOLDFAST_IMAGES").map(PathBuf::from) else {
+        return;
+    };
     std::fs::create_dir_all(&directory).unwrap();
     for (device, (width, height), is_phone) in [("desktop", DESK, false), ("phone", PHONE, true)] {
         for scheme in ["light", "dark"] {
@@ -37,7 +39,11 @@ async fn take(tab: &Tab, name: &str) {
             })
             .await;
             let picture = tab.client.screenshot().await.unwrap();
-            std::fs::write(directory.join(format!("{name}-{device}-{scheme}.png")), picture).unwrap();
+            std::fs::write(
+                directory.join(format!("{name}-{device}-{scheme}.png")),
+                picture,
+            )
+            .unwrap();
         }
     }
     tab.size(DESK.0, DESK.1, false).await;
@@ -50,7 +56,9 @@ async fn assert_fits_a_phone(tab: &Tab) {
     tab.size(PHONE.0, PHONE.1, true).await;
     let what = format!("{} not wider than a phone", tab.address().await);
     until(&what, async || {
-        let width = tab.script("return document.documentElement.scrollWidth", Vec::new()).await;
+        let width = tab
+            .script("return document.documentElement.scrollWidth", Vec::new())
+            .await;
         (width.as_u64()? <= u64::from(PHONE.0)).then_some(())
     })
     .await;

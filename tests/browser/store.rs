@@ -13,7 +13,9 @@ async fn store() -> Sale {
 }
 
 async fn add(sale: &Sale, product: &Value) -> i64 {
-    sale.admin_post("/api/admin/products", product).await.body["id"].as_i64().unwrap()
+    sale.admin_post("/api/admin/products", product).await.body["id"]
+        .as_i64()
+        .unwrap()
 }
 
 /// From a product's page to its order.
@@ -27,7 +29,10 @@ async fn order(tab: &Tab, product: i64) {
 
 async fn is_stock(tab: &Tab, part: &str, units: &str) {
     let selector = format!("[data-stock={part}]");
-    until(&format!("{units} {part}"), async || tab.text(&selector).await.filter(|seen| seen == units)).await;
+    until(&format!("{units} {part}"), async || {
+        tab.text(&selector).await.filter(|seen| seen == units)
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -35,7 +40,11 @@ async fn a_shopper_buys_and_nothing_is_lost_by_reload_and_back() {
     let sale = store().await;
     let product = sale.product(100).await;
     // A shelf as it may look in the middle of a day: one under way, one that is still to come.
-    let chair = add(&sale, &json!({"name": "Chair", "price_minor": 24900, "currency": "EUR", "total_stock": 40})).await;
+    let chair = add(
+        &sale,
+        &json!({"name": "Chair", "price_minor": 24900, "currency": "EUR", "total_stock": 40}),
+    )
+    .await;
     let at = "SELECT to_char(now() AT TIME ZONE 'UTC' + interval '2 hours', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')";
     let at: String = sqlx::query_scalar(at).fetch_one(&sale.pool).await.unwrap();
     add(
@@ -45,10 +54,17 @@ async fn a_shopper_buys_and_nothing_is_lost_by_reload_and_back() {
     .await;
     let rug = json!({"name": "Rug", "price_minor": 12900, "currency": "EUR", "total_stock": 30});
     let rug = sale.order(add(&sale, &rug).await, 30).await;
-    Webhook::new("evt_2", &rug, "pay_2", "succeeded").send(sale.client()).await;
+    Webhook::new("evt_2", &rug, "pay_2", "succeeded")
+        .send(sale.client())
+        .await;
     let order = sale.order(chair, 14).await;
-    Webhook::new("evt_1", &order, "pay_1", "succeeded").send(sale.client()).await;
-    assert_eq!(sale.client().hold(chair, 9, &[]).await.status, StatusCode::CREATED);
+    Webhook::new("evt_1", &order, "pay_1", "succeeded")
+        .send(sale.client())
+        .await;
+    assert_eq!(
+        sale.client().hold(chair, 9, &[]).await.status,
+        StatusCode::CREATED
+    );
     in_browser(sale.client().address(), async |tab| {
         tab.go("/").await;
         tab.is_at("On sale").await;
@@ -82,7 +98,14 @@ async fn a_shopper_buys_and_nothing_is_lost_by_reload_and_back() {
         is_pictured(&tab, "store-paid").await;
         tab.choose("Back to the product").await;
         is_stock(&tab, "sold", "3").await;
-        assert_eq!(sale.count("SELECT sold_stock FROM products WHERE product_id = $1", product).await, 3);
+        assert_eq!(
+            sale.count(
+                "SELECT sold_stock FROM products WHERE product_id = $1",
+                product
+            )
+            .await,
+            3
+        );
     })
     .await;
 }
@@ -100,26 +123,43 @@ async fn each_way_to_pay_ends_as_it_says() {
         tab.sees("[data-order-status=paid]", "Paid").await;
         tab.sees("[data-refund]", "Money goes back").await;
         tab.sees("tbody tr:nth-child(2)", "the same again").await;
-        tab.sees("tbody tr:nth-child(3) [data-result=refund_due]", "goes back").await;
+        tab.sees(
+            "tbody tr:nth-child(3) [data-result=refund_due]",
+            "goes back",
+        )
+        .await;
         order(&tab, product).await;
         tab.press("[data-kind=pay_late]").await;
         tab.sees("[data-order-status=paid]", "Paid").await;
-        tab.sees("[data-result=reallocated]", "got units again").await;
+        tab.sees("[data-result=reallocated]", "got units again")
+            .await;
         tab.go(&format!("/?product={product}")).await;
         tab.press("form button").await;
         tab.choose("A payment before its order").await;
         tab.choose("Webhook before order").await;
         tab.is_at("Your order").await;
         tab.sees("[data-order-status=paid]", "Paid").await;
-        tab.sees("[data-result=parked]", "waits for its order").await;
-        assert_eq!(sale.count("SELECT sold_stock FROM products WHERE product_id = $1", product).await, 3);
+        tab.sees("[data-result=parked]", "waits for its order")
+            .await;
+        assert_eq!(
+            sale.count(
+                "SELECT sold_stock FROM products WHERE product_id = $1",
+                product
+            )
+            .await,
+            3
+        );
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_hold_runs_out_under_the_buyers_eyes() {
-    let sale = SaleBuilder::default().demo_store().setting("HOLD_EXPIRY_SECONDS", "5").start().await;
+    let sale = SaleBuilder::default()
+        .demo_store()
+        .setting("HOLD_EXPIRY_SECONDS", "5")
+        .start()
+        .await;
     let product = sale.product(2).await;
     in_browser(sale.client().address(), async |tab| {
         tab.go(&format!("/?product={product}")).await;
@@ -144,13 +184,16 @@ async fn a_refusal_is_in_plain_words() {
         tab.go(&format!("/?product={product}")).await;
         tab.write("#quantity", "5").await;
         tab.press("form button").await;
-        tab.sees("[data-code=insufficient_stock]", "Only 2 units left").await;
+        tab.sees("[data-code=insufficient_stock]", "Only 2 units left")
+            .await;
         tab.assert_accessible().await;
         tab.assert_only_refused(409).await;
         tab.go("/?hold=nothing").await;
-        tab.sees("[data-code=hold_not_found]", "There is no such hold").await;
+        tab.sees("[data-code=hold_not_found]", "There is no such hold")
+            .await;
         tab.go("/?product=777").await;
-        tab.sees("[data-code=product_not_found]", "There is no such product").await;
+        tab.sees("[data-code=product_not_found]", "There is no such product")
+            .await;
         tab.assert_only_refused(404).await;
     })
     .await;
@@ -174,8 +217,15 @@ async fn two_tabs_see_each_others_stock_live() {
         tab.client.switch_to_window(first).await.unwrap();
         is_stock(&tab, "available", "6").await;
         is_stock(&tab, "held", "4").await;
-        let seen = tab.script("return window.seen", Vec::new()).await.as_f64().unwrap();
-        println!("the other tab showed it {:.0} ms after the buyer was told", seen - told);
+        let seen = tab
+            .script("return window.seen", Vec::new())
+            .await
+            .as_f64()
+            .unwrap();
+        println!(
+            "the other tab showed it {:.0} ms after the buyer was told",
+            seen - told
+        );
     })
     .await;
 }
@@ -191,7 +241,9 @@ const TOLD_AT: &str =
 
 #[tokio::test]
 async fn a_place_in_line_is_kept_until_there_is_an_answer() {
-    let builder = SaleBuilder::default().demo_store().setting("REQUEST_WAIT_MS", "2000");
+    let builder = SaleBuilder::default()
+        .demo_store()
+        .setting("REQUEST_WAIT_MS", "2000");
     let mut sale = builder.start().await;
     let product = sale.product(10).await;
     sale.workers.remove(0).crash().await;
@@ -206,7 +258,15 @@ async fn a_place_in_line_is_kept_until_there_is_an_answer() {
         tab.is_at("You are in line").await;
         sale.start_worker().await;
         tab.is_at("Held for you").await;
-        assert_eq!(sale.count("SELECT held_stock FROM products WHERE product_id = $1", product).await, 1, "once");
+        assert_eq!(
+            sale.count(
+                "SELECT held_stock FROM products WHERE product_id = $1",
+                product
+            )
+            .await,
+            1,
+            "once"
+        );
     })
     .await;
 }
@@ -222,14 +282,24 @@ async fn a_sale_counts_down_to_its_start() {
         tab.sees("[role=timer]", "days").await;
         tab.sees("form button", "Not open yet").await;
         let change = json!({"sale_starts_at": null});
-        let headers = [("authorization", format!("Bearer {}", holdfast_tests::ADMIN_TOKEN))];
+        let headers = [(
+            "authorization",
+            format!("Bearer {}", holdfast_tests::ADMIN_TOKEN),
+        )];
         let headers: Vec<_> = headers
             .iter()
             .map(|(name, value)| (*name, value.as_str()))
             .chain([("content-type", "application/json")])
             .collect();
         let path = format!("/api/admin/products/{product}");
-        sale.client().send(reqwest::Method::PATCH, &path, &headers, Some(change.to_string().into_bytes())).await;
+        sale.client()
+            .send(
+                reqwest::Method::PATCH,
+                &path,
+                &headers,
+                Some(change.to_string().into_bytes()),
+            )
+            .await;
         tab.sees("form button", "Hold for").await;
     })
     .await;

@@ -22,7 +22,10 @@ pub(crate) struct Tab {
 impl Tab {
     /// Goes to a path of the ingress.
     pub(crate) async fn go(&self, path: &str) {
-        self.client.goto(&format!("http://{}{path}", self.base)).await.unwrap();
+        self.client
+            .goto(&format!("http://{}{path}", self.base))
+            .await
+            .unwrap();
     }
 
     /// Loads the page again.
@@ -33,7 +36,10 @@ impl Tab {
     /// The path and query it is at.
     pub(crate) async fn address(&self) -> String {
         let url = self.client.current_url().await.unwrap();
-        url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()))
+        url.query().map_or_else(
+            || url.path().to_owned(),
+            |query| format!("{}?{query}", url.path()),
+        )
     }
 
     /// The text of what a selector finds first.
@@ -58,15 +64,20 @@ impl Tab {
         until(&format!("a press on {selector}"), async || {
             let found = self.client.find(Locator::Css(selector)).await.ok()?;
             let is_enabled = found.is_enabled().await.ok()?;
-            if is_enabled { found.click().await.ok() } else { None }
+            if is_enabled {
+                found.click().await.ok()
+            } else {
+                None
+            }
         })
         .await;
     }
 
     /// Presses the button or link that says this.
     pub(crate) async fn choose(&self, words: &str) {
-        let path =
-            format!("//*[self::button or self::a or self::summary][normalize-space()='{words}' and not(@disabled)]");
+        let path = format!(
+            "//*[self::button or self::a or self::summary][normalize-space()='{words}' and not(@disabled)]"
+        );
         until(&format!("a press on {words:?}"), async || {
             let found = self.client.find(Locator::XPath(&path)).await.ok()?;
             found.click().await.ok()
@@ -90,37 +101,52 @@ impl Tab {
 
     /// Sends a command of the DevTools protocol.
     pub(crate) async fn devtools(&self, name: &str, parameters: Value) -> Value {
-        send(&self.client, Chrome::devtools(name, parameters)).await.unwrap()
+        send(&self.client, Chrome::devtools(name, parameters))
+            .await
+            .unwrap()
     }
 
     /// Is so large, as a phone or not.
     pub(crate) async fn size(&self, width: u32, height: u32, is_phone: bool) {
-        let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": is_phone});
-        self.devtools("Emulation.setDeviceMetricsOverride", size).await;
+        let size =
+            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": is_phone});
+        self.devtools("Emulation.setDeviceMetricsOverride", size)
+            .await;
     }
 
     /// What pages have complained of in the console, the policy's reports included.
     pub(crate) async fn console(&self) -> Vec<Value> {
         let entries = send(&self.client, Chrome::log()).await.unwrap();
-        let is_complaint =
-            |entry: &&Value| ["SEVERE", "WARNING"].contains(&entry["level"].as_str().unwrap_or_default());
-        entries.as_array().unwrap().iter().filter(is_complaint).cloned().collect()
+        let is_complaint = |entry: &&Value| {
+            ["SEVERE", "WARNING"].contains(&entry["level"].as_str().unwrap_or_default())
+        };
+        entries
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(is_complaint)
+            .cloned()
+            .collect()
     }
 
     /// Asserts that nothing was complained of, but for refusals of this status, which a browser writes down as errors.
     pub(crate) async fn assert_only_refused(&self, status: u16) {
         let refusal = format!("responded with a status of {status}");
         let complaints = self.console().await;
-        let other: Vec<_> =
-            complaints.iter().filter(|entry| !entry["message"].as_str().unwrap().contains(&refusal)).collect();
+        let other: Vec<_> = complaints
+            .iter()
+            .filter(|entry| !entry["message"].as_str().unwrap().contains(&refusal))
+            .collect();
         assert!(other.is_empty(), "{other:?}");
     }
 
     /// Asserts that nothing was complained of, but that the server could not be reached.
     pub(crate) async fn assert_only_unreachable(&self) {
         let complaints = self.console().await;
-        let other: Vec<_> =
-            complaints.iter().filter(|entry| !entry["message"].as_str().unwrap().contains("net::ERR_")).collect();
+        let other: Vec<_> = complaints
+            .iter()
+            .filter(|entry| !entry["message"].as_str().unwrap().contains("net::ERR_"))
+            .collect();
         assert!(other.is_empty(), "{other:?}");
     }
 
@@ -136,7 +162,12 @@ impl Tab {
     /// The texts that were noted.
     pub(crate) async fn noted(&self) -> Vec<String> {
         let noted = self.script("return [...window.noted]", Vec::new()).await;
-        noted.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+        noted
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|text| text.as_str().unwrap().to_owned())
+            .collect()
     }
 
     /// Asserts that nothing was complained of.
@@ -153,9 +184,17 @@ impl Tab {
             let run = "const done = arguments[arguments.length - 1];
                 axe.run(document, {resultTypes: ['violations']}).then((found) => done(found.violations), (error) => done(String(error)));";
             let violations = self.client.execute_async(run, Vec::new()).await.unwrap();
-            let what: Vec<_> = violations.as_array().unwrap_or_else(|| panic!("{violations}")).iter().collect();
+            let what: Vec<_> = violations
+                .as_array()
+                .unwrap_or_else(|| panic!("{violations}"))
+                .iter()
+                .collect();
             let shown: Vec<_> = what.iter().map(|one| (&one["id"], &one["nodes"])).collect();
-            assert!(shown.is_empty(), "{scheme} at {}: {shown:#?}", self.address().await);
+            assert!(
+                shown.is_empty(),
+                "{scheme} at {}: {shown:#?}",
+                self.address().await
+            );
         }
         self.scheme("light").await;
     }

@@ -22,19 +22,36 @@ const TIMES: usize = 1500;
 
 /// The files of a folder of the corpus, in an order that is the same everywhere.
 fn corpus(folder: &str) -> Vec<(PathBuf, Vec<u8>)> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(folder);
-    let mut files: Vec<PathBuf> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/corpus")
+        .join(folder);
+    let mut files: Vec<PathBuf> = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     files.sort();
-    files.into_iter().map(|file| (file.clone(), std::fs::read(file).unwrap())).collect()
+    files
+        .into_iter()
+        .map(|file| (file.clone(), std::fs::read(file).unwrap()))
+        .collect()
 }
 
 fn try_input(target: &Target, input: &[u8], from: &Path) {
     let held = catch_unwind(AssertUnwindSafe(|| (target.check)(input)));
-    assert!(held.is_ok(), "{} of {}, bent from {}", input.escape_ascii(), target.folder, from.display());
+    assert!(
+        held.is_ok(),
+        "{} of {}, bent from {}",
+        input.escape_ascii(),
+        target.folder,
+        from.display()
+    );
 }
 
 fn run(target: &Target) {
-    let seed = std::env::var("HOLDFAST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
+    let seed = std::env::var("HOLDFAST_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(rand::random);
     println!("HOLDFAST_SEED={seed}");
     let mut rng = StdRng::seed_from_u64(seed);
     let corpus = corpus(target.folder);
@@ -48,7 +65,12 @@ fn run(target: &Target) {
         }
     }
     // A corpus that nothing reads would test nothing.
-    assert!(read_well * 3 >= corpus.len(), "only {read_well} of {} files of {} are read", corpus.len(), target.folder);
+    assert!(
+        read_well * 3 >= corpus.len(),
+        "only {read_well} of {} files of {} are read",
+        corpus.len(),
+        target.folder
+    );
 }
 
 #[test]

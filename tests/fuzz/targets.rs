@@ -31,7 +31,9 @@ fn message(input: &[u8]) -> (HeaderMap, &[u8]) {
     let (head, body) = end.map_or((input, &[][..]), |end| (&input[..end], &input[end + 2..]));
     let mut headers = HeaderMap::new();
     for line in head.split(|byte| *byte == b'\n') {
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+            continue;
+        };
         let name = HeaderName::from_bytes(&line[..colon]);
         let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii());
         if let (Ok(name), Ok(value)) = (name, value) {
@@ -41,7 +43,11 @@ fn message(input: &[u8]) -> (HeaderMap, &[u8]) {
     (headers, body)
 }
 
-pub(crate) const SIGNATURE: Target = Target { folder: "signature", check: check_signature, is_read: is_signed };
+pub(crate) const SIGNATURE: Target = Target {
+    folder: "signature",
+    check: check_signature,
+    is_read: is_signed,
+};
 
 /// The body that every signature of the corpus is for.
 const SIGNED: &[u8] = br#"{"order_id":"01234567-89ab-8cc1-bfed-cba987654321","payment_id":"pay_1","status":"succeeded","timestamp":"2023-11-14T22:13:20Z"}"#;
@@ -59,13 +65,23 @@ fn is_signed(input: &[u8]) -> bool {
 }
 
 fn check_signature(input: &[u8]) {
-    assert!(!is_signed(input) || message(input).1 == SIGNED, "a signature for another body");
+    assert!(
+        !is_signed(input) || message(input).1 == SIGNED,
+        "a signature for another body"
+    );
     let (headers, body) = message(input);
     let nobody = WebhookSecrets::from_setting(None);
-    assert!(verify(&headers, body, &nobody, Timestamp(SIGNED_AT * 1_000_000)).is_err(), "signed by nobody");
+    assert!(
+        verify(&headers, body, &nobody, Timestamp(SIGNED_AT * 1_000_000)).is_err(),
+        "signed by nobody"
+    );
 }
 
-pub(crate) const ID: Target = Target { folder: "id", check: check_id, is_read: |input| read_id(input).is_some() };
+pub(crate) const ID: Target = Target {
+    folder: "id",
+    check: check_id,
+    is_read: |input| read_id(input).is_some(),
+};
 
 fn read_id(input: &[u8]) -> Option<HoldId> {
     let text = std::str::from_utf8(input).ok()?;
@@ -75,16 +91,25 @@ fn read_id(input: &[u8]) -> Option<HoldId> {
 fn check_id(input: &[u8]) {
     let Some(id) = read_id(input) else { return };
     let text = String::from_utf8_lossy(input);
-    assert_eq!(id.to_string(), text.strip_prefix("order_").unwrap_or(&text).to_ascii_lowercase());
+    assert_eq!(
+        id.to_string(),
+        text.strip_prefix("order_")
+            .unwrap_or(&text)
+            .to_ascii_lowercase()
+    );
     assert_eq!(id.to_string().parse::<RequestId>().ok(), Some(id.request()));
     assert!(id.slot().get() < 4096);
 }
 
-pub(crate) const BODY: Target =
-    Target { folder: "body", check: check_body, is_read: |input| Fields::parse(input).is_ok() };
+pub(crate) const BODY: Target = Target {
+    folder: "body",
+    check: check_body,
+    is_read: |input| Fields::parse(input).is_ok(),
+};
 
 fn check_body(input: &[u8]) {
-    let is_object = serde_json::from_slice::<serde_json::Value>(input).is_ok_and(|value| value.is_object());
+    let is_object =
+        serde_json::from_slice::<serde_json::Value>(input).is_ok_and(|value| value.is_object());
     let read = Fields::parse(input);
     assert!(is_object || read.is_err(), "no JSON object, and read");
     let Ok(mut fields) = read else { return };
@@ -95,7 +120,10 @@ fn check_body(input: &[u8]) {
     fields.optional("timestamp", time);
     fields.nullable("sale_starts_at", time);
     if fields.finish_leniently().is_ok() {
-        assert!((1..=10_000).contains(&quantity) && (1..=200).contains(&name.chars().count()), "{quantity} {name:?}");
+        assert!(
+            (1..=10_000).contains(&quantity) && (1..=200).contains(&name.chars().count()),
+            "{quantity} {name:?}"
+        );
     }
 }
 
@@ -109,10 +137,16 @@ fn check_prefer(input: &[u8]) {
     const LONGEST: Duration = Duration::from_secs(5);
     let preference = Preference::of(&message(input).0);
     assert!(preference.wait(LONGEST) <= LONGEST);
-    let Some(applied) = preference.applied() else { return };
+    let Some(applied) = preference.applied() else {
+        return;
+    };
     let mut told = HeaderMap::new();
     told.insert("prefer", applied);
-    assert_eq!(Preference::of(&told), preference, "told otherwise than it was read");
+    assert_eq!(
+        Preference::of(&told),
+        preference,
+        "told otherwise than it was read"
+    );
 }
 
 pub(crate) const FORWARDED: Target = Target {
@@ -142,10 +176,18 @@ pub(crate) const ENVELOPE: Target = Target {
 
 fn check_envelope(input: &[u8]) {
     let _ = envelope::decode_command(input, &Keyring::default());
-    let Ok(read) = envelope::decode(input, &Keyring::default()) else { return };
+    let Ok(read) = envelope::decode(input, &Keyring::default()) else {
+        return;
+    };
     let mut written = EnvelopeBuilder::new(read.reply_to);
     for command in &read.commands {
-        assert!(written.push(&envelope::encode_command(command)), "a command too many");
+        assert!(
+            written.push(&envelope::encode_command(command)),
+            "a command too many"
+        );
     }
-    assert_eq!(envelope::decode(&written.finish(&Keyring::default()), &Keyring::default()), Ok(read));
+    assert_eq!(
+        envelope::decode(&written.finish(&Keyring::default()), &Keyring::default()),
+        Ok(read)
+    );
 }

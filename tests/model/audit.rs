@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use holdfast_common::command::{Action, Command, PaymentNotice};
-use holdfast_common::domain::{Decision, Hold, HoldState, Order, OrderState, PaymentState, Product};
+use holdfast_common::domain::{
+    Decision, Hold, HoldState, Order, OrderState, PaymentState, Product,
+};
 use holdfast_common::id::{HoldId, RequestId};
 use holdfast_common::outcome::Outcome;
 
@@ -20,13 +22,20 @@ fn ensure(is_true: bool, broken: impl FnOnce() -> String) -> Checked {
 /// Versions only rise.
 pub(crate) fn product_may_become(old: Option<&Product>, new: &Product) -> Checked {
     let is_newer = old.is_some_and(|old| old.version < new.version);
-    ensure(is_newer, || format!("the version does not rise: {old:?} -> {new:?}"))
+    ensure(is_newer, || {
+        format!("the version does not rise: {old:?} -> {new:?}")
+    })
 }
 
 /// I2: a hold leaves `Active` once, and nothing else of it changes.
 pub(crate) fn hold_may_become(old: Option<&Hold>, new: &Hold) -> Checked {
     let is_right = old.is_some_and(|old| {
-        old.state == HoldState::Active && Hold { state: old.state, ..new.clone() } == *old && new.state != old.state
+        old.state == HoldState::Active
+            && Hold {
+                state: old.state,
+                ..new.clone()
+            } == *old
+            && new.state != old.state
     });
     ensure(is_right, || format!("I2: {old:?} -> {new:?}"))
 }
@@ -52,9 +61,19 @@ pub(crate) struct Auditor {
 impl Auditor {
     /// I4: one request, one answer.
     pub(crate) fn heard(&mut self, command: &Command, decision: &Decision) -> Checked {
-        let first = self.answers.entry(command.request_id).or_insert_with(|| decision.clone());
-        ensure(first == decision, || format!("I4: answered {decision:?} after {first:?}"))?;
-        if let Action::SettlePayment(PaymentNotice { order_id, payment_id, succeeded: true, .. }) = &command.action
+        let first = self
+            .answers
+            .entry(command.request_id)
+            .or_insert_with(|| decision.clone());
+        ensure(first == decision, || {
+            format!("I4: answered {decision:?} after {first:?}")
+        })?;
+        if let Action::SettlePayment(PaymentNotice {
+            order_id,
+            payment_id,
+            succeeded: true,
+            ..
+        }) = &command.action
             && matches!(decision.outcome, Outcome::PaymentSettled(_))
         {
             self.succeeded.insert((*order_id, payment_id.clone()));
@@ -64,8 +83,14 @@ impl Auditor {
 
     /// What must be true of the tables after every batch.
     pub(crate) fn check(&self, tables: &Tables) -> Checked {
-        tables.products.values().try_for_each(|product| conservation(tables, product))?;
-        tables.products.values().try_for_each(|product| sequences(tables, product))?;
+        tables
+            .products
+            .values()
+            .try_for_each(|product| conservation(tables, product))?;
+        tables
+            .products
+            .values()
+            .try_for_each(|product| sequences(tables, product))?;
         self.payments(tables)
     }
 
@@ -74,19 +99,25 @@ impl Auditor {
     fn payments(&self, tables: &Tables) -> Checked {
         for key in &self.succeeded {
             let row = tables.payments.get(key);
-            ensure(row.is_some_and(|payment| payment.succeeded), || format!("I8: lost {key:?}: {row:?}"))?;
+            ensure(row.is_some_and(|payment| payment.succeeded), || {
+                format!("I8: lost {key:?}: {row:?}")
+            })?;
         }
         for (key, payment) in &tables.payments {
-            let paid = tables.orders.get(&payment.order_id).map(|order| &order.state);
-            let has_paid =
-                matches!(paid, Some(OrderState::Paid { payment_id, .. }) if *payment_id == payment.payment_id);
+            let paid = tables
+                .orders
+                .get(&payment.order_id)
+                .map(|order| &order.state);
+            let has_paid = matches!(paid, Some(OrderState::Paid { payment_id, .. }) if *payment_id == payment.payment_id);
             let is_right = match payment.state {
                 PaymentState::Applied => has_paid == payment.succeeded,
                 PaymentState::Ignored => !payment.succeeded && !has_paid,
                 PaymentState::Refund { .. } => payment.succeeded && !has_paid,
                 PaymentState::Parked | PaymentState::Unmatched => paid.is_none(),
             };
-            ensure(is_right, || format!("I8: {key:?} is {payment:?}, its order is {paid:?}"))?;
+            ensure(is_right, || {
+                format!("I8: {key:?} is {payment:?}, its order is {paid:?}")
+            })?;
         }
         Ok(())
     }
@@ -95,11 +126,22 @@ impl Auditor {
 /// I1, and that the counts are those of the holds and orders that there are.
 fn conservation(tables: &Tables, product: &Product) -> Checked {
     let stock = product.stock;
-    let holds = || tables.holds.values().filter(|hold| hold.product_id == product.id);
+    let holds = || {
+        tables
+            .holds
+            .values()
+            .filter(|hold| hold.product_id == product.id)
+    };
     let active = || holds().filter(|hold| hold.state == HoldState::Active);
     let orders = |wanted: fn(&OrderState) -> bool| {
-        let orders = tables.orders.values().filter(|order| order.product_id == product.id);
-        orders.filter(|order| wanted(&order.state)).map(|order| i64::from(order.quantity)).sum::<i64>()
+        let orders = tables
+            .orders
+            .values()
+            .filter(|order| order.product_id == product.id);
+        orders
+            .filter(|order| wanted(&order.state))
+            .map(|order| i64::from(order.quantity))
+            .sum::<i64>()
     };
     let promised: i64 = active().map(|hold| i64::from(hold.quantity)).sum();
     let is_right = stock.available() >= 0
@@ -112,9 +154,16 @@ fn conservation(tables: &Tables, product: &Product) -> Checked {
 
 /// I6: the sequences of a product's holds are 1, 2, 3, in the order in which they were made.
 fn sequences(tables: &Tables, product: &Product) -> Checked {
-    let mut holds: Vec<&Hold> = tables.holds.values().filter(|hold| hold.product_id == product.id).collect();
+    let mut holds: Vec<&Hold> = tables
+        .holds
+        .values()
+        .filter(|hold| hold.product_id == product.id)
+        .collect();
     holds.sort_by_key(|hold| hold.sequence);
-    let is_right = holds.iter().zip(1..).all(|(hold, sequence)| hold.sequence == sequence)
+    let is_right = holds
+        .iter()
+        .zip(1..)
+        .all(|(hold, sequence)| hold.sequence == sequence)
         && holds.is_sorted_by_key(|hold| hold.created_at)
         && product.hold_sequence == holds.len() as i64;
     ensure(is_right, || format!("I6: {product:?}, {holds:?}"))

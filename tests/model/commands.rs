@@ -27,9 +27,15 @@ impl Sale<'_> {
     /// The hold that a step makes or tries to.
     pub(crate) fn wanted(&self, number: usize, step: &Step) -> Option<Wanted> {
         match step.command() {
-            Step::Hold { product, quantity, .. } => {
+            Step::Hold {
+                product, quantity, ..
+            } => {
                 let request = RequestId::new(self.product(*product).slot(), 0, number as u64);
-                Some(Wanted { id: HoldId::of_request(request), product: *product, quantity: *quantity })
+                Some(Wanted {
+                    id: HoldId::of_request(request),
+                    product: *product,
+                    quantity: *quantity,
+                })
             }
             _ => None,
         }
@@ -46,39 +52,94 @@ impl Sale<'_> {
     /// What a step wishes for, and in which slot. A script without holds speaks of one that never was.
     pub(crate) fn action(&self, step: &Step) -> (Slot, Action) {
         let of_product = |number: &u8| (self.product(*number), self.product(*number).slot());
-        let nothing = Wanted { id: HoldId::new(ProductId(1).slot(), 0, 0), product: UNKNOWN_PRODUCT, quantity: 1 };
+        let nothing = Wanted {
+            id: HoldId::new(ProductId(1).slot(), 0, 0),
+            product: UNKNOWN_PRODUCT,
+            quantity: 1,
+        };
         let hold = |number: &usize| match self.holds.len() {
             0 => &nothing,
             count => &self.holds[number % count],
         };
         match step {
-            Step::Hold { product, quantity, customer: number } => {
+            Step::Hold {
+                product,
+                quantity,
+                customer: number,
+            } => {
                 let (product_id, slot) = of_product(product);
                 let customer_id = number.map(customer);
-                (slot, Action::CreateHold { product_id, quantity: *quantity, customer_id })
+                (
+                    slot,
+                    Action::CreateHold {
+                        product_id,
+                        quantity: *quantity,
+                        customer_id,
+                    },
+                )
             }
-            Step::Release { hold: number } => {
-                (hold(number).id.slot(), Action::ReleaseHold { hold_id: hold(number).id })
-            }
-            Step::Order { hold: number } => (hold(number).id.slot(), Action::CreateOrder { hold_id: hold(number).id }),
-            Step::Pay { hold: number, payment, succeeded, amount } => {
+            Step::Release { hold: number } => (
+                hold(number).id.slot(),
+                Action::ReleaseHold {
+                    hold_id: hold(number).id,
+                },
+            ),
+            Step::Order { hold: number } => (
+                hold(number).id.slot(),
+                Action::CreateOrder {
+                    hold_id: hold(number).id,
+                },
+            ),
+            Step::Pay {
+                hold: number,
+                payment,
+                succeeded,
+                amount,
+            } => {
                 let notice = self.notice(hold(number), *payment, *succeeded, *amount);
                 (hold(number).id.slot(), Action::SettlePayment(notice))
             }
-            Step::AdvanceRefund { hold: number, payment, to } => {
+            Step::AdvanceRefund {
+                hold: number,
+                payment,
+                to,
+            } => {
                 let (order_id, payment_id) = (hold(number).id, payment_id(*payment));
-                (order_id.slot(), Action::AdvanceRefund { order_id, payment_id, to: *to })
+                (
+                    order_id.slot(),
+                    Action::AdvanceRefund {
+                        order_id,
+                        payment_id,
+                        to: *to,
+                    },
+                )
             }
             Step::Restock { product, quantity } => {
                 let (product_id, slot) = of_product(product);
-                (slot, Action::Restock { product_id, quantity: *quantity })
+                (
+                    slot,
+                    Action::Restock {
+                        product_id,
+                        quantity: *quantity,
+                    },
+                )
             }
             Step::Change { product, to } => {
                 let (product_id, slot) = of_product(product);
-                (slot, Action::ChangeProduct { product_id, change: change(*to) })
+                (
+                    slot,
+                    Action::ChangeProduct {
+                        product_id,
+                        change: change(*to),
+                    },
+                )
             }
             Step::ExpireDue => (ProductId(1).slot(), Action::ExpireDue),
-            Step::Keyed(..) | Step::Again { .. } | Step::Repeat { .. } | Step::Batch | Step::Wait { .. } => {
+            Step::Keyed(..)
+            | Step::Again { .. }
+            | Step::Repeat { .. }
+            | Step::Batch
+            | Step::Wait { .. } => {
                 unreachable!("{step:?} wishes for nothing of its own")
             }
         }
@@ -86,12 +147,21 @@ impl Sale<'_> {
 
     fn notice(&self, hold: &Wanted, payment: u8, succeeded: bool, amount: Amount) -> PaymentNotice {
         // The hold's price, or what it would be if it were made now.
-        let made = self.model.hold(hold.id).map(|hold| (hold.price_minor, hold.currency));
+        let made = self
+            .model
+            .hold(hold.id)
+            .map(|hold| (hold.price_minor, hold.currency));
         let offered = || {
-            let product = self.model.products.iter().find(|product| product.product_id == self.product(hold.product));
+            let product = self
+                .model
+                .products
+                .iter()
+                .find(|product| product.product_id == self.product(hold.product));
             product.map(|product| (product.price_minor, product.currency))
         };
-        let (price, right) = made.or_else(offered).unwrap_or_else(|| (100, "USD".parse().unwrap()));
+        let (price, right) = made
+            .or_else(offered)
+            .unwrap_or_else(|| (100, "USD".parse().unwrap()));
         let due = price * i64::from(hold.quantity);
         let (amount_minor, currency) = match amount {
             Amount::Right => (Some(due), Some(right)),
@@ -99,7 +169,13 @@ impl Sale<'_> {
             Amount::OtherCurrency => (Some(due), Some("JPY".parse().unwrap())),
             Amount::Unsaid => (None, None),
         };
-        PaymentNotice { order_id: hold.id, payment_id: payment_id(payment), succeeded, amount_minor, currency }
+        PaymentNotice {
+            order_id: hold.id,
+            payment_id: payment_id(payment),
+            succeeded,
+            amount_minor,
+            currency,
+        }
     }
 }
 
@@ -110,11 +186,22 @@ fn payment_id(number: u8) -> String {
 fn change(to: Change) -> ProductChange {
     let time = |seconds: Option<u32>| Some(seconds.map(|seconds| BEGINNING.plus_seconds(seconds)));
     match to {
-        Change::Price(price) => ProductChange { price_minor: Some(price), ..Default::default() },
-        Change::Currency(code) => ProductChange { currency: Some(code.parse().unwrap()), ..Default::default() },
-        Change::Limit(limit) => ProductChange { max_per_customer: Some(limit), ..Default::default() },
-        Change::Window(starts, ends) => {
-            ProductChange { sale_starts_at: time(starts), sale_ends_at: time(ends), ..Default::default() }
-        }
+        Change::Price(price) => ProductChange {
+            price_minor: Some(price),
+            ..Default::default()
+        },
+        Change::Currency(code) => ProductChange {
+            currency: Some(code.parse().unwrap()),
+            ..Default::default()
+        },
+        Change::Limit(limit) => ProductChange {
+            max_per_customer: Some(limit),
+            ..Default::default()
+        },
+        Change::Window(starts, ends) => ProductChange {
+            sale_starts_at: time(starts),
+            sale_ends_at: time(ends),
+            ..Default::default()
+        },
     }
 }

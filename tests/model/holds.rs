@@ -19,17 +19,23 @@ impl Model {
     ) -> Result<Outcome, Refusal> {
         let product = self.find_product(product_id)?.clone();
         let (starts_at, ends_at) = (product.sale_starts_at, product.sale_ends_at);
-        if starts_at.is_some_and(|start| self.now < start) || ends_at.is_some_and(|end| end <= self.now) {
+        if starts_at.is_some_and(|start| self.now < start)
+            || ends_at.is_some_and(|end| end <= self.now)
+        {
             return Err(Refusal::SaleNotOpen { starts_at, ends_at });
         }
         let available_stock = self.available(product_id);
         if available_stock < i64::from(quantity) {
             return Err(Refusal::InsufficientStock { available_stock });
         }
-        if let (Some(max_per_customer), Some(customer_id)) = (product.max_per_customer, customer_id) {
+        if let (Some(max_per_customer), Some(customer_id)) = (product.max_per_customer, customer_id)
+        {
             let units = self.units_of(product_id, customer_id);
             if units + i64::from(quantity) > i64::from(max_per_customer) {
-                return Err(Refusal::PurchaseLimitReached { max_per_customer, units });
+                return Err(Refusal::PurchaseLimitReached {
+                    max_per_customer,
+                    units,
+                });
             }
         }
         let hold = Hold {
@@ -42,7 +48,12 @@ impl Model {
             state: HoldState::Active,
             created_at: self.now,
             expires_at: self.now.plus_seconds(self.policy.hold_expiry_seconds),
-            sequence: self.holds.iter().filter(|hold| hold.product_id == product_id).count() as i64 + 1,
+            sequence: self
+                .holds
+                .iter()
+                .filter(|hold| hold.product_id == product_id)
+                .count() as i64
+                + 1,
         };
         self.holds.push(hold.clone());
         Ok(Outcome::HoldCreated(hold))
@@ -79,7 +90,9 @@ impl Model {
             created_at: self.now,
         });
         self.settle_what_waited(id);
-        Ok(Outcome::OrderCreated(Box::new(self.order_shown(id).unwrap())))
+        Ok(Outcome::OrderCreated(Box::new(
+            self.order_shown(id).unwrap(),
+        )))
     }
 
     pub(crate) fn end_hold(&mut self, id: HoldId, state: HoldState) {
@@ -88,39 +101,66 @@ impl Model {
     }
 
     fn set_hold(&mut self, id: HoldId, state: HoldState) {
-        self.holds.iter_mut().find(|hold| hold.id == id).unwrap().state = state;
+        self.holds
+            .iter_mut()
+            .find(|hold| hold.id == id)
+            .unwrap()
+            .state = state;
     }
 }
 
 /// Counts, all made anew.
 impl Model {
     fn active_holds(&self, id: ProductId) -> impl Iterator<Item = &Hold> {
-        self.holds.iter().filter(move |hold| hold.product_id == id && hold.state == HoldState::Active)
+        self.holds
+            .iter()
+            .filter(move |hold| hold.product_id == id && hold.state == HoldState::Active)
     }
 
     fn live_orders(&self, id: ProductId) -> impl Iterator<Item = &Order> {
         let is_live = |order: &&Order| !matches!(order.state, OrderState::Cancelled { .. });
-        self.orders.iter().filter(move |order| order.product_id == id).filter(is_live)
+        self.orders
+            .iter()
+            .filter(move |order| order.product_id == id)
+            .filter(is_live)
     }
 
     /// What is neither promised nor paid for.
     pub(crate) fn available(&self, id: ProductId) -> i64 {
-        let total: i64 = self.products.iter().filter(|p| p.product_id == id).map(|p| p.total_stock).sum();
-        let taken = self.active_holds(id).map(|hold| hold.quantity).chain(self.live_orders(id).map(|o| o.quantity));
+        let total: i64 = self
+            .products
+            .iter()
+            .filter(|p| p.product_id == id)
+            .map(|p| p.total_stock)
+            .sum();
+        let taken = self
+            .active_holds(id)
+            .map(|hold| hold.quantity)
+            .chain(self.live_orders(id).map(|o| o.quantity));
         total - taken.map(i64::from).sum::<i64>()
     }
 
     fn units_of(&self, id: ProductId, customer: &String) -> i64 {
-        let held = self.active_holds(id).filter(|hold| hold.customer_id.as_ref() == Some(customer));
-        let ordered = self.live_orders(id).filter(|order| order.customer_id.as_ref() == Some(customer));
-        held.map(|hold| i64::from(hold.quantity)).chain(ordered.map(|order| i64::from(order.quantity))).sum()
+        let held = self
+            .active_holds(id)
+            .filter(|hold| hold.customer_id.as_ref() == Some(customer));
+        let ordered = self
+            .live_orders(id)
+            .filter(|order| order.customer_id.as_ref() == Some(customer));
+        held.map(|hold| i64::from(hold.quantity))
+            .chain(ordered.map(|order| i64::from(order.quantity)))
+            .sum()
     }
 
     /// The product as its document shows it. The model knows no versions: they are 0.
     pub(crate) fn product_shown(&self, product: &NewProduct) -> Product {
         let id = product.product_id;
         let is_sold = |order: &&Order| matches!(order.state, OrderState::Paid { .. });
-        let sold = self.live_orders(id).filter(is_sold).map(|order| i64::from(order.quantity)).sum();
+        let sold = self
+            .live_orders(id)
+            .filter(is_sold)
+            .map(|order| i64::from(order.quantity))
+            .sum();
         let (total, available) = (product.total_stock, self.available(id));
         Product {
             id,
@@ -132,13 +172,24 @@ impl Model {
             max_per_customer: product.max_per_customer,
             sale_starts_at: product.sale_starts_at,
             sale_ends_at: product.sale_ends_at,
-            hold_sequence: self.holds.iter().filter(|hold| hold.product_id == id).count() as i64,
+            hold_sequence: self
+                .holds
+                .iter()
+                .filter(|hold| hold.product_id == id)
+                .count() as i64,
             version: 0,
         }
     }
 
     pub(crate) fn product_as_of(&self, id: ProductId) -> Box<ProductAsOf> {
-        let product = self.products.iter().find(|product| product.product_id == id).unwrap();
-        Box::new(ProductAsOf { product: self.product_shown(product), as_of: self.now })
+        let product = self
+            .products
+            .iter()
+            .find(|product| product.product_id == id)
+            .unwrap();
+        Box::new(ProductAsOf {
+            product: self.product_shown(product),
+            as_of: self.now,
+        })
     }
 }

@@ -35,11 +35,17 @@ fn every_answer_and_every_row_is_what_the_rules_say() {
     let seed = seed();
     // Not `println!`, which is only shown for tests that fail.
     writeln!(io::stderr(), "HOLDFAST_SEED={seed} ({CASES} sales)").unwrap();
-    let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
+    let config = Config {
+        cases: CASES,
+        failure_persistence: None,
+        ..Config::default()
+    };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed_bytes(seed));
     let mut runner = TestRunner::new_with_rng(config, rng);
     let seen = Seen::default();
-    let result = runner.run(&random::scripts(), |script| sale::run(&script, &seen).map_err(TestCaseError::fail));
+    let result = runner.run(&random::scripts(), |script| {
+        sale::run(&script, &seen).map_err(TestCaseError::fail)
+    });
     match result {
         Ok(()) => seen.check(),
         Err(TestError::Fail(_, script)) => {
@@ -68,7 +74,9 @@ fn seed_bytes(seed: u64) -> [u8; 32] {
 /// Leaves out whatever a script fails without. Proptest does it once, and then makes steps simpler, after which more can
 /// often go.
 fn shortest(mut script: Script) -> (Script, String) {
-    let mut reason = sale::run(&script, &Seen::default()).err().unwrap_or_default();
+    let mut reason = sale::run(&script, &Seen::default())
+        .err()
+        .unwrap_or_default();
     let mut place = 0;
     while place < script.steps.len() {
         let shorter = script.without(place);

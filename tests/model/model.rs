@@ -5,7 +5,9 @@
 //! answers and rows are written down. Next: [`crate::holds`] and [`crate::payments`] for what becomes of those.
 
 use holdfast_common::command::{Action, Command, NewProduct, ProductChange};
-use holdfast_common::domain::{CancelReason, Decision, Hold, HoldState, Order, OrderState, Payment, Policy};
+use holdfast_common::domain::{
+    CancelReason, Decision, Hold, HoldState, Order, OrderState, Payment, Policy,
+};
 use holdfast_common::id::{HoldId, ProductId, RequestId};
 use holdfast_common::outcome::{Outcome, Refusal};
 use holdfast_common::time::Timestamp;
@@ -39,19 +41,34 @@ struct KeyUse {
 impl Model {
     pub(crate) fn new(policy: Policy, now: Timestamp) -> Self {
         let (products, holds, orders, payments) = Default::default();
-        Self { policy, now, products, holds, orders, payments, answers: Vec::new(), keys: Vec::new() }
+        Self {
+            policy,
+            now,
+            products,
+            holds,
+            orders,
+            payments,
+            answers: Vec::new(),
+            keys: Vec::new(),
+        }
     }
 
     /// What is due at the beginning of a batch ends before anything else happens.
     pub(crate) fn begin_batch(&mut self, now: Timestamp) {
         self.now = now;
-        let due = self.holds.iter().filter(|hold| hold.state == HoldState::Active && hold.expires_at <= now);
+        let due = self
+            .holds
+            .iter()
+            .filter(|hold| hold.state == HoldState::Active && hold.expires_at <= now);
         for id in due.map(|hold| hold.id).collect::<Vec<_>>() {
             self.end_hold(id, HoldState::Expired { at: now });
         }
         for order in &mut self.orders {
             if order.state == OrderState::PendingPayment && order.payment_due_at <= now {
-                order.state = OrderState::Cancelled { reason: CancelReason::PaymentTimeout, at: now };
+                order.state = OrderState::Cancelled {
+                    reason: CancelReason::PaymentTimeout,
+                    at: now,
+                };
             }
         }
         self.give_up_waiting();
@@ -61,13 +78,21 @@ impl Model {
     pub(crate) fn apply(&mut self, command: &Command) -> Option<Decision> {
         match &command.action {
             Action::ExpireDue => return None,
-            Action::AdvanceRefund { order_id, payment_id, to } => {
+            Action::AdvanceRefund {
+                order_id,
+                payment_id,
+                to,
+            } => {
                 self.advance_refund(*order_id, payment_id, *to);
                 return None;
             }
             _ => {}
         }
-        if let Some((_, answer)) = self.answers.iter().find(|(id, _)| *id == command.request_id) {
+        if let Some((_, answer)) = self
+            .answers
+            .iter()
+            .find(|(id, _)| *id == command.request_id)
+        {
             return Some(answer.clone());
         }
         let answer = self.answer(command);
@@ -77,20 +102,45 @@ impl Model {
 
     fn answer(&mut self, command: &Command) -> Decision {
         let Some(scope) = self.key_scope(command) else {
-            return Decision { replayed: false, outcome: self.act(command) };
+            return Decision {
+                replayed: false,
+                outcome: self.act(command),
+            };
         };
         let ttl = self.policy.idempotency_key_ttl_seconds;
-        let first = self.keys.iter().find(|key| key.scope == scope && self.now < key.at.plus_seconds(ttl));
+        let first = self
+            .keys
+            .iter()
+            .find(|key| key.scope == scope && self.now < key.at.plus_seconds(ttl));
         match first {
             Some(first) if first.action == command.action => {
-                let (_, answer) = self.answers.iter().find(|(id, _)| *id == first.request_id).unwrap();
-                Decision { replayed: true, outcome: answer.outcome.clone() }
+                let (_, answer) = self
+                    .answers
+                    .iter()
+                    .find(|(id, _)| *id == first.request_id)
+                    .unwrap();
+                Decision {
+                    replayed: true,
+                    outcome: answer.outcome.clone(),
+                }
             }
-            Some(_) => Decision { replayed: false, outcome: Outcome::Refused(Refusal::IdempotencyKeyReused) },
+            Some(_) => Decision {
+                replayed: false,
+                outcome: Outcome::Refused(Refusal::IdempotencyKeyReused),
+            },
             None => {
-                let (at, request_id, action) = (self.now, command.request_id, command.action.clone());
-                self.keys.push(KeyUse { scope, at, request_id, action });
-                Decision { replayed: false, outcome: self.act(command) }
+                let (at, request_id, action) =
+                    (self.now, command.request_id, command.action.clone());
+                self.keys.push(KeyUse {
+                    scope,
+                    at,
+                    request_id,
+                    action,
+                });
+                Decision {
+                    replayed: false,
+                    outcome: self.act(command),
+                }
             }
         }
     }
@@ -105,21 +155,37 @@ impl Model {
             Action::SettlePayment(_) => ("POST webhook", 0),
             _ => return None,
         };
-        Some((command.request_id.slot().get(), endpoint, command.key?.hash, product))
+        Some((
+            command.request_id.slot().get(),
+            endpoint,
+            command.key?.hash,
+            product,
+        ))
     }
 
     fn act(&mut self, command: &Command) -> Outcome {
         let answer = match &command.action {
             Action::CreateProduct(new) => self.create_product(new),
-            Action::ChangeProduct { product_id, change } => self.change_product(*product_id, change),
-            Action::Restock { product_id, quantity } => self.restock(*product_id, *quantity),
-            Action::CreateHold { product_id, quantity, customer_id } => {
+            Action::ChangeProduct { product_id, change } => {
+                self.change_product(*product_id, change)
+            }
+            Action::Restock {
+                product_id,
+                quantity,
+            } => self.restock(*product_id, *quantity),
+            Action::CreateHold {
+                product_id,
+                quantity,
+                customer_id,
+            } => {
                 let id = HoldId::of_request(command.request_id);
                 self.create_hold(id, *product_id, *quantity, customer_id.as_ref())
             }
             Action::ReleaseHold { hold_id } => self.release_hold(*hold_id),
             Action::CreateOrder { hold_id } => self.create_order(*hold_id),
-            Action::SettlePayment(notice) => Ok(Outcome::PaymentSettled(self.settle_payment(notice))),
+            Action::SettlePayment(notice) => {
+                Ok(Outcome::PaymentSettled(self.settle_payment(notice)))
+            }
             Action::ExpireDue | Action::AdvanceRefund { .. } => unreachable!("answered by nothing"),
             Action::SettleDeadLetter { .. } => unreachable!("no command fails here"),
             Action::RepairStock { .. } => unreachable!("no count is ever off here"),
@@ -129,14 +195,22 @@ impl Model {
     }
 
     fn create_product(&mut self, new: &NewProduct) -> Result<Outcome, Refusal> {
-        if self.products.iter().any(|product| product.product_id == new.product_id) {
+        if self
+            .products
+            .iter()
+            .any(|product| product.product_id == new.product_id)
+        {
             return Err(Refusal::ProductExists);
         }
         self.products.push(new.clone());
         Ok(Outcome::ProductCreated(self.product_as_of(new.product_id)))
     }
 
-    fn change_product(&mut self, id: ProductId, change: &ProductChange) -> Result<Outcome, Refusal> {
+    fn change_product(
+        &mut self,
+        id: ProductId,
+        change: &ProductChange,
+    ) -> Result<Outcome, Refusal> {
         let product = self.find_product(id)?;
         let mut changed = product.clone();
         changed.price_minor = change.price_minor.unwrap_or(product.price_minor);
@@ -171,6 +245,9 @@ impl Model {
     }
 
     pub(crate) fn find_product(&mut self, id: ProductId) -> Result<&mut NewProduct, Refusal> {
-        self.products.iter_mut().find(|product| product.product_id == id).ok_or(Refusal::ProductNotFound)
+        self.products
+            .iter_mut()
+            .find(|product| product.product_id == id)
+            .ok_or(Refusal::ProductNotFound)
     }
 }

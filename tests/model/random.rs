@@ -21,23 +21,36 @@ pub(crate) fn scripts() -> impl Strategy<Value = Script> {
     // Most sales begin with a hold, since most steps are about one.
     let steps = (option::weighted(0.8, hold()), vec(step(), 1..STEPS_MAX));
     let steps = steps.prop_map(|(first, others)| first.into_iter().chain(others).collect());
-    (policies(), any::<bool>(), [product(), product()], steps).prop_map(|(policy, same_slot, products, steps)| Script {
-        policy,
-        same_slot,
-        products,
-        steps,
-    })
+    (policies(), any::<bool>(), [product(), product()], steps).prop_map(
+        |(policy, same_slot, products, steps)| Script {
+            policy,
+            same_slot,
+            products,
+            steps,
+        },
+    )
 }
 
 fn policies() -> impl Strategy<Value = Policy> {
-    (select(vec![120, 30, 86_400]), select(vec![600, 60]), any::<bool>(), select(vec![604_800, 100])).prop_map(
-        |(hold_expiry_seconds, order_payment_seconds, reallocate_late_payments, idempotency_key_ttl_seconds)| Policy {
-            hold_expiry_seconds,
-            order_payment_seconds,
-            reallocate_late_payments,
-            idempotency_key_ttl_seconds,
-        },
+    (
+        select(vec![120, 30, 86_400]),
+        select(vec![600, 60]),
+        any::<bool>(),
+        select(vec![604_800, 100]),
     )
+        .prop_map(
+            |(
+                hold_expiry_seconds,
+                order_payment_seconds,
+                reallocate_late_payments,
+                idempotency_key_ttl_seconds,
+            )| Policy {
+                hold_expiry_seconds,
+                order_payment_seconds,
+                reallocate_late_payments,
+                idempotency_key_ttl_seconds,
+            },
+        )
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -95,16 +108,22 @@ fn pay() -> impl Strategy<Value = Step> {
         1 => Just(Amount::Less),
         1 => Just(Amount::OtherCurrency),
     ];
-    (some_hold(), 0..3_u8, any::<bool>(), amount).prop_map(|(hold, payment, failed, amount)| Step::Pay {
-        hold,
-        payment,
-        succeeded: !failed,
-        amount,
+    (some_hold(), 0..3_u8, any::<bool>(), amount).prop_map(|(hold, payment, failed, amount)| {
+        Step::Pay {
+            hold,
+            payment,
+            succeeded: !failed,
+            amount,
+        }
     })
 }
 
 fn refund() -> impl Strategy<Value = RefundStatus> {
-    select(vec![RefundStatus::Requested, RefundStatus::Refunded, RefundStatus::Due])
+    select(vec![
+        RefundStatus::Requested,
+        RefundStatus::Refunded,
+        RefundStatus::Due,
+    ])
 }
 
 fn units() -> impl Strategy<Value = i64> {

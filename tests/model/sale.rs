@@ -28,9 +28,11 @@ const PRODUCTS_FROM: u64 = 1_000_000;
 pub(crate) fn run(script: &Script, seen: &Seen) -> Result<(), String> {
     let mut sale = Sale::open(script, seen)?;
     for (number, step) in script.steps.iter().enumerate() {
-        sale.step(number, step).map_err(|error| format!("step {number}, {step:?}: {error}"))?;
+        sale.step(number, step)
+            .map_err(|error| format!("step {number}, {step:?}: {error}"))?;
     }
-    sale.end_batch().map_err(|error| format!("at the end: {error}"))
+    sale.end_batch()
+        .map_err(|error| format!("at the end: {error}"))
 }
 
 /// A script that is being run.
@@ -65,7 +67,12 @@ impl<'a> Sale<'a> {
             sent: Vec::new(),
             holds: Vec::new(),
         };
-        sale.holds = script.steps.iter().enumerate().filter_map(|(number, step)| sale.wanted(number, step)).collect();
+        sale.holds = script
+            .steps
+            .iter()
+            .enumerate()
+            .filter_map(|(number, step)| sale.wanted(number, step))
+            .collect();
         for (number, (total_stock, max_per_customer)) in script.products.into_iter().enumerate() {
             let new = NewProduct {
                 product_id: sale.product(number as u8),
@@ -77,8 +84,13 @@ impl<'a> Sale<'a> {
                 sale_starts_at: None,
                 sale_ends_at: None,
             };
-            let request_id = RequestId::new(new.product_id.slot(), 0, PRODUCTS_FROM + number as u64);
-            sale.send(Command { request_id, key: None, action: Action::CreateProduct(new) })?;
+            let request_id =
+                RequestId::new(new.product_id.slot(), 0, PRODUCTS_FROM + number as u64);
+            sale.send(Command {
+                request_id,
+                key: None,
+                action: Action::CreateProduct(new),
+            })?;
         }
         sale.end_batch()?;
         Ok(sale)
@@ -95,7 +107,10 @@ impl<'a> Sale<'a> {
             Step::Repeat { step } => {
                 let earlier = self.earlier(*step);
                 let request_id = RequestId::new(earlier.slot(), 0, number as u64);
-                self.send(Command { request_id, ..earlier })
+                self.send(Command {
+                    request_id,
+                    ..earlier
+                })
             }
             Step::Keyed(key, step) => self.send_step(number, step, Some(*key)),
             step => self.send_step(number, step, None),
@@ -105,7 +120,11 @@ impl<'a> Sale<'a> {
     fn send_step(&mut self, number: usize, step: &Step, key: Option<u8>) -> Result<(), String> {
         let (slot, action) = self.action(step);
         let key = key.map(|key| IdempotencyKey::new(&format!("key-{key}"), &action));
-        self.send(Command { request_id: RequestId::new(slot, 0, number as u64), key, action })
+        self.send(Command {
+            request_id: RequestId::new(slot, 0, number as u64),
+            key,
+            action,
+        })
     }
 
     fn earlier(&self, step: usize) -> Command {
@@ -139,17 +158,33 @@ impl<'a> Sale<'a> {
 
     fn compare(&self) -> Result<(), String> {
         let Self { model, tables, .. } = self;
-        for expected in model.products.iter().map(|product| model.product_shown(product)) {
+        for expected in model
+            .products
+            .iter()
+            .map(|product| model.product_shown(product))
+        {
             let mut row = tables.products.get(&expected.id).cloned();
             row.iter_mut().for_each(|row| row.version = 0);
             same("the product", &row, &Some(expected))?;
         }
         let holds: BTreeMap<_, _> = model.holds.iter().map(|hold| (hold.id, hold)).collect();
-        same("the holds", &tables.holds.iter().map(|(id, hold)| (*id, hold)).collect(), &holds)?;
-        let orders = model.orders.iter().map(|order| (order.id, model.order_shown(order.id).unwrap())).collect();
+        same(
+            "the holds",
+            &tables.holds.iter().map(|(id, hold)| (*id, hold)).collect(),
+            &holds,
+        )?;
+        let orders = model
+            .orders
+            .iter()
+            .map(|order| (order.id, model.order_shown(order.id).unwrap()))
+            .collect();
         same("the orders", &tables.orders, &orders)?;
         let key = |id: HoldId, name: &String| (id, name.clone());
-        let payments = model.payments.iter().map(|p| (key(p.order_id, &p.payment_id), p.clone())).collect();
+        let payments = model
+            .payments
+            .iter()
+            .map(|p| (key(p.order_id, &p.payment_id), p.clone()))
+            .collect();
         same("the payments", &tables.payments, &payments)?;
         self.auditor.check(tables)
     }
@@ -164,5 +199,11 @@ fn without_version(mut decision: Decision) -> Decision {
 }
 
 fn same<T: Debug + PartialEq>(what: &str, found: &T, expected: &T) -> Result<(), String> {
-    if found == expected { Ok(()) } else { Err(format!("{what}\n    is        {found:?}\n    should be {expected:?}")) }
+    if found == expected {
+        Ok(())
+    } else {
+        Err(format!(
+            "{what}\n    is        {found:?}\n    should be {expected:?}"
+        ))
+    }
 }

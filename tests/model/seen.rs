@@ -42,17 +42,32 @@ pub(crate) struct Seen(RefCell<BTreeMap<(&'static str, bool), u32>>);
 
 impl Seen {
     pub(crate) fn note(&self, decision: &Decision) {
-        *self.0.borrow_mut().entry((name(&decision.outcome), decision.replayed)).or_default() += 1;
+        *self
+            .0
+            .borrow_mut()
+            .entry((name(&decision.outcome), decision.replayed))
+            .or_default() += 1;
     }
 
     /// Fails when a run hardly met an answer.
     pub(crate) fn check(&self) {
         let seen = self.0.borrow();
         let count = |answer| seen.get(&(answer, false)).copied().unwrap_or(0);
-        let rare: Vec<_> = ALL.iter().map(|answer| (*answer, count(*answer))).filter(|(_, n)| *n < ENOUGH).collect();
+        let rare: Vec<_> = ALL
+            .iter()
+            .map(|answer| (*answer, count(*answer)))
+            .filter(|(_, n)| *n < ENOUGH)
+            .collect();
         assert!(rare.is_empty(), "the random sales hardly met {rare:?}");
-        let replayed: u32 = seen.iter().filter(|((_, replayed), _)| *replayed).map(|(_, count)| count).sum();
-        assert!(replayed >= ENOUGH, "the random sales replayed {replayed} answers");
+        let replayed: u32 = seen
+            .iter()
+            .filter(|((_, replayed), _)| *replayed)
+            .map(|(_, count)| count)
+            .sum();
+        assert!(
+            replayed >= ENOUGH,
+            "the random sales replayed {replayed} answers"
+        );
     }
 }
 

@@ -100,7 +100,9 @@ impl Script {
     /// The same script with one step less. Steps that name a hold or a command go on naming it, when it is not the one
     /// that is gone.
     pub(crate) fn without(&self, place: usize) -> Self {
-        let count = |steps: &[Step], wanted: fn(&Step) -> bool| steps.iter().filter(|step| wanted(step)).count();
+        let count = |steps: &[Step], wanted: fn(&Step) -> bool| {
+            steps.iter().filter(|step| wanted(step)).count()
+        };
         let (before, gone) = (&self.steps[..place], &self.steps[place]);
         let holds = count(&self.steps, Step::is_hold).max(1);
         let mut shorter = self.clone();
@@ -112,7 +114,8 @@ impl Script {
             }
             if let Step::Again { step } | Step::Repeat { step } = step {
                 *step %= sent;
-                *step -= usize::from(gone.is_sent() && PRODUCTS + count(before, Step::is_sent) < *step);
+                *step -=
+                    usize::from(gone.is_sent() && PRODUCTS + count(before, Step::is_sent) < *step);
             }
         }
         shorter.steps.remove(place);
@@ -151,8 +154,18 @@ impl Step {
 /// One step a line: what a person reads when a script fails.
 impl fmt::Debug for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { policy, same_slot, products, steps } = self;
-        writeln!(f, "{policy:?}\nsame_slot: {same_slot}, products (units, limit): {products:?}")?;
-        steps.iter().try_for_each(|step| writeln!(f, "    {step:?}"))
+        let Self {
+            policy,
+            same_slot,
+            products,
+            steps,
+        } = self;
+        writeln!(
+            f,
+            "{policy:?}\nsame_slot: {same_slot}, products (units, limit): {products:?}"
+        )?;
+        steps
+            .iter()
+            .try_for_each(|step| writeln!(f, "    {step:?}"))
     }
 }

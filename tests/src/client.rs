@@ -23,7 +23,10 @@ impl Answer {
     /// A header's text, empty when it is not there.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 
     /// The `code` of a problem document.
@@ -32,7 +35,11 @@ impl Answer {
     /// When this is no complete problem document.
     #[must_use]
     pub fn problem(&self) -> &str {
-        assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
+        assert_eq!(
+            self.header("content-type"),
+            "application/problem+json",
+            "{self:?}"
+        );
         for member in ["type", "title", "detail"] {
             assert!(self.body[member].is_string(), "{member} in {self:?}");
         }
@@ -54,7 +61,10 @@ impl Client {
     pub fn new(base: &str) -> Self {
         // Only the first call in a process counts, and any of them will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Self { http: reqwest::Client::new(), base: base.to_owned() }
+        Self {
+            http: reqwest::Client::new(),
+            base: base.to_owned(),
+        }
     }
 
     /// This client, giving a request up after that long.
@@ -62,7 +72,10 @@ impl Client {
     /// # Errors
     /// When the machine has no room for another client.
     pub fn with_timeout(self, timeout: Duration) -> reqwest::Result<Self> {
-        Ok(Self { http: reqwest::Client::builder().timeout(timeout).build()?, ..self })
+        Ok(Self {
+            http: reqwest::Client::builder().timeout(timeout).build()?,
+            ..self
+        })
     }
 
     /// The host and port that it calls.
@@ -93,14 +106,25 @@ impl Client {
         let (status, headers) = (response.status(), response.headers().clone());
         let text = String::from_utf8_lossy(&response.bytes().await?).into_owned();
         let body = serde_json::from_str(&text).unwrap_or_default();
-        Ok(Answer { status, headers, body, text })
+        Ok(Answer {
+            status,
+            headers,
+            body,
+            text,
+        })
     }
 
     /// Sends a request as it is.
     ///
     /// # Panics
     /// When no answer comes.
-    pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<Vec<u8>>) -> Answer {
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Vec<u8>>,
+    ) -> Answer {
         match self.try_send(method, path, headers, body).await {
             Ok(answer) => answer,
             Err(error) => panic!("no answer: {error:?}"),
@@ -130,7 +154,13 @@ impl Client {
     pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
         let mut all = vec![("content-type", "application/json")];
         all.extend_from_slice(headers);
-        self.send(Method::POST, path, &all, Some(body.to_string().into_bytes())).await
+        self.send(
+            Method::POST,
+            path,
+            &all,
+            Some(body.to_string().into_bytes()),
+        )
+        .await
     }
 
     /// `POST /api/holds`

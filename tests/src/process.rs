@@ -18,7 +18,9 @@ use crate::wait::until;
 pub fn program(name: &str) -> PathBuf {
     static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
     let named = || std::env::var_os("HOLDFAST_PROGRAMS").map(PathBuf::from);
-    PROGRAMS.get_or_init(|| named().unwrap_or_else(build)).join(name)
+    PROGRAMS
+        .get_or_init(|| named().unwrap_or_else(build))
+        .join(name)
 }
 
 /// `cargo test` builds the programs of other packages only by the way, so they are asked for. A test binary lies in
@@ -26,7 +28,11 @@ pub fn program(name: &str) -> PathBuf {
 fn build() -> PathBuf {
     let running = std::env::current_exe().unwrap_or_default();
     let beside = running.parent().map(Path::to_owned).unwrap_or_default();
-    let profile_dir = if beside.ends_with("deps") { beside.join("..") } else { beside };
+    let profile_dir = if beside.ends_with("deps") {
+        beside.join("..")
+    } else {
+        beside
+    };
     let profile_dir = profile_dir.canonicalize().unwrap_or_default();
     let profile = match profile_dir.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
@@ -34,22 +40,42 @@ fn build() -> PathBuf {
     };
     let target_dir = profile_dir.parent().map(Path::to_owned).unwrap_or_default();
     let status = cargo()
-        .args(["build", "--workspace", "--bins", "--locked", "--quiet", "--profile", profile, "--target-dir"])
+        .args([
+            "build",
+            "--workspace",
+            "--bins",
+            "--locked",
+            "--quiet",
+            "--profile",
+            profile,
+            "--target-dir",
+        ])
         .arg(target_dir)
-        .args(if cfg!(feature = "otel") { ["--features", "otel"].as_slice() } else { &[] })
+        .args(if cfg!(feature = "otel") {
+            ["--features", "otel"].as_slice()
+        } else {
+            &[]
+        })
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .status();
-    assert!(status.is_ok_and(|status| status.success()), "the programs could not be built");
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "the programs could not be built"
+    );
     profile_dir
 }
 
 /// The cargo that runs the tests; for a program that was started by itself, the one of the directory's toolchain.
 #[must_use]
 pub fn cargo() -> std::process::Command {
-    let mut cargo = std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo =
+        std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // What cargo says of the test's own package: build scripts that look at it would run again, here and in the next build.
-    let of_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
-    let of_package = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_str().is_some_and(of_package));
+    let of_package =
+        |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    let of_package = std::env::vars_os()
+        .map(|(name, _)| name)
+        .filter(|name| name.to_str().is_some_and(of_package));
     of_package.for_each(|name| _ = cargo.env_remove(name));
     cargo
 }
@@ -66,14 +92,28 @@ impl Process {
     ///
     /// # Panics
     /// When it does not start.
-    pub fn start(program: &Path, arguments: &[&str], settings: &[(String, String)], log: PathBuf) -> Self {
-        let open = || std::fs::OpenOptions::new().create(true).append(true).open(&log);
-        let (Ok(out), Ok(err)) = (open(), open()) else { panic!("can't write {}", log.display()) };
+    pub fn start(
+        program: &Path,
+        arguments: &[&str],
+        settings: &[(String, String)],
+        log: PathBuf,
+    ) -> Self {
+        let open = || {
+            std::fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(&log)
+        };
+        let (Ok(out), Ok(err)) = (open(), open()) else {
+            panic!("can't write {}", log.display())
+        };
         let child = Command::new(program)
             .args(arguments)
             // Not the developer's own settings; what programs are looked up by stays.
             .env_clear()
-            .envs(std::env::vars().filter(|(name, _)| ["PATH", "HOME", "PG_BIN", "NATS_BIN"].contains(&name.as_str())))
+            .envs(std::env::vars().filter(|(name, _)| {
+                ["PATH", "HOME", "PG_BIN", "NATS_BIN"].contains(&name.as_str())
+            }))
             .envs(settings.iter().cloned())
             .stdin(Stdio::null())
             .stdout(out)
@@ -109,15 +149,21 @@ impl Process {
     /// # Panics
     /// When the process ends, or the deadline passes, without it.
     pub async fn line(&mut self, text: &str) -> String {
-        until(&format!("{text:?} from {}", self.log.display()), async || {
-            let output = self.output();
-            if let Some(line) = output.lines().find(|line| line.contains(text)) {
-                return Some(line.to_owned());
-            }
-            let ended = self.child.try_wait().ok().flatten();
-            assert!(ended.is_none(), "the process ended without {text:?}:\n{output}");
-            None
-        })
+        until(
+            &format!("{text:?} from {}", self.log.display()),
+            async || {
+                let output = self.output();
+                if let Some(line) = output.lines().find(|line| line.contains(text)) {
+                    return Some(line.to_owned());
+                }
+                let ended = self.child.try_wait().ok().flatten();
+                assert!(
+                    ended.is_none(),
+                    "the process ended without {text:?}:\n{output}"
+                );
+                None
+            },
+        )
         .await
     }
 

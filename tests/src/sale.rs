@@ -23,8 +23,14 @@ pub const PARTITIONS: u16 = 4;
 
 /// Keys for sales whose customers and payments are sealed: all of them where `HOLDFAST_SEALED` is set.
 const SEALED: [(&str, &str); 2] = [
-    ("ENCRYPTION_KEYS", "tests:AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM="),
-    ("ENCRYPTION_INDEX_KEY", "BAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQ="),
+    (
+        "ENCRYPTION_KEYS",
+        "tests:AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM=",
+    ),
+    (
+        "ENCRYPTION_INDEX_KEY",
+        "BAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQ=",
+    ),
 ];
 
 /// How a sale is set up.
@@ -47,8 +53,13 @@ impl SaleBuilder {
     /// Stands on servers of its own, which its test may stop, and not on those that all tests share.
     #[must_use]
     pub fn on(mut self, stack: &Stack, directory: &Path) -> Self {
-        let (database_url, nats_url) = (stack.database_url().to_owned(), stack.nats_url().to_owned());
-        self.stack = Some(Place { database_url, nats_url, directory: directory.to_owned() });
+        let (database_url, nats_url) =
+            (stack.database_url().to_owned(), stack.nats_url().to_owned());
+        self.stack = Some(Place {
+            database_url,
+            nats_url,
+            directory: directory.to_owned(),
+        });
         self
     }
 
@@ -93,8 +104,12 @@ impl SaleBuilder {
         };
         let name = fresh_name();
         let database_url = create_database(&stack.database_url, &name).await;
-        let pool = PgPool::connect(&database_url).await.unwrap_or_else(|error| panic!("no database: {error}"));
-        schema::migrate(&pool).await.unwrap_or_else(|error| panic!("no schema: {error}"));
+        let pool = PgPool::connect(&database_url)
+            .await
+            .unwrap_or_else(|error| panic!("no database: {error}"));
+        schema::migrate(&pool)
+            .await
+            .unwrap_or_else(|error| panic!("no schema: {error}"));
         let mut settings = vec![
             ("DATABASE_URL".to_owned(), database_url.clone()),
             ("NATS_URL".to_owned(), stack.nats_url),
@@ -114,7 +129,8 @@ impl SaleBuilder {
         }
         settings.extend(self.settings);
         let directory = stack.directory.join(&name);
-        std::fs::create_dir_all(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+        std::fs::create_dir_all(&directory)
+            .unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
         let mut sale = Sale {
             pool,
             database_url,
@@ -125,7 +141,10 @@ impl SaleBuilder {
             clients: Vec::new(),
             workers: Vec::new(),
         };
-        let keys = sale.settings.iter().rfind(|(name, _)| name == "ENCRYPTION_KEYS");
+        let keys = sale
+            .settings
+            .iter()
+            .rfind(|(name, _)| name == "ENCRYPTION_KEYS");
         if keys.is_some_and(|(_, keys)| !keys.is_empty()) {
             let (ended_well, output) = sale.holdfast(&["keys", "rotate"]).await;
             assert!(ended_well, "{output}");
@@ -140,22 +159,34 @@ impl SaleBuilder {
 async fn shared() -> Place {
     let stack = SharedStack::get().await;
     let (database_url, nats_url) = (stack.database_url().to_owned(), stack.nats_url().to_owned());
-    Place { database_url, nats_url, directory: stack.directory().to_owned() }
+    Place {
+        database_url,
+        nats_url,
+        directory: stack.directory().to_owned(),
+    }
 }
 
 fn fresh_name() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    format!("test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+    format!(
+        "test_{}_{}",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    )
 }
 
 async fn create_database(server: &str, name: &str) -> String {
     let created = async {
         let pool = PgPool::connect(server).await?;
-        sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&pool).await?;
+        sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}")))
+            .execute(&pool)
+            .await?;
         pool.close().await;
         Ok(())
     };
-    created.await.unwrap_or_else(|error: sqlx::Error| panic!("{name} was not created: {error}"));
+    created
+        .await
+        .unwrap_or_else(|error: sqlx::Error| panic!("{name} was not created: {error}"));
     let (base, _) = server.rsplit_once('/').unwrap_or((server, ""));
     format!("{base}/{name}")
 }
@@ -199,13 +230,19 @@ impl Sale {
     /// Sets a setting of all programs that are started from now on; without a value it is not set.
     pub fn set(&mut self, name: &str, value: Option<&str>) {
         self.settings.retain(|(set, _)| set != name);
-        self.settings.extend(value.map(|value| (name.to_owned(), value.to_owned())));
+        self.settings
+            .extend(value.map(|value| (name.to_owned(), value.to_owned())));
     }
 
     /// Stops every ingress and worker, and waits until they have ended.
     pub async fn stop(&mut self) {
         self.clients.clear();
-        for mut process in self.ingresses.drain(..).chain(self.workers.drain(..)).collect::<Vec<_>>() {
+        for mut process in self
+            .ingresses
+            .drain(..)
+            .chain(self.workers.drain(..))
+            .collect::<Vec<_>>()
+        {
             if process.has_ended().is_none() {
                 process.signal(nix::sys::signal::Signal::SIGTERM);
             }
@@ -223,16 +260,27 @@ impl Sale {
         let mut ingress = Process::start(&program("holdfast-ingress"), &[], &settings, log);
         let line = ingress.line("\"listening\"").await;
         let line: Value = serde_json::from_str(&line).unwrap_or_default();
-        let address = line["address"].as_str().unwrap_or_else(|| panic!("no address in {line}"));
+        let address = line["address"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no address in {line}"));
         self.clients.push(Client::new(&format!("http://{address}")));
         self.ingresses.push(ingress);
     }
 
     /// The settings of a program that may do in Postgres what a role may. A test's own `DATABASE_URL` wins.
     fn settings_as(&self, role: &str) -> Vec<(String, String)> {
-        let as_role = ("DATABASE_URL".to_owned(), format!("{}?options[role]={role}", self.database_url));
+        let as_role = (
+            "DATABASE_URL".to_owned(),
+            format!("{}?options[role]={role}", self.database_url),
+        );
         let settings = self.settings.iter();
-        let settings = settings.map(|setting| if setting.1 == self.database_url { &as_role } else { setting });
+        let settings = settings.map(|setting| {
+            if setting.1 == self.database_url {
+                &as_role
+            } else {
+                setting
+            }
+        });
         settings.cloned().collect()
     }
 
@@ -243,7 +291,8 @@ impl Sale {
     pub async fn start_worker(&mut self) {
         self.add_worker();
         until("a worker for every partition", async || {
-            let taken = "SELECT count(*) FROM partitions WHERE owner IS NOT NULL AND lease_until > now()";
+            let taken =
+                "SELECT count(*) FROM partitions WHERE owner IS NOT NULL AND lease_until > now()";
             let taken: i64 = sqlx::query_scalar(taken).fetch_one(&self.pool).await.ok()?;
             (taken == i64::from(PARTITIONS)).then_some(())
         })
@@ -260,7 +309,10 @@ impl Sale {
     #[must_use]
     pub fn worker_with(&self, more: &[(&str, &str)]) -> Process {
         let mut settings = self.settings_as("holdfast_worker");
-        settings.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        settings.extend(
+            more.iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
         let log = self.directory.join(format!("worker-{}.log", fresh_name()));
         Process::start(&program("holdfast-workers"), &[], &settings, log)
     }
@@ -269,7 +321,10 @@ impl Sale {
     #[must_use]
     pub fn ingress_with(&self, more: &[(&str, &str)]) -> Process {
         let mut settings = self.settings_as("holdfast_ingress");
-        settings.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        settings.extend(
+            more.iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
         let log = self.directory.join(format!("ingress-{}.log", fresh_name()));
         Process::start(&program("holdfast-ingress"), &[], &settings, log)
     }
@@ -282,7 +337,9 @@ impl Sale {
         let body = json!({"name": "Lamp", "price_minor": 9999, "currency": "USD", "total_stock": total_stock});
         let answer = self.admin_post("/api/admin/products", &body).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
-        answer.body["id"].as_i64().unwrap_or_else(|| panic!("{answer:?}"))
+        answer.body["id"]
+            .as_i64()
+            .unwrap_or_else(|| panic!("{answer:?}"))
     }
 
     /// Holds units and orders them; says the order's id.
@@ -291,8 +348,13 @@ impl Sale {
     /// When either is refused.
     pub async fn order(&self, product_id: i64, quantity: i64) -> String {
         let hold = self.client().hold(product_id, quantity, &[]).await;
-        let hold_id = hold.body["hold_id"].as_str().unwrap_or_else(|| panic!("{hold:?}"));
-        let order = self.client().post("/api/orders", &[], &json!({"hold_id": hold_id})).await;
+        let hold_id = hold.body["hold_id"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{hold:?}"));
+        let order = self
+            .client()
+            .post("/api/orders", &[], &json!({"hold_id": hold_id}))
+            .await;
         assert_eq!(order.status, StatusCode::CREATED, "{order:?}");
         hold_id.to_owned()
     }
@@ -316,28 +378,48 @@ impl Sale {
         let code = process.exit_status().await.code();
         let output = process.output();
         let code = code.unwrap_or_else(|| panic!("a signal ended it:\n{output}"));
-        (code, output.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+        (
+            code,
+            output
+                .lines()
+                .filter_map(|line| serde_json::from_str(line).ok())
+                .collect(),
+        )
     }
 
     /// Starts a command of `holdfast` on this sale with more settings than the others have.
     #[must_use]
     pub fn holdfast_with(&self, arguments: &[&str], more: &[(&str, &str)]) -> Process {
         let mut settings = self.settings.clone();
-        settings.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let log = self.directory.join(format!("holdfast-{}.log", fresh_name()));
+        settings.extend(
+            more.iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
+        let log = self
+            .directory
+            .join(format!("holdfast-{}.log", fresh_name()));
         Process::start(&program("holdfast"), arguments, &settings, log)
     }
 
     /// `GET` with the admin token.
     pub async fn admin_get(&self, path: &str) -> Answer {
         let authorization = format!("Bearer {ADMIN_TOKEN}");
-        self.client().send(reqwest::Method::GET, path, &[("authorization", &authorization)], None).await
+        self.client()
+            .send(
+                reqwest::Method::GET,
+                path,
+                &[("authorization", &authorization)],
+                None,
+            )
+            .await
     }
 
     /// `POST` with the admin token.
     pub async fn admin_post(&self, path: &str, body: &Value) -> Answer {
         let authorization = format!("Bearer {ADMIN_TOKEN}");
-        self.client().post(path, &[("authorization", &authorization)], body).await
+        self.client()
+            .post(path, &[("authorization", &authorization)], body)
+            .await
     }
 
     /// One number from the tables.
@@ -345,7 +427,10 @@ impl Sale {
     /// # Panics
     /// When the query fails.
     pub async fn count(&self, query: &'static str, product_id: i64) -> i64 {
-        let count = sqlx::query_scalar(query).bind(product_id).fetch_one(&self.pool).await;
+        let count = sqlx::query_scalar(query)
+            .bind(product_id)
+            .fetch_one(&self.pool)
+            .await;
         count.unwrap_or_else(|error| panic!("{query}: {error}"))
     }
 }

@@ -28,7 +28,10 @@ impl SharedStack {
     async fn start() -> Self {
         remove_leftovers().await;
         let directory = std::env::temp_dir().join(format!("{DIRECTORY}{}", std::process::id()));
-        Self { stack: start_stack(&directory).await, directory }
+        Self {
+            stack: start_stack(&directory).await,
+            directory,
+        }
     }
 
     /// A URL of Postgres, with its `holdfast` database.
@@ -56,8 +59,15 @@ impl SharedStack {
 /// When they do not start.
 pub async fn start_stack(directory: &Path) -> Stack {
     // A test must not touch a server that somebody has named for other work.
-    let sources = Sources { database_url: None, nats_url: None, ..Sources::from_env() };
-    let options = StackOptions { data_dir: directory.to_owned(), sources };
+    let sources = Sources {
+        database_url: None,
+        nats_url: None,
+        ..Sources::from_env()
+    };
+    let options = StackOptions {
+        data_dir: directory.to_owned(),
+        sources,
+    };
     match Stack::start(options, &|line| println!("{line}")).await {
         Ok(stack) => stack,
         Err(error) => panic!("the local stack did not start: {error}"),
@@ -66,13 +76,26 @@ pub async fn start_stack(directory: &Path) -> Stack {
 
 /// A run has no end of its own at which to clean up, so the next one does it.
 async fn remove_leftovers() {
-    let Ok(entries) = std::fs::read_dir(std::env::temp_dir()) else { return };
+    let Ok(entries) = std::fs::read_dir(std::env::temp_dir()) else {
+        return;
+    };
     for path in entries.flatten().map(|entry| entry.path()) {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let Some(pid) = name.strip_prefix(DIRECTORY).and_then(|pid| pid.parse::<i32>().ok()) else { continue };
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        let Some(pid) = name
+            .strip_prefix(DIRECTORY)
+            .and_then(|pid| pid.parse::<i32>().ok())
+        else {
+            continue;
+        };
         let is_running = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None).is_ok();
         if !is_running && let Err(error) = holdfast_stack::remove_data(&path).await {
-            println!("an earlier run's {} was not removed: {error}", path.display());
+            println!(
+                "an earlier run's {} was not removed: {error}",
+                path.display()
+            );
         }
     }
 }

@@ -40,12 +40,25 @@ pub async fn committed(
 ) {
     let of = |product: &Product| worker.settings.nats.partitions.of(product.id.slot());
     let mut products: BTreeMap<Partition, Vec<ProductAsOf>> = BTreeMap::new();
-    for product in changes.new_products.into_iter().chain(changes.changed_products) {
-        products.entry(of(&product)).or_default().push(ProductAsOf { product, as_of });
+    for product in changes
+        .new_products
+        .into_iter()
+        .chain(changes.changed_products)
+    {
+        products
+            .entry(of(&product))
+            .or_default()
+            .push(ProductAsOf { product, as_of });
     }
     for Told { lease, horizon } in partitions {
         worker.committed.tell(lease.partition);
-        news(worker, lease, *horizon, products.remove(&lease.partition).unwrap_or_default()).await;
+        news(
+            worker,
+            lease,
+            *horizon,
+            products.remove(&lease.partition).unwrap_or_default(),
+        )
+        .await;
     }
     self::replies(worker, replies).await;
 }
@@ -65,13 +78,23 @@ async fn replies(worker: &Worker, replies: &[(IngressId, Reply)]) {
 }
 
 /// Sends every ingress the news of a partition, in as many messages as its products need.
-pub async fn news(worker: &Worker, lease: &Lease, horizon: Horizon, mut products: Vec<ProductAsOf>) {
+pub async fn news(
+    worker: &Worker,
+    lease: &Lease,
+    horizon: Horizon,
+    mut products: Vec<ProductAsOf>,
+) {
     let subject = Subject::from(worker.settings.nats.subjects.news());
     loop {
         let others = products.split_off(products.len().min(NEWS_PRODUCTS_MAX));
         let pulse = worker.pulses.next(lease, horizon);
         let (stream_created, applied_seq) = (lease.stream_created.into(), lease.applied_seq);
-        let news = Message::News(News { pulse, stream_created, applied_seq, products });
+        let news = Message::News(News {
+            pulse,
+            stream_created,
+            applied_seq,
+            products,
+        });
         publish(worker, subject.clone(), news::encode(&news)).await;
         worker.pulses.sent(pulse);
         if others.is_empty() {
@@ -84,7 +107,12 @@ pub async fn news(worker: &Worker, lease: &Lease, horizon: Horizon, mut products
 /// Sends every ingress a sign of life.
 pub async fn heartbeat(worker: &Worker, heartbeat: Heartbeat) {
     let subject = Subject::from(worker.settings.nats.subjects.news());
-    publish(worker, subject, news::encode(&Message::Heartbeat(heartbeat))).await;
+    publish(
+        worker,
+        subject,
+        news::encode(&Message::Heartbeat(heartbeat)),
+    )
+    .await;
 }
 
 /// Tells the other workers that a partition is to be had.

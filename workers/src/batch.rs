@@ -80,9 +80,9 @@ const OF_CONTENT: [&str; 7] = ["0A", "21", "22", "23", "42", "54", "P0"];
 /// Whether Postgres failed for what a statement says or a row holds.
 pub(crate) fn is_of_content(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Database(error) => {
-            error.code().is_some_and(|code| OF_CONTENT.contains(&code.get(..2).unwrap_or_default()))
-        }
+        sqlx::Error::Database(error) => error
+            .code()
+            .is_some_and(|code| OF_CONTENT.contains(&code.get(..2).unwrap_or_default())),
         sqlx::Error::Decode(_)
         | sqlx::Error::ColumnDecode { .. }
         | sqlx::Error::Encode(_)
@@ -131,24 +131,40 @@ pub async fn apply(worker: &Worker, batches: &[Batch]) -> Result<Vec<Applied>, B
     stages.end(Stage::Load);
     crash_points::pass("load");
     expire_due(&mut state, now);
-    let (mut journal, mut replies, mut moves) = (Journal::begin(), Vec::new(), Vec::with_capacity(batches.len()));
+    let (mut journal, mut replies, mut moves) = (
+        Journal::begin(),
+        Vec::new(),
+        Vec::with_capacity(batches.len()),
+    );
     for (batch, look) in batches.iter().zip(&looks) {
         let Batch { known, part, .. } = batch;
         // No command is refused for units that are due: when there are many, those come back first, in a batch of their own.
         let nothing = Part::nothing(known.applied_seq);
         let part = if look.has_more { &nothing } else { part };
         replies.reserve(part.entries().len());
-        for Entry { ingress, command, .. } in part.entries() {
+        for Entry {
+            ingress, command, ..
+        } in part.entries()
+        {
             let decide = |state: &mut State| decide(state, command, now, &worker.policy);
             let decision = journal.note(batch, &mut state, command, decide);
-            let reply =
-                Reply { request_id: command.request_id, replayed: decision.replayed, outcome: decision.outcome };
+            let reply = Reply {
+                request_id: command.request_id,
+                replayed: decision.replayed,
+                outcome: decision.outcome,
+            };
             if !command.action.is_internal() {
                 replies.push((*ingress, reply));
             }
         }
-        let to = Lease { applied_seq: part.to_seq, ..known.clone() };
-        moves.push(Move { known: known.clone(), to });
+        let to = Lease {
+            applied_seq: part.to_seq,
+            ..known.clone()
+        };
+        moves.push(Move {
+            known: known.clone(),
+            to,
+        });
     }
     let changes = Changes::from(state);
     stages.end(Stage::Decide);
@@ -163,8 +179,19 @@ pub async fn apply(worker: &Worker, batches: &[Batch]) -> Result<Vec<Applied>, B
         tokio::time::sleep(COMMIT_WAIT).await;
         return Ok(vec![Applied::TooLate; batches.len()]);
     }
-    let fence = Fence { moves: &moves, lease: worker.lease(), good_until };
-    let commit = write::commit(&mut connection, &worker.keys, &fence, worker.settings.nats.partitions, &changes, now);
+    let fence = Fence {
+        moves: &moves,
+        lease: worker.lease(),
+        good_until,
+    };
+    let commit = write::commit(
+        &mut connection,
+        &worker.keys,
+        &fence,
+        worker.settings.nats.partitions,
+        &changes,
+        now,
+    );
     if !crash_points::pass_during("write", commit).await? {
         return Ok(vec![Applied::Fenced; batches.len()]);
     }
@@ -172,13 +199,24 @@ pub async fn apply(worker: &Worker, batches: &[Batch]) -> Result<Vec<Applied>, B
     stages.end(Stage::Commit);
     crash_points::pass("commit");
     journal.committed(&changes, now, &stages);
-    let ends =
-        moves.into_iter().zip(looks).map(|(Move { to, .. }, look)| (to, look.horizon.after(&changes), look.has_more));
+    let ends = moves
+        .into_iter()
+        .zip(looks)
+        .map(|(Move { to, .. }, look)| (to, look.horizon.after(&changes), look.has_more));
     let ends: Vec<_> = ends.collect();
-    let told = ends.iter().map(|(to, horizon, _)| Told { lease: to, horizon: *horizon });
+    let told = ends.iter().map(|(to, horizon, _)| Told {
+        lease: to,
+        horizon: *horizon,
+    });
     announce::committed(worker, &told.collect::<Vec<_>>(), &replies, changes, now).await;
     crash_points::pass("reply");
-    let applied = |(to, horizon, has_more)| if has_more { Applied::DueFirst } else { Applied::Committed(to, horizon) };
+    let applied = |(to, horizon, has_more)| {
+        if has_more {
+            Applied::DueFirst
+        } else {
+            Applied::Committed(to, horizon)
+        }
+    };
     Ok(ends.into_iter().map(applied).collect())
 }
 
@@ -198,16 +236,35 @@ async fn look_for_due(
     state: &mut State,
 ) -> sqlx::Result<Look> {
     // Who asks for it is not put off by what we believe: a ticket or the table has said that something is due.
-    let is_asked = batch.part.entries().iter().any(|entry| entry.command.action == Action::ExpireDue);
+    let is_asked = batch
+        .part
+        .entries()
+        .iter()
+        .any(|entry| entry.command.action == Action::ExpireDue);
     if batch.horizon.is_clear_at(now) && !is_asked {
-        return Ok(Look { has_loaded: false, has_more: false, horizon: batch.horizon });
+        return Ok(Look {
+            has_loaded: false,
+            has_more: false,
+            horizon: batch.horizon,
+        });
     }
-    let scope = Scope { now, slots: worker.settings.nats.partitions.slots(batch.known.partition) };
+    let scope = Scope {
+        now,
+        slots: worker.settings.nats.partitions.slots(batch.known.partition),
+    };
     let mut due = due::find(connection, &scope).await?;
-    let horizon = if due.has_more { Horizon::Unknown } else { Horizon::found(due::next(connection, &scope).await?) };
+    let horizon = if due.has_more {
+        Horizon::Unknown
+    } else {
+        Horizon::found(due::next(connection, &scope).await?)
+    };
     if is_asked {
         due::add_parked(connection, &scope, &mut due).await?;
     }
     load::add_due(connection, &worker.keys, &due, state).await?;
-    Ok(Look { has_loaded: !due.ids.is_empty(), has_more: due.has_more, horizon })
+    Ok(Look {
+        has_loaded: !due.ids.is_empty(),
+        has_more: due.has_more,
+        horizon,
+    })
 }

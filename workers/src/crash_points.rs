@@ -32,7 +32,9 @@ fn is_here(point: &str) -> bool {
         let (name, time) = asked.split_once(':').unwrap_or((&asked, "1"));
         Some((name.to_owned(), time.parse().ok()?))
     });
-    asked.as_ref().is_some_and(|(name, time)| name == point && PASSED.fetch_add(1, Ordering::Relaxed) + 1 == *time)
+    asked.as_ref().is_some_and(|(name, time)| {
+        name == point && PASSED.fetch_add(1, Ordering::Relaxed) + 1 == *time
+    })
 }
 
 /// Nowhere, outside of tests.

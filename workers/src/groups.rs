@@ -49,7 +49,10 @@ impl Groups {
     #[must_use]
     pub fn new(partitions: u16) -> Self {
         let (queue, queued) = mpsc::channel(partitions.into());
-        Self { queue, queued: Arc::new(Mutex::new(queued)) }
+        Self {
+            queue,
+            queued: Arc::new(Mutex::new(queued)),
+        }
     }
 
     /// Applies a batch, in one transaction with those that are ready when its turn comes.
@@ -59,7 +62,14 @@ impl Groups {
     pub async fn apply(&self, batch: Batch) -> Told {
         let (told, answer) = oneshot::channel();
         let gone = || Arc::new(BatchError::Stopped);
-        self.queue.send(Waiting { batch, span: Span::current(), told }).await.map_err(|_| gone())?;
+        self.queue
+            .send(Waiting {
+                batch,
+                span: Span::current(),
+                told,
+            })
+            .await
+            .map_err(|_| gone())?;
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
 
@@ -91,10 +101,21 @@ pub fn start(worker: &Arc<Worker>) -> JoinSet<()> {
 }
 
 async fn apply(worker: &Worker, group: Vec<Waiting>) {
-    let (mut batches, mut callers) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
-    let commands: usize = group.iter().map(|waiting| waiting.batch.part.entries().len()).sum();
+    let (mut batches, mut callers) = (
+        Vec::with_capacity(group.len()),
+        Vec::with_capacity(group.len()),
+    );
+    let commands: usize = group
+        .iter()
+        .map(|waiting| waiting.batch.part.entries().len())
+        .sum();
     let span = tracing::debug_span!(target: traces::TARGET, parent: &group[0].span, "transaction", commands);
-    for Waiting { batch, span: of_batch, told } in group {
+    for Waiting {
+        batch,
+        span: of_batch,
+        told,
+    } in group
+    {
         span.follows_from(&of_batch);
         batches.push(batch);
         callers.push(told);
@@ -108,9 +129,15 @@ async fn apply(worker: &Worker, group: Vec<Waiting>) {
 
 /// Applies batches together; where that can't be, each alone.
 async fn together(worker: &Worker, batches: &[Batch]) -> Vec<Told> {
-    let is_fenced = |applied: &[Applied]| applied.iter().any(|applied| matches!(applied, Applied::Fenced));
+    let is_fenced = |applied: &[Applied]| {
+        applied
+            .iter()
+            .any(|applied| matches!(applied, Applied::Fenced))
+    };
     match attempt(worker, batches).await {
-        Ok(applied) if batches.len() == 1 || !is_fenced(&applied) => applied.into_iter().map(Ok).collect(),
+        Ok(applied) if batches.len() == 1 || !is_fenced(&applied) => {
+            applied.into_iter().map(Ok).collect()
+        }
         // A server that is away is so for each of them.
         Err(error) if batches.len() == 1 || !error.is_of_content() => {
             let error = Arc::new(error);
@@ -120,7 +147,11 @@ async fn together(worker: &Worker, batches: &[Batch]) -> Vec<Told> {
             let mut told = Vec::with_capacity(batches.len());
             for batch in batches {
                 let applied = attempt(worker, std::slice::from_ref(batch)).await;
-                told.push(applied.map(|mut applied| applied.remove(0)).map_err(Arc::new));
+                told.push(
+                    applied
+                        .map(|mut applied| applied.remove(0))
+                        .map_err(Arc::new),
+                );
             }
             told
         }
@@ -132,7 +163,8 @@ async fn attempt(worker: &Worker, batches: &[Batch]) -> Result<Vec<Applied>, Bat
     let attempt = AssertUnwindSafe(batch::apply(worker, batches)).catch_unwind();
     attempt.await.unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<String>().cloned();
-        let message = message.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        let message =
+            message.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         Err(BatchError::Panicked(message.unwrap_or_default()))
     })
 }

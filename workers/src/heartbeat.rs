@@ -50,9 +50,17 @@ impl Pulses {
     /// What the next news of a partition says of it. Asked by its task alone, which says afterwards that it was sent.
     pub(crate) fn next(&self, lease: &Lease, horizon: Horizon) -> Pulse {
         let known = self.known();
-        let last = known.partitions.get(&lease.partition.0).filter(|last| last.epoch == lease.epoch);
+        let last = known
+            .partitions
+            .get(&lease.partition.0)
+            .filter(|last| last.epoch == lease.epoch);
         let number = last.map_or(1, |last| last.number + 1);
-        Pulse { partition: lease.partition.0, epoch: lease.epoch, number, clear_until: horizon.clear_until() }
+        Pulse {
+            partition: lease.partition.0,
+            epoch: lease.epoch,
+            number,
+            clear_until: horizon.clear_until(),
+        }
     }
 
     /// News with this pulse is on its way.
@@ -73,22 +81,34 @@ impl Pulses {
     /// A partition is no longer ours.
     pub(crate) fn end(&self, partition: Partition, epoch: i64) {
         let mut known = self.known();
-        if known.partitions.get(&partition.0).is_some_and(|last| last.epoch == epoch) {
+        if known
+            .partitions
+            .get(&partition.0)
+            .is_some_and(|last| last.epoch == epoch)
+        {
             known.partitions.remove(&partition.0);
         }
     }
 
     /// The table was asked then, and has just said what is ours, and its time.
     pub(crate) fn confirm(&self, asked_at: Instant, now: Timestamp) {
-        self.known().confirmed = Some(Confirmed { asked_at, now: (now, Instant::now()) });
+        self.known().confirmed = Some(Confirmed {
+            asked_at,
+            now: (now, Instant::now()),
+        });
     }
 
     fn heartbeat(&self, lease: Duration) -> Option<Heartbeat> {
         let known = self.known();
-        let confirmed = known.confirmed.filter(|confirmed| confirmed.asked_at.elapsed() < lease / BELIEVED_SHARE)?;
+        let confirmed = known
+            .confirmed
+            .filter(|confirmed| confirmed.asked_at.elapsed() < lease / BELIEVED_SHARE)?;
         let (now, since) = confirmed.now;
         let partitions: Vec<Pulse> = known.partitions.values().copied().collect();
-        (!partitions.is_empty()).then(|| Heartbeat { now: now.plus(since.elapsed()), partitions })
+        (!partitions.is_empty()).then(|| Heartbeat {
+            now: now.plus(since.elapsed()),
+            partitions,
+        })
     }
 }
 
@@ -111,20 +131,36 @@ mod tests {
 
     fn lease(epoch: i64) -> Lease {
         let stream_created = Timestamp(0).into();
-        Lease { partition: Partition(3), epoch, stream_created, applied_seq: 0 }
+        Lease {
+            partition: Partition(3),
+            epoch,
+            stream_created,
+            applied_seq: 0,
+        }
     }
 
     #[test]
     fn news_is_numbered_for_each_owner_and_a_heartbeat_names_the_last_that_was_sent() {
         let (pulses, clear) = (Pulses::default(), Horizon::ClearUntil(Timestamp(9)));
         pulses.sent(pulses.next(&lease(1), clear));
-        assert_eq!(pulses.heartbeat(LEASE), None, "the table has not said yet that it is ours");
+        assert_eq!(
+            pulses.heartbeat(LEASE),
+            None,
+            "the table has not said yet that it is ours"
+        );
         pulses.confirm(Instant::now(), Timestamp(5));
         let second = pulses.next(&lease(1), clear);
         assert_eq!((second.number, second.clear_until), (2, Some(Timestamp(9))));
         let heard = pulses.heartbeat(LEASE).unwrap();
-        assert_eq!((heard.partitions[0].number, heard.now >= Timestamp(5)), (1, true));
-        assert_eq!(pulses.heartbeat(Duration::ZERO), None, "the table's word is too old");
+        assert_eq!(
+            (heard.partitions[0].number, heard.now >= Timestamp(5)),
+            (1, true)
+        );
+        assert_eq!(
+            pulses.heartbeat(Duration::ZERO),
+            None,
+            "the table's word is too old"
+        );
         pulses.sent(second);
         pulses.doubt(&lease(1));
         let doubtful = pulses.heartbeat(LEASE).unwrap().partitions[0];

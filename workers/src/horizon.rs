@@ -45,7 +45,9 @@ impl Horizon {
         let orders = changes.new_orders.iter().map(|order| order.payment_due_at);
         match self {
             Self::Unknown => Self::Unknown,
-            Self::ClearUntil(next) => Self::ClearUntil(holds.chain(orders).fold(next, Timestamp::min)),
+            Self::ClearUntil(next) => {
+                Self::ClearUntil(holds.chain(orders).fold(next, Timestamp::min))
+            }
         }
     }
 }

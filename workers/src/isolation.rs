@@ -56,7 +56,10 @@ pub(crate) async fn apply(
     batch: &Arc<reader::Batch>,
 ) -> Result<(), Pause> {
     // What is still to be applied; the next comes last. Each split halves one, so there are never many.
-    let mut ranges = Vec::from([Range { start: 0, end: batch.entries.len() }]);
+    let mut ranges = Vec::from([Range {
+        start: 0,
+        end: batch.entries.len(),
+    }]);
     while let Some(range) = ranges.pop() {
         let part = Part::of(batch, range.clone(), lease.applied_seq);
         match attempt(worker, lease, horizon, retries, &part).await {
@@ -70,7 +73,9 @@ pub(crate) async fn apply(
                 let middle = start + (end - start) / 2;
                 ranges.extend([middle..end, start..middle]);
             }
-            Err(Failure::Content(error)) => alone(worker, lease, horizon, retries, &part, error).await?,
+            Err(Failure::Content(error)) => {
+                alone(worker, lease, horizon, retries, &part, error).await?
+            }
         }
     }
     Ok(())
@@ -85,7 +90,12 @@ async fn attempt(
 ) -> Result<Step, Failure> {
     // Should this fail, what is due has to be looked up anew.
     let known = lease.clone();
-    let batch = Batch { known, horizon: std::mem::take(horizon), part: part.clone(), retries: *retries };
+    let batch = Batch {
+        known,
+        horizon: std::mem::take(horizon),
+        part: part.clone(),
+        retries: *retries,
+    };
     let applied = worker.groups.apply(batch).await;
     match applied {
         Ok(Applied::Committed(moved, next)) => {
@@ -100,7 +110,11 @@ async fn attempt(
         Err(error) => {
             MEASURES.failed(&error);
             *retries += 1;
-            Err(if error.is_of_content() { Failure::Content(error) } else { Failure::Pause(error.into()) })
+            Err(if error.is_of_content() {
+                Failure::Content(error)
+            } else {
+                Failure::Pause(error.into())
+            })
         }
     }
 }
@@ -118,7 +132,10 @@ async fn alone(
     part: &Part,
     mut error: Arc<BatchError>,
 ) -> Result<(), Pause> {
-    let pauses = ExponentialBuilder::default().with_min_delay(PAUSE.0).with_max_delay(PAUSE.1).with_jitter();
+    let pauses = ExponentialBuilder::default()
+        .with_min_delay(PAUSE.0)
+        .with_max_delay(PAUSE.1)
+        .with_jitter();
     for pause in pauses.with_max_times(TRIES_MAX - 1).build() {
         tokio::time::sleep(pause).await;
         match attempt(worker, lease, horizon, retries, part).await {
@@ -129,7 +146,15 @@ async fn alone(
         }
     }
     // If nothing at all can be applied, it is not this command's fault.
-    match attempt(worker, lease, horizon, retries, &Part::nothing(lease.applied_seq)).await {
+    match attempt(
+        worker,
+        lease,
+        horizon,
+        retries,
+        &Part::nothing(lease.applied_seq),
+    )
+    .await
+    {
         Ok(Step::Applied | Step::Again) => {}
         Err(Failure::Pause(pause)) => return Err(pause),
         Err(Failure::Content(error)) => return Err(error.into()),
@@ -150,28 +175,51 @@ async fn set_aside(
     error: &BatchError,
     tries: i32,
 ) -> sqlx::Result<Option<Lease>> {
-    let to = Lease { applied_seq: part.to_seq, ..known.clone() };
-    let row = Move { known: known.clone(), to };
+    let to = Lease {
+        applied_seq: part.to_seq,
+        ..known.clone()
+    };
+    let row = Move {
+        known: known.clone(),
+        to,
+    };
     let mut transaction = worker.pool.begin().await?;
     let Some(now) = lease::advance(&mut transaction, &row, worker.lease()).await? else {
         return Ok(None);
     };
     let (mut replies, text) = (Vec::new(), error.to_string());
-    for Entry { ingress, command, log_seq } in part.entries() {
-        let letter = DeadLetter { command, log_seq: *log_seq, error: &text, tries };
+    for Entry {
+        ingress,
+        command,
+        log_seq,
+    } in part.entries()
+    {
+        let letter = DeadLetter {
+            command,
+            log_seq: *log_seq,
+            error: &text,
+            tries,
+        };
         dead_letters::bury(&mut transaction, &worker.keys, &letter, now).await?;
         tracing::error!(
             partition = %known.partition, log_seq, tries, request_id = %command.request_id, action = command.action.name(),
             error = text, "a command could not be applied and is a dead letter: see `holdfast dead-letters`"
         );
-        let reply = Reply { request_id: command.request_id, replayed: false, outcome: Outcome::Failed };
+        let reply = Reply {
+            request_id: command.request_id,
+            replayed: false,
+            outcome: Outcome::Failed,
+        };
         if !command.action.is_internal() {
             replies.push((*ingress, reply));
         }
     }
     transaction.commit().await?;
     MEASURES.dead_letters.increment(part.entries().len() as u64);
-    let told = Told { lease: &row.to, horizon: Horizon::Unknown };
+    let told = Told {
+        lease: &row.to,
+        horizon: Horizon::Unknown,
+    };
     announce::committed(worker, &[told], &replies, Changes::default(), now).await;
     Ok(Some(row.to))
 }

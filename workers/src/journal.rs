@@ -6,7 +6,8 @@
 
 use holdfast_common::command::{Action, Command};
 use holdfast_common::domain::{
-    CancelReason, Changes, Decision, HoldState, OrderState, Payment, PaymentState, RefundReason, RefundStatus, State,
+    CancelReason, Changes, Decision, HoldState, OrderState, Payment, PaymentState, RefundReason,
+    RefundStatus, State,
 };
 use holdfast_common::id::{HoldId, ProductId, RequestId};
 use holdfast_common::outcome::Outcome;
@@ -44,7 +45,11 @@ struct Line {
 
 impl Journal {
     pub(crate) fn begin() -> Self {
-        Self { counts: Vec::new(), lines: Vec::new(), is_told: tracing::enabled!(tracing::Level::DEBUG) }
+        Self {
+            counts: Vec::new(),
+            lines: Vec::new(),
+            is_told: tracing::enabled!(tracing::Level::DEBUG),
+        }
     }
 
     /// Applies a command by `decide`, and notes what it came to.
@@ -60,12 +65,15 @@ impl Journal {
             self.count(&command.action, &decision);
             return decision;
         }
-        let stock = |state: &State, id: Option<ProductId>| state.product(id?).map(|product| product.stock.available());
+        let stock = |state: &State, id: Option<ProductId>| {
+            state.product(id?).map(|product| product.stock.available())
+        };
         let product_id = state.product_of(&command.action);
         let stock_before = stock(state, product_id);
         let decision = decide(state);
         self.count(&command.action, &decision);
-        let made = matches!(decision.outcome, Outcome::HoldCreated(_)).then(|| HoldId::of_request(command.request_id));
+        let made = matches!(decision.outcome, Outcome::HoldCreated(_))
+            .then(|| HoldId::of_request(command.request_id));
         self.lines.push(Line {
             partition: batch.known.partition,
             request_id: command.request_id,
@@ -83,8 +91,16 @@ impl Journal {
 
     fn count(&mut self, action: &Action, decision: &Decision) {
         let action = action.name();
-        let outcome = if decision.replayed { "replayed" } else { decision.outcome.name() };
-        match self.counts.iter_mut().find(|counted| (counted.0, counted.1) == (action, outcome)) {
+        let outcome = if decision.replayed {
+            "replayed"
+        } else {
+            decision.outcome.name()
+        };
+        match self
+            .counts
+            .iter_mut()
+            .find(|counted| (counted.0, counted.1) == (action, outcome))
+        {
             Some((.., count)) => *count += 1,
             None => self.counts.push((action, outcome, 1)),
         }
@@ -97,7 +113,10 @@ impl Journal {
         }
         let all: u64 = self.counts.iter().map(|(.., count)| count).sum();
         MEASURES.batch_commands.record(all as f64);
-        let mismatches = self.counts.iter().filter(|counted| (counted.0, counted.1) == MISMATCH);
+        let mismatches = self
+            .counts
+            .iter()
+            .filter(|counted| (counted.0, counted.1) == MISMATCH);
         TALLY.batch(all, mismatches.map(|(.., count)| count).sum());
         count_expired(changes, now);
         let micros = stages.whole().as_micros() as u64;
@@ -117,10 +136,22 @@ impl Journal {
 
 /// How late holds and orders were ended that this batch ended for their time.
 fn count_expired(changes: &Changes, now: Timestamp) {
-    let holds = changes.changed_holds.iter().filter(|hold| hold.state == HoldState::Expired { at: now });
-    let ended = OrderState::Cancelled { reason: CancelReason::PaymentTimeout, at: now };
-    let orders = changes.changed_orders.iter().filter(|order| order.state == ended);
-    for due in holds.map(|hold| hold.expires_at).chain(orders.map(|order| order.payment_due_at)) {
+    let holds = changes
+        .changed_holds
+        .iter()
+        .filter(|hold| hold.state == HoldState::Expired { at: now });
+    let ended = OrderState::Cancelled {
+        reason: CancelReason::PaymentTimeout,
+        at: now,
+    };
+    let orders = changes
+        .changed_orders
+        .iter()
+        .filter(|order| order.state == ended);
+    for due in holds
+        .map(|hold| hold.expires_at)
+        .chain(orders.map(|order| order.payment_due_at))
+    {
         let late_micros = now.0.saturating_sub(due.0).max(0).cast_unsigned();
         MEASURES.expiry_lag.record(late_micros as f64 / 1e6);
         TALLY.expired(late_micros);
@@ -128,7 +159,13 @@ fn count_expired(changes: &Changes, now: Timestamp) {
 }
 
 fn tell_refund(payment: &Payment) {
-    let PaymentState::Refund { status: RefundStatus::Due, reason } = payment.state else { return };
+    let PaymentState::Refund {
+        status: RefundStatus::Due,
+        reason,
+    } = payment.state
+    else {
+        return;
+    };
     let order_id = payment.order_id;
     match reason {
         RefundReason::Mismatch => tracing::warn!(

@@ -133,7 +133,9 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
     schema::check(&pool).await?;
     seal::check::check(&pool, &keys).await?;
     let nats = log::connect(&settings.nats, "holdfast-workers", |_| ()).await?;
-    let jetstream = ContextBuilder::new().ack_timeout(ACK_WAIT).build(nats.clone());
+    let jetstream = ContextBuilder::new()
+        .ack_timeout(ACK_WAIT)
+        .build(nats.clone());
     log::stream::open(&jetstream, &settings.nats).await?;
     let policy = Policy {
         hold_expiry_seconds: settings.holds.hold_expiry_seconds,
@@ -144,7 +146,19 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
     let (tickets, pulses, owner) = (Tickets::default(), Pulses::default(), owner_name(&nats));
     let committed = Committed::new(settings.nats.partitions);
     let groups = Groups::new(settings.nats.partitions.count());
-    let worker = Worker { settings, policy, keys, pool, groups, nats, jetstream, tickets, pulses, committed, owner };
+    let worker = Worker {
+        settings,
+        policy,
+        keys,
+        pool,
+        groups,
+        nats,
+        jetstream,
+        tickets,
+        pulses,
+        committed,
+        owner,
+    };
     let worker = Arc::new(worker);
     expiry::open_stream(&worker).await?;
     let mut beside = JoinSet::new();

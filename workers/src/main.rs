@@ -27,9 +27,22 @@ struct Program {
 async fn main() -> anyhow::Result<()> {
     let program = Program::parse();
     let _telemetry = telemetry::start(&program.telemetry, telemetry::SERVICE, "holdfast-workers");
-    let holdfast_workers::Settings { postgres, nats, worker, .. } = &program.settings;
-    let connections = [postgres.unsafe_settings().await, nats.unsafe_settings().await];
-    program.safety.refuse(connections.into_iter().flatten().chain(worker.unsafe_settings().await))?;
+    let holdfast_workers::Settings {
+        postgres,
+        nats,
+        worker,
+        ..
+    } = &program.settings;
+    let connections = [
+        postgres.unsafe_settings().await,
+        nats.unsafe_settings().await,
+    ];
+    program.safety.refuse(
+        connections
+            .into_iter()
+            .flatten()
+            .chain(worker.unsafe_settings().await),
+    )?;
     let stop = CancellationToken::new();
     probe::start(&program.metrics, stop.clone()).await?;
     let workers = tokio::spawn(holdfast_workers::run(program.settings, stop.clone()));

@@ -16,8 +16,10 @@ use crate::Worker;
 use crate::batch::BatchError;
 use crate::tally::{Envelopes, TALLY};
 
-const COMMANDS: (&str, &str) =
-    ("holdfast_commands_total", "Commands that were applied, by action and by what became of them; replays as such.");
+const COMMANDS: (&str, &str) = (
+    "holdfast_commands_total",
+    "Commands that were applied, by action and by what became of them; replays as such.",
+);
 
 /// Outcomes that alerts are made of: a rate needs a beginning.
 const COUNTED_FROM_0: [(&str, &str); 5] = [
@@ -57,15 +59,30 @@ impl Measures {
         }
         let stage = |stage: Stage| {
             let help = "Seconds that a batch took, by stage; commit is the statement that writes and commits.";
-            histogram_of("holdfast_batch_stage_seconds", help, &[label("stage", stage.name())])
+            histogram_of(
+                "holdfast_batch_stage_seconds",
+                help,
+                &[label("stage", stage.name())],
+            )
         };
         let failure = |cause| {
             let help = "Batches that were not applied, by cause; each is tried again, or split.";
-            (cause, counter_of("holdfast_batch_failures_total", help, &[label("cause", cause)]))
+            (
+                cause,
+                counter_of(
+                    "holdfast_batch_failures_total",
+                    help,
+                    &[label("cause", cause)],
+                ),
+            )
         };
         let refunds = |result| {
             let help = "Refund requests that were posted, by whether they were accepted.";
-            counter_of("holdfast_refund_requests_total", help, &[label("result", result)])
+            counter_of(
+                "holdfast_refund_requests_total",
+                help,
+                &[label("result", result)],
+            )
         };
         Self {
             batch_commands: histogram_of("holdfast_batch_commands", "Commands in a batch.", &[]),
@@ -76,8 +93,16 @@ impl Measures {
                 "Batches that were dropped since the partition's row was another's, or already moved.",
                 &[],
             ),
-            taken: counter_of("holdfast_partitions_taken_total", "Partitions that a worker took.", &[]),
-            dead_letters: counter_of("holdfast_dead_letters_total", "Commands that were set aside.", &[]),
+            taken: counter_of(
+                "holdfast_partitions_taken_total",
+                "Partitions that a worker took.",
+                &[],
+            ),
+            dead_letters: counter_of(
+                "holdfast_dead_letters_total",
+                "Commands that were set aside.",
+                &[],
+            ),
             expiry_lag: histogram_of(
                 "holdfast_expiry_lag_seconds",
                 "Seconds from when a hold or an unpaid order fell due until its units were back.",
@@ -94,7 +119,11 @@ impl Measures {
             BatchError::Ticket(_) => "ticket",
             BatchError::Panicked(_) => "content",
             BatchError::Stopped => return,
-            BatchError::Postgres(error) => match error.as_database_error().and_then(|error| error.code()).as_deref() {
+            BatchError::Postgres(error) => match error
+                .as_database_error()
+                .and_then(|error| error.code())
+                .as_deref()
+            {
                 Some("40P01") => "deadlock",
                 Some("40001") => "serialization",
                 _ if crate::batch::is_of_content(error) => "content",
@@ -108,7 +137,11 @@ impl Measures {
 
 /// Counts what became of commands of one kind: the only look-up, once a batch for each kind.
 pub(crate) fn commands(action: &'static str, outcome: &'static str) -> Counter {
-    counter_of(COMMANDS.0, COMMANDS.1, &[label("action", action), label("outcome", outcome)])
+    counter_of(
+        COMMANDS.0,
+        COMMANDS.1,
+        &[label("action", action), label("outcome", outcome)],
+    )
 }
 
 /// The parts of a batch's way.
@@ -127,7 +160,13 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 5] = [Self::Connection, Self::Load, Self::Decide, Self::Ticket, Self::Commit];
+    const ALL: [Self; 5] = [
+        Self::Connection,
+        Self::Load,
+        Self::Decide,
+        Self::Ticket,
+        Self::Commit,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -149,7 +188,10 @@ pub(crate) struct Stages {
 impl Stages {
     pub(crate) fn begin() -> Self {
         let now = Instant::now();
-        Self { begun: now, last: now }
+        Self {
+            begun: now,
+            last: now,
+        }
     }
 
     pub(crate) fn end(&mut self, stage: Stage) {
@@ -174,8 +216,16 @@ pub(crate) struct Backlog {
 impl Backlog {
     pub(crate) fn of(partition: Partition) -> Self {
         let help = "Envelopes of a partition that are not applied, as its worker saw when it read the log last.";
-        let gauge = gauge_of("holdfast_backlog_envelopes", help, &[label("partition", partition.to_string())]);
-        Self { gauge, partition, told: TALLY.begin(partition) }
+        let gauge = gauge_of(
+            "holdfast_backlog_envelopes",
+            help,
+            &[label("partition", partition.to_string())],
+        );
+        Self {
+            gauge,
+            partition,
+            told: TALLY.begin(partition),
+        }
     }
 
     pub(crate) fn set(&self, envelopes: u64) {

@@ -29,7 +29,10 @@ const TURNS_A_LEASE: u32 = 6;
 /// other keys than ours.
 pub async fn run(worker: Arc<Worker>, stop: CancellationToken) -> anyhow::Result<()> {
     lease::create_rows(&worker.pool, worker.settings.nats.partitions).await?;
-    let mut given_back = worker.nats.subscribe(worker.settings.nats.subjects.given_back()).await?;
+    let mut given_back = worker
+        .nats
+        .subscribe(worker.settings.nats.subjects.given_back())
+        .await?;
     let mut turn = tokio::time::interval(worker.lease() / TURNS_A_LEASE);
     turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut owned = Owned {
@@ -92,16 +95,27 @@ impl Owned {
         lease::renew(pool, owner, lease).await?;
         let ours = lease::owned(pool, owner).await?;
         // One that was taken from us while this process hung may not have noticed yet.
-        for lost in self.running.values().filter(|running| !ours.contains(&(running.partition, running.epoch))) {
+        for lost in self
+            .running
+            .values()
+            .filter(|running| !ours.contains(&(running.partition, running.epoch)))
+        {
             lost.stop.cancel();
             self.worker.pulses.end(lost.partition, lost.epoch);
         }
         // One that is ours and has no task could not be given back when its task ended; nobody else would ever have it.
-        for (orphan, _) in ours.iter().filter(|(partition, _)| self.has_no_task(*partition)) {
+        for (orphan, _) in ours
+            .iter()
+            .filter(|(partition, _)| self.has_no_task(*partition))
+        {
             tracing::warn!(partition = %orphan, "the partition has no task here, give it up");
             lease::give_up(pool, owner, *orphan).await?;
         }
-        let Signed { now, roster, is_sealed_alike } = roster::sign(pool, &self.worker.keys, owner, lease).await?;
+        let Signed {
+            now,
+            roster,
+            is_sealed_alike,
+        } = roster::sign(pool, &self.worker.keys, owner, lease).await?;
         self.is_sealed_otherwise = !is_sealed_alike;
         if self.is_sealed_otherwise {
             return Ok(());
@@ -123,7 +137,11 @@ impl Owned {
 
     fn start(&mut self, taken: Lease) {
         let (worker, stop) = (Arc::clone(&self.worker), CancellationToken::new());
-        let running = Running { partition: taken.partition, epoch: taken.epoch, stop: stop.clone() };
+        let running = Running {
+            partition: taken.partition,
+            epoch: taken.epoch,
+            stop: stop.clone(),
+        };
         let publishing = publisher::start(&worker, taken.partition);
         let task = self.tasks.spawn(async move {
             partition::run(&worker, taken, stop).await;
@@ -134,11 +152,15 @@ impl Owned {
     }
 
     fn has_no_task(&self, partition: Partition) -> bool {
-        self.running.values().all(|running| running.partition != partition)
+        self.running
+            .values()
+            .all(|running| running.partition != partition)
     }
 
     fn kept(&self) -> impl Iterator<Item = &Running> {
-        self.running.values().filter(|running| !running.stop.is_cancelled())
+        self.running
+            .values()
+            .filter(|running| !running.stop.is_cancelled())
     }
 
     /// Lets go of so many partitions, the highest first. Each ends its batch before.
@@ -155,7 +177,12 @@ impl Owned {
     /// partition is somebody's again at the next turn.
     async fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
-        let Some(Running { partition, epoch, .. }) = self.running.remove(&id) else { return };
+        let Some(Running {
+            partition, epoch, ..
+        }) = self.running.remove(&id)
+        else {
+            return;
+        };
         let Err(error) = ended else { return };
         self.worker.pulses.end(partition, epoch);
         tracing::error!(%partition, %error, "a partition's task panicked; the partition is given back");
@@ -165,7 +192,9 @@ impl Owned {
     }
 
     async fn give_back_all(mut self) {
-        self.running.values().for_each(|running| running.stop.cancel());
+        self.running
+            .values()
+            .for_each(|running| running.stop.cancel());
         while let Some(ended) = self.tasks.join_next_with_id().await {
             self.ended(ended).await;
         }
@@ -175,7 +204,10 @@ impl Owned {
 /// How many of so many partitions are one worker's: as even as can be, what is left over to the first of the roster.
 fn share(partitions: u16, roster: &[String], owner: &str) -> usize {
     let (partitions, workers) = (usize::from(partitions), roster.len().max(1));
-    let rank = roster.iter().position(|other| other == owner).unwrap_or(workers);
+    let rank = roster
+        .iter()
+        .position(|other| other == owner)
+        .unwrap_or(workers);
     partitions / workers + usize::from(rank < partitions % workers)
 }
 
@@ -186,11 +218,23 @@ mod tests {
     #[test]
     fn shares_are_even_and_add_up() {
         for (partitions, workers) in [(16, 1), (16, 3), (4, 3), (2, 5), (4096, 7)] {
-            let roster: Vec<String> = (0..workers).map(|worker| format!("worker-{worker}")).collect();
-            let shares: Vec<_> = roster.iter().map(|owner| share(partitions, &roster, owner)).collect();
+            let roster: Vec<String> = (0..workers)
+                .map(|worker| format!("worker-{worker}"))
+                .collect();
+            let shares: Vec<_> = roster
+                .iter()
+                .map(|owner| share(partitions, &roster, owner))
+                .collect();
             assert_eq!(shares.iter().sum::<usize>(), usize::from(partitions));
-            assert!(shares.iter().max().unwrap() - shares.iter().min().unwrap() <= 1, "{shares:?}");
+            assert!(
+                shares.iter().max().unwrap() - shares.iter().min().unwrap() <= 1,
+                "{shares:?}"
+            );
         }
-        assert_eq!(share(16, &[], "me"), 16, "whoever is not on it yet is alone");
+        assert_eq!(
+            share(16, &[], "me"),
+            16,
+            "whoever is not on it yet is alone"
+        );
     }
 }

@@ -68,10 +68,20 @@ pub async fn run(worker: &Worker, mut lease: Lease, stop: CancellationToken) {
     // The worker before may have died with tickets in its hands.
     ask_to_expire(worker, &lease, "taken").await;
     let backlog = Backlog::of(partition);
-    let (mut pauses, mut horizon, mut tries, mut retries) = (retry_pauses(), Horizon::Unknown, 0_u32, 0);
+    let (mut pauses, mut horizon, mut tries, mut retries) =
+        (retry_pauses(), Horizon::Unknown, 0_u32, 0);
     loop {
         let before = lease.applied_seq;
-        let pause = match read_and_apply(worker, &mut lease, &mut horizon, &mut retries, &backlog, &stop).await {
+        let pause = match read_and_apply(
+            worker,
+            &mut lease,
+            &mut horizon,
+            &mut retries,
+            &backlog,
+            &stop,
+        )
+        .await
+        {
             Ok(never) => match never {},
             Err(pause) => pause,
         };
@@ -92,13 +102,25 @@ pub async fn run(worker: &Worker, mut lease: Lease, stop: CancellationToken) {
                 (lease, horizon, retries) = (row, Horizon::Unknown, 0);
                 continue;
             }
-            Pause::Postgres(error) => tracing::warn!(%partition, tries, %error, "Postgres failed, will try again"),
-            Pause::Batch(error) => tracing::warn!(%partition, tries, %error, "a batch was not applied, will try again"),
-            Pause::Log(error) => tracing::warn!(%partition, tries, %error, "reading the log failed, will try again"),
-            Pause::Open(error) => tracing::warn!(%partition, tries, %error, "opening the log failed, will try again"),
+            Pause::Postgres(error) => {
+                tracing::warn!(%partition, tries, %error, "Postgres failed, will try again")
+            }
+            Pause::Batch(error) => {
+                tracing::warn!(%partition, tries, %error, "a batch was not applied, will try again")
+            }
+            Pause::Log(error) => {
+                tracing::warn!(%partition, tries, %error, "reading the log failed, will try again")
+            }
+            Pause::Open(error) => {
+                tracing::warn!(%partition, tries, %error, "opening the log failed, will try again")
+            }
         }
         let pause = pauses.next().unwrap_or(RETRY_PAUSE.1);
-        if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+        if stop
+            .run_until_cancelled(tokio::time::sleep(pause))
+            .await
+            .is_none()
+        {
             break;
         }
     }
@@ -108,12 +130,16 @@ pub async fn run(worker: &Worker, mut lease: Lease, stop: CancellationToken) {
             tracing::info!(%partition, applied_seq = lease.applied_seq, "partition given back");
             announce::given_back(worker).await;
         }
-        Err(error) => tracing::warn!(%partition, %error, "partition not given back, its lease will run out"),
+        Err(error) => {
+            tracing::warn!(%partition, %error, "partition not given back, its lease will run out")
+        }
     }
 }
 
 fn retry_pauses() -> impl Iterator<Item = Duration> {
-    let pauses = ExponentialBuilder::default().with_min_delay(RETRY_PAUSE.0).with_max_delay(RETRY_PAUSE.1);
+    let pauses = ExponentialBuilder::default()
+        .with_min_delay(RETRY_PAUSE.0)
+        .with_max_delay(RETRY_PAUSE.1);
     pauses.with_jitter().without_max_times().build()
 }
 
@@ -125,8 +151,9 @@ async fn read_and_apply(
     backlog: &Backlog,
     stop: &CancellationToken,
 ) -> Result<std::convert::Infallible, Pause> {
-    let stream =
-        holdfast_common::log::stream::open(&worker.jetstream, &worker.settings.nats).await.map_err(Pause::Open)?;
+    let stream = holdfast_common::log::stream::open(&worker.jetstream, &worker.settings.nats)
+        .await
+        .map_err(Pause::Open)?;
     begin_in(worker, lease, &stream).await?;
     let subject = worker.settings.nats.subjects.commands(lease.partition);
     let mut reader = Reader::open(&stream, subject, lease.applied_seq, worker.keys.clone()).await?;
@@ -138,7 +165,9 @@ async fn read_and_apply(
                 let batch = Arc::new(batch?);
                 backlog.set(batch.envelopes_behind + batch.envelopes);
                 let span = batch.span(lease.partition);
-                isolation::apply(worker, lease, horizon, retries, &batch).instrument(span).await?;
+                isolation::apply(worker, lease, horizon, retries, &batch)
+                    .instrument(span)
+                    .await?;
                 backlog.set(batch.envelopes_behind);
             }
             Some(Err(_idle)) => pass_others(worker, lease, *horizon, &stream, &mut reader).await?,
@@ -156,7 +185,9 @@ async fn ask_to_expire(worker: &Worker, lease: &Lease, occasion: &str) {
 
 /// Why a batch found the row other than it knew it: another worker has the partition, or our own commit went through.
 pub(crate) async fn why_fenced(worker: &Worker, lease: &Lease) -> sqlx::Result<Pause> {
-    Ok(lease::read_own(&worker.pool, lease).await?.map_or(Pause::Replaced, Pause::Moved))
+    Ok(lease::read_own(&worker.pool, lease)
+        .await?
+        .map_or(Pause::Replaced, Pause::Moved))
 }
 
 /// Makes sure that the position counts in this stream. A stream that was made anew, or that ends before what was
@@ -168,7 +199,11 @@ async fn begin_in(worker: &Worker, lease: &mut Lease, stream: &Stream) -> Result
     if is_same && lease.applied_seq <= state.last_sequence {
         return Ok(());
     }
-    let begin = Lease { stream_created: created, applied_seq: 0, ..lease.clone() };
+    let begin = Lease {
+        stream_created: created,
+        applied_seq: 0,
+        ..lease.clone()
+    };
     if lease.stream_created.timestamp_micros() > 0 {
         tracing::warn!(partition = %lease.partition, %created, "the log's stream is another: begin at its first message");
     }
@@ -184,20 +219,37 @@ async fn pass_others(
     reader: &mut Reader,
 ) -> Result<(), Pause> {
     // The end of the log first: what is published between the two questions is then not passed.
-    let info = stream.get_info().await.map_err(|error| ReadError::Nats(error.into()))?;
+    let info = stream
+        .get_info()
+        .await
+        .map_err(|error| ReadError::Nats(error.into()))?;
     let end = info.state.last_sequence;
     if end <= lease.applied_seq || !reader.is_at_end(lease.applied_seq).await? {
         return Ok(());
     }
-    move_to(worker, lease, Lease { applied_seq: end, ..lease.clone() }).await?;
+    move_to(
+        worker,
+        lease,
+        Lease {
+            applied_seq: end,
+            ..lease.clone()
+        },
+    )
+    .await?;
     announce::news(worker, lease, horizon, Vec::new()).await;
     Ok(())
 }
 
 async fn move_to(worker: &Worker, lease: &mut Lease, to: Lease) -> Result<(), Pause> {
     let mut connection = worker.pool.acquire().await?;
-    let row = Move { known: lease.clone(), to };
-    if lease::advance(&mut connection, &row, worker.lease()).await?.is_none() {
+    let row = Move {
+        known: lease.clone(),
+        to,
+    };
+    if lease::advance(&mut connection, &row, worker.lease())
+        .await?
+        .is_none()
+    {
         return Err(why_fenced(worker, lease).await?);
     }
     *lease = row.to;

@@ -33,7 +33,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// # Errors
 /// When the port is taken.
 pub async fn start(settings: &MetricsSettings, stop: CancellationToken) -> anyhow::Result<()> {
-    let Some(port) = settings.metrics_port else { return Ok(()) };
+    let Some(port) = settings.metrics_port else {
+        return Ok(());
+    };
     measures::start();
     let address = SocketAddr::new(settings.metrics_address, port);
     let what = || format!("can't listen on {address}. Free the port or set METRICS_PORT");
@@ -57,8 +59,12 @@ async fn accept(socket: TcpListener) {
         };
         tokio::spawn(async move {
             let mut server = http1::Builder::new();
-            server.timer(TokioTimer::new()).header_read_timeout(HEAD_WAIT);
-            let served = server.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
+            server
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_WAIT);
+            let served = server
+                .serve_connection(TokioIo::new(stream), service_fn(answer))
+                .await;
             if let Err(error) = served {
                 tracing::debug!(%error, "a connection ended early");
             }
@@ -71,15 +77,23 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let (status, content_type, body) = match request.uri().path() {
         "/metrics" if is_read => (StatusCode::OK, measures::CONTENT_TYPE, measures::render()),
-        "/healthz" if is_read => (StatusCode::OK, "application/json", r#"{"status":"ok"}"#.to_owned()),
+        "/healthz" if is_read => (
+            StatusCode::OK,
+            "application/json",
+            r#"{"status":"ok"}"#.to_owned(),
+        ),
         "/metrics" | "/healthz" => (StatusCode::METHOD_NOT_ALLOWED, "text/plain", String::new()),
         _ => (StatusCode::NOT_FOUND, "text/plain", String::new()),
     };
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     if status == StatusCode::METHOD_NOT_ALLOWED {
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        response
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
     }
     Ok(response)
 }

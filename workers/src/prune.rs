@@ -58,7 +58,10 @@ pub async fn run(worker: Arc<Worker>, stop: CancellationToken) {
     let ages = Ages::new(&worker.settings.holds, &worker.settings.worker.retention);
     let mut turn = tokio::time::interval_at(Instant::now() + PRUNE_FIRST_AFTER, PRUNE_EVERY);
     while stop.run_until_cancelled(turn.tick()).await.is_some() {
-        match stop.run_until_cancelled(prune(&worker.pool, ages, SLOT_PAUSE, |_| ())).await {
+        match stop
+            .run_until_cancelled(prune(&worker.pool, ages, SLOT_PAUSE, |_| ()))
+            .await
+        {
             Some(Ok(pruned)) => tracing::info!(?pruned, "old rows pruned"),
             Some(Err(error)) => tracing::warn!(%error, "pruning stopped, tomorrow it goes on"),
             None => return,
@@ -70,7 +73,12 @@ pub async fn run(worker: Arc<Worker>, stop: CancellationToken) {
 ///
 /// # Errors
 /// When Postgres fails; what was removed until then stays removed.
-pub async fn prune(pool: &PgPool, ages: Ages, pause: Duration, done: impl Fn(u16)) -> sqlx::Result<Pruned> {
+pub async fn prune(
+    pool: &PgPool,
+    ages: Ages,
+    pause: Duration,
+    done: impl Fn(u16),
+) -> sqlx::Result<Pruned> {
     let mut pruned = Pruned::default();
     for slot in 0..SLOTS {
         loop {

@@ -43,17 +43,34 @@ async fn purge(worker: &Worker, passed: &mut VecDeque<Passed>) -> anyhow::Result
     let stream = stream::open(&worker.jetstream, &worker.settings.nats).await?;
     let stream_created = stream.cached_info().created;
     passed.retain(|position| position.stream_created == stream_created);
-    if let Some(sequence) = lease::passed_by_all(&worker.pool, worker.settings.nats.partitions, stream_created).await? {
-        passed.push_back(Passed { noted: Instant::now(), stream_created, sequence });
+    if let Some(sequence) = lease::passed_by_all(
+        &worker.pool,
+        worker.settings.nats.partitions,
+        stream_created,
+    )
+    .await?
+    {
+        passed.push_back(Passed {
+            noted: Instant::now(),
+            stream_created,
+            sequence,
+        });
     }
     let mut last_known = None;
-    while passed.front().is_some_and(|position| position.noted.elapsed() >= KNOWN_FOR) {
+    while passed
+        .front()
+        .is_some_and(|position| position.noted.elapsed() >= KNOWN_FOR)
+    {
         last_known = passed.pop_front();
     }
     if let Some(position) = last_known {
         // Removes everything below this sequence.
         let purged = stream.purge().sequence(position.sequence).await?;
-        tracing::debug!(below = position.sequence, purged = purged.purged, "log purged");
+        tracing::debug!(
+            below = position.sequence,
+            purged = purged.purged,
+            "log purged"
+        );
     }
     Ok(())
 }

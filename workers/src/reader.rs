@@ -129,16 +129,27 @@ impl Part {
             None => batch.last_seq,
             Some(next) => {
                 let before = entries[..range.end].iter().rev().map(|entry| entry.log_seq);
-                before.into_iter().find(|seq| *seq < next.log_seq).unwrap_or(0).max(applied_seq)
+                before
+                    .into_iter()
+                    .find(|seq| *seq < next.log_seq)
+                    .unwrap_or(0)
+                    .max(applied_seq)
             }
         };
-        Self { batch: Arc::clone(batch), range, to_seq }
+        Self {
+            batch: Arc::clone(batch),
+            range,
+            to_seq,
+        }
     }
 
     /// No commands, where a partition stands.
     #[must_use]
     pub fn nothing(applied_seq: u64) -> Self {
-        Self { to_seq: applied_seq, ..Self::default() }
+        Self {
+            to_seq: applied_seq,
+            ..Self::default()
+        }
     }
 
     /// The commands in the log's order.
@@ -161,9 +172,16 @@ impl Reader {
     ///
     /// # Errors
     /// When NATS does not make the consumer.
-    pub async fn open(stream: &Stream, subject: String, applied_seq: u64, keys: Keyring) -> Result<Self, ReadError> {
+    pub async fn open(
+        stream: &Stream,
+        subject: String,
+        applied_seq: u64,
+        keys: Keyring,
+    ) -> Result<Self, ReadError> {
         let config = pull::Config {
-            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: applied_seq + 1 },
+            deliver_policy: DeliverPolicy::ByStartSequence {
+                start_sequence: applied_seq + 1,
+            },
             ack_policy: AckPolicy::None,
             replay_policy: ReplayPolicy::Instant,
             filter_subject: subject,
@@ -172,7 +190,10 @@ impl Reader {
             num_replicas: 1,
             ..pull::Config::default()
         };
-        let consumer = stream.create_consumer(config).await.map_err(ReadError::nats)?;
+        let consumer = stream
+            .create_consumer(config)
+            .await
+            .map_err(ReadError::nats)?;
         let messages = consumer
             .stream()
             .max_messages_per_batch(AHEAD_ENVELOPES_MAX)
@@ -182,7 +203,12 @@ impl Reader {
             .messages()
             .await
             .map_err(ReadError::nats)?;
-        Ok(Self { consumer, messages, keys, next_delivery: 1 })
+        Ok(Self {
+            consumer,
+            messages,
+            keys,
+            next_delivery: 1,
+        })
     }
 
     /// Waits for the next envelope and takes with it what has arrived by then, within the bounds of a batch. Nothing is
@@ -196,7 +222,11 @@ impl Reader {
         while let Some(message) = next {
             let message = message.ok_or(ReadError::Ended)?.map_err(ReadError::nats)?;
             self.add(&mut batch, &message)?;
-            next = if batch.is_full() { None } else { self.messages.next().now_or_never() };
+            next = if batch.is_full() {
+                None
+            } else {
+                self.messages.next().now_or_never()
+            };
         }
         Ok(batch)
     }
@@ -204,13 +234,20 @@ impl Reader {
     fn add(&mut self, batch: &mut Batch, message: &Message) -> Result<(), ReadError> {
         let info = message.info().map_err(ReadError::Nats)?;
         if info.consumer_sequence != self.next_delivery {
-            return Err(ReadError::Gap { expected: self.next_delivery, found: info.consumer_sequence });
+            return Err(ReadError::Gap {
+                expected: self.next_delivery,
+                found: info.consumer_sequence,
+            });
         }
         self.next_delivery += 1;
         let sequence = info.stream_sequence;
         match envelope::decode(&message.payload, &self.keys) {
             Ok(Envelope { reply_to, commands }) => {
-                let entry = |command| Entry { ingress: reply_to, command, log_seq: sequence };
+                let entry = |command| Entry {
+                    ingress: reply_to,
+                    command,
+                    log_seq: sequence,
+                };
                 batch.entries.extend(commands.into_iter().map(entry));
             }
             // Only an older program can't read it, or one without its key: it waits in the log until that is mended.
@@ -218,7 +255,9 @@ impl Reader {
                 return Err(ReadError::Unreadable { sequence, error });
             }
             // No ingress wrote this, so nobody waits for it; it stays in the log to be looked at.
-            Err(error) => tracing::error!(sequence, %error, "passed over a message in the log that is no envelope"),
+            Err(error) => {
+                tracing::error!(sequence, %error, "passed over a message in the log that is no envelope")
+            }
         }
         batch.bytes += message.payload.len();
         batch.last_seq = sequence;

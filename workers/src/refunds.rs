@@ -38,13 +38,21 @@ struct Attempts {
 
 /// Asks for refunds until the process stops. Without a URL nobody is asked.
 pub async fn run(worker: Arc<Worker>, stop: CancellationToken) {
-    let Some(url) = worker.settings.worker.refund_url.clone() else { return };
-    let sender = Sender { url, poster: Poster::new(worker.settings.worker.refund_secret.as_slice()) };
+    let Some(url) = worker.settings.worker.refund_url.clone() else {
+        return;
+    };
+    let sender = Sender {
+        url,
+        poster: Poster::new(worker.settings.worker.refund_secret.as_slice()),
+    };
     let mut attempts: HashMap<String, Attempts> = HashMap::new();
     let mut turn = tokio::time::interval(LOOK_EVERY);
     turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(turn.tick()).await.is_some() {
-        if let Some(Err(error)) = stop.run_until_cancelled(ask_for_due(&worker, &sender, &mut attempts)).await {
+        if let Some(Err(error)) = stop
+            .run_until_cancelled(ask_for_due(&worker, &sender, &mut attempts))
+            .await
+        {
             tracing::warn!(%error, "refunds could not be asked for, will try again");
         }
     }
@@ -55,12 +63,28 @@ async fn ask_for_due(
     sender: &Sender,
     attempts: &mut HashMap<String, Attempts>,
 ) -> Result<(), async_nats::Error> {
-    let due = refunds::due(&worker.pool, &worker.keys, &worker.owner, worker.settings.nats.partitions).await?;
-    let due: HashMap<String, DueRefund> = due.into_iter().map(|refund| (refund_id(&refund), refund)).collect();
+    let due = refunds::due(
+        &worker.pool,
+        &worker.keys,
+        &worker.owner,
+        worker.settings.nats.partitions,
+    )
+    .await?;
+    let due: HashMap<String, DueRefund> = due
+        .into_iter()
+        .map(|refund| (refund_id(&refund), refund))
+        .collect();
     attempts.retain(|id, _| due.contains_key(id));
     let now = Instant::now();
-    let is_time = |id: &String| attempts.get(id).is_none_or(|attempts| attempts.next_at <= now);
-    let ready = due.into_iter().filter(|(id, _)| is_time(id)).collect::<Vec<_>>();
+    let is_time = |id: &String| {
+        attempts
+            .get(id)
+            .is_none_or(|attempts| attempts.next_at <= now)
+    };
+    let ready = due
+        .into_iter()
+        .filter(|(id, _)| is_time(id))
+        .collect::<Vec<_>>();
     let requests = ready.into_iter().map(|(id, refund)| async move {
         let accepted = sender.post(worker, &id, &refund).await;
         (id, refund, accepted)
@@ -78,20 +102,28 @@ async fn ask_for_due(
             }
         }
         // Also when it was accepted: until the table says so, it is not asked for again at once.
-        let entry = attempts.entry(id).or_insert_with(|| Attempts { pauses: pauses(), next_at: now });
+        let entry = attempts.entry(id).or_insert_with(|| Attempts {
+            pauses: pauses(),
+            next_at: now,
+        });
         entry.next_at = Instant::now() + entry.pauses.next().unwrap_or(RETRY_PAUSE.1);
     }
     Ok(())
 }
 
 fn pauses() -> ExponentialBackoff {
-    let pauses = ExponentialBuilder::default().with_min_delay(RETRY_PAUSE.0).with_max_delay(RETRY_PAUSE.1);
+    let pauses = ExponentialBuilder::default()
+        .with_min_delay(RETRY_PAUSE.0)
+        .with_max_delay(RETRY_PAUSE.1);
     pauses.with_jitter().without_max_times().build()
 }
 
 /// The same for ever for one payment, and telling nothing of it.
 fn refund_id(refund: &DueRefund) -> String {
-    let order_id = refund.order_id().map(|id| id.to_string()).unwrap_or_default();
+    let order_id = refund
+        .order_id()
+        .map(|id| id.to_string())
+        .unwrap_or_default();
     let digest = Sha256::digest(format!("{order_id} {}", refund.payment_id));
     format!("refund_{}", hex::encode(&digest[..16]))
 }
@@ -116,7 +148,15 @@ impl Sender {
         })
         .to_string();
         let timestamp = clock::now(&worker.pool).await?.0 / 1_000_000;
-        self.poster.post(&self.url, id, timestamp, "application/json", body.into_bytes()).await?;
+        self.poster
+            .post(
+                &self.url,
+                id,
+                timestamp,
+                "application/json",
+                body.into_bytes(),
+            )
+            .await?;
         Ok(())
     }
 }
@@ -124,7 +164,19 @@ impl Sender {
 /// Says in the log that the provider was asked.
 async fn note_requested(worker: &Worker, refund: &DueRefund) -> Result<(), async_nats::Error> {
     let order_id = refund.order_id()?;
-    let action = Action::AdvanceRefund { order_id, payment_id: refund.payment_id.clone(), to: RefundStatus::Requested };
+    let action = Action::AdvanceRefund {
+        order_id,
+        payment_id: refund.payment_id.clone(),
+        to: RefundStatus::Requested,
+    };
     let command = internal::command(order_id.slot(), action);
-    internal::say(&worker.jetstream, &worker.settings.nats, &worker.keys, &command, None).await.map(drop)
+    internal::say(
+        &worker.jetstream,
+        &worker.settings.nats,
+        &worker.keys,
+        &command,
+        None,
+    )
+    .await
+    .map(drop)
 }

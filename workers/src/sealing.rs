@@ -73,7 +73,11 @@ pub enum SealingError {
 /// # Errors
 /// When the keys are not the database's, workers run without keys, a value can't be opened, or Postgres fails. What was
 /// sealed until then stays sealed.
-pub async fn seal(pool: &PgPool, keys: &Keyring, progress: impl Fn(u64)) -> Result<Sealed, SealingError> {
+pub async fn seal(
+    pool: &PgPool,
+    keys: &Keyring,
+    progress: impl Fn(u64),
+) -> Result<Sealed, SealingError> {
     if !keys.is_on() {
         return Err(SealingError::NoKeys);
     }
@@ -91,7 +95,13 @@ pub async fn seal(pool: &PgPool, keys: &Keyring, progress: impl Fn(u64)) -> Resu
         refuse_plain(workers.clone())?;
         encryption::take_partitions_away(pool).await?;
     }
-    let mut pass = Pass { pool, keys, sealed: Sealed::default(), table: 0, progress: &progress };
+    let mut pass = Pass {
+        pool,
+        keys,
+        sealed: Sealed::default(),
+        table: 0,
+        progress: &progress,
+    };
     for _ in 0..PASSES_MAX {
         (pass.table, pass.sealed.passed_over) = (0, 0);
         pass.run(is_whole).await?;
@@ -104,10 +114,15 @@ pub async fn seal(pool: &PgPool, keys: &Keyring, progress: impl Fn(u64)) -> Resu
         return Ok(sealed);
     }
     encryption::end(pool).await?;
-    let sealed_by = |workers: Vec<(String, Option<String>)>| workers.into_iter().filter_map(|(_, key)| key);
+    let sealed_by =
+        |workers: Vec<(String, Option<String>)>| workers.into_iter().filter_map(|(_, key)| key);
     // Whatever a worker that had another key first wrote meanwhile is sealed by that.
-    let in_use: Vec<String> = sealed_by(workers).chain(sealed_by(encryption::workers(pool).await?)).collect();
-    let others = known.into_iter().filter(|name| Some(name.as_str()) != keys.first());
+    let in_use: Vec<String> = sealed_by(workers)
+        .chain(sealed_by(encryption::workers(pool).await?))
+        .collect();
+    let others = known
+        .into_iter()
+        .filter(|name| Some(name.as_str()) != keys.first());
     (sealed.still_needed, sealed.not_needed) = others.partition(|name| in_use.contains(name));
     encryption::forget(pool, &sealed.not_needed).await?;
     Ok(sealed)
@@ -117,15 +132,25 @@ pub async fn seal(pool: &PgPool, keys: &Keyring, progress: impl Fn(u64)) -> Resu
 async fn is_whole(pool: &PgPool, keys: &Keyring) -> Result<Option<bool>, SealingError> {
     match check::sealed(pool).await? {
         None => Ok(None),
-        Some(sealed) if Some(&sealed.index_check) == keys.index_check().as_ref() => Ok(Some(sealed.is_whole)),
+        Some(sealed) if Some(&sealed.index_check) == keys.index_check().as_ref() => {
+            Ok(Some(sealed.is_whole))
+        }
         Some(_) => Err(CheckError::WrongIndexKey.into()),
     }
 }
 
 /// Refuses to begin beside workers that would write plain text.
 fn refuse_plain(workers: Vec<(String, Option<String>)>) -> Result<(), SealingError> {
-    let owners: Vec<String> = workers.into_iter().filter(|(_, key)| key.is_none()).map(|(owner, _)| owner).collect();
-    if owners.is_empty() { Ok(()) } else { Err(SealingError::PlainWorkers { owners }) }
+    let owners: Vec<String> = workers
+        .into_iter()
+        .filter(|(_, key)| key.is_none())
+        .map(|(owner, _)| owner)
+        .collect();
+    if owners.is_empty() {
+        Ok(())
+    } else {
+        Err(SealingError::PlainWorkers { owners })
+    }
 }
 
 /// One time through everything.
@@ -169,8 +194,12 @@ impl<F: Fn(u64)> Pass<'_, F> {
         let mut after = Stored::first();
         loop {
             let page = sealing::texts(self.pool, column, &after).await?;
-            let Some(last) = page.last().cloned() else { return Ok(()) };
-            let anew = page.into_iter().filter_map(|row| resealed(self.keys, column, row).transpose());
+            let Some(last) = page.last().cloned() else {
+                return Ok(());
+            };
+            let anew = page
+                .into_iter()
+                .filter_map(|row| resealed(self.keys, column, row).transpose());
             let anew = anew.collect::<Result<Vec<_>, _>>()?;
             if !anew.is_empty() {
                 let written = sealing::reseal_texts(self.pool, column, &anew).await?;
@@ -185,7 +214,9 @@ impl<F: Fn(u64)> Pass<'_, F> {
         let mut after = (-1, Uuid::nil());
         loop {
             let page = sealing::outcomes(self.pool, after).await?;
-            let Some((slot, id, _)) = page.last() else { return Ok(()) };
+            let Some((slot, id, _)) = page.last() else {
+                return Ok(());
+            };
             after = (*slot, *id);
             let mut anew = Vec::new();
             for (slot, id, text) in page.into_iter().filter(|(.., text)| may_name_anybody(text)) {
@@ -193,7 +224,8 @@ impl<F: Fn(u64)> Pass<'_, F> {
                 let outcome: Outcome = serde_json::from_str(&text).map_err(wrong)?;
                 if !self.keys.has_sealed_outcome(&outcome) {
                     let opened = self.keys.open_outcome(outcome)?;
-                    let sealed = serde_json::to_string(&self.keys.seal_outcome(&opened)).map_err(wrong)?;
+                    let sealed =
+                        serde_json::to_string(&self.keys.seal_outcome(&opened)).map_err(wrong)?;
                     anew.push((slot, id, text, sealed));
                 }
             }
@@ -209,7 +241,9 @@ impl<F: Fn(u64)> Pass<'_, F> {
         let mut after = (-1, 0);
         loop {
             let page = sealing::letters(self.pool, after).await?;
-            let Some((slot, id, _)) = page.last() else { return Ok(()) };
+            let Some((slot, id, _)) = page.last() else {
+                return Ok(());
+            };
             after = (*slot, *id);
             let mut anew = Vec::new();
             for (slot, id, command) in page {
@@ -231,13 +265,22 @@ impl<F: Fn(u64)> Pass<'_, F> {
         let mut after = StoredKey::first();
         loop {
             let page = sealing::keys(self.pool, &after).await?;
-            let Some(last) = page.last().cloned() else { return Ok(()) };
+            let Some(last) = page.last().cloned() else {
+                return Ok(());
+            };
             let blind = |key: StoredKey| {
-                let blind = IdempotencyKey { hash: key.key_hash, fingerprint: key.fingerprint };
+                let blind = IdempotencyKey {
+                    hash: key.key_hash,
+                    fingerprint: key.fingerprint,
+                };
                 let blind = self.keys.blind(blind);
                 (key, blind.hash, blind.fingerprint)
             };
-            let anew: Vec<_> = page.into_iter().filter(|key| !key.is_blind).map(blind).collect();
+            let anew: Vec<_> = page
+                .into_iter()
+                .filter(|key| !key.is_blind)
+                .map(blind)
+                .collect();
             if !anew.is_empty() {
                 let written = sealing::blind_keys(self.pool, &anew).await?;
                 self.sealed.keys += self.count(anew.len(), written);
@@ -250,7 +293,15 @@ impl<F: Fn(u64)> Pass<'_, F> {
 
 /// A row as it is to be; nothing when it has no text, or is sealed by the first key.
 fn resealed(keys: &Keyring, column: &Column, row: Stored) -> Result<Option<Resealed>, SealError> {
-    let Stored { slot, id, text: Some(text), sealed: was } = row else { return Ok(None) };
+    let Stored {
+        slot,
+        id,
+        text: Some(text),
+        sealed: was,
+    } = row
+    else {
+        return Ok(None);
+    };
     let plain = match &was {
         Some(sealed) if keys.has_sealed(sealed) => return Ok(None),
         Some(sealed) => keys.open_text(column.kind, id, sealed.clone())?,
@@ -258,7 +309,14 @@ fn resealed(keys: &Keyring, column: &Column, row: Stored) -> Result<Option<Resea
     };
     let index = keys.index(column.kind, &plain).into_owned();
     let sealed = keys.seal_text(column.kind, id, &plain).unwrap_or_default();
-    Ok(Some(Resealed { slot, id, text, was, index, sealed }))
+    Ok(Some(Resealed {
+        slot,
+        id,
+        text,
+        was,
+        index,
+        sealed,
+    }))
 }
 
 /// Whether an outcome as it is written may have a text to seal. Most are refusals, and have none.

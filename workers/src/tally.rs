@@ -56,9 +56,13 @@ impl Tally {
     /// Counts a hold or an order that was ended for its time, so many microseconds late.
     pub(crate) fn expired(&self, late_micros: u64) {
         let seconds = late_micros as f64 / 1e6;
-        let at = SECONDS.iter().position(|most| seconds <= *most).unwrap_or(SECONDS.len());
+        let at = SECONDS
+            .iter()
+            .position(|most| seconds <= *most)
+            .unwrap_or(SECONDS.len());
         self.expired[at].fetch_add(1, Ordering::Relaxed);
-        self.expired_late_micros.fetch_add(late_micros, Ordering::Relaxed);
+        self.expired_late_micros
+            .fetch_add(late_micros, Ordering::Relaxed);
     }
 
     fn backlogs(&self) -> MutexGuard<'_, BTreeMap<u16, Envelopes>> {
@@ -76,7 +80,10 @@ impl Tally {
     /// It is no longer ours, unless it was begun anew meanwhile.
     pub(crate) fn end(&self, partition: Partition, envelopes: &Envelopes) {
         let mut backlogs = self.backlogs();
-        if backlogs.get(&partition.0).is_some_and(|last| Arc::ptr_eq(last, envelopes)) {
+        if backlogs
+            .get(&partition.0)
+            .is_some_and(|last| Arc::ptr_eq(last, envelopes))
+        {
             backlogs.remove(&partition.0);
         }
     }
@@ -108,7 +115,11 @@ pub(crate) async fn run(worker: Arc<Worker>, stop: CancellationToken) {
     let mut turn = tokio::time::interval(TELL_EVERY);
     turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(turn.tick()).await.is_some() {
-        if let Err(error) = worker.nats.publish(subject.clone(), TALLY.work(&worker).encode().into()).await {
+        if let Err(error) = worker
+            .nats
+            .publish(subject.clone(), TALLY.work(&worker).encode().into())
+            .await
+        {
             tracing::debug!(%error, "ingresses were not told how work goes");
         }
     }
@@ -124,8 +135,20 @@ mod tests {
         for micros in [500, 501, 130_000_000] {
             tally.expired(micros);
         }
-        let counts: Vec<_> = tally.expired.iter().map(|count| count.load(Ordering::Relaxed)).collect();
-        assert_eq!((counts[0], counts[1], counts[SECONDS.len()], counts.iter().sum::<u64>()), (1, 1, 1, 3));
+        let counts: Vec<_> = tally
+            .expired
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed))
+            .collect();
+        assert_eq!(
+            (
+                counts[0],
+                counts[1],
+                counts[SECONDS.len()],
+                counts.iter().sum::<u64>()
+            ),
+            (1, 1, 1, 3)
+        );
 
         let first = tally.begin(Partition(3));
         let second = tally.begin(Partition(3));

@@ -13,6 +13,11 @@ pub(super) async fn hold(pool: &PgPool, hold_id: Uuid, new: &NewHold) -> anyhow:
             WHERE product_id = $2 AND available >= $3 RETURNING product_id
         )
         INSERT INTO holds SELECT $1, product_id, $3, 'active', now(), now() + interval '2 minutes' FROM taken";
-    let made = sqlx::query(statement).bind(hold_id).bind(new.product_id).bind(new.quantity).execute(pool).await?;
+    let made = sqlx::query(statement)
+        .bind(hold_id)
+        .bind(new.product_id)
+        .bind(new.quantity)
+        .execute(pool)
+        .await?;
     Ok(made.rows_affected() == 1)
 }

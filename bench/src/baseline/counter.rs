@@ -43,16 +43,29 @@ impl Counter {
         let url = std::env::var("REDIS_URL").context("REDIS_URL is not set")?;
         let client = redis::Client::open(url)?;
         let redis = client.get_multiplexed_async_connection().await?;
-        tokio::spawn(write(client.get_multiplexed_async_connection().await?, pool.clone()));
-        Ok(Self { redis, take: redis::Script::new(TAKE) })
+        tokio::spawn(write(
+            client.get_multiplexed_async_connection().await?,
+            pool.clone(),
+        ));
+        Ok(Self {
+            redis,
+            take: redis::Script::new(TAKE),
+        })
     }
 
     /// Makes a hold, or says that there is not enough.
-    pub(super) async fn hold(&self, pool: &PgPool, hold_id: Uuid, new: &NewHold) -> anyhow::Result<bool> {
+    pub(super) async fn hold(
+        &self,
+        pool: &PgPool,
+        hold_id: Uuid,
+        new: &NewHold,
+    ) -> anyhow::Result<bool> {
         let key = format!("stock:{}", new.product_id);
         let mut redis = self.redis.clone();
         let mut take = self.take.key(&key);
-        take.key(LIST).arg(new.quantity).arg(format!("{hold_id} {} {}", new.product_id, new.quantity));
+        take.key(LIST)
+            .arg(new.quantity)
+            .arg(format!("{hold_id} {} {}", new.product_id, new.quantity));
         loop {
             match take.invoke_async::<i64>(&mut redis).await? {
                 1 => return Ok(true),
@@ -94,14 +107,21 @@ async fn write(mut redis: MultiplexedConnection, pool: PgPool) -> anyhow::Result
             ), sums AS (SELECT product_id, sum(quantity) AS units FROM made GROUP BY 1)
             UPDATE stock s SET available = available - units, held = held + units FROM sums
             WHERE s.product_id = sums.product_id";
-        sqlx::query(statement).bind(&ids).bind(&products).bind(&quantities).execute(&pool).await?;
+        sqlx::query(statement)
+            .bind(&ids)
+            .bind(&products)
+            .bind(&quantities)
+            .execute(&pool)
+            .await?;
     }
 }
 
 /// Where redis-server is, if it is.
 pub(crate) fn program() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|directory| directory.join("redis-server")).find(|program| program.is_file())
+    std::env::split_paths(&path)
+        .map(|directory| directory.join("redis-server"))
+        .find(|program| program.is_file())
 }
 
 /// Starts one that keeps nothing; gives its URL.
@@ -109,14 +129,28 @@ pub(crate) fn program() -> Option<PathBuf> {
 /// # Errors
 /// When it does not start.
 pub(crate) async fn start(place: &Place, program: PathBuf) -> anyhow::Result<(Process, String)> {
-    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let arguments = ["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "no"];
+    let port = std::net::TcpListener::bind("127.0.0.1:0")?
+        .local_addr()?
+        .port();
+    let arguments = [
+        "--bind",
+        "127.0.0.1",
+        "--port",
+        &port.to_string(),
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+    ];
     let process = Process::start(&program, &arguments, &[], place.directory.join("redis.log"))?;
     let url = format!("redis://127.0.0.1:{port}/");
     let client = redis::Client::open(url.as_str())?;
     let deadline = Instant::now() + START_WAIT;
     while let Err(error) = client.get_multiplexed_async_connection().await {
-        anyhow::ensure!(Instant::now() < deadline, "redis-server does not answer: {error}");
+        anyhow::ensure!(
+            Instant::now() < deadline,
+            "redis-server does not answer: {error}"
+        );
         sleep(PAUSE).await;
     }
     Ok((process, url))

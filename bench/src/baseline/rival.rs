@@ -42,9 +42,14 @@ impl Rival {
         let pool = PgPool::connect(&database_url).await?;
         sqlx::raw_sql(TABLES).execute(&pool).await?;
         let mut all = vec![("DATABASE_URL".to_owned(), database_url)];
-        all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        all.extend(
+            settings
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
         let log = place.directory.join(format!("{name}-baseline.log"));
-        let kind = clap::ValueEnum::to_possible_value(&kind).map(|value| value.get_name().to_owned());
+        let kind =
+            clap::ValueEnum::to_possible_value(&kind).map(|value| value.get_name().to_owned());
         let (kind, pool_size) = (kind.unwrap_or_default(), pool_size.to_string());
         let arguments = ["--serve", &kind, "--pool", &pool_size];
         let mut process = Process::start(&place.programs.join("bench"), &arguments, &all, log)?;
@@ -54,7 +59,13 @@ impl Rival {
         pids.ingress = process.pid().into_iter().collect();
         // And Redis what NATS does.
         pids.nats = counter.into_iter().collect();
-        Ok(Self { address, pool, name, process, pids })
+        Ok(Self {
+            address,
+            pool,
+            name,
+            process,
+            pids,
+        })
     }
 
     /// Its processes, and the servers it stands on.
@@ -67,26 +78,45 @@ impl Rival {
     /// # Errors
     /// When Postgres fails.
     pub(crate) async fn product(&self, stock: u64) -> anyhow::Result<i64> {
-        let insert =
-            "INSERT INTO stock SELECT coalesce(max(product_id), 0) + 1, $1, $1, 0 FROM stock RETURNING product_id";
-        Ok(sqlx::query_scalar(insert).bind(stock.cast_signed()).fetch_one(&self.pool).await?)
+        let insert = "INSERT INTO stock SELECT coalesce(max(product_id), 0) + 1, $1, $1, 0 FROM stock RETURNING product_id";
+        Ok(sqlx::query_scalar(insert)
+            .bind(stock.cast_signed())
+            .fetch_one(&self.pool)
+            .await?)
     }
 
     /// Has a measurement audited, once all that was promised is written.
     ///
     /// # Errors
     /// When the auditor finds something wrong.
-    pub(crate) async fn audit(&self, product_id: i64, accepted: u64, unknown: u64) -> anyhow::Result<()> {
+    pub(crate) async fn audit(
+        &self,
+        product_id: i64,
+        accepted: u64,
+        unknown: u64,
+    ) -> anyhow::Result<()> {
         let written = "SELECT count(*) FROM holds WHERE product_id = $1";
         let deadline = Instant::now() + WRITE_WAIT;
         loop {
-            let written: i64 = sqlx::query_scalar(written).bind(product_id).fetch_one(&self.pool).await?;
+            let written: i64 = sqlx::query_scalar(written)
+                .bind(product_id)
+                .fetch_one(&self.pool)
+                .await?;
             if written.cast_unsigned() >= accepted || Instant::now() > deadline {
                 break;
             }
             sleep(POLL).await;
         }
-        audit::baseline(&self.pool, Told { product_ids: &[product_id], before: 0, accepted, unknown }).await
+        audit::baseline(
+            &self.pool,
+            Told {
+                product_ids: &[product_id],
+                before: 0,
+                accepted,
+                unknown,
+            },
+        )
+        .await
     }
 
     /// Stops it and removes its tables.

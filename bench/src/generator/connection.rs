@@ -40,7 +40,11 @@ pub(super) struct Connection {
 
 /// Opens them all, and has them watched. Each has been answered once: it is accepted, kept alive, and has as much time
 /// until its next request as a buyer who is looking at a page.
-pub(super) fn open_all(poll: &Poll, address: SocketAddr, count: usize) -> anyhow::Result<Vec<Connection>> {
+pub(super) fn open_all(
+    poll: &Poll,
+    address: SocketAddr,
+    count: usize,
+) -> anyhow::Result<Vec<Connection>> {
     let mut connections = Vec::with_capacity(count);
     while connections.len() < count {
         let more = UNANSWERED_MAX.min(count - connections.len());
@@ -54,7 +58,11 @@ pub(super) fn open_all(poll: &Poll, address: SocketAddr, count: usize) -> anyhow
             wait_for_answer(&mut stream)?;
             let mut connection = Connection::new(stream)?;
             let token = Token(connections.len());
-            poll.registry().register(&mut connection.stream, token, Interest::READABLE | Interest::WRITABLE)?;
+            poll.registry().register(
+                &mut connection.stream,
+                token,
+                Interest::READABLE | Interest::WRITABLE,
+            )?;
             connections.push(connection);
         }
     }
@@ -62,7 +70,8 @@ pub(super) fn open_all(poll: &Poll, address: SocketAddr, count: usize) -> anyhow
 }
 
 fn connect(address: SocketAddr) -> anyhow::Result<std::net::TcpStream> {
-    let stream = std::net::TcpStream::connect(address).with_context(|| format!("can't connect to {address}"))?;
+    let stream = std::net::TcpStream::connect(address)
+        .with_context(|| format!("can't connect to {address}"))?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
@@ -87,7 +96,13 @@ impl Connection {
         stream.set_nonblocking(true)?;
         let stream = TcpStream::from_std(stream);
         let round_began = Instant::now();
-        Ok(Self { stream, round_began, is_waiting: false, unsent: Vec::new(), partial: Vec::new() })
+        Ok(Self {
+            stream,
+            round_began,
+            is_waiting: false,
+            unsent: Vec::new(),
+            partial: Vec::new(),
+        })
     }
 
     pub(super) fn stream(&mut self) -> &mut TcpStream {
@@ -99,7 +114,9 @@ impl Connection {
         self.is_waiting = true;
         match self.stream.write(request) {
             Ok(written) => self.unsent.extend_from_slice(&request[written..]),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => self.unsent.extend_from_slice(request),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.unsent.extend_from_slice(request)
+            }
             Err(_) => return false,
         }
         true
@@ -124,11 +141,21 @@ impl Connection {
     ) -> anyhow::Result<Response<V>> {
         loop {
             let read = match self.stream.read(buffer) {
-                Ok(0) => return Ok(Response::Closed { was_waiting: self.is_waiting }),
+                Ok(0) => {
+                    return Ok(Response::Closed {
+                        was_waiting: self.is_waiting,
+                    });
+                }
                 Ok(read) => read,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Response::Incomplete),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return Ok(Response::Incomplete);
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(_) => return Ok(Response::Closed { was_waiting: self.is_waiting }),
+                Err(_) => {
+                    return Ok(Response::Closed {
+                        was_waiting: self.is_waiting,
+                    });
+                }
             };
             let bytes = if self.partial.is_empty() {
                 &buffer[..read]
@@ -160,7 +187,10 @@ fn parse(bytes: &[u8]) -> anyhow::Result<Option<(u16, &[u8])>> {
         return Ok(None);
     };
     let status = response.code.context("a response without a status")?;
-    let length = response.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"));
+    let length = response
+        .headers
+        .iter()
+        .find(|field| field.name.eq_ignore_ascii_case("content-length"));
     let length = match length {
         Some(length) => std::str::from_utf8(length.value)?.trim().parse::<usize>()?,
         None if matches!(status, 204 | 304) => 0,

@@ -68,7 +68,13 @@ impl Measured {
         }
     }
 
-    pub(super) fn round(&mut self, schedule: &Schedule, verdict: Verdict, began: Instant, now: Instant) {
+    pub(super) fn round(
+        &mut self,
+        schedule: &Schedule,
+        verdict: Verdict,
+        began: Instant,
+        now: Instant,
+    ) {
         self.last_answer = now;
         if verdict != Verdict::Done {
             self.failed += 1;
@@ -76,7 +82,8 @@ impl Measured {
         }
         self.done += 1;
         if began >= schedule.counted_from() {
-            self.latencies.saturating_record((now - began).as_micros() as u64);
+            self.latencies
+                .saturating_record((now - began).as_micros() as u64);
         }
         if now >= schedule.counted_from() && now < schedule.end() {
             self.counted += 1;
@@ -91,7 +98,8 @@ impl Measured {
         let now = Instant::now();
         while let Some(at) = schedule.missed() {
             self.unsent += 1;
-            self.latencies.saturating_record(now.saturating_duration_since(at).as_micros() as u64);
+            self.latencies
+                .saturating_record(now.saturating_duration_since(at).as_micros() as u64);
         }
         let ended = schedule.end().min(self.last_answer);
         self.elapsed = ended.saturating_duration_since(schedule.counted_from());
@@ -99,7 +107,11 @@ impl Measured {
 
     /// Rounds that ended well, a second.
     pub(crate) fn a_second(&self) -> f64 {
-        if self.elapsed.is_zero() { 0.0 } else { self.counted as f64 / self.elapsed.as_secs_f64() }
+        if self.elapsed.is_zero() {
+            0.0
+        } else {
+            self.counted as f64 / self.elapsed.as_secs_f64()
+        }
     }
 
     /// Latency in milliseconds.
@@ -114,14 +126,21 @@ impl Measured {
 
     /// How often each status came.
     pub(crate) fn statuses(&self) -> Vec<(u16, u64)> {
-        let seen = self.statuses.iter().enumerate().filter(|(_, count)| **count > 0);
-        seen.map(|(status, count)| (status as u16, *count)).collect()
+        let seen = self
+            .statuses
+            .iter()
+            .enumerate()
+            .filter(|(_, count)| **count > 0);
+        seen.map(|(status, count)| (status as u16, *count))
+            .collect()
     }
 }
 
 /// What this thread has used so far.
 fn thread_cpu() -> Duration {
-    let Ok(usage) = getrusage(UsageWho::RUSAGE_THREAD) else { return Duration::ZERO };
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_THREAD) else {
+        return Duration::ZERO;
+    };
     let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
     Duration::from_micros(micros.cast_unsigned())
 }

@@ -16,8 +16,21 @@ pub(super) struct Schedule {
 
 impl Schedule {
     pub(super) fn new(load: &Load) -> Self {
-        let Load { pace, warm_up, duration, rounds_max, .. } = *load;
-        Self { pace, warm_up, duration, rounds_max, rounds: 0, began: Instant::now() }
+        let Load {
+            pace,
+            warm_up,
+            duration,
+            rounds_max,
+            ..
+        } = *load;
+        Self {
+            pace,
+            warm_up,
+            duration,
+            rounds_max,
+            rounds: 0,
+            began: Instant::now(),
+        }
     }
 
     pub(super) fn begin(&mut self, now: Instant) {
@@ -76,7 +89,14 @@ mod tests {
     fn schedule(pace: Pace, rounds_max: u64) -> Schedule {
         let (warm_up, duration) = (Duration::from_secs(1), Duration::from_secs(2));
         let address = ([127, 0, 0, 1], 1).into();
-        Schedule::new(&Load { address, connections: 1, pace, warm_up, duration, rounds_max })
+        Schedule::new(&Load {
+            address,
+            connections: 1,
+            pace,
+            warm_up,
+            duration,
+            rounds_max,
+        })
     }
 
     #[test]
@@ -84,7 +104,9 @@ mod tests {
         let mut schedule = schedule(Pace::Open(10.0), u64::MAX);
         let began = schedule.began;
         let late = began + Duration::from_millis(250);
-        let given: Vec<_> = std::iter::from_fn(|| schedule.next(late)).map(|at| at - began).collect();
+        let given: Vec<_> = std::iter::from_fn(|| schedule.next(late))
+            .map(|at| at - began)
+            .collect();
         assert_eq!(given, [0, 100, 200].map(Duration::from_millis));
     }
 

@@ -23,11 +23,21 @@ pub(super) async fn conditional(bench: &mut Bench) -> anyhow::Result<()> {
 /// A counter in Redis, where there is a redis-server.
 pub(super) async fn redis(bench: &mut Bench) -> anyhow::Result<()> {
     let Some(program) = counter::program() else {
-        bench.report.skipped.push("redis: no redis-server on the PATH".to_owned());
+        bench
+            .report
+            .skipped
+            .push("redis: no redis-server on the PATH".to_owned());
         return Ok(());
     };
     let (process, url) = counter::start(&bench.place, program).await?;
-    let rival = Rival::start(&bench.place, Kind::Redis, POOLS[0], &[("REDIS_URL", &url)], process.pid()).await?;
+    let rival = Rival::start(
+        &bench.place,
+        Kind::Redis,
+        POOLS[0],
+        &[("REDIS_URL", &url)],
+        process.pid(),
+    )
+    .await?;
     measure(bench, &rival, "counter in Redis (not durable)").await?;
     rival.stop(&bench.place).await?;
     process.stop().await
@@ -47,9 +57,17 @@ async fn measure(bench: &mut Bench, rival: &Rival, name: &str) -> anyhow::Result
         let product_id = rival.product(PLENTY).await?;
         let bare = bench.bare(rival.address, connections).await?;
         let load = Load::closed(rival.address, connections, bench.asked.duration);
-        let found = bench.drive(name, rival.pids(), load, Holds::evenly(&[product_id])).await?;
-        ensure!(found.script.accepted > 0, "no hold was accepted; answers: {:?}", found.measured.statuses());
-        rival.audit(product_id, found.script.accepted, found.measured.failed).await?;
+        let found = bench
+            .drive(name, rival.pids(), load, Holds::evenly(&[product_id]))
+            .await?;
+        ensure!(
+            found.script.accepted > 0,
+            "no hold was accepted; answers: {:?}",
+            found.measured.statuses()
+        );
+        rival
+            .audit(product_id, found.script.accepted, found.measured.failed)
+            .await?;
         bench.push(found.row, Some(bare));
     }
     Ok(())

@@ -21,17 +21,32 @@ pub(super) async fn cost(bench: &mut Bench) -> anyhow::Result<()> {
     for rate in RATES {
         let product_ids = sale.products(1, PLENTY).await?;
         let load = Load::open(sale.address, CONNECTIONS, rate, bench.asked.duration);
-        let row = bench.holds(OPEN_LOOP, &sale, load, &product_ids, Holds::evenly(&product_ids)).await?;
+        let row = bench
+            .holds(
+                OPEN_LOOP,
+                &sale,
+                load,
+                &product_ids,
+                Holds::evenly(&product_ids),
+            )
+            .await?;
         costs.push(row.cpu_us.served());
         if row.a_second < rate * REACHED {
             let reached = row.a_second;
-            bench.report.fact("cost", format!("reached of {rate} holds a second offered"), reached, "a second");
+            bench.report.fact(
+                "cost",
+                format!("reached of {rate} holds a second offered"),
+                reached,
+                "a second",
+            );
             break;
         }
     }
     if let [first, .., last] = costs[..] {
         let what = "CPU of a hold, highest rate against lowest";
-        bench.report.target(what, Wanted::AtMost(GROWTH_MAX), last / first);
+        bench
+            .report
+            .target(what, Wanted::AtMost(GROWTH_MAX), last / first);
     }
     sale.stop(&bench.place).await
 }

@@ -24,18 +24,32 @@ pub(super) async fn events(bench: &mut Bench) -> anyhow::Result<()> {
     let alone = sale.products(1, PLENTY).await?;
     let watched = sale.products(1, PLENTY).await?;
     if !subscribers::is_served(sale.address, watched[0])? {
-        bench.report.skipped.push("events: this build does not serve them".to_owned());
+        bench
+            .report
+            .skipped
+            .push("events: this build does not serve them".to_owned());
         return sale.stop(&bench.place).await;
     }
     let load = Load::closed(sale.address, CONNECTIONS, bench.asked.duration);
-    let before = bench.holds("nobody watches", &sale, load, &alone, Holds::evenly(&alone)).await?;
+    let before = bench
+        .holds("nobody watches", &sale, load, &alone, Holds::evenly(&alone))
+        .await?;
 
     let listening = Subscribers::connect(sale.address, watched[0], SUBSCRIBERS).await?;
-    let found = bench.drive("5,000 watch", sale.pids(), load, Holds::evenly(&watched)).await?;
+    let found = bench
+        .drive("5,000 watch", sale.pids(), load, Holds::evenly(&watched))
+        .await?;
     let changed_at = found.measured.last_answer;
-    let heard = listening.finish(version(&sale, watched[0]).await?, changed_at).await?;
-    sale.audit(&watched, 0, found.script.accepted, found.measured.failed).await?;
-    let seconds = found.measured.whole.max(Duration::from_millis(1)).as_secs_f64();
+    let heard = listening
+        .finish(version(&sale, watched[0]).await?, changed_at)
+        .await?;
+    sale.audit(&watched, 0, found.script.accepted, found.measured.failed)
+        .await?;
+    let seconds = found
+        .measured
+        .whole
+        .max(Duration::from_millis(1))
+        .as_secs_f64();
     let after = bench.push(found.row, before.bare_a_second);
     ensure!(heard.events > 0, "no subscriber heard anything");
 
@@ -46,19 +60,37 @@ pub(super) async fn events(bench: &mut Bench) -> anyhow::Result<()> {
         heard.lags.len() as f64,
     );
     let longest = heard.lags.last().copied().unwrap_or(f64::INFINITY);
-    report.target("5,000 subscribers: the last state was seen by all after, ms", Wanted::AtMost(LAG_MS_MAX), longest);
+    report.target(
+        "5,000 subscribers: the last state was seen by all after, ms",
+        Wanted::AtMost(LAG_MS_MAX),
+        longest,
+    );
     report.target(
         "5,000 subscribers: holds of those without",
         Wanted::AtLeast(KEPT_MIN),
         after.a_second / before.a_second,
     );
-    report.fact("events", "events to each subscriber", heard.events as f64 / SUBSCRIBERS as f64 / seconds, "a second");
-    report.fact("events", "subscribers who were cut off", heard.closed as f64, "subscribers");
+    report.fact(
+        "events",
+        "events to each subscriber",
+        heard.events as f64 / SUBSCRIBERS as f64 / seconds,
+        "a second",
+    );
+    report.fact(
+        "events",
+        "subscribers who were cut off",
+        heard.closed as f64,
+        "subscribers",
+    );
     sale.stop(&bench.place).await
 }
 
 async fn version(sale: &Sale, product_id: i64) -> anyhow::Result<i64> {
     let version = "SELECT version FROM products WHERE slot = $1 AND product_id = $2";
     let slot = ProductId(product_id).slot().as_i16();
-    Ok(sqlx::query_scalar(version).bind(slot).bind(product_id).fetch_one(&sale.pool).await?)
+    Ok(sqlx::query_scalar(version)
+        .bind(slot)
+        .bind(product_id)
+        .fetch_one(&sale.pool)
+        .await?)
 }

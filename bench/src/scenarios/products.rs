@@ -19,12 +19,39 @@ pub(super) async fn products(bench: &mut Bench) -> anyhow::Result<()> {
     let one = sale.products(1, PLENTY).await?;
     for connections in CONNECTIONS {
         let load = Load::closed(sale.address, connections, bench.asked.duration);
-        let hot = bench.holds("one product beside 1,000", &sale, load, &one, Holds::evenly(&one)).await?;
-        let evenly = bench.holds("1,000 products, evenly", &sale, load, &ids, Holds::evenly(&ids)).await?;
-        let zipf = bench.holds("1,000 products, Zipf 1.0", &sale, load, &ids, Holds::by_zipf(&ids)?).await?;
+        let hot = bench
+            .holds(
+                "one product beside 1,000",
+                &sale,
+                load,
+                &one,
+                Holds::evenly(&one),
+            )
+            .await?;
+        let evenly = bench
+            .holds(
+                "1,000 products, evenly",
+                &sale,
+                load,
+                &ids,
+                Holds::evenly(&ids),
+            )
+            .await?;
+        let zipf = bench
+            .holds(
+                "1,000 products, Zipf 1.0",
+                &sale,
+                load,
+                &ids,
+                Holds::by_zipf(&ids)?,
+            )
+            .await?;
         for (how, row) in [("evenly", evenly), ("Zipf 1.0", zipf)] {
-            let what = format!("1,000 products, {how}, {connections} connections: of one hot product");
-            bench.report.target(what, Wanted::AtLeast(0.85), row.a_second / hot.a_second);
+            let what =
+                format!("1,000 products, {how}, {connections} connections: of one hot product");
+            bench
+                .report
+                .target(what, Wanted::AtLeast(0.85), row.a_second / hot.a_second);
         }
     }
     sale.stop(&bench.place).await
@@ -37,7 +64,9 @@ pub(super) async fn workers(bench: &mut Bench) -> anyhow::Result<()> {
         let ids = sale.products(PRODUCTS, PLENTY / PRODUCTS).await?;
         let load = Load::closed(sale.address, CONNECTIONS[0], bench.asked.duration);
         let name = format!("1,000 products, workers: {workers}");
-        bench.holds(&name, &sale, load, &ids, Holds::evenly(&ids)).await?;
+        bench
+            .holds(&name, &sale, load, &ids, Holds::evenly(&ids))
+            .await?;
         sale.stop(&bench.place).await?;
     }
     Ok(())

@@ -26,7 +26,12 @@ pub(super) async fn sync(bench: &mut Bench) -> anyhow::Result<()> {
     let measured = measure_undurable(bench).await;
     // Whatever came of it, what comes next is measured with syncs.
     restart(&mut bench.place, &durable).await?;
-    bench.report.fact("sync", "holds with sync_interval: always, of those with the default", always / measured?, "");
+    bench.report.fact(
+        "sync",
+        "holds with sync_interval: always, of those with the default",
+        always / measured?,
+        "",
+    );
     Ok(())
 }
 
@@ -34,7 +39,9 @@ async fn measure(bench: &mut Bench, name: &str) -> anyhow::Result<f64> {
     let sale = Sale::start(&bench.place, 1, &[]).await?;
     let ids = sale.products(1, PLENTY).await?;
     let load = Load::closed(sale.address, CONNECTIONS, bench.asked.duration);
-    let row = bench.holds(name, &sale, load, &ids, Holds::evenly(&ids)).await?;
+    let row = bench
+        .holds(name, &sale, load, &ids, Holds::evenly(&ids))
+        .await?;
     sale.stop(&bench.place).await?;
     Ok(row.a_second)
 }
@@ -50,7 +57,11 @@ async fn measure_undurable(bench: &mut Bench) -> anyhow::Result<f64> {
 /// The settings without the sync, and without the server's true answer.
 fn undurable(settings: &str) -> String {
     let is_kept = |line: &&str| !line.contains("sync_interval: always") && !line.contains(QUESTION);
-    settings.lines().filter(is_kept).map(|line| format!("{line}\n")).collect()
+    settings
+        .lines()
+        .filter(is_kept)
+        .map(|line| format!("{line}\n"))
+        .collect()
 }
 
 async fn restart(place: &mut Place, settings: &str) -> anyhow::Result<()> {

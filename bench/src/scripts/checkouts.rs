@@ -41,7 +41,8 @@ impl Checkouts {
         Ok(Self {
             hold: hold_request(product_id),
             steps: vec![Step::Hold; connections],
-            signer: Hmac::new_from_slice(WEBHOOK_SECRET.as_bytes()).context("the secret is no key")?,
+            signer: Hmac::new_from_slice(WEBHOOK_SECRET.as_bytes())
+                .context("the secret is no key")?,
             body: Vec::new(),
             accepted: 0,
             paid: 0,
@@ -93,7 +94,10 @@ impl Script for Checkouts {
             (Step::Hold, 201) => {
                 self.accepted += 1;
                 // The id is the document's first member; reading all of it as JSON would measure the generator.
-                match body.get(12..12 + ID_BYTES).and_then(|id| id.try_into().ok()) {
+                match body
+                    .get(12..12 + ID_BYTES)
+                    .and_then(|id| id.try_into().ok())
+                {
                     Some(id) => (Step::Order(id), Verdict::Next),
                     None => (Step::Hold, Verdict::Failed),
                 }

@@ -39,13 +39,17 @@ pub(super) async fn wait_for_workers(pool: &PgPool, partitions: Partitions) -> a
 
 /// Adds product 1 where there is no product yet.
 pub(super) async fn add_product_at_first_start(app: &App) -> anyhow::Result<()> {
-    let has_products: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM products)").fetch_one(app.pool()).await?;
+    let has_products: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM products)")
+        .fetch_one(app.pool())
+        .await?;
     if has_products {
         return Ok(());
     }
     let product_id = ProductId(1);
     // The number is then not given out again.
-    sqlx::query("SELECT nextval('product_ids')").execute(app.pool()).await?;
+    sqlx::query("SELECT nextval('product_ids')")
+        .execute(app.pool())
+        .await?;
     let action = Action::CreateProduct(NewProduct {
         product_id,
         name: "Flash Sale Product".to_owned(),
@@ -56,12 +60,18 @@ pub(super) async fn add_product_at_first_start(app: &App) -> anyhow::Result<()> 
         sale_starts_at: None,
         sale_ends_at: None,
     });
-    let command = Command { request_id: new_request_id(product_id.slot()), key: None, action };
+    let command = Command {
+        request_id: new_request_id(product_id.slot()),
+        key: None,
+        action,
+    };
     match submit(app, &command, PRODUCT_WAIT).await? {
         Submitted::Done(decision) => match decision.outcome {
             Outcome::ProductCreated(_) | Outcome::Refused(Refusal::ProductExists) => Ok(()),
             other => bail!("the demo product was not added: {other:?}"),
         },
-        Submitted::Queued(_) => bail!("the demo product was not added in {PRODUCT_WAIT:?}; see the log above"),
+        Submitted::Queued(_) => {
+            bail!("the demo product was not added in {PRODUCT_WAIT:?}; see the log above")
+        }
     }
 }

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use clap::Args;
 use holdfast_common::settings::{
-    DEV_ADMIN_TOKEN, DEV_WEBHOOK_SECRET, EncryptionSettings, HoldSettings, IngressSettings, LogLayout, NatsAccess,
-    NatsSettings, PostgresSettings, Secret, WorkerSettings,
+    DEV_ADMIN_TOKEN, DEV_WEBHOOK_SECRET, EncryptionSettings, HoldSettings, IngressSettings,
+    LogLayout, NatsAccess, NatsSettings, PostgresSettings, Secret, WorkerSettings,
 };
 use holdfast_common::shutdown;
 use holdfast_ingress::Ingress;
@@ -71,10 +71,18 @@ async fn start_stack(options: &Options, progress: &Progress) -> anyhow::Result<S
     if options.fresh {
         holdfast_stack::remove_data(&options.data_dir).await?;
     }
-    Ok(Stack::start(StackOptions::new(&options.data_dir), &|line| progress.say(line)).await?)
+    Ok(Stack::start(StackOptions::new(&options.data_dir), &|line| {
+        progress.say(line)
+    })
+    .await?)
 }
 
-async fn run_on(options: Options, stack: &Stack, progress: &Progress, stop: &CancellationToken) -> anyhow::Result<()> {
+async fn run_on(
+    options: Options,
+    stack: &Stack,
+    progress: &Progress,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
     let data_dir = options.data_dir.clone();
     let starting = async {
         let services = Services::start(options, stack, progress, stop.clone()).await?;
@@ -110,12 +118,32 @@ impl Services {
         progress: &Progress,
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
-        let Options { access, layout, holds, mut ingress, worker, encryption, .. } = options;
-        let postgres = PostgresSettings { database_url: Secret::from(stack.database_url().to_owned()) };
-        let nats = NatsSettings { nats_url: Secret::from(stack.nats_url().to_owned()), access, layout };
-        ingress.listen_address.get_or_insert(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        ingress.admin_token.get_or_insert(Secret::from(DEV_ADMIN_TOKEN.to_owned()));
-        ingress.webhook_secrets.get_or_insert(Secret::from(DEV_WEBHOOK_SECRET.to_owned()));
+        let Options {
+            access,
+            layout,
+            holds,
+            mut ingress,
+            worker,
+            encryption,
+            ..
+        } = options;
+        let postgres = PostgresSettings {
+            database_url: Secret::from(stack.database_url().to_owned()),
+        };
+        let nats = NatsSettings {
+            nats_url: Secret::from(stack.nats_url().to_owned()),
+            access,
+            layout,
+        };
+        ingress
+            .listen_address
+            .get_or_insert(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        ingress
+            .admin_token
+            .get_or_insert(Secret::from(DEV_ADMIN_TOKEN.to_owned()));
+        ingress
+            .webhook_secrets
+            .get_or_insert(Secret::from(DEV_WEBHOOK_SECRET.to_owned()));
         ingress.demo_store.get_or_insert(true);
         ingress.crowd = true;
         progress.say("bringing the database to this build's schema");
@@ -126,7 +154,9 @@ impl Services {
         let as_role = |role: &str| match stack.postgres() {
             Some(_) => {
                 let url = format!("{}?options[role]={role}", stack.database_url());
-                PostgresSettings { database_url: Secret::from(url) }
+                PostgresSettings {
+                    database_url: Secret::from(url),
+                }
             }
             None => postgres.clone(),
         };
@@ -140,7 +170,13 @@ impl Services {
         };
         let mut workers = tokio::spawn(holdfast_workers::run(settings, stop.clone()));
         let partitions = nats.partitions;
-        let settings = holdfast_ingress::Settings { postgres: to_ingress, nats, holds, ingress, encryption };
+        let settings = holdfast_ingress::Settings {
+            postgres: to_ingress,
+            nats,
+            holds,
+            ingress,
+            encryption,
+        };
         let ingress = Ingress::start(settings).await?;
         let address = ingress.address()?;
         tokio::select! {
@@ -149,7 +185,11 @@ impl Services {
         }?;
         demo::add_product_at_first_start(ingress.app()).await?;
         let ingress = tokio::spawn(ingress.serve(stop));
-        Ok(Self { address, ingress, workers })
+        Ok(Self {
+            address,
+            ingress,
+            workers,
+        })
     }
 
     /// Waits until both have ended, or have had their time.

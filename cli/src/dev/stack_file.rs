@@ -31,8 +31,12 @@ impl StackFile {
         let (path, unfinished) = (data_dir.join(NAME), data_dir.join("stack.json.new"));
         let write = || {
             fs::create_dir_all(data_dir)?;
-            let mut file =
-                fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+            let mut file = fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&unfinished)?;
             writeln!(file, "{document:#}")?;
             fs::rename(&unfinished, &path)
         };

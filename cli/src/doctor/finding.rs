@@ -39,21 +39,48 @@ pub(super) struct Finding {
 impl Finding {
     /// All is well.
     pub(super) fn ok(check: &'static str, found: impl Into<String>) -> Self {
-        Self { check, level: Level::Ok, found: found.into(), advice: String::new() }
+        Self {
+            check,
+            level: Level::Ok,
+            found: found.into(),
+            advice: String::new(),
+        }
     }
 
     /// It could be better.
-    pub(super) fn warning(check: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { check, level: Level::Warning, found: found.into(), advice: advice.into() }
+    pub(super) fn warning(
+        check: &'static str,
+        found: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        Self {
+            check,
+            level: Level::Warning,
+            found: found.into(),
+            advice: advice.into(),
+        }
     }
 
     /// It has to be seen to.
-    pub(super) fn problem(check: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { check, level: Level::Problem, found: found.into(), advice: advice.into() }
+    pub(super) fn problem(
+        check: &'static str,
+        found: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        Self {
+            check,
+            level: Level::Problem,
+            found: found.into(),
+            advice: advice.into(),
+        }
     }
 
     /// A problem unless all is well. An error's text says what to do itself.
-    pub(super) fn of<E: fmt::Display>(check: &'static str, result: Result<String, E>, failed: &str) -> Self {
+    pub(super) fn of<E: fmt::Display>(
+        check: &'static str,
+        result: Result<String, E>,
+        failed: &str,
+    ) -> Self {
         match result {
             Ok(found) => Self::ok(check, found),
             Err(error) => Self::problem(check, failed, error.to_string()),

@@ -9,7 +9,8 @@ mod streams;
 use clap::Args;
 use comfy_table::Table;
 use holdfast_common::settings::{
-    EncryptionSettings, HoldSettings, IngressSettings, NatsSettings, PostgresSettings, SafetySettings, WorkerSettings,
+    EncryptionSettings, HoldSettings, IngressSettings, NatsSettings, PostgresSettings,
+    SafetySettings, WorkerSettings,
 };
 
 use self::finding::{Finding, Level};
@@ -49,10 +50,25 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
     } else {
         let mut table = Table::new();
         table.set_header(["check", "", "found", "what to do"]);
-        for Finding { check, level, found, advice } in &findings {
-            table.add_row([(*check).to_owned(), level.to_string(), found.clone(), advice.clone()]);
+        for Finding {
+            check,
+            level,
+            found,
+            advice,
+        } in &findings
+        {
+            table.add_row([
+                (*check).to_owned(),
+                level.to_string(),
+                found.clone(),
+                advice.clone(),
+            ]);
         }
         println!("{table}");
     }
-    Ok(Found::something_if(findings.iter().any(|finding| finding.level == Level::Problem)))
+    Ok(Found::something_if(
+        findings
+            .iter()
+            .any(|finding| finding.level == Level::Problem),
+    ))
 }

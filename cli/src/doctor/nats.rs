@@ -24,14 +24,24 @@ const ROUND_TRIP_MAX: Duration = Duration::from_millis(5);
 const LOG_FULL_PERCENT_MAX: u64 = 80;
 
 pub(super) async fn look(options: &Options) -> Vec<Finding> {
-    let away = |why: String| Finding::problem("nats", why, "start nats-server, or correct NATS_URL");
+    let away =
+        |why: String| Finding::problem("nats", why, "start nats-server, or correct NATS_URL");
     let connecting = async {
         let (servers, how) = access::options(&options.nats).await?;
-        how.name("holdfast-doctor").connect(&servers[..]).await.map_err(access::failed)
+        how.name("holdfast-doctor")
+            .connect(&servers[..])
+            .await
+            .map_err(access::failed)
     };
     let client = match timeout(CONNECT_WAIT, connecting).await {
         Ok(Ok(client)) => client,
-        Ok(Err(error)) => return vec![Finding::problem("nats", "it can't be reached", error.to_string())],
+        Ok(Err(error)) => {
+            return vec![Finding::problem(
+                "nats",
+                "it can't be reached",
+                error.to_string(),
+            )];
+        }
         Err(_) => return vec![away(format!("no answer in {CONNECT_WAIT:?}"))],
     };
     let jetstream = jetstream::new(client.clone());
@@ -48,13 +58,20 @@ async fn round_trip(jetstream: &Context) -> Finding {
     let begun = Instant::now();
     match jetstream.query_account().await {
         Ok(_) if begun.elapsed() > ROUND_TRIP_MAX => {
-            let advice = "run ingresses and workers nearer to NATS: every command takes a round trip";
-            Finding::warning("nats round trip", format!("{:.1?}", begun.elapsed()), advice)
+            let advice =
+                "run ingresses and workers nearer to NATS: every command takes a round trip";
+            Finding::warning(
+                "nats round trip",
+                format!("{:.1?}", begun.elapsed()),
+                advice,
+            )
         }
         Ok(_) => Finding::ok("nats round trip", format!("{:.1?}", begun.elapsed())),
-        Err(error) => {
-            Finding::problem("nats", error.to_string(), "enable JetStream for Holdfast's account: see nats.conf")
-        }
+        Err(error) => Finding::problem(
+            "nats",
+            error.to_string(),
+            "enable JetStream for Holdfast's account: see nats.conf",
+        ),
     }
 }
 
@@ -62,16 +79,28 @@ async fn round_trip(jetstream: &Context) -> Finding {
 async fn servers(client: &Client) -> Vec<Finding> {
     let version = client.server_info().version;
     match server::check(client).await {
-        Ok(Durability::Synced) => vec![Finding::ok("nats", version), Finding::ok("sync_interval", "always")],
+        Ok(Durability::Synced) => vec![
+            Finding::ok("nats", version),
+            Finding::ok("sync_interval", "always"),
+        ],
         Ok(Durability::Unknown) => {
-            let advice =
-                "set `jetstream { sync_interval: always }` and the accounts of nats.conf, so that it can be checked";
-            vec![Finding::ok("nats", version), Finding::warning("sync_interval", "the server does not say", advice)]
+            let advice = "set `jetstream { sync_interval: always }` and the accounts of nats.conf, so that it can be checked";
+            vec![
+                Finding::ok("nats", version),
+                Finding::warning("sync_interval", "the server does not say", advice),
+            ]
         }
         Err(error @ log::LogError::NotDurable { .. }) => {
-            vec![Finding::ok("nats", version), Finding::problem("sync_interval", "not always", error.to_string())]
+            vec![
+                Finding::ok("nats", version),
+                Finding::problem("sync_interval", "not always", error.to_string()),
+            ]
         }
-        Err(error) => vec![Finding::problem("nats", version, format!("{error} ({LEAST_VERSION})"))],
+        Err(error) => vec![Finding::problem(
+            "nats",
+            version,
+            format!("{error} ({LEAST_VERSION})"),
+        )],
     }
 }
 
@@ -79,7 +108,11 @@ async fn the_log(jetstream: &Context, options: &Options) -> Vec<Finding> {
     let name = options.nats.subjects.log_stream();
     let Ok(found) = jetstream.get_stream(&name).await else {
         let advice = "start an ingress or a worker, which makes it; or correct NATS_PREFIX";
-        return vec![Finding::problem("log", format!("there is no stream {name}"), advice)];
+        return vec![Finding::problem(
+            "log",
+            format!("there is no stream {name}"),
+            advice,
+        )];
     };
     let info = found.cached_info();
     let differences = stream::check(&info.config, &options.nats);
@@ -90,7 +123,10 @@ async fn the_log(jetstream: &Context, options: &Options) -> Vec<Finding> {
     if findings.is_empty() {
         findings.push(Finding::ok("log", format!("{name} is as asked")));
     }
-    let percent = info.state.bytes * 100 / u64::try_from(info.config.max_bytes).unwrap_or(u64::MAX).max(1);
+    let percent = info.state.bytes * 100
+        / u64::try_from(info.config.max_bytes)
+            .unwrap_or(u64::MAX)
+            .max(1);
     findings.push(if percent > LOG_FULL_PERCENT_MAX {
         let advice = "see `holdfast queue status`: a full log answers 503. Raise LOG_MAX_MB, or get the workers going";
         Finding::problem("log space", format!("{percent} % full"), advice)
@@ -104,15 +140,25 @@ async fn the_log(jetstream: &Context, options: &Options) -> Vec<Finding> {
 async fn workers(client: &Client, options: &Options) -> Finding {
     const CHECK: &str = "workers' news";
     let Ok(mut news) = client.subscribe(options.nats.subjects.news()).await else {
-        return Finding::problem(CHECK, "NATS did not let us listen", "see the account's permissions");
+        return Finding::problem(
+            CHECK,
+            "NATS did not let us listen",
+            "see the account's permissions",
+        );
     };
     match timeout(NEWS_WAIT, news.next()).await {
         Ok(Some(message)) => match news::decode(&message.payload) {
             Ok(_) => Finding::ok(CHECK, "heard, of this version"),
-            Err(error) => {
-                Finding::problem(CHECK, error.to_string(), "ingresses and workers have to be upgraded together")
-            }
+            Err(error) => Finding::problem(
+                CHECK,
+                error.to_string(),
+                "ingresses and workers have to be upgraded together",
+            ),
         },
-        _ => Finding::problem(CHECK, format!("nothing in {NEWS_WAIT:?}"), "start holdfast-workers, or see its log"),
+        _ => Finding::problem(
+            CHECK,
+            format!("nothing in {NEWS_WAIT:?}"),
+            "start holdfast-workers, or see its log",
+        ),
     }
 }

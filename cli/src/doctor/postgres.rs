@@ -27,8 +27,14 @@ const SKEW_MAX_MS: i64 = 5000;
 const CONNECTIONS_MIN: i64 = 20;
 
 /// The settings of Postgres that are looked at.
-const SETTINGS: [&str; 6] =
-    ["server_version", "server_version_num", "fsync", "synchronous_commit", "full_page_writes", "max_connections"];
+const SETTINGS: [&str; 6] = [
+    "server_version",
+    "server_version_num",
+    "fsync",
+    "synchronous_commit",
+    "full_page_writes",
+    "max_connections",
+];
 
 pub(super) async fn look(options: &Options) -> Vec<Finding> {
     let (mut connection, place) = match connect(options).await {
@@ -37,7 +43,11 @@ pub(super) async fn look(options: &Options) -> Vec<Finding> {
     };
     match examine(&mut connection, options, place).await {
         Ok(findings) => findings,
-        Err(error) => vec![Finding::problem("postgres", "it failed while it was looked at", error.to_string())],
+        Err(error) => vec![Finding::problem(
+            "postgres",
+            "it failed while it was looked at",
+            error.to_string(),
+        )],
     }
 }
 
@@ -45,13 +55,22 @@ async fn connect(options: &Options) -> Result<(PgConnection, PgConnectOptions), 
     // The error would repeat the URL, and with it the password.
     let parsed: Result<PgConnectOptions, _> = options.postgres.database_url.expose().parse();
     let Ok(parsed) = parsed else {
-        return Err(Finding::problem("postgres", "DATABASE_URL is no postgres:// URL", "correct DATABASE_URL"));
+        return Err(Finding::problem(
+            "postgres",
+            "DATABASE_URL is no postgres:// URL",
+            "correct DATABASE_URL",
+        ));
     };
     let parsed = parsed.application_name("holdfast-doctor");
-    let away = |why: String| Finding::problem("postgres", why, "start Postgres, or correct DATABASE_URL");
+    let away =
+        |why: String| Finding::problem("postgres", why, "start Postgres, or correct DATABASE_URL");
     match timeout(CONNECT_WAIT, parsed.connect()).await {
         Ok(Ok(connection)) => Ok((connection, parsed)),
-        Ok(Err(error)) => Err(Finding::problem("postgres", "it can't be reached", postgres::failed(error).to_string())),
+        Ok(Err(error)) => Err(Finding::problem(
+            "postgres",
+            "it can't be reached",
+            postgres::failed(error).to_string(),
+        )),
         Err(_) => Err(away(format!("no answer in {CONNECT_WAIT:?}"))),
     }
 }
@@ -61,12 +80,21 @@ async fn examine(
     options: &Options,
     place: PgConnectOptions,
 ) -> anyhow::Result<Vec<Finding>> {
-    let settings: HashMap<_, _> = doctor::settings(connection, &SETTINGS).await?.into_iter().collect();
+    let settings: HashMap<_, _> = doctor::settings(connection, &SETTINGS)
+        .await?
+        .into_iter()
+        .collect();
     let setting = |name: &str| settings.get(name).map_or("", String::as_str);
-    let mut findings = vec![version(setting("server_version"), setting("server_version_num"))];
+    let mut findings = vec![version(
+        setting("server_version"),
+        setting("server_version_num"),
+    )];
     findings.extend(["fsync", "full_page_writes"].map(|name| must_be_on(name, setting(name))));
     findings.push(synchronous_commit(setting("synchronous_commit")));
-    findings.push(room(setting("max_connections"), doctor::connections(connection).await?));
+    findings.push(room(
+        setting("max_connections"),
+        doctor::connections(connection).await?,
+    ));
     findings.extend(clock(connection).await?);
     findings.push(programs(&doctor::programs(connection).await?));
     let pool = PgPool::connect_with(place).await?;
@@ -89,9 +117,14 @@ async fn examine(
 async fn encryption(pool: &PgPool, options: &Options) -> Finding {
     let checked = match options.encryption.keyring() {
         Err(error) => Err(error.to_string()),
-        Ok(keys) => seal::check::check(pool, &keys).await.map_err(|error| error.to_string()).map(|()| {
-            keys.first().map_or("off".to_owned(), |key| format!("customers and payments are sealed by the key `{key}`"))
-        }),
+        Ok(keys) => seal::check::check(pool, &keys)
+            .await
+            .map_err(|error| error.to_string())
+            .map(|()| {
+                keys.first().map_or("off".to_owned(), |key| {
+                    format!("customers and payments are sealed by the key `{key}`")
+                })
+            }),
     };
     Finding::of("encryption", checked, "other keys than the database's")
 }
@@ -107,12 +140,18 @@ fn must_be_on(name: &'static str, found: &str) -> Finding {
     if found == "on" {
         return Finding::ok(name, found);
     }
-    Finding::problem(name, found, format!("set {name} = on: a power cut would lose or tear what clients were told"))
+    Finding::problem(
+        name,
+        found,
+        format!("set {name} = on: a power cut would lose or tear what clients were told"),
+    )
 }
 
 fn synchronous_commit(found: &str) -> Finding {
     match found {
-        "on" | "remote_apply" | "remote_write" | "local" => Finding::ok("synchronous_commit", found),
+        "on" | "remote_apply" | "remote_write" | "local" => {
+            Finding::ok("synchronous_commit", found)
+        }
         _ => {
             let advice = "set synchronous_commit = on: a power cut would lose outcomes that clients were told";
             Finding::problem("synchronous_commit", found, advice)
@@ -158,9 +197,12 @@ async fn clock(connection: &mut PgConnection) -> anyhow::Result<[Finding; 2]> {
     let found = format!("{skew_ms} ms");
     let skew = match skew_ms.abs() {
         ..SKEW_WARNING_MS => Finding::ok("clock skew", found),
-        SKEW_WARNING_MS..SKEW_MAX_MS => Finding::warning("clock skew", found, "have NTP set the clocks of all hosts"),
+        SKEW_WARNING_MS..SKEW_MAX_MS => {
+            Finding::warning("clock skew", found, "have NTP set the clocks of all hosts")
+        }
         _ => {
-            let advice = "have NTP set the clocks of all hosts: signatures and old holds are misjudged";
+            let advice =
+                "have NTP set the clocks of all hosts: signatures and old holds are misjudged";
             Finding::problem("clock skew", found, advice)
         }
     };
@@ -174,11 +216,17 @@ fn programs(found: &[String]) -> Finding {
         .iter()
         .filter(|name| name.starts_with("holdfast-ingress") || name.starts_with("holdfast-workers"))
         .collect();
-    let others: Vec<_> = services.iter().filter(|name| !name.ends_with(&format!(" {ours}"))).collect();
-    let list = services.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+    let others: Vec<_> = services
+        .iter()
+        .filter(|name| !name.ends_with(&format!(" {ours}")))
+        .collect();
+    let list = services
+        .iter()
+        .map(|name| name.as_str())
+        .collect::<Vec<_>>()
+        .join(", ");
     if services.is_empty() {
-        let advice =
-            "start holdfast-ingress and holdfast-workers; those of other Postgres roles are not seen from here";
+        let advice = "start holdfast-ingress and holdfast-workers; those of other Postgres roles are not seen from here";
         return Finding::warning("programs", "none seen", advice);
     }
     if others.is_empty() {
@@ -197,7 +245,11 @@ fn partitions(found: &[queue::Standing], count: u16) -> Finding {
     if owned == usize::from(count) {
         return Finding::ok("partitions", shown);
     }
-    Finding::problem("partitions", shown, "start holdfast-workers, or see its log; `holdfast queue status` shows which")
+    Finding::problem(
+        "partitions",
+        shown,
+        "start holdfast-workers, or see its log; `holdfast queue status` shows which",
+    )
 }
 
 #[cfg(test)]
@@ -207,16 +259,23 @@ mod tests {
 
     #[test]
     fn a_postgres_before_15_is_too_old() {
-        for (number, level) in
-            [("140019", Level::Problem), ("150000", Level::Ok), ("180001", Level::Ok), ("", Level::Problem)]
-        {
+        for (number, level) in [
+            ("140019", Level::Problem),
+            ("150000", Level::Ok),
+            ("180001", Level::Ok),
+            ("", Level::Problem),
+        ] {
             assert_eq!(version("some", number).level, level, "{number}");
         }
     }
 
     #[test]
     fn what_keeps_commits_must_be_on() {
-        for (found, level) in [("on", Level::Ok), ("off", Level::Problem), ("", Level::Problem)] {
+        for (found, level) in [
+            ("on", Level::Ok),
+            ("off", Level::Problem),
+            ("", Level::Problem),
+        ] {
             assert_eq!(must_be_on("fsync", found).level, level, "{found}");
             assert_eq!(synchronous_commit(found).level, level, "{found}");
         }
@@ -228,7 +287,11 @@ mod tests {
 
     #[test]
     fn twenty_connections_must_be_free() {
-        for (max, used, level) in [("100", 80, Level::Ok), ("100", 81, Level::Warning), ("19", 0, Level::Warning)] {
+        for (max, used, level) in [
+            ("100", 80, Level::Ok),
+            ("100", 81, Level::Warning),
+            ("19", 0, Level::Warning),
+        ] {
             assert_eq!(room(max, used).level, level, "{used} of {max}");
         }
     }
@@ -239,8 +302,21 @@ mod tests {
         let level = |names: &[String]| programs(names).level;
         assert_eq!(level(&[]), Level::Warning);
         assert_eq!(level(&["psql".to_owned()]), Level::Warning);
-        assert_eq!(level(&[ours("holdfast-ingress"), ours("holdfast-workers"), "psql 17".to_owned()]), Level::Ok);
-        let older = programs(&[ours("holdfast-ingress"), "holdfast-workers 0.0.1".to_owned()]);
-        assert!(older.level == Level::Problem && older.found.contains("holdfast-workers 0.0.1"), "{older:?}");
+        assert_eq!(
+            level(&[
+                ours("holdfast-ingress"),
+                ours("holdfast-workers"),
+                "psql 17".to_owned()
+            ]),
+            Level::Ok
+        );
+        let older = programs(&[
+            ours("holdfast-ingress"),
+            "holdfast-workers 0.0.1".to_owned(),
+        ]);
+        assert!(
+            older.level == Level::Problem && older.found.contains("holdfast-workers 0.0.1"),
+            "{older:?}"
+        );
     }
 }

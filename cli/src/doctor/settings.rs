@@ -10,31 +10,60 @@ use super::finding::Finding;
 const SECRET_CHARS_MIN: usize = 16;
 
 pub(super) async fn look(options: &Options) -> Vec<Finding> {
-    let Options { postgres, nats, ingress, worker, .. } = options;
+    let Options {
+        postgres,
+        nats,
+        ingress,
+        worker,
+        ..
+    } = options;
     let mut found = ingress.unsafe_settings();
     found.extend(worker.unsafe_settings().await);
     found.extend(postgres.unsafe_settings().await);
     found.extend(nats.unsafe_settings().await);
-    let secrets = [("ADMIN_TOKEN", &ingress.admin_token), ("WEBHOOK_SECRETS", &ingress.webhook_secrets)];
-    let secrets = secrets.into_iter().filter(|(name, _)| found.iter().all(|one| one.setting != *name));
-    let secrets: Vec<_> = secrets.map(|(name, secret)| judge(name, secret.as_ref())).collect();
-    found.into_iter().map(|one| refused(options, &one)).chain(secrets).collect()
+    let secrets = [
+        ("ADMIN_TOKEN", &ingress.admin_token),
+        ("WEBHOOK_SECRETS", &ingress.webhook_secrets),
+    ];
+    let secrets = secrets
+        .into_iter()
+        .filter(|(name, _)| found.iter().all(|one| one.setting != *name));
+    let secrets: Vec<_> = secrets
+        .map(|(name, secret)| judge(name, secret.as_ref()))
+        .collect();
+    found
+        .into_iter()
+        .map(|one| refused(options, &one))
+        .chain(secrets)
+        .collect()
 }
 
 /// What ingresses and workers refuse to start with, unless it is accepted.
 fn refused(options: &Options, found: &UnsafeSetting) -> Finding {
     match options.safety.accepts(found) {
-        true => Finding::warning(found.setting, "not safe, and accepted by ALLOW_UNSAFE", found.to_string()),
+        true => Finding::warning(
+            found.setting,
+            "not safe, and accepted by ALLOW_UNSAFE",
+            found.to_string(),
+        ),
         false => Finding::problem(found.setting, "not safe", found.to_string()),
     }
 }
 
 fn judge(name: &'static str, secret: Option<&Secret>) -> Finding {
-    let shortest = |secret: &Secret| secret.expose().split(',').map(|one| one.trim().len()).min().unwrap_or(0);
+    let shortest = |secret: &Secret| {
+        secret
+            .expose()
+            .split(',')
+            .map(|one| one.trim().len())
+            .min()
+            .unwrap_or(0)
+    };
     match secret.map(shortest) {
         None => Finding::ok(name, "not set where the doctor runs"),
         Some(length) if length < SECRET_CHARS_MIN => {
-            let advice = format!("set one of {SECRET_CHARS_MIN} characters or more, drawn at random");
+            let advice =
+                format!("set one of {SECRET_CHARS_MIN} characters or more, drawn at random");
             Finding::problem(name, format!("only {length} characters"), advice)
         }
         Some(_) => Finding::ok(name, "set"),
@@ -50,7 +79,10 @@ mod tests {
     fn the_shortest_of_several_secrets_is_judged_and_none_is_told() {
         let level = |secrets: &str| {
             let finding = judge("WEBHOOK_SECRETS", Some(&Secret::from(secrets.to_owned())));
-            assert!(!finding.found.contains("s3cret") && !finding.advice.contains("s3cret"), "{finding:?}");
+            assert!(
+                !finding.found.contains("s3cret") && !finding.advice.contains("s3cret"),
+                "{finding:?}"
+            );
             finding.level
         };
         assert_eq!(level("s3cret-of-sixteen"), Level::Ok);

@@ -11,8 +11,7 @@ use super::finding::Finding;
 
 const EXPIRY_STREAM: &str = "expiry stream";
 const EVENT_STREAM: &str = "event stream";
-const RESTART: &str =
-    "restart a worker: it makes what is missing, and sets what may be changed. Else remove the stream first";
+const RESTART: &str = "restart a worker: it makes what is missing, and sets what may be changed. Else remove the stream first";
 
 /// The stream of expiry tickets and its consumer.
 pub(super) async fn tickets(jetstream: &Context, options: &Options) -> Finding {
@@ -21,7 +20,13 @@ pub(super) async fn tickets(jetstream: &Context, options: &Options) -> Finding {
         Ok(stream) => stream,
         Err(finding) => return finding,
     };
-    match consumer(EXPIRY_STREAM, &stream, &expiry::redelivery::consumer_config()).await {
+    match consumer(
+        EXPIRY_STREAM,
+        &stream,
+        &expiry::redelivery::consumer_config(),
+    )
+    .await
+    {
         Ok(tickets) => Finding::ok(EXPIRY_STREAM, format!("as asked, {tickets} tickets")),
         Err(finding) => finding,
     }
@@ -40,22 +45,38 @@ pub(super) async fn events(jetstream: &Context, options: &Options) -> Option<Fin
     };
     let mut waiting = 0;
     for url in settings.urls() {
-        match consumer(EVENT_STREAM, &stream, &consumer_config(&receiver_name(&url))).await {
+        match consumer(
+            EVENT_STREAM,
+            &stream,
+            &consumer_config(&receiver_name(&url)),
+        )
+        .await
+        {
             Ok(events) => waiting += events,
             Err(finding) => return Some(finding),
         }
     }
     let receivers = settings.urls().len();
-    Some(Finding::ok(EVENT_STREAM, format!("as asked, {waiting} events on their way to {receivers} receivers")))
+    Some(Finding::ok(
+        EVENT_STREAM,
+        format!("as asked, {waiting} events on their way to {receivers} receivers"),
+    ))
 }
 
-async fn as_asked(check: &'static str, jetstream: &Context, asked: &Config) -> Result<Stream, Finding> {
-    let stream = jetstream.get_stream(&asked.name).await.map_err(|error| match error.kind() {
-        GetStreamErrorKind::JetStream(_) => {
-            Finding::problem(check, format!("there is no stream {}", asked.name), RESTART)
-        }
-        _ => Finding::problem(check, error.to_string(), "see why NATS does not answer"),
-    })?;
+async fn as_asked(
+    check: &'static str,
+    jetstream: &Context,
+    asked: &Config,
+) -> Result<Stream, Finding> {
+    let stream = jetstream
+        .get_stream(&asked.name)
+        .await
+        .map_err(|error| match error.kind() {
+            GetStreamErrorKind::JetStream(_) => {
+                Finding::problem(check, format!("there is no stream {}", asked.name), RESTART)
+            }
+            _ => Finding::problem(check, error.to_string(), "see why NATS does not answer"),
+        })?;
     if is_same_stream(&stream.cached_info().config, asked) {
         return Ok(stream);
     }
@@ -79,16 +100,28 @@ fn is_same_stream(found: &Config, asked: &Config) -> bool {
 }
 
 /// How many messages a consumer has in hand, if it is as asked.
-async fn consumer(check: &'static str, stream: &Stream, asked: &pull::Config) -> Result<usize, Finding> {
+async fn consumer(
+    check: &'static str,
+    stream: &Stream,
+    asked: &pull::Config,
+) -> Result<usize, Finding> {
     let name = asked.durable_name.as_deref().unwrap_or_default();
     let info = stream.consumer_info(name).await;
     let info = info.map_err(|error| {
-        Finding::problem(check, format!("its consumer {name}: {error}"), "restart a worker, which makes its consumer")
+        Finding::problem(
+            check,
+            format!("its consumer {name}: {error}"),
+            "restart a worker, which makes its consumer",
+        )
     })?;
     if is_same_consumer(&info.config, asked) {
         return Ok(info.num_ack_pending);
     }
-    Err(Finding::problem(check, format!("its consumer {name} is not as asked"), "remove it; workers make it anew"))
+    Err(Finding::problem(
+        check,
+        format!("its consumer {name} is not as asked"),
+        "remove it; workers make it anew",
+    ))
 }
 
 fn is_same_consumer(found: &consumer::Config, asked: &pull::Config) -> bool {

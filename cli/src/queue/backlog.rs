@@ -43,21 +43,34 @@ impl Log {
     pub(crate) async fn find(nats: Client, settings: &NatsSettings) -> anyhow::Result<Self> {
         let jetstream = async_nats::jetstream::new(nats);
         let stream = jetstream.get_stream(settings.subjects.log_stream()).await;
-        let stream = stream.context("there is no log yet: an ingress or a worker makes it at its start")?;
-        Ok(Self { stream, layout: settings.layout.clone() })
+        let stream =
+            stream.context("there is no log yet: an ingress or a worker makes it at its start")?;
+        Ok(Self {
+            stream,
+            layout: settings.layout.clone(),
+        })
     }
 
     /// What lies behind the position of a partition.
     pub(super) async fn ahead(&self, standing: &Standing) -> anyhow::Result<Backlog> {
         let first = self.applied(standing) + 1;
         let subject = self.layout.subjects.commands(partition(standing));
-        let oldest = match self.stream.direct_get_next_for_subject(&*subject, Some(first)).await {
+        let oldest = match self
+            .stream
+            .direct_get_next_for_subject(&*subject, Some(first))
+            .await
+        {
             Ok(message) => message.time,
-            Err(error) if error.kind() == DirectGetErrorKind::NotFound => return Ok(Backlog::default()),
+            Err(error) if error.kind() == DirectGetErrorKind::NotFound => {
+                return Ok(Backlog::default());
+            }
             Err(error) => return Err(error).context("the log's oldest entry"),
         };
         let age = (standing.now - oldest).as_seconds_f64().max(0.0);
-        Ok(Backlog { entries: self.count(standing, first).await?, oldest_seconds: Some(age) })
+        Ok(Backlog {
+            entries: self.count(standing, first).await?,
+            oldest_seconds: Some(age),
+        })
     }
 
     /// How many entries wait in all of these partitions together.
@@ -71,7 +84,11 @@ impl Log {
 
     /// How many entries of a partition were applied between two looks. New ones that come while they are counted are not
     /// among them.
-    pub(super) async fn between(&self, earlier: &Standing, later: &Standing) -> anyhow::Result<u64> {
+    pub(super) async fn between(
+        &self,
+        earlier: &Standing,
+        later: &Standing,
+    ) -> anyhow::Result<u64> {
         let (from, to) = (self.applied(earlier), self.applied(later));
         if to <= from {
             return Ok(0);
@@ -83,21 +100,34 @@ impl Log {
     /// The position of a partition in this log. One that was taken from another log counts nothing here.
     fn applied(&self, standing: &Standing) -> u64 {
         let is_of_this = log::stream::created(&self.stream) == standing.stream_created.into();
-        if is_of_this { standing.applied_seq.cast_unsigned() } else { 0 }
+        if is_of_this {
+            standing.applied_seq.cast_unsigned()
+        } else {
+            0
+        }
     }
 
     async fn count(&self, standing: &Standing, first: u64) -> anyhow::Result<u64> {
         let config = pull::Config {
             ack_policy: AckPolicy::None,
-            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: first },
+            deliver_policy: DeliverPolicy::ByStartSequence {
+                start_sequence: first,
+            },
             filter_subject: self.layout.subjects.commands(partition(standing)),
             inactive_threshold: CONSUMER_IDLE,
             memory_storage: true,
             num_replicas: 1,
             ..pull::Config::default()
         };
-        let consumer = self.stream.create_consumer(config).await.context("JetStream did not count what waits")?;
-        let (pending, name) = (consumer.cached_info().num_pending, consumer.cached_info().name.clone());
+        let consumer = self
+            .stream
+            .create_consumer(config)
+            .await
+            .context("JetStream did not count what waits")?;
+        let (pending, name) = (
+            consumer.cached_info().num_pending,
+            consumer.cached_info().name.clone(),
+        );
         if let Err(error) = self.stream.delete_consumer(&name).await {
             tracing::debug!(%error, "a consumer that counted is left for JetStream to remove");
         }

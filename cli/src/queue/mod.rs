@@ -75,22 +75,40 @@ async fn show(status: Status) -> anyhow::Result<Found> {
         let applied = log.between(earlier, &standing).await?;
         let seconds = (standing.now - earlier.now).as_seconds_f64();
         let is_behind = backlog.entries > status.backlog_max;
-        lines.push(Line { standing, backlog, applied_per_second: applied as f64 / seconds, is_behind });
+        lines.push(Line {
+            standing,
+            backlog,
+            applied_per_second: applied as f64 / seconds,
+            is_behind,
+        });
         progress.inc(1);
     }
     progress.finish_and_clear();
-    let heads = ["partition", "worker", "lease left", "backlog", "oldest", "applied a second"];
+    let heads = [
+        "partition",
+        "worker",
+        "lease left",
+        "backlog",
+        "oldest",
+        "applied a second",
+    ];
     listing::show(&lines, status.json, document, heads, cells);
     Ok(judge(&lines, count, status.backlog_max))
 }
 
 /// Tells what somebody has to see to.
 fn judge(lines: &[Line], partitions: u16, backlog_max: u64) -> Found {
-    let unowned = lines.iter().filter(|line| !line.standing.is_owned()).count();
+    let unowned = lines
+        .iter()
+        .filter(|line| !line.standing.is_owned())
+        .count();
     let behind = lines.iter().filter(|line| line.is_behind).count();
     let missing = usize::from(partitions) - lines.len();
     if unowned + missing > 0 {
-        eprintln!("{} partitions have no worker: start holdfast-workers, or see its log", unowned + missing);
+        eprintln!(
+            "{} partitions have no worker: start holdfast-workers, or see its log",
+            unowned + missing
+        );
     }
     if behind > 0 {
         eprintln!(
@@ -104,7 +122,14 @@ fn owner(standing: &Standing) -> Option<&str> {
     standing.owner.as_deref().filter(|_| standing.is_owned())
 }
 
-fn document(Line { standing, backlog, applied_per_second, .. }: &Line) -> Value {
+fn document(
+    Line {
+        standing,
+        backlog,
+        applied_per_second,
+        ..
+    }: &Line,
+) -> Value {
     json!({
         "partition": standing.partition, "owner": owner(standing), "lease_ms": standing.lease_ms,
         "applied_seq": standing.applied_seq, "backlog": backlog.entries,
@@ -112,13 +137,26 @@ fn document(Line { standing, backlog, applied_per_second, .. }: &Line) -> Value 
     })
 }
 
-fn cells(Line { standing, backlog, applied_per_second, .. }: &Line) -> [String; 6] {
+fn cells(
+    Line {
+        standing,
+        backlog,
+        applied_per_second,
+        ..
+    }: &Line,
+) -> [String; 6] {
     [
         standing.partition.to_string(),
         owner(standing).unwrap_or("nobody").to_owned(),
-        standing.lease_ms.map(|left| format!("{left} ms")).unwrap_or_default(),
+        standing
+            .lease_ms
+            .map(|left| format!("{left} ms"))
+            .unwrap_or_default(),
         backlog.entries.to_string(),
-        backlog.oldest_seconds.map(|age| format!("{age:.1} s")).unwrap_or_default(),
+        backlog
+            .oldest_seconds
+            .map(|age| format!("{age:.1} s"))
+            .unwrap_or_default(),
         format!("{applied_per_second:.1}"),
     ]
 }

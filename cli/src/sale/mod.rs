@@ -78,18 +78,35 @@ async fn show(watch: Watch) -> anyhow::Result<()> {
     let mut before: Option<(Instant, Vec<Selling>)> = None;
     loop {
         turn.tick().await;
-        let (at, products) = (Instant::now(), store::selling::products(&pool, product, PRODUCTS_MAX).await?);
+        let (at, products) = (
+            Instant::now(),
+            store::selling::products(&pool, product, PRODUCTS_MAX).await?,
+        );
         anyhow::ensure!(!products.is_empty(), "there is no such product");
         let standings = store::queue::standings(&pool, watch.nats.partitions.count()).await?;
-        let backlog = if standings.len() <= PARTITIONS_MAX { Some(log.ahead_of_all(&standings).await?) } else { None };
+        let backlog = if standings.len() <= PARTITIONS_MAX {
+            Some(log.ahead_of_all(&standings).await?)
+        } else {
+            None
+        };
         let held = |product: &Selling| {
             let (then, earlier) = before.as_ref()?;
-            let earlier = earlier.iter().find(|earlier| earlier.product_id == product.product_id)?;
-            Some((product.hold_sequence - earlier.hold_sequence) as f64 / (at - *then).as_secs_f64())
+            let earlier = earlier
+                .iter()
+                .find(|earlier| earlier.product_id == product.product_id)?;
+            Some(
+                (product.hold_sequence - earlier.hold_sequence) as f64 / (at - *then).as_secs_f64(),
+            )
         };
-        let seen = products.iter().map(|product| Seen { product, holds_per_second: held(product).unwrap_or(0.0) });
+        let seen = products.iter().map(|product| Seen {
+            product,
+            holds_per_second: held(product).unwrap_or(0.0),
+        });
         view.show(&seen.collect::<Vec<_>>(), backlog, &refused.turn().await?);
-        if watch.seconds.is_some_and(|seconds| begun.elapsed() >= Duration::from_secs(seconds)) {
+        if watch
+            .seconds
+            .is_some_and(|seconds| begun.elapsed() >= Duration::from_secs(seconds))
+        {
             return Ok(());
         }
         before = Some((at, products));

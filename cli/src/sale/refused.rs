@@ -23,9 +23,18 @@ pub(super) struct Refused {
 
 impl Refused {
     pub(super) async fn listen(nats: Client, layout: &LogLayout) -> anyhow::Result<Self> {
-        let (subject, inbox) = (layout.subjects.answers().into(), Subject::from(nats.new_inbox()));
+        let (subject, inbox) = (
+            layout.subjects.answers().into(),
+            Subject::from(nats.new_inbox()),
+        );
         let heard = nats.subscribe(inbox.clone()).await?;
-        Ok(Self { nats, subject, inbox, heard, counts: HashMap::new() })
+        Ok(Self {
+            nats,
+            subject,
+            inbox,
+            heard,
+            counts: HashMap::new(),
+        })
     }
 
     /// How many were refused by each status since the turn before, as far as ingresses have told; asks for the next turn.
@@ -34,16 +43,23 @@ impl Refused {
         let mut risen = BTreeMap::new();
         while let Some(Some(message)) = self.heard.next().now_or_never() {
             // "No responders" is a message without a body.
-            let Ok(Answers { ingress, holds }) = Answers::decode(&message.payload) else { continue };
+            let Ok(Answers { ingress, holds }) = Answers::decode(&message.payload) else {
+                continue;
+            };
             if let Some(before) = self.counts.get(&ingress) {
                 for (status, count) in holds.iter().filter(|(status, _)| *status >= REFUSED) {
-                    let earlier = before.iter().find(|(other, _)| other == status).map_or(0, |(_, count)| *count);
+                    let earlier = before
+                        .iter()
+                        .find(|(other, _)| other == status)
+                        .map_or(0, |(_, count)| *count);
                     *risen.entry(*status).or_default() += count.saturating_sub(earlier);
                 }
             }
             self.counts.insert(ingress, holds);
         }
-        self.nats.publish_with_reply(self.subject.clone(), self.inbox.clone(), Vec::new().into()).await?;
+        self.nats
+            .publish_with_reply(self.subject.clone(), self.inbox.clone(), Vec::new().into())
+            .await?;
         Ok(risen)
     }
 }

@@ -24,9 +24,15 @@ pub(super) async fn find(pool: &PgPool, product: Option<i64>) -> anyhow::Result<
         if found.products == 0 {
             bail!("there is no product {id}");
         }
-        return Ok(Verified { products: found.products, drifts: found.drifts });
+        return Ok(Verified {
+            products: found.products,
+            drifts: found.drifts,
+        });
     }
-    let mut found = Verified { products: 0, drifts: Vec::new() };
+    let mut found = Verified {
+        products: 0,
+        drifts: Vec::new(),
+    };
     let progress = ProgressBar::new(SLOTS.into());
     let mut next = Some(0);
     while let Some(first) = next {
@@ -50,9 +56,22 @@ pub(super) fn document(drift: &Drift) -> Value {
 pub(super) fn table(drifts: &[Drift]) -> Table {
     let mut table = Table::new();
     table.set_header(["product", "count", "stored", "should be"]);
-    for Drift { product_id, fields, .. } in drifts {
-        for Field { name, stored, should_be } in fields {
-            table.add_row([product_id.to_string(), (*name).to_owned(), stored.to_string(), should_be.to_string()]);
+    for Drift {
+        product_id, fields, ..
+    } in drifts
+    {
+        for Field {
+            name,
+            stored,
+            should_be,
+        } in fields
+        {
+            table.add_row([
+                product_id.to_string(),
+                (*name).to_owned(),
+                stored.to_string(),
+                should_be.to_string(),
+            ]);
         }
     }
     table

@@ -42,31 +42,46 @@ pub(crate) struct Options {
 /// Mends what is off. What it finds and can't mend, and units that had to be added since more were promised than there
 /// were, are for somebody to see to.
 pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
-    let (pool, keys) = store::open_sealed(&options.postgres, &options.encryption, "holdfast-stock").await?;
+    let (pool, keys) =
+        store::open_sealed(&options.postgres, &options.encryption, "holdfast-stock").await?;
     let drifts = drift::find(&pool, options.product).await?.drifts;
     if options.dry_run {
         return Ok(show_plan(&drifts, options.json));
     }
-    let (to_mend, beyond): (Vec<_>, Vec<_>) = drifts.iter().partition(|drift| drift.can_be_mended());
+    let (to_mend, beyond): (Vec<_>, Vec<_>) =
+        drifts.iter().partition(|drift| drift.can_be_mended());
     let mut repairs = Vec::with_capacity(to_mend.len());
     if !to_mend.is_empty() {
         let speaker = Speaker::connect(&options.nats, &keys).await?;
         let progress = ProgressBar::new(to_mend.len() as u64);
         for Drift { product_id, .. } in to_mend {
-            let action = Action::RepairStock { product_id: *product_id };
-            let command = Command { request_id: new_request_id(product_id.slot()), key: None, action };
+            let action = Action::RepairStock {
+                product_id: *product_id,
+            };
+            let command = Command {
+                request_id: new_request_id(product_id.slot()),
+                key: None,
+                action,
+            };
             match speaker.ask(&pool, &command).await? {
                 Outcome::StockRepaired(repair) => repairs.push(*repair),
-                Outcome::Failed => bail!("product {product_id} was not mended: see `holdfast dead-letters`"),
+                Outcome::Failed => {
+                    bail!("product {product_id} was not mended: see `holdfast dead-letters`")
+                }
                 other => bail!("product {product_id} was not mended: {other:?}"),
             }
             progress.inc(1);
         }
         progress.finish_and_clear();
     }
-    let oversold = repairs.iter().any(|repair| repair.after.total_stock > repair.before.total_stock);
+    let oversold = repairs
+        .iter()
+        .any(|repair| repair.after.total_stock > repair.before.total_stock);
     if options.json {
-        println!("{}", json!({"repaired": repairs, "beyond_repair": documents(beyond.iter().copied())}));
+        println!(
+            "{}",
+            json!({"repaired": repairs, "beyond_repair": documents(beyond.iter().copied())})
+        );
     } else {
         show(&repairs);
     }
@@ -107,10 +122,20 @@ fn show(repairs: &[StockRepair]) {
     }
     let mut table = comfy_table::Table::new();
     table.set_header(["product", "count", "before", "after"]);
-    for StockRepair { product_id, before, after } in repairs {
+    for StockRepair {
+        product_id,
+        before,
+        after,
+    } in repairs
+    {
         for ((name, before), (_, after)) in named(before).into_iter().zip(named(after)) {
             if before != after {
-                table.add_row([product_id.to_string(), name.to_owned(), before.to_string(), after.to_string()]);
+                table.add_row([
+                    product_id.to_string(),
+                    name.to_owned(),
+                    before.to_string(),
+                    after.to_string(),
+                ]);
             }
         }
     }

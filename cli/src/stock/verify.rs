@@ -28,9 +28,15 @@ pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
     let drifts = &verified.drifts;
     if options.json {
         let documents: Vec<_> = drifts.iter().map(drift::document).collect();
-        println!("{}", json!({"products": verified.products, "drift": documents}));
+        println!(
+            "{}",
+            json!({"products": verified.products, "drift": documents})
+        );
     } else if drifts.is_empty() {
-        println!("{} products, each as its holds and orders say", verified.products);
+        println!(
+            "{} products, each as its holds and orders say",
+            verified.products
+        );
     } else {
         println!("{}", drift::table(drifts));
         println!(

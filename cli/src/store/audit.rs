@@ -22,5 +22,8 @@ pub(crate) async fn last(pool: &PgPool) -> sqlx::Result<i64> {
 /// # Errors
 /// When Postgres fails.
 pub(crate) async fn settled(pool: &PgPool, seconds: i64) -> sqlx::Result<DateTime<Utc>> {
-    sqlx::query_scalar("SELECT now() - make_interval(secs => $1)").bind(seconds as f64).fetch_one(pool).await
+    sqlx::query_scalar("SELECT now() - make_interval(secs => $1)")
+        .bind(seconds as f64)
+        .fetch_one(pool)
+        .await
 }

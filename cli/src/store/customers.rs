@@ -37,7 +37,11 @@ impl Held {
 ///
 /// # Errors
 /// When Postgres fails.
-pub(crate) async fn holds(pool: &PgPool, slots: RangeInclusive<u16>, customer: &str) -> sqlx::Result<Vec<Held>> {
+pub(crate) async fn holds(
+    pool: &PgPool,
+    slots: RangeInclusive<u16>,
+    customer: &str,
+) -> sqlx::Result<Vec<Held>> {
     sqlx::query_as(
         "SELECT holds.slot, hold_id,
              holds.status IN ('released', 'expired') OR holds.status = 'active' AND holds.expires_at <= now()
@@ -60,7 +64,12 @@ type OfPayment = (Uuid, Option<String>, Value);
 ///
 /// # Errors
 /// When Postgres fails, or no key opens what is sealed.
-pub(crate) async fn orders(pool: &PgPool, keys: &Keyring, slot: i16, holds: &[Uuid]) -> sqlx::Result<Vec<Value>> {
+pub(crate) async fn orders(
+    pool: &PgPool,
+    keys: &Keyring,
+    slot: i16,
+    holds: &[Uuid],
+) -> sqlx::Result<Vec<Value>> {
     let rows = sqlx::query_as(
         "SELECT order_id, coalesce(payment_sealed, payment_id),
              to_jsonb(orders) - ARRAY['slot', 'customer_id', 'customer_sealed', 'payment_sealed']
@@ -74,7 +83,12 @@ pub(crate) async fn orders(pool: &PgPool, keys: &Keyring, slot: i16, holds: &[Uu
 ///
 /// # Errors
 /// When Postgres fails, or no key opens what is sealed.
-pub(crate) async fn payments(pool: &PgPool, keys: &Keyring, slot: i16, holds: &[Uuid]) -> sqlx::Result<Vec<Value>> {
+pub(crate) async fn payments(
+    pool: &PgPool,
+    keys: &Keyring,
+    slot: i16,
+    holds: &[Uuid],
+) -> sqlx::Result<Vec<Value>> {
     let rows = sqlx::query_as(
         "SELECT order_id, coalesce(payment_sealed, payment_id), to_jsonb(payments) - ARRAY['slot', 'payment_sealed']
          FROM payments WHERE slot = $1 AND order_id = ANY ($2) ORDER BY order_id, arrival",
@@ -84,7 +98,9 @@ pub(crate) async fn payments(pool: &PgPool, keys: &Keyring, slot: i16, holds: &[
 }
 
 fn opened(keys: &Keyring, (id, payment, mut document): OfPayment) -> sqlx::Result<Value> {
-    let payment = payment.map(|text| keys.open_text(Kind::PaymentId, id, text)).transpose()?;
+    let payment = payment
+        .map(|text| keys.open_text(Kind::PaymentId, id, text))
+        .transpose()?;
     document["payment_id"] = payment.into();
     Ok(document)
 }

@@ -7,8 +7,14 @@ use sqlx::PgConnection;
 ///
 /// # Errors
 /// When Postgres fails.
-pub(crate) async fn settings(connection: &mut PgConnection, names: &[&str]) -> sqlx::Result<Vec<(String, String)>> {
-    sqlx::query_as("SELECT name, setting FROM pg_settings WHERE name = ANY($1)").bind(names).fetch_all(connection).await
+pub(crate) async fn settings(
+    connection: &mut PgConnection,
+    names: &[&str],
+) -> sqlx::Result<Vec<(String, String)>> {
+    sqlx::query_as("SELECT name, setting FROM pg_settings WHERE name = ANY($1)")
+        .bind(names)
+        .fetch_all(connection)
+        .await
 }
 
 /// Postgres's clock, as it is when it answers.
@@ -16,7 +22,9 @@ pub(crate) async fn settings(connection: &mut PgConnection, names: &[&str]) -> s
 /// # Errors
 /// When Postgres fails.
 pub(crate) async fn clock(connection: &mut PgConnection) -> sqlx::Result<DateTime<Utc>> {
-    sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(connection).await
+    sqlx::query_scalar("SELECT clock_timestamp()")
+        .fetch_one(connection)
+        .await
 }
 
 /// How many connections all databases of this Postgres have.
@@ -24,9 +32,11 @@ pub(crate) async fn clock(connection: &mut PgConnection) -> sqlx::Result<DateTim
 /// # Errors
 /// When Postgres fails.
 pub(crate) async fn connections(connection: &mut PgConnection) -> sqlx::Result<i64> {
-    sqlx::query_scalar("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
-        .fetch_one(connection)
-        .await
+    sqlx::query_scalar(
+        "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'",
+    )
+    .fetch_one(connection)
+    .await
 }
 
 /// Holdfast's programs that are connected to this database, by name and version. Those of other roles may be hidden.

@@ -20,7 +20,11 @@ pub(crate) struct Selling {
 ///
 /// # Errors
 /// When Postgres fails.
-pub(crate) async fn products(pool: &PgPool, product: Option<(i16, i64)>, limit: i64) -> sqlx::Result<Vec<Selling>> {
+pub(crate) async fn products(
+    pool: &PgPool,
+    product: Option<(i16, i64)>,
+    limit: i64,
+) -> sqlx::Result<Vec<Selling>> {
     sqlx::query_as(
         "SELECT product_id, name, total_stock, available_stock, held_stock, sold_stock, holds_count, hold_sequence
          FROM products WHERE ($1::smallint IS NULL OR slot = $1 AND product_id = $2) ORDER BY product_id LIMIT $3",

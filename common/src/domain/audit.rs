@@ -30,9 +30,15 @@ pub enum Actor {
 impl Actor {
     pub(super) fn of(action: &Action) -> Self {
         match action {
-            Action::CreateHold { .. } | Action::ReleaseHold { .. } | Action::CreateOrder { .. } => Self::Customer,
+            Action::CreateHold { .. } | Action::ReleaseHold { .. } | Action::CreateOrder { .. } => {
+                Self::Customer
+            }
             Action::SettlePayment(_) => Self::PaymentProvider,
-            Action::ExpireDue | Action::AdvanceRefund { to: RefundStatus::Requested, .. } => Self::Holdfast,
+            Action::ExpireDue
+            | Action::AdvanceRefund {
+                to: RefundStatus::Requested,
+                ..
+            } => Self::Holdfast,
             Action::CreateProduct(_)
             | Action::ChangeProduct { .. }
             | Action::Restock { .. }
@@ -139,7 +145,10 @@ impl AuditKind {
     /// The number that is stored as what it stands for.
     #[must_use]
     pub fn from_number(number: i16) -> Option<Self> {
-        Self::ALL.iter().copied().find(|kind| *kind as i16 == number)
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|kind| *kind as i16 == number)
     }
 
     /// The word for it, in tables, documents and events.
@@ -254,14 +263,20 @@ pub(super) struct Cause {
 impl Default for Cause {
     /// Nobody asked: a time had come.
     fn default() -> Self {
-        Self { actor: Actor::Holdfast, request_id: None }
+        Self {
+            actor: Actor::Holdfast,
+            request_id: None,
+        }
     }
 }
 
 impl Cause {
     pub(super) fn of(command: &Command) -> Self {
         let request_id = (!command.action.is_internal()).then_some(command.request_id);
-        Self { actor: Actor::of(&command.action), request_id }
+        Self {
+            actor: Actor::of(&command.action),
+            request_id,
+        }
     }
 }
 
@@ -270,12 +285,21 @@ impl State {
     pub(super) fn audit_hold(&mut self, kind: AuditKind, hold: &Hold) {
         let entry = self.entry(kind, hold.id.slot(), Some(hold.product_id));
         let quantity = hold.quantity.cast_signed();
-        self.audit.push(AuditEntry { subject: Some(hold.id), quantity, sequence: hold.sequence, ..entry });
+        self.audit.push(AuditEntry {
+            subject: Some(hold.id),
+            quantity,
+            sequence: hold.sequence,
+            ..entry
+        });
     }
 
     pub(super) fn audit_order(&mut self, kind: AuditKind, order: &Order) {
         let entry = self.entry(kind, order.id.slot(), Some(order.product_id));
-        self.audit.push(AuditEntry { subject: Some(order.id), quantity: order.quantity.cast_signed(), ..entry });
+        self.audit.push(AuditEntry {
+            subject: Some(order.id),
+            quantity: order.quantity.cast_signed(),
+            ..entry
+        });
     }
 
     /// Of a payment of an order, or of a hold that may become one.
@@ -283,21 +307,37 @@ impl State {
         let product_id = self.hold(order_id).map(|hold| hold.product_id);
         let product_id = product_id.or_else(|| self.order(order_id).map(|order| order.product_id));
         let entry = self.entry(kind, order_id.slot(), product_id);
-        self.audit.push(AuditEntry { subject: Some(order_id), ..entry });
+        self.audit.push(AuditEntry {
+            subject: Some(order_id),
+            ..entry
+        });
     }
 
     /// Of a product, by how many units, and from what it was sold as before.
-    pub(super) fn audit_product(&mut self, kind: AuditKind, id: ProductId, quantity: i64, before: Option<Product>) {
+    pub(super) fn audit_product(
+        &mut self,
+        kind: AuditKind,
+        id: ProductId,
+        quantity: i64,
+        before: Option<Product>,
+    ) {
         let change = before.zip(self.product(id).cloned()).map(Box::new);
         let entry = self.entry(kind, id.slot(), Some(id));
         // `STOCK_MAX` fits.
-        self.audit.push(AuditEntry { quantity: quantity as i32, change, ..entry });
+        self.audit.push(AuditEntry {
+            quantity: quantity as i32,
+            change,
+            ..entry
+        });
     }
 
     /// Of a dead letter.
     pub(super) fn audit_letter(&mut self, kind: AuditKind, command: &Command) {
         let entry = self.entry(kind, command.slot(), self.product_of(&command.action));
-        self.audit.push(AuditEntry { subject: command.action.named_hold(), ..entry });
+        self.audit.push(AuditEntry {
+            subject: command.action.named_hold(),
+            ..entry
+        });
     }
 
     /// About no more than a product. One that the batch does not know has no stock to tell.
@@ -329,8 +369,14 @@ impl State {
             match groups.last_mut() {
                 Some(group) if of(&group.entries[0]) == of(&entry) => group.entries.push(entry),
                 _ => {
-                    let before = entry.product_id.and_then(|id| self.stock_before.get(&id)).copied();
-                    groups.push(AuditGroup { before: before.unwrap_or_default(), entries: vec![entry] });
+                    let before = entry
+                        .product_id
+                        .and_then(|id| self.stock_before.get(&id))
+                        .copied();
+                    groups.push(AuditGroup {
+                        before: before.unwrap_or_default(),
+                        entries: vec![entry],
+                    });
                 }
             }
         }

@@ -49,7 +49,12 @@ impl Changes {
     #[must_use]
     pub fn good_until(&self) -> Option<Timestamp> {
         let holds = self.new_holds.iter().chain(&self.changed_holds);
-        let ended = |hold: &&Hold| matches!(hold.state, HoldState::Consumed { .. } | HoldState::Released { .. });
+        let ended = |hold: &&Hold| {
+            matches!(
+                hold.state,
+                HoldState::Consumed { .. } | HoldState::Released { .. }
+            )
+        };
         holds.filter(ended).map(|hold| hold.expires_at).min()
     }
 }
@@ -58,15 +63,26 @@ impl From<State> for Changes {
     fn from(mut state: State) -> Self {
         let audit = state.take_audit();
         let new_decisions = std::mem::take(&mut state.new_decisions);
-        let decisions = new_decisions.into_iter().filter_map(|id| Some((id, state.take_decision(id)?))).collect();
-        let keys = state.new_keys.iter().map(|scope| (*scope, state.keys[scope])).collect();
+        let decisions = new_decisions
+            .into_iter()
+            .filter_map(|id| Some((id, state.take_decision(id)?)))
+            .collect();
+        let keys = state
+            .new_keys
+            .iter()
+            .map(|scope| (*scope, state.keys[scope]))
+            .collect();
         let (new_products, mut changed_products) = split(state.products.into_values());
         let (mut new_holds, mut changed_holds) = split(state.holds.into_values());
         let (new_orders, mut changed_orders) = split(state.orders.into_values());
         let (new_payments, changed_payments) = split(state.payments.into_values().flatten());
         let forgotten = state.forgotten;
-        let forgotten_holds = changed_holds.extract_if(.., |hold| forgotten.contains(&hold.id)).collect();
-        let forgotten_orders = changed_orders.extract_if(.., |order| forgotten.contains(&order.id)).collect();
+        let forgotten_holds = changed_holds
+            .extract_if(.., |hold| forgotten.contains(&hold.id))
+            .collect();
+        let forgotten_orders = changed_orders
+            .extract_if(.., |order| forgotten.contains(&order.id))
+            .collect();
         // Rows that are locked in the same order by everyone can't deadlock; rows that are inserted in the order of
         // their keys stay together.
         changed_products.sort_unstable_by_key(|product| product.id);
@@ -91,7 +107,9 @@ impl From<State> for Changes {
 }
 
 fn split<T>(rows: impl Iterator<Item = Row<T>>) -> (Vec<T>, Vec<T>) {
-    let (new, changed): (Vec<_>, Vec<_>) = rows.filter(|row| row.is_changed).partition(|row| row.is_new);
+    let (new, changed): (Vec<_>, Vec<_>) = rows
+        .filter(|row| row.is_changed)
+        .partition(|row| row.is_new);
     let values = |rows: Vec<Row<T>>| rows.into_iter().map(|row| row.value).collect();
     (values(new), values(changed))
 }

@@ -14,7 +14,9 @@ use super::settle::{advance_refund, apply_parked, cancel, refund_parked, settle}
 use super::state::{KeyScope, KeyUse, State};
 use crate::command::{Action, Command, NewProduct, ProductChange, STOCK_MAX};
 use crate::id::{HoldId, ProductId};
-use crate::outcome::{DeadLetterSettled, Outcome, ProductAsOf, Refusal, Settlement, SettlementResult};
+use crate::outcome::{
+    DeadLetterSettled, Outcome, ProductAsOf, Refusal, Settlement, SettlementResult,
+};
 use crate::time::Timestamp;
 
 /// How long a payment waits for something that matches it, in seconds.
@@ -50,42 +52,77 @@ pub fn decide(state: &mut State, command: &Command, now: Timestamp, policy: &Pol
     let scope = state.key_scope(command);
     let first = scope.and_then(|scope| first_use(state, &scope, now, policy));
     let decision = match (&first, command.key) {
-        (Some((first, outcome)), Some(key)) if first.fingerprint == key.fingerprint => {
-            Decision { replayed: true, outcome: outcome.clone() }
-        }
-        (Some(_), _) => Decision { replayed: false, outcome: Outcome::Refused(Refusal::IdempotencyKeyReused) },
-        (None, _) => Decision { replayed: false, outcome: act(state, command, now, policy) },
+        (Some((first, outcome)), Some(key)) if first.fingerprint == key.fingerprint => Decision {
+            replayed: true,
+            outcome: outcome.clone(),
+        },
+        (Some(_), _) => Decision {
+            replayed: false,
+            outcome: Outcome::Refused(Refusal::IdempotencyKeyReused),
+        },
+        (None, _) => Decision {
+            replayed: false,
+            outcome: act(state, command, now, policy),
+        },
     };
     // Every accepted request has an outcome of its own, so that whoever polls for it finds one.
     if !command.action.is_internal() {
         state.record(command.request_id, &decision);
     }
     if let (None, Some(scope), Some(key)) = (first, scope, command.key) {
-        let first = KeyUse { request_id: command.request_id, fingerprint: key.fingerprint, used_at: now };
+        let first = KeyUse {
+            request_id: command.request_id,
+            fingerprint: key.fingerprint,
+            used_at: now,
+        };
         state.record_key(scope, first);
     }
     decision
 }
 
 /// The first use of a key that is still remembered, and its outcome.
-fn first_use(state: &State, scope: &KeyScope, now: Timestamp, policy: &Policy) -> Option<(KeyUse, Outcome)> {
+fn first_use(
+    state: &State,
+    scope: &KeyScope,
+    now: Timestamp,
+    policy: &Policy,
+) -> Option<(KeyUse, Outcome)> {
     let first = *state.keys.get(scope)?;
-    let is_remembered = now < first.used_at.plus_seconds(policy.idempotency_key_ttl_seconds);
-    is_remembered.then(|| state.decision(first.request_id)).flatten().map(|decision| (first, decision.outcome))
+    let is_remembered = now
+        < first
+            .used_at
+            .plus_seconds(policy.idempotency_key_ttl_seconds);
+    is_remembered
+        .then(|| state.decision(first.request_id))
+        .flatten()
+        .map(|decision| (first, decision.outcome))
 }
 
 /// The outcome of what Holdfast says to itself: nobody is told it.
-const NOTHING: Outcome = Outcome::PaymentSettled(Settlement { result: SettlementResult::Ignored, order: None });
+const NOTHING: Outcome = Outcome::PaymentSettled(Settlement {
+    result: SettlementResult::Ignored,
+    order: None,
+});
 
 /// Ends every loaded hold and order whose time has run out. Called once for a batch, before its first command, so that
 /// no command is refused for units that are due.
 pub fn expire_due(state: &mut State, now: Timestamp) {
     let is_due = |hold: &&Hold| hold.state == HoldState::Active && hold.is_expired(now);
-    let due: Vec<HoldId> = state.holds.values().map(|row| &row.value).filter(is_due).map(|hold| hold.id).collect();
+    let due: Vec<HoldId> = state
+        .holds
+        .values()
+        .map(|row| &row.value)
+        .filter(is_due)
+        .map(|hold| hold.id)
+        .collect();
     for id in due {
         end_hold(state, id, HoldState::Expired { at: now });
     }
-    let overdue = state.orders.values().map(|row| &row.value).filter(|order| order.is_overdue(now));
+    let overdue = state
+        .orders
+        .values()
+        .map(|row| &row.value)
+        .filter(|order| order.is_overdue(now));
     for order in overdue.cloned().collect::<Vec<_>>() {
         cancel(state, &order, CancelReason::PaymentTimeout, now);
     }
@@ -103,29 +140,56 @@ fn unmatch(state: &mut State, now: Timestamp) {
             unmatched.push(row.value.order_id);
         }
     }
-    unmatched.into_iter().for_each(|order_id| state.audit_payment(AuditKind::PaymentUnmatched, order_id));
+    unmatched
+        .into_iter()
+        .for_each(|order_id| state.audit_payment(AuditKind::PaymentUnmatched, order_id));
 }
 
 fn act(state: &mut State, command: &Command, now: Timestamp, policy: &Policy) -> Outcome {
     state.cause = Cause::of(command);
     let done = match &command.action {
         Action::CreateProduct(new) => create_product(state, new, now),
-        Action::ChangeProduct { product_id, change } => change_product(state, *product_id, change, now),
-        Action::Restock { product_id, quantity } => restock(state, *product_id, *quantity, now),
-        Action::CreateHold { product_id, quantity, customer_id } => {
+        Action::ChangeProduct { product_id, change } => {
+            change_product(state, *product_id, change, now)
+        }
+        Action::Restock {
+            product_id,
+            quantity,
+        } => restock(state, *product_id, *quantity, now),
+        Action::CreateHold {
+            product_id,
+            quantity,
+            customer_id,
+        } => {
             let hold_id = HoldId::of_request(command.request_id);
-            create_hold(state, hold_id, *product_id, *quantity, customer_id.as_ref(), now, policy)
+            create_hold(
+                state,
+                hold_id,
+                *product_id,
+                *quantity,
+                customer_id.as_ref(),
+                now,
+                policy,
+            )
         }
         Action::ReleaseHold { hold_id } => release_hold(state, *hold_id, now),
         Action::CreateOrder { hold_id } => create_order(state, *hold_id, now, policy),
-        Action::SettlePayment(notice) => Ok(Outcome::PaymentSettled(settle(state, notice, now, policy))),
+        Action::SettlePayment(notice) => {
+            Ok(Outcome::PaymentSettled(settle(state, notice, now, policy)))
+        }
         // What is due was ended before the batch's first command.
         Action::ExpireDue => Ok(NOTHING),
-        Action::AdvanceRefund { order_id, payment_id, to } => {
+        Action::AdvanceRefund {
+            order_id,
+            payment_id,
+            to,
+        } => {
             advance_refund(state, *order_id, payment_id, *to);
             Ok(NOTHING)
         }
-        Action::SettleDeadLetter { id, is_retry } => settle_dead_letter(state, *id, *is_retry, now, policy),
+        Action::SettleDeadLetter { id, is_retry } => {
+            settle_dead_letter(state, *id, *is_retry, now, policy)
+        }
         Action::RepairStock { product_id } => repair_stock(state, *product_id),
         Action::ForgetCustomer { hold_id } => {
             forget_customer(state, *hold_id);
@@ -143,14 +207,26 @@ fn settle_dead_letter(
     now: Timestamp,
     policy: &Policy,
 ) -> Result<Outcome, Refusal> {
-    let command = state.take_dead_letter(id).ok_or(Refusal::DeadLetterNotFound)?;
+    let command = state
+        .take_dead_letter(id)
+        .ok_or(Refusal::DeadLetterNotFound)?;
     let cause = state.cause;
     if is_retry {
         decide(state, &command, now, policy);
         state.cause = cause;
     }
-    state.audit_letter(if is_retry { AuditKind::DeadLetterRetried } else { AuditKind::DeadLetterDropped }, &command);
-    let settled = DeadLetterSettled { id, is_applied: is_retry };
+    state.audit_letter(
+        if is_retry {
+            AuditKind::DeadLetterRetried
+        } else {
+            AuditKind::DeadLetterDropped
+        },
+        &command,
+    );
+    let settled = DeadLetterSettled {
+        id,
+        is_applied: is_retry,
+    };
     state.settled_letters.push((command.slot(), settled));
     Ok(Outcome::DeadLetterSettled(settled))
 }
@@ -166,7 +242,10 @@ fn create_product(state: &mut State, new: &NewProduct, now: Timestamp) -> Result
     let product = Product::new(new);
     state.insert_product(product.clone());
     state.audit_product(AuditKind::ProductCreated, product.id, new.total_stock, None);
-    Ok(Outcome::ProductCreated(Box::new(ProductAsOf { product, as_of: now })))
+    Ok(Outcome::ProductCreated(Box::new(ProductAsOf {
+        product,
+        as_of: now,
+    })))
 }
 
 fn change_product(
@@ -182,13 +261,20 @@ fn change_product(
     product_changed(state, id, now)
 }
 
-fn restock(state: &mut State, id: ProductId, quantity: i64, now: Timestamp) -> Result<Outcome, Refusal> {
+fn restock(
+    state: &mut State,
+    id: ProductId,
+    quantity: i64,
+    now: Timestamp,
+) -> Result<Outcome, Refusal> {
     let stock = find_product(state, id)?.stock;
     if stock.total() + quantity > STOCK_MAX {
         return Err(Refusal::StockLimitExceeded);
     }
     let available_stock = stock.available();
-    let restocked = stock.restock(quantity).ok_or(Refusal::InsufficientStock { available_stock })?;
+    let restocked = stock
+        .restock(quantity)
+        .ok_or(Refusal::InsufficientStock { available_stock })?;
     state.change_product(id, |product| product.stock = restocked);
     state.audit_product(AuditKind::ProductRestocked, id, quantity, None);
     product_changed(state, id, now)
@@ -196,7 +282,10 @@ fn restock(state: &mut State, id: ProductId, quantity: i64, now: Timestamp) -> R
 
 fn product_changed(state: &State, id: ProductId, now: Timestamp) -> Result<Outcome, Refusal> {
     let product = find_product(state, id)?.clone();
-    Ok(Outcome::ProductChanged(Box::new(ProductAsOf { product, as_of: now })))
+    Ok(Outcome::ProductChanged(Box::new(ProductAsOf {
+        product,
+        as_of: now,
+    })))
 }
 
 fn create_hold(
@@ -214,7 +303,10 @@ fn create_hold(
         return Err(Refusal::SaleNotOpen { starts_at, ends_at });
     }
     let available_stock = product.stock.available();
-    let stock = product.stock.hold(quantity).ok_or(Refusal::InsufficientStock { available_stock })?;
+    let stock = product
+        .stock
+        .hold(quantity)
+        .ok_or(Refusal::InsufficientStock { available_stock })?;
     check_limit(state, product, quantity, customer_id)?;
     let hold = Hold {
         id,
@@ -239,14 +331,29 @@ fn create_hold(
     Ok(Outcome::HoldCreated(hold))
 }
 
-fn check_limit(state: &State, product: &Product, quantity: u32, customer_id: Option<&String>) -> Result<(), Refusal> {
-    let Some((max_per_customer, customer_id)) = product.max_per_customer.zip(customer_id) else { return Ok(()) };
+fn check_limit(
+    state: &State,
+    product: &Product,
+    quantity: u32,
+    customer_id: Option<&String>,
+) -> Result<(), Refusal> {
+    let Some((max_per_customer, customer_id)) = product.max_per_customer.zip(customer_id) else {
+        return Ok(());
+    };
     let units = state.customer_units(product.id, customer_id);
     let fits = units + i64::from(quantity) <= i64::from(max_per_customer);
-    fits.then_some(()).ok_or(Refusal::PurchaseLimitReached { max_per_customer, units })
+    fits.then_some(()).ok_or(Refusal::PurchaseLimitReached {
+        max_per_customer,
+        units,
+    })
 }
 
-fn create_order(state: &mut State, id: HoldId, now: Timestamp, policy: &Policy) -> Result<Outcome, Refusal> {
+fn create_order(
+    state: &mut State,
+    id: HoldId,
+    now: Timestamp,
+    policy: &Policy,
+) -> Result<Outcome, Refusal> {
     let hold = state.hold(id).ok_or(Refusal::HoldNotFound)?;
     match hold.state {
         HoldState::Consumed { .. } => return Err(Refusal::HoldConsumed),
@@ -254,7 +361,10 @@ fn create_order(state: &mut State, id: HoldId, now: Timestamp, policy: &Policy) 
         HoldState::Expired { .. } => return Err(Refusal::HoldExpired),
         HoldState::Active => {}
     }
-    let (hold, order) = (hold.clone(), Order::of_hold(hold, now, policy.order_payment_seconds));
+    let (hold, order) = (
+        hold.clone(),
+        Order::of_hold(hold, now, policy.order_payment_seconds),
+    );
     state.change_hold(id, |hold| hold.state = HoldState::Consumed { at: now });
     // The units stay promised: to the order instead of the hold.
     state.change_product(order.product_id, |product| product.holds_count -= 1);
@@ -262,7 +372,12 @@ fn create_order(state: &mut State, id: HoldId, now: Timestamp, policy: &Policy) 
     state.audit_order(AuditKind::OrderCreated, &order);
     state.insert_order(order);
     apply_parked(state, id, now, policy);
-    state.order(id).cloned().map(Box::new).map(Outcome::OrderCreated).ok_or(Refusal::HoldNotFound)
+    state
+        .order(id)
+        .cloned()
+        .map(Box::new)
+        .map(Outcome::OrderCreated)
+        .ok_or(Refusal::HoldNotFound)
 }
 
 fn release_hold(state: &mut State, id: HoldId, now: Timestamp) -> Result<Outcome, Refusal> {
@@ -273,20 +388,37 @@ fn release_hold(state: &mut State, id: HoldId, now: Timestamp) -> Result<Outcome
         HoldState::Expired { .. } => return Err(Refusal::HoldExpired),
         HoldState::Active => end_hold(state, id, HoldState::Released { at: now }),
     }
-    state.hold(id).cloned().map(Outcome::HoldReleased).ok_or(Refusal::HoldNotFound)
+    state
+        .hold(id)
+        .cloned()
+        .map(Outcome::HoldReleased)
+        .ok_or(Refusal::HoldNotFound)
 }
 
 /// Ends an active hold without an order: its units go back on sale.
 fn end_hold(state: &mut State, id: HoldId, ended: HoldState) {
-    let Some(hold) = state.hold(id).filter(|hold| hold.state == HoldState::Active).cloned() else { return };
+    let Some(hold) = state
+        .hold(id)
+        .filter(|hold| hold.state == HoldState::Active)
+        .cloned()
+    else {
+        return;
+    };
     state.change_hold(id, |hold| hold.state = ended);
-    state.count_customer(hold.product_id, hold.customer_id.as_ref(), -i64::from(hold.quantity));
+    state.count_customer(
+        hold.product_id,
+        hold.customer_id.as_ref(),
+        -i64::from(hold.quantity),
+    );
     state.change_product(hold.product_id, |product| {
         product.stock = product.stock.release(hold.quantity);
         product.holds_count -= 1;
     });
-    let kind =
-        if matches!(ended, HoldState::Expired { .. }) { AuditKind::HoldExpired } else { AuditKind::HoldReleased };
+    let kind = if matches!(ended, HoldState::Expired { .. }) {
+        AuditKind::HoldExpired
+    } else {
+        AuditKind::HoldReleased
+    };
     state.audit_hold(kind, &hold);
     refund_parked(state, id);
 }

@@ -67,12 +67,18 @@ impl Hold {
     /// Whether it has ended without an order.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        matches!(self.state, HoldState::Released { .. } | HoldState::Expired { .. })
+        matches!(
+            self.state,
+            HoldState::Released { .. } | HoldState::Expired { .. }
+        )
     }
 
     /// The hold as it was when it was made: what its command's outcome says for ever.
     #[must_use]
     pub fn as_created(&self) -> Self {
-        Self { state: HoldState::Active, ..self.clone() }
+        Self {
+            state: HoldState::Active,
+            ..self.clone()
+        }
     }
 }

@@ -79,6 +79,11 @@ pub enum RefundReason {
 
 impl RefundReason {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::OrderCancelled, Self::Mismatch, Self::AlreadyPaid, Self::HoldEnded, Self::Unmatched];
+    pub const ALL: [Self; 5] = [
+        Self::OrderCancelled,
+        Self::Mismatch,
+        Self::AlreadyPaid,
+        Self::HoldEnded,
+        Self::Unmatched,
+    ];
 }

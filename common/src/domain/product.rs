@@ -55,13 +55,21 @@ impl Product {
     /// Whether its sale is open at a time.
     #[must_use]
     pub fn is_open(&self, now: Timestamp) -> bool {
-        self.sale_starts_at.is_none_or(|start| start <= now) && self.sale_ends_at.is_none_or(|end| now < end)
+        self.sale_starts_at.is_none_or(|start| start <= now)
+            && self.sale_ends_at.is_none_or(|end| now < end)
     }
 
     /// This product with a change; `None` when its sale would end before it begins.
     pub(super) fn changed(&self, change: &ProductChange) -> Option<Self> {
         let mut product = self.clone();
-        let ProductChange { name, price_minor, currency, max_per_customer, sale_starts_at, sale_ends_at } = change;
+        let ProductChange {
+            name,
+            price_minor,
+            currency,
+            max_per_customer,
+            sale_starts_at,
+            sale_ends_at,
+        } = change;
         if let Some(name) = name {
             product.name.clone_from(name);
         }
@@ -71,6 +79,8 @@ impl Product {
         product.sale_starts_at = sale_starts_at.unwrap_or(product.sale_starts_at);
         product.sale_ends_at = sale_ends_at.unwrap_or(product.sale_ends_at);
         let window = product.sale_starts_at.zip(product.sale_ends_at);
-        window.is_none_or(|(start, end)| start < end).then_some(product)
+        window
+            .is_none_or(|(start, end)| start < end)
+            .then_some(product)
     }
 }

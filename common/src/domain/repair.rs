@@ -82,19 +82,38 @@ impl Recount {
 /// Sets a product's counts to what its holds and orders come to.
 pub(super) fn repair_stock(state: &mut State, id: ProductId) -> Result<Outcome, Refusal> {
     let before = Counts::of(state.product(id).ok_or(Refusal::ProductNotFound)?);
-    if let Some(off_by) = state.take_recount(id).filter(|off_by| *off_by != Recount::NOTHING) {
+    if let Some(off_by) = state
+        .take_recount(id)
+        .filter(|off_by| *off_by != Recount::NOTHING)
+    {
         state.change_product(id, |product| {
-            let Recount { held, sold, holds_count, hold_sequence } = off_by;
-            product.stock = product.stock.recounted(product.stock.held() + held, product.stock.sold() + sold);
+            let Recount {
+                held,
+                sold,
+                holds_count,
+                hold_sequence,
+            } = off_by;
+            product.stock = product
+                .stock
+                .recounted(product.stock.held() + held, product.stock.sold() + sold);
             product.holds_count += holds_count;
             product.hold_sequence += hold_sequence;
         });
         state.audit_product(AuditKind::ProductRepaired, id, 0, None);
     }
     let after = state.product(id).map_or(before, Counts::of);
-    Ok(Outcome::StockRepaired(Box::new(StockRepair { product_id: id, before, after })))
+    Ok(Outcome::StockRepaired(Box::new(StockRepair {
+        product_id: id,
+        before,
+        after,
+    })))
 }
 
 impl Recount {
-    const NOTHING: Self = Self { held: 0, sold: 0, holds_count: 0, hold_sequence: 0 };
+    const NOTHING: Self = Self {
+        held: 0,
+        sold: 0,
+        holds_count: 0,
+        hold_sequence: 0,
+    };
 }

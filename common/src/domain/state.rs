@@ -77,24 +77,52 @@ impl State {
     /// Adds a product of the table.
     pub fn load_product(&mut self, product: Product) {
         self.stock_before.insert(product.id, product.stock);
-        self.products.insert(product.id, Row { value: product, is_new: false, is_changed: false });
+        self.products.insert(
+            product.id,
+            Row {
+                value: product,
+                is_new: false,
+                is_changed: false,
+            },
+        );
     }
 
     /// Adds a hold of the table.
     pub fn load_hold(&mut self, hold: Hold) {
-        self.holds.insert(hold.id, Row { value: hold, is_new: false, is_changed: false });
+        self.holds.insert(
+            hold.id,
+            Row {
+                value: hold,
+                is_new: false,
+                is_changed: false,
+            },
+        );
     }
 
     /// Adds an order of the table.
     pub fn load_order(&mut self, order: Order) {
-        self.orders.insert(order.id, Row { value: order, is_new: false, is_changed: false });
+        self.orders.insert(
+            order.id,
+            Row {
+                value: order,
+                is_new: false,
+                is_changed: false,
+            },
+        );
     }
 
     /// Adds a payment of the table, if it is not here yet. An order's payments come in the order of their arrival.
     pub fn load_payment(&mut self, payment: Payment) {
         let payments = self.payments.entry(payment.order_id).or_default();
-        if payments.iter().all(|row| row.value.payment_id != payment.payment_id) {
-            payments.push(Row { value: payment, is_new: false, is_changed: false });
+        if payments
+            .iter()
+            .all(|row| row.value.payment_id != payment.payment_id)
+        {
+            payments.push(Row {
+                value: payment,
+                is_new: false,
+                is_changed: false,
+            });
         }
     }
 
@@ -138,11 +166,25 @@ impl State {
     }
 
     pub(super) fn insert_product(&mut self, product: Product) {
-        self.products.insert(product.id, Row { value: product, is_new: true, is_changed: true });
+        self.products.insert(
+            product.id,
+            Row {
+                value: product,
+                is_new: true,
+                is_changed: true,
+            },
+        );
     }
 
     pub(super) fn insert_hold(&mut self, hold: Hold) {
-        self.holds.insert(hold.id, Row { value: hold, is_new: true, is_changed: true });
+        self.holds.insert(
+            hold.id,
+            Row {
+                value: hold,
+                is_new: true,
+                is_changed: true,
+            },
+        );
     }
 
     /// Changes a product that is there, and raises its version.
@@ -179,7 +221,14 @@ impl State {
     }
 
     pub(super) fn insert_order(&mut self, order: Order) {
-        self.orders.insert(order.id, Row { value: order, is_new: true, is_changed: true });
+        self.orders.insert(
+            order.id,
+            Row {
+                value: order,
+                is_new: true,
+                is_changed: true,
+            },
+        );
     }
 
     /// Changes an order that is there.
@@ -192,18 +241,37 @@ impl State {
 
     /// The payments of an order, or of a hold that may become one, in the order of their arrival.
     pub(super) fn payments(&self, order_id: HoldId) -> impl Iterator<Item = &Payment> {
-        self.payments.get(&order_id).into_iter().flatten().map(|row| &row.value)
+        self.payments
+            .get(&order_id)
+            .into_iter()
+            .flatten()
+            .map(|row| &row.value)
     }
 
     pub(super) fn insert_payment(&mut self, payment: Payment) {
-        let row = Row { value: payment, is_new: true, is_changed: true };
-        self.payments.entry(row.value.order_id).or_default().push(row);
+        let row = Row {
+            value: payment,
+            is_new: true,
+            is_changed: true,
+        };
+        self.payments
+            .entry(row.value.order_id)
+            .or_default()
+            .push(row);
     }
 
     /// Changes a payment that is there.
-    pub(super) fn change_payment(&mut self, order_id: HoldId, payment_id: &str, change: impl FnOnce(&mut Payment)) {
+    pub(super) fn change_payment(
+        &mut self,
+        order_id: HoldId,
+        payment_id: &str,
+        change: impl FnOnce(&mut Payment),
+    ) {
         let rows = self.payments.get_mut(&order_id).into_iter().flatten();
-        if let Some(row) = rows.into_iter().find(|row| row.value.payment_id == payment_id) {
+        if let Some(row) = rows
+            .into_iter()
+            .find(|row| row.value.payment_id == payment_id)
+        {
             change(&mut row.value);
             row.is_changed = true;
         }
@@ -211,12 +279,22 @@ impl State {
 
     /// How many units of a product a customer has; 0 where nobody counts.
     pub(super) fn customer_units(&self, product_id: ProductId, customer_id: &str) -> i64 {
-        self.customers.get(&(product_id, customer_id.to_owned())).copied().unwrap_or(0)
+        self.customers
+            .get(&(product_id, customer_id.to_owned()))
+            .copied()
+            .unwrap_or(0)
     }
 
     /// Counts units that a customer gets or gives back, where somebody counts.
-    pub(super) fn count_customer(&mut self, product_id: ProductId, customer_id: Option<&String>, units: i64) {
-        let Some(customer_id) = customer_id.filter(|_| !self.customers.is_empty()) else { return };
+    pub(super) fn count_customer(
+        &mut self,
+        product_id: ProductId,
+        customer_id: Option<&String>,
+        units: i64,
+    ) {
+        let Some(customer_id) = customer_id.filter(|_| !self.customers.is_empty()) else {
+            return;
+        };
         if let Some(count) = self.customers.get_mut(&(product_id, customer_id.clone())) {
             *count += units;
         }
@@ -225,9 +303,16 @@ impl State {
     /// What became of a command, if it was applied before. A hold that was made is its own outcome.
     pub(super) fn decision(&self, request_id: RequestId) -> Option<Decision> {
         match self.hold(HoldId::of_request(request_id)) {
-            Some(hold) => Some(Decision { replayed: false, outcome: Outcome::HoldCreated(hold.as_created()) }),
+            Some(hold) => Some(Decision {
+                replayed: false,
+                outcome: Outcome::HoldCreated(hold.as_created()),
+            }),
             // One that failed had no effect, and may be tried again.
-            None => self.decisions.get(&request_id).filter(|decision| decision.outcome != Outcome::Failed).cloned(),
+            None => self
+                .decisions
+                .get(&request_id)
+                .filter(|decision| decision.outcome != Outcome::Failed)
+                .cloned(),
         }
     }
 
@@ -243,8 +328,7 @@ impl State {
 
     /// Remembers what became of a command.
     pub(super) fn record(&mut self, request_id: RequestId, decision: &Decision) {
-        let is_stored_as_hold =
-            matches!(&decision.outcome, Outcome::HoldCreated(hold) if hold.id.request() == request_id);
+        let is_stored_as_hold = matches!(&decision.outcome, Outcome::HoldCreated(hold) if hold.id.request() == request_id);
         if !is_stored_as_hold {
             self.decisions.insert(request_id, decision.clone());
             self.new_decisions.push(request_id);

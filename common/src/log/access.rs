@@ -12,20 +12,27 @@ use super::LogError;
 use crate::settings::NatsSettings;
 use crate::tls::{self, TlsSettings};
 
-const TLS: TlsSettings =
-    TlsSettings { server: "NATS", url: "NATS_URL", ca: "NATS_CA_FILE", ours: "NATS_CERT_FILE and NATS_KEY_FILE" };
+const TLS: TlsSettings = TlsSettings {
+    server: "NATS",
+    url: "NATS_URL",
+    ca: "NATS_CA_FILE",
+    ours: "NATS_CERT_FILE and NATS_KEY_FILE",
+};
 
 /// Where to connect, and how.
 ///
 /// # Errors
 /// When `NATS_URL` makes no sense, or a file that is named can't be read.
-pub async fn options(settings: &NatsSettings) -> Result<(Vec<ServerAddr>, ConnectOptions), LogError> {
+pub async fn options(
+    settings: &NatsSettings,
+) -> Result<(Vec<ServerAddr>, ConnectOptions), LogError> {
     let access = &settings.access;
     let (servers, user) = addresses(settings.nats_url.expose())?;
     let mut options = ConnectOptions::new();
     // Servers that a cluster tells of have no scheme: they are to be no less safe than those that are listed.
     let by_tls = servers.iter().any(ServerAddr::tls_required);
-    options = options.require_tls(by_tls || access.nats_ca_file.is_some() || access.nats_cert_file.is_some());
+    options = options
+        .require_tls(by_tls || access.nats_ca_file.is_some() || access.nats_cert_file.is_some());
     if let Some(file) = &access.nats_ca_file {
         readable("NATS_CA_FILE", file, "BEGIN CERTIFICATE").await?;
         options = options.add_root_certificates(file.clone());
@@ -38,11 +45,29 @@ pub async fn options(settings: &NatsSettings) -> Result<(Vec<ServerAddr>, Connec
     options = match (&access.nats_credentials_file, user) {
         (Some(file), _) => {
             let text = readable("NATS_CREDENTIALS_FILE", file, "NATS USER JWT").await?;
-            let unreadable = |_| no_file("NATS_CREDENTIALS_FILE", file, "its JWT or its seed is damaged");
+            let unreadable = |_| {
+                no_file(
+                    "NATS_CREDENTIALS_FILE",
+                    file,
+                    "its JWT or its seed is damaged",
+                )
+            };
             options.credentials(&text).map_err(unreadable)?
         }
-        (None, Some(User { name, password: Some(password) })) => options.user_and_password(name, password),
-        (None, Some(User { name, password: None })) => options.token(name),
+        (
+            None,
+            Some(User {
+                name,
+                password: Some(password),
+            }),
+        ) => options.user_and_password(name, password),
+        (
+            None,
+            Some(User {
+                name,
+                password: None,
+            }),
+        ) => options.token(name),
         (None, None) => options,
     };
     Ok((servers, options))
@@ -74,34 +99,60 @@ struct User {
 /// The addresses of a list, without the user that stands in them.
 fn addresses(list: &str) -> Result<(Vec<ServerAddr>, Option<User>), LogError> {
     let (mut servers, mut user) = (Vec::new(), None);
-    for text in list.split(',').map(str::trim).filter(|text| !text.is_empty()) {
+    for text in list
+        .split(',')
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+    {
         // The error would repeat the text, and with it the password.
         let address: ServerAddr = text.parse().map_err(|_| LogError::InvalidUrl)?;
         if !matches!(address.scheme(), "nats" | "tls") || address.host().is_empty() {
             return Err(LogError::InvalidUrl);
         }
         let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-        let named =
-            address.username().map(|name| User { name: decoded(name), password: address.password().map(decoded) });
+        let named = address.username().map(|name| User {
+            name: decoded(name),
+            password: address.password().map(decoded),
+        });
         if user.is_some() && named.is_some() && user != named {
             return Err(LogError::SeveralUsers);
         }
         user = user.or(named);
         let mut url = address.into_inner();
-        url.set_username("").and_then(|()| url.set_password(None)).map_err(|()| LogError::InvalidUrl)?;
+        url.set_username("")
+            .and_then(|()| url.set_password(None))
+            .map_err(|()| LogError::InvalidUrl)?;
         servers.push(ServerAddr::from_url(url).map_err(|_| LogError::InvalidUrl)?);
     }
-    if servers.is_empty() { Err(LogError::InvalidUrl) } else { Ok((servers, user)) }
+    if servers.is_empty() {
+        Err(LogError::InvalidUrl)
+    } else {
+        Ok((servers, user))
+    }
 }
 
 /// The text of a file that must have certain words in it.
 async fn readable(setting: &'static str, file: &Path, words: &str) -> Result<String, LogError> {
-    let text = tokio::fs::read_to_string(file).await.map_err(|error| no_file(setting, file, &error.to_string()))?;
-    if text.contains(words) { Ok(text) } else { Err(no_file(setting, file, &format!("there is no {words:?} in it"))) }
+    let text = tokio::fs::read_to_string(file)
+        .await
+        .map_err(|error| no_file(setting, file, &error.to_string()))?;
+    if text.contains(words) {
+        Ok(text)
+    } else {
+        Err(no_file(
+            setting,
+            file,
+            &format!("there is no {words:?} in it"),
+        ))
+    }
 }
 
 fn no_file(setting: &'static str, file: &Path, why: &str) -> LogError {
-    LogError::NoFile { setting, file: file.display().to_string(), why: why.to_owned() }
+    LogError::NoFile {
+        setting,
+        file: file.display().to_string(),
+        why: why.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -113,17 +164,41 @@ mod tests {
         let (servers, user) = addresses("nats://u%40x:p%2Fw@a:4223, tls://b,127.0.0.1:4").unwrap();
         let shown: Vec<_> = servers.iter().map(ServerAddr::as_url_str).collect();
         assert_eq!(shown, ["nats://a:4223", "tls://b", "nats://127.0.0.1:4"]);
-        assert!(user == Some(User { name: "u@x".to_owned(), password: Some("p/w".to_owned()) }));
+        assert!(
+            user == Some(User {
+                name: "u@x".to_owned(),
+                password: Some("p/w".to_owned())
+            })
+        );
         let (_, token) = addresses("nats://t0ken@a").unwrap();
-        assert!(token == Some(User { name: "t0ken".to_owned(), password: None }));
+        assert!(
+            token
+                == Some(User {
+                    name: "t0ken".to_owned(),
+                    password: None
+                })
+        );
     }
 
     #[test]
     fn what_is_no_address_is_refused_without_being_repeated() {
-        for wrong in ["", ",", "http://s3cret@a", "nats://", "nats://u:s3cret@a:b", "ws://a"] {
+        for wrong in [
+            "",
+            ",",
+            "http://s3cret@a",
+            "nats://",
+            "nats://u:s3cret@a:b",
+            "ws://a",
+        ] {
             let message = addresses(wrong).err().unwrap().to_string();
-            assert!(message.contains("NATS_URL") && !message.contains("s3cret"), "{wrong}: {message}");
+            assert!(
+                message.contains("NATS_URL") && !message.contains("s3cret"),
+                "{wrong}: {message}"
+            );
         }
-        assert!(matches!(addresses("nats://u:p@a,nats://u:q@b").err(), Some(LogError::SeveralUsers)));
+        assert!(matches!(
+            addresses("nats://u:p@a,nats://u:q@b").err(),
+            Some(LogError::SeveralUsers)
+        ));
     }
 }

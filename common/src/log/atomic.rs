@@ -39,16 +39,26 @@ pub async fn publish(
     let batch_id = client.new_inbox();
     let last = messages.len();
     for (message, number) in messages.into_iter().zip(1..) {
-        let Message { subject, id, mut headers, payload } = message;
+        let Message {
+            subject,
+            id,
+            mut headers,
+            payload,
+        } = message;
         headers.insert(NATS_BATCH_ID, batch_id.as_str());
         headers.insert(NATS_BATCH_SEQUENCE, number.to_string());
         headers.insert(NATS_MESSAGE_ID, id);
         if number < last {
-            client.publish_with_headers(subject, headers, payload).await?;
+            client
+                .publish_with_headers(subject, headers, payload)
+                .await?;
             continue;
         }
         headers.insert(NATS_BATCH_COMMIT, NATS_BATCH_COMMIT_FINAL);
-        let request = Request::new().headers(headers).payload(payload).timeout(Some(wait));
+        let request = Request::new()
+            .headers(headers)
+            .payload(payload)
+            .timeout(Some(wait));
         let answer = client.send_request(subject, request).await?;
         return match serde_json::from_slice(&answer.payload)? {
             Response::Ok(ack) => Ok(Some(ack)),

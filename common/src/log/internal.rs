@@ -16,7 +16,11 @@ const NOBODY: IngressId = IngressId(0);
 /// A command that has no outcome. Nothing is told of it, so its id need not be its own.
 #[must_use]
 pub fn command(slot: Slot, action: Action) -> Command {
-    Command { request_id: RequestId::new(slot, 0, 0), key: None, action }
+    Command {
+        request_id: RequestId::new(slot, 0, 0),
+        key: None,
+        action,
+    }
 }
 
 /// Puts a command in the log of its partition, and tells its sequence there. With a message id, saying it twice is
@@ -38,6 +42,12 @@ pub async fn say(
         Some(id) => message.message_id(id),
         None => message,
     };
-    let subject = layout.subjects.commands(layout.partitions.of(command.slot()));
-    Ok(jetstream.send_publish(subject, message).await?.await?.sequence)
+    let subject = layout
+        .subjects
+        .commands(layout.partitions.of(command.slot()));
+    Ok(jetstream
+        .send_publish(subject, message)
+        .await?
+        .await?
+        .sequence)
 }

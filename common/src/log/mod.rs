@@ -107,18 +107,27 @@ pub enum LogError {
 ///
 /// # Errors
 /// When the server can't be reached in about half a minute, does not let us in, is too old, or does not sync before it acknowledges.
-pub async fn connect<F>(settings: &NatsSettings, name: &str, on_event: F) -> Result<Client, LogError>
+pub async fn connect<F>(
+    settings: &NatsSettings,
+    name: &str,
+    on_event: F,
+) -> Result<Client, LogError>
 where
     F: Fn(&Event) + Clone + Send + Sync + 'static,
 {
     let (servers, options) = access::options(settings).await?;
-    let options = options.name(name).ping_interval(PING_INTERVAL).connection_timeout(CONNECT_WAIT);
+    let options = options
+        .name(name)
+        .ping_interval(PING_INTERVAL)
+        .connection_timeout(CONNECT_WAIT);
     let options = options.event_callback(move |event| {
         on_event(&event);
         async move { tracing::info!(%event, "NATS connection") }
     });
     let attempt = || options.clone().connect(&servers[..]);
-    let pauses = ExponentialBuilder::default().with_jitter().with_max_delay(CONNECT_PAUSE_MAX);
+    let pauses = ExponentialBuilder::default()
+        .with_jitter()
+        .with_max_delay(CONNECT_PAUSE_MAX);
     let client = attempt
         .retry(pauses.with_max_times(CONNECT_TRIES_MAX))
         .when(access::may_pass)

@@ -62,7 +62,11 @@ pub enum Durability {
 pub async fn check(client: &Client) -> Result<Durability, LogError> {
     check_version(&client.server_info().version)?;
     let answers = ask(client).await;
-    let durability = if answers.is_empty() { Durability::Unknown } else { Durability::Synced };
+    let durability = if answers.is_empty() {
+        Durability::Unknown
+    } else {
+        Durability::Synced
+    };
     if answers.is_empty() {
         tracing::warn!(
             "nats-server does not say whether it syncs before it acknowledges. Unless it is set to \
@@ -73,7 +77,9 @@ pub async fn check(client: &Client) -> Result<Durability, LogError> {
     for Answer { server, data } in answers {
         check_version(&server.version)?;
         if data.config.is_some_and(|settings| !settings.sync_always) {
-            return Err(LogError::NotDurable { server: server.name });
+            return Err(LogError::NotDurable {
+                server: server.name,
+            });
         }
     }
     Ok(durability)
@@ -81,22 +87,32 @@ pub async fn check(client: &Client) -> Result<Durability, LogError> {
 
 fn check_version(found: &str) -> Result<(), LogError> {
     let is_new_enough = Version::parse(found).is_ok_and(|version| version >= LEAST_VERSION);
-    is_new_enough.then_some(()).ok_or_else(|| LogError::TooOld { found: found.to_owned() })
+    is_new_enough.then_some(()).ok_or_else(|| LogError::TooOld {
+        found: found.to_owned(),
+    })
 }
 
 /// Asks every server for JetStream's settings. None answers when the account was not given that right.
 async fn ask(client: &Client) -> Vec<Answer> {
     let inbox = client.new_inbox();
-    let Ok(mut answers) = client.subscribe(inbox.clone()).await else { return Vec::new() };
+    let Ok(mut answers) = client.subscribe(inbox.clone()).await else {
+        return Vec::new();
+    };
     let question = br#"{"config":true}"#.as_slice().into();
-    if client.publish_with_reply(SETTINGS_SUBJECT, inbox, question).await.is_err() {
+    if client
+        .publish_with_reply(SETTINGS_SUBJECT, inbox, question)
+        .await
+        .is_err()
+    {
         return Vec::new();
     }
     let mut heard = Vec::new();
     let mut wait = ANSWER_WAIT;
     while let Ok(Some(message)) = tokio::time::timeout(wait, answers.next()).await {
         // "No responders" is a message without a body.
-        let Ok(answer) = serde_json::from_slice(&message.payload) else { break };
+        let Ok(answer) = serde_json::from_slice(&message.payload) else {
+            break;
+        };
         heard.push(answer);
         wait = MORE_ANSWERS_WAIT;
     }

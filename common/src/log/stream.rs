@@ -9,7 +9,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use async_nats::jetstream::Context;
-use async_nats::jetstream::stream::{Config, DiscardPolicy, PersistenceMode, RetentionPolicy, StorageType, Stream};
+use async_nats::jetstream::stream::{
+    Config, DiscardPolicy, PersistenceMode, RetentionPolicy, StorageType, Stream,
+};
 
 use super::LogError;
 use crate::partition::Partitions;
@@ -29,14 +31,26 @@ pub async fn open(context: &Context, settings: &NatsSettings) -> Result<Stream, 
     let asked = config(settings);
     let mut stream = match context.get_stream(&asked.name).await {
         Ok(stream) => stream,
-        Err(_) => context.get_or_create_stream(asked.clone()).await.map_err(refused("create the log's stream"))?,
+        Err(_) => context
+            .get_or_create_stream(asked.clone())
+            .await
+            .map_err(refused("create the log's stream"))?,
     };
     check_partitions(&stream.cached_info().config, settings.partitions)?;
     if is_to_update(&stream.cached_info().config, &asked) {
-        context.update_stream(&asked).await.map_err(refused("change the log's stream"))?;
-        stream = context.get_stream(&asked.name).await.map_err(refused("read the log's stream"))?;
+        context
+            .update_stream(&asked)
+            .await
+            .map_err(refused("change the log's stream"))?;
+        stream = context
+            .get_stream(&asked.name)
+            .await
+            .map_err(refused("read the log's stream"))?;
     }
-    match differences(&stream.cached_info().config, &asked).into_iter().next() {
+    match differences(&stream.cached_info().config, &asked)
+        .into_iter()
+        .next()
+    {
         Some(difference) => Err(difference),
         None => Ok(stream),
     }
@@ -46,7 +60,11 @@ pub async fn open(context: &Context, settings: &NatsSettings) -> Result<Stream, 
 #[must_use]
 pub fn check(found: &Config, settings: &NatsSettings) -> Vec<LogError> {
     let others = differences(found, &config(settings));
-    check_partitions(found, settings.partitions).err().into_iter().chain(others).collect()
+    check_partitions(found, settings.partitions)
+        .err()
+        .into_iter()
+        .chain(others)
+        .collect()
 }
 
 /// When the stream was made: sequences of different streams can't be compared.
@@ -69,7 +87,10 @@ fn config(settings: &NatsSettings) -> Config {
         duplicate_window: DUPLICATE_WINDOW,
         allow_direct: true,
         allow_atomic_publish: true,
-        metadata: HashMap::from([(PARTITIONS_KEY.to_owned(), settings.partitions.count().to_string())]),
+        metadata: HashMap::from([(
+            PARTITIONS_KEY.to_owned(),
+            settings.partitions.count().to_string(),
+        )]),
         ..Config::default()
     }
 }
@@ -78,7 +99,9 @@ fn check_partitions(found: &Config, asked: Partitions) -> Result<(), LogError> {
     match found.metadata.get(PARTITIONS_KEY) {
         Some(recorded) if *recorded == asked.count().to_string() => Ok(()),
         recorded => Err(LogError::OtherPartitions {
-            recorded: recorded.cloned().unwrap_or_else(|| "an unknown number of".to_owned()),
+            recorded: recorded
+                .cloned()
+                .unwrap_or_else(|| "an unknown number of".to_owned()),
             asked: asked.count(),
         }),
     }
@@ -94,26 +117,82 @@ fn is_to_update(found: &Config, asked: &Config) -> bool {
 fn differences(found: &Config, asked: &Config) -> Vec<LogError> {
     let is_async = |config: &Config| matches!(config.persist_mode, Some(PersistenceMode::Async));
     let settings = [
-        ("subjects", format!("{:?}", found.subjects), format!("{:?}", asked.subjects)),
-        ("retention", format!("{:?}", found.retention), format!("{:?}", asked.retention)),
-        ("discard", format!("{:?}", found.discard), format!("{:?}", asked.discard)),
-        ("max_bytes", found.max_bytes.to_string(), asked.max_bytes.to_string()),
-        ("storage", format!("{:?}", found.storage), format!("{:?}", asked.storage)),
-        ("num_replicas", found.num_replicas.to_string(), asked.num_replicas.to_string()),
-        ("duplicate_window", format!("{:?}", found.duplicate_window), format!("{:?}", asked.duplicate_window)),
-        ("allow_direct", found.allow_direct.to_string(), asked.allow_direct.to_string()),
-        ("allow_atomic", found.allow_atomic_publish.to_string(), asked.allow_atomic_publish.to_string()),
-        ("max_age", format!("{:?}", found.max_age), format!("{:?}", asked.max_age)),
+        (
+            "subjects",
+            format!("{:?}", found.subjects),
+            format!("{:?}", asked.subjects),
+        ),
+        (
+            "retention",
+            format!("{:?}", found.retention),
+            format!("{:?}", asked.retention),
+        ),
+        (
+            "discard",
+            format!("{:?}", found.discard),
+            format!("{:?}", asked.discard),
+        ),
+        (
+            "max_bytes",
+            found.max_bytes.to_string(),
+            asked.max_bytes.to_string(),
+        ),
+        (
+            "storage",
+            format!("{:?}", found.storage),
+            format!("{:?}", asked.storage),
+        ),
+        (
+            "num_replicas",
+            found.num_replicas.to_string(),
+            asked.num_replicas.to_string(),
+        ),
+        (
+            "duplicate_window",
+            format!("{:?}", found.duplicate_window),
+            format!("{:?}", asked.duplicate_window),
+        ),
+        (
+            "allow_direct",
+            found.allow_direct.to_string(),
+            asked.allow_direct.to_string(),
+        ),
+        (
+            "allow_atomic",
+            found.allow_atomic_publish.to_string(),
+            asked.allow_atomic_publish.to_string(),
+        ),
+        (
+            "max_age",
+            format!("{:?}", found.max_age),
+            format!("{:?}", asked.max_age),
+        ),
         // It would override `sync_interval: always`.
-        ("persist_mode async", is_async(found).to_string(), is_async(asked).to_string()),
+        (
+            "persist_mode async",
+            is_async(found).to_string(),
+            is_async(asked).to_string(),
+        ),
     ];
     let other = |(setting, found, asked_value)| {
         let stream = asked.name.clone();
-        LogError::OtherSetting { stream, setting, found, asked: asked_value }
+        LogError::OtherSetting {
+            stream,
+            setting,
+            found,
+            asked: asked_value,
+        }
     };
-    settings.into_iter().filter(|(_, found, asked)| found != asked).map(other).collect()
+    settings
+        .into_iter()
+        .filter(|(_, found, asked)| found != asked)
+        .map(other)
+        .collect()
 }
 
 fn refused<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> LogError {
-    move |error| LogError::Refused { what, why: error.to_string() }
+    move |error| LogError::Refused {
+        what,
+        why: error.to_string(),
+    }
 }

@@ -34,7 +34,9 @@ pub enum CheckError {
          keys rotate` until it says that the key is not needed"
     )]
     Lacks { key: String },
-    #[error("ENCRYPTION_KEYS has another key by the name `{key}` than the one that sealed values in this database")]
+    #[error(
+        "ENCRYPTION_KEYS has another key by the name `{key}` than the one that sealed values in this database"
+    )]
     Differs { key: String },
     #[error(
         "this database does not know the key `{key}` yet, which ENCRYPTION_KEYS has first: run `holdfast keys rotate` with it"
@@ -73,7 +75,9 @@ pub async fn check(pool: &PgPool, keys: &Keyring) -> Result<(), CheckError> {
     }
     match known.iter().any(|key| key == first) {
         true => Ok(()),
-        false => Err(CheckError::Unknown { key: first.to_owned() }),
+        false => Err(CheckError::Unknown {
+            key: first.to_owned(),
+        }),
     }
 }
 
@@ -82,7 +86,9 @@ pub async fn check(pool: &PgPool, keys: &Keyring) -> Result<(), CheckError> {
 /// # Errors
 /// When Postgres fails.
 pub async fn sealed(pool: &PgPool) -> sqlx::Result<Option<Sealed>> {
-    sqlx::query_as("SELECT index_check, is_whole FROM encryption").fetch_optional(pool).await
+    sqlx::query_as("SELECT index_check, is_whole FROM encryption")
+        .fetch_optional(pool)
+        .await
 }
 
 /// The names of the keys by which values may be sealed, each of which the ring has.
@@ -97,7 +103,9 @@ pub async fn known(pool: &PgPool, keys: &Keyring) -> Result<Vec<String>, CheckEr
     for (key, check) in &known {
         match keys.checks().find(|(name, _)| name == key) {
             None => return Err(CheckError::Lacks { key: key.clone() }),
-            Some((_, ours)) if ours != check => return Err(CheckError::Differs { key: key.clone() }),
+            Some((_, ours)) if ours != check => {
+                return Err(CheckError::Differs { key: key.clone() });
+            }
             Some(_) => {}
         }
     }

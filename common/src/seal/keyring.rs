@@ -52,14 +52,18 @@ pub enum KeyringError {
     NoIndexKey,
     #[error("ENCRYPTION_INDEX_KEY is set and ENCRYPTION_KEYS is not: set both, or neither")]
     NoKeys,
-    #[error("ENCRYPTION_KEYS has more than {KEYS_MAX} keys: run `holdfast keys rotate`, then remove those it names")]
+    #[error(
+        "ENCRYPTION_KEYS has more than {KEYS_MAX} keys: run `holdfast keys rotate`, then remove those it names"
+    )]
     TooMany,
     #[error(
         "key {place} of ENCRYPTION_KEYS is not `name:key`: the name is 1 to {NAME_BYTES_MAX} letters, digits, `-` or \
          `_`, the key 32 bytes in base64 (`openssl rand -base64 32`)"
     )]
     Malformed { place: usize },
-    #[error("key {place} of ENCRYPTION_KEYS has the name or the bytes of another: each key needs its own")]
+    #[error(
+        "key {place} of ENCRYPTION_KEYS has the name or the bytes of another: each key needs its own"
+    )]
     Twice { place: usize },
     #[error("ENCRYPTION_INDEX_KEY is not 32 bytes in base64 (`openssl rand -base64 32`)")]
     MalformedIndexKey,
@@ -83,7 +87,12 @@ impl Keyring {
         let index_bytes = decode(index).ok_or(KeyringError::MalformedIndexKey)?;
         let index = hmac::Key::new(hmac::HMAC_SHA256, &index_bytes);
         let (mut ring, mut seen) = (Vec::new(), HashSet::new());
-        for (text, place) in keys.split(',').map(str::trim).filter(|text| !text.is_empty()).zip(1..) {
+        for (text, place) in keys
+            .split(',')
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+            .zip(1..)
+        {
             let (name, bytes) = read(text).ok_or(KeyringError::Malformed { place })?;
             if bytes == index_bytes {
                 return Err(KeyringError::IndexKeyAlsoSeals);
@@ -92,8 +101,13 @@ impl Keyring {
             if ring.iter().any(|key: &Key| key.name == name) || !seen.insert(bytes) {
                 return Err(KeyringError::Twice { place });
             }
-            let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| KeyringError::Malformed { place })?;
-            ring.push(Key { name: name.to_owned(), key: LessSafeKey::new(key), check });
+            let key = UnboundKey::new(&AES_256_GCM, &bytes)
+                .map_err(|_| KeyringError::Malformed { place })?;
+            ring.push(Key {
+                name: name.to_owned(),
+                key: LessSafeKey::new(key),
+                check,
+            });
         }
         match ring.len() {
             0 => Err(KeyringError::NoKeys),
@@ -117,7 +131,8 @@ impl Keyring {
     /// Each key's name, and by what it is known again without being told.
     pub fn checks(&self) -> impl Iterator<Item = (&str, &[u8])> {
         let ring = self.keys().map_or(&[][..], |keys| &keys.ring);
-        ring.iter().map(|key| (key.name.as_str(), key.check.as_slice()))
+        ring.iter()
+            .map(|key| (key.name.as_str(), key.check.as_slice()))
     }
 
     /// By what the index key is known again.
@@ -157,17 +172,31 @@ impl Keys {
         (name, sealed)
     }
 
-    pub(super) fn open(&self, name: &str, context: &[u8], sealed: &[u8]) -> Result<Vec<u8>, SealError> {
+    pub(super) fn open(
+        &self,
+        name: &str,
+        context: &[u8],
+        sealed: &[u8],
+    ) -> Result<Vec<u8>, SealError> {
         if !is_name(name) {
             return Err(SealError::Malformed);
         }
         let known = self.ring.iter().find(|key| key.name == name);
-        let Key { key, .. } = known.ok_or_else(|| SealError::UnknownKey { key: name.to_owned() })?;
-        let (nonce, sealed) = sealed.split_at_checked(NONCE_BYTES).ok_or(SealError::Malformed)?;
-        let refused = |_| SealError::Refused { key: name.to_owned() };
+        let Key { key, .. } = known.ok_or_else(|| SealError::UnknownKey {
+            key: name.to_owned(),
+        })?;
+        let (nonce, sealed) = sealed
+            .split_at_checked(NONCE_BYTES)
+            .ok_or(SealError::Malformed)?;
+        let refused = |_| SealError::Refused {
+            key: name.to_owned(),
+        };
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(refused)?;
         let mut opened = sealed.to_vec();
-        let length = key.open_in_place(nonce, Aad::from(context), &mut opened).map_err(refused)?.len();
+        let length = key
+            .open_in_place(nonce, Aad::from(context), &mut opened)
+            .map_err(refused)?
+            .len();
         opened.truncate(length);
         Ok(opened)
     }
@@ -192,7 +221,9 @@ fn nonce() -> [u8; NONCE_BYTES] {
     let mut nonce = [0; NONCE_BYTES];
     // Linux gives random bytes from the moment it is up, and a nonce that is not random must never be used.
     #[expect(clippy::expect_used)]
-    SystemRandom::new().fill(&mut nonce).expect("the operating system gives random bytes");
+    SystemRandom::new()
+        .fill(&mut nonce)
+        .expect("the operating system gives random bytes");
     nonce
 }
 

@@ -43,7 +43,9 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
     /// We have no keys at all.
-    #[error("it is sealed: set ENCRYPTION_KEYS and ENCRYPTION_INDEX_KEY as the other programs have them")]
+    #[error(
+        "it is sealed: set ENCRYPTION_KEYS and ENCRYPTION_INDEX_KEY as the other programs have them"
+    )]
     NoKeys,
     /// We lack the key.
     #[error("it is sealed by the key `{key}`, which ENCRYPTION_KEYS lacks: add that key")]
@@ -52,7 +54,9 @@ pub enum SealError {
         key: String,
     },
     /// The key does not open it.
-    #[error("the key `{key}` does not open it: ENCRYPTION_KEYS has another key by that name, or the value was changed")]
+    #[error(
+        "the key `{key}` does not open it: ENCRYPTION_KEYS has another key by that name, or the value was changed"
+    )]
     Refused {
         /// The key's name.
         key: String,
@@ -74,7 +78,9 @@ impl Keyring {
     pub fn index<'t>(&self, kind: Kind, text: &'t str) -> Cow<'t, str> {
         match self.keys() {
             None => Cow::Borrowed(text),
-            Some(keys) => Cow::Owned(URL_SAFE_NO_PAD.encode(keys.blind(&[kind as u8], text.as_bytes()))),
+            Some(keys) => {
+                Cow::Owned(URL_SAFE_NO_PAD.encode(keys.blind(&[kind as u8], text.as_bytes())))
+            }
         }
     }
 
@@ -91,9 +97,13 @@ impl Keyring {
     /// # Errors
     /// When no key opens it.
     pub fn open_text(&self, kind: Kind, row: Uuid, text: String) -> Result<String, SealError> {
-        let Some(sealed) = text.strip_prefix(MARK) else { return Ok(text) };
+        let Some(sealed) = text.strip_prefix(MARK) else {
+            return Ok(text);
+        };
         let (name, sealed) = sealed.split_once(':').ok_or(SealError::Malformed)?;
-        let sealed = STANDARD_NO_PAD.decode(sealed).map_err(|_| SealError::Malformed)?;
+        let sealed = STANDARD_NO_PAD
+            .decode(sealed)
+            .map_err(|_| SealError::Malformed)?;
         let opened = self.open(name, &context(kind, row.as_bytes()), &sealed)?;
         String::from_utf8(opened).map_err(|_| SealError::Malformed)
     }
@@ -101,13 +111,23 @@ impl Keyring {
     /// Whether a text is sealed by the key that seals.
     #[must_use]
     pub fn has_sealed(&self, text: &str) -> bool {
-        let by = text.strip_prefix(MARK).and_then(|sealed| sealed.split_once(':'));
+        let by = text
+            .strip_prefix(MARK)
+            .and_then(|sealed| sealed.split_once(':'));
         by.is_some_and(|(name, _)| Some(name) == self.first())
     }
 
     /// Appends bytes, sealed, to what is written already. Says whether there are keys; otherwise nothing is appended.
-    pub fn seal_bytes(&self, kind: Kind, beside: &[u8], plain: &[u8], written: &mut Vec<u8>) -> bool {
-        let Some(keys) = self.keys() else { return false };
+    pub fn seal_bytes(
+        &self,
+        kind: Kind,
+        beside: &[u8],
+        plain: &[u8],
+        written: &mut Vec<u8>,
+    ) -> bool {
+        let Some(keys) = self.keys() else {
+            return false;
+        };
         let (name, sealed) = keys.seal(&context(kind, beside), plain);
         // A name has 32 characters at most.
         written.push(name.len() as u8);
@@ -120,7 +140,12 @@ impl Keyring {
     ///
     /// # Errors
     /// When no key opens it.
-    pub fn open_bytes(&self, kind: Kind, beside: &[u8], sealed: &[u8]) -> Result<Vec<u8>, SealError> {
+    pub fn open_bytes(
+        &self,
+        kind: Kind,
+        beside: &[u8],
+        sealed: &[u8],
+    ) -> Result<Vec<u8>, SealError> {
         let (name, sealed) = split_name(sealed)?;
         self.open(name, &context(kind, beside), sealed)
     }
@@ -142,14 +167,21 @@ impl Keyring {
     }
 
     fn open(&self, name: &str, context: &[u8], sealed: &[u8]) -> Result<Vec<u8>, SealError> {
-        self.keys().ok_or(SealError::NoKeys)?.open(name, context, sealed)
+        self.keys()
+            .ok_or(SealError::NoKeys)?
+            .open(name, context, sealed)
     }
 }
 
 fn split_name(sealed: &[u8]) -> Result<(&str, &[u8]), SealError> {
     let (length, rest) = sealed.split_first().ok_or(SealError::Malformed)?;
-    let (name, sealed) = rest.split_at_checked(usize::from(*length)).ok_or(SealError::Malformed)?;
-    Ok((std::str::from_utf8(name).map_err(|_| SealError::Malformed)?, sealed))
+    let (name, sealed) = rest
+        .split_at_checked(usize::from(*length))
+        .ok_or(SealError::Malformed)?;
+    Ok((
+        std::str::from_utf8(name).map_err(|_| SealError::Malformed)?,
+        sealed,
+    ))
 }
 
 /// What is authenticated with a value.

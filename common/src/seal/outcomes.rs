@@ -25,7 +25,10 @@ impl Keyring {
     /// Whether all that an outcome says of a customer and a payment is sealed by the key that seals.
     #[must_use]
     pub fn has_sealed_outcome(&self, outcome: &Outcome) -> bool {
-        personal(&mut outcome.clone()).into_iter().flatten().all(|(.., text)| self.has_sealed(text))
+        personal(&mut outcome.clone())
+            .into_iter()
+            .flatten()
+            .all(|(.., text)| self.has_sealed(text))
     }
 
     /// An outcome as it was before it was stored.
@@ -45,7 +48,12 @@ fn personal(outcome: &mut Outcome) -> [Option<(Kind, Uuid, &mut String)>; 2] {
     match outcome {
         Outcome::HoldCreated(hold) | Outcome::HoldReleased(hold) => {
             let row = hold.id.uuid();
-            [hold.customer_id.as_mut().map(|text| (Kind::CustomerId, row, text)), None]
+            [
+                hold.customer_id
+                    .as_mut()
+                    .map(|text| (Kind::CustomerId, row, text)),
+                None,
+            ]
         }
         Outcome::OrderCreated(order) => {
             let order = order.as_mut();
@@ -54,7 +62,13 @@ fn personal(outcome: &mut Outcome) -> [Option<(Kind, Uuid, &mut String)>; 2] {
                 OrderState::Paid { payment_id, .. } => Some((Kind::PaymentId, row, payment_id)),
                 OrderState::PendingPayment | OrderState::Cancelled { .. } => None,
             };
-            [order.customer_id.as_mut().map(|text| (Kind::CustomerId, row, text)), paid_by]
+            [
+                order
+                    .customer_id
+                    .as_mut()
+                    .map(|text| (Kind::CustomerId, row, text)),
+                paid_by,
+            ]
         }
         Outcome::ProductCreated(_)
         | Outcome::ProductChanged(_)

@@ -23,6 +23,9 @@ impl EncryptionSettings {
     /// # Errors
     /// When they are not in form.
     pub fn keyring(&self) -> Result<Keyring, KeyringError> {
-        Keyring::new(self.encryption_keys.as_ref(), self.encryption_index_key.as_ref())
+        Keyring::new(
+            self.encryption_keys.as_ref(),
+            self.encryption_index_key.as_ref(),
+        )
     }
 }

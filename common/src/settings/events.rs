@@ -55,5 +55,9 @@ impl EventSettings {
 
 fn split(list: Option<&Secret>) -> Vec<Secret> {
     let parts = list.iter().flat_map(|list| list.expose().split(','));
-    parts.map(str::trim).filter(|part| !part.is_empty()).map(|part| Secret::from(part.to_owned())).collect()
+    parts
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .map(|part| Secret::from(part.to_owned()))
+        .collect()
 }

@@ -40,10 +40,17 @@ impl FromStr for Networks {
 
     fn from_str(list: &str) -> Result<Self, NoNetwork> {
         let one = |text: &str| {
-            let network = text.parse::<IpNet>().or_else(|_| text.parse().map(|ip: IpAddr| ip.to_canonical().into()));
+            let network = text
+                .parse::<IpNet>()
+                .or_else(|_| text.parse().map(|ip: IpAddr| ip.to_canonical().into()));
             network.map_err(|_| NoNetwork(text.to_owned()))
         };
-        list.split(',').map(str::trim).filter(|text| !text.is_empty()).map(one).collect::<Result<_, _>>().map(Self)
+        list.split(',')
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+            .map(one)
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 }
 
@@ -53,11 +60,25 @@ mod tests {
 
     #[test]
     fn addresses_and_networks_are_told_apart_from_others() {
-        let networks: Networks = "10.0.0.0/8, 192.0.2.7,2001:db8::/32,::ffff:198.51.100.1,".parse().unwrap();
-        for inside in ["10.255.0.1", "::ffff:10.1.1.1", "192.0.2.7", "2001:db8:1::1", "198.51.100.1"] {
+        let networks: Networks = "10.0.0.0/8, 192.0.2.7,2001:db8::/32,::ffff:198.51.100.1,"
+            .parse()
+            .unwrap();
+        for inside in [
+            "10.255.0.1",
+            "::ffff:10.1.1.1",
+            "192.0.2.7",
+            "2001:db8:1::1",
+            "198.51.100.1",
+        ] {
             assert!(networks.contains(inside.parse().unwrap()), "{inside}");
         }
-        for outside in ["11.0.0.1", "192.0.2.8", "2001:db9::1", "::1", "198.51.100.2"] {
+        for outside in [
+            "11.0.0.1",
+            "192.0.2.8",
+            "2001:db9::1",
+            "::1",
+            "198.51.100.2",
+        ] {
             assert!(!networks.contains(outside.parse().unwrap()), "{outside}");
         }
     }
@@ -65,7 +86,13 @@ mod tests {
     #[test]
     fn no_text_is_no_network_and_other_texts_are_refused() {
         assert!(" , ".parse::<Networks>().unwrap().is_empty());
-        for wrong in ["10.0.0.0/33", "localhost", "10.0.0", "10.0.0.1:80", "10.0.0.1 10.0.0.2"] {
+        for wrong in [
+            "10.0.0.0/33",
+            "localhost",
+            "10.0.0",
+            "10.0.0.1:80",
+            "10.0.0.1 10.0.0.2",
+        ] {
             assert_eq!(wrong.parse::<Networks>(), Err(NoNetwork(wrong.to_owned())));
         }
     }

@@ -11,8 +11,8 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::Url;
 
 use super::{
-    DEV_ADMIN_TOKEN, DEV_WEBHOOK_SECRET, EventSettings, IngressSettings, NatsSettings, Networks, PostgresSettings,
-    Secret, WorkerSettings,
+    DEV_ADMIN_TOKEN, DEV_WEBHOOK_SECRET, EventSettings, IngressSettings, NatsSettings, Networks,
+    PostgresSettings, Secret, WorkerSettings,
 };
 
 /// A secret that is shorter, in bytes, can be guessed over the network.
@@ -20,8 +20,7 @@ const SECRET_BYTES_MIN: usize = 8;
 
 /// Networks that the Internet does not reach: this host's, private ones (RFC 1918, RFC 4193, RFC 6598), links.
 static NEAR: LazyLock<Networks> = LazyLock::new(|| {
-    let near =
-        "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,169.254.0.0/16,fc00::/7,fe80::/10";
+    let near = "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,169.254.0.0/16,fc00::/7,fe80::/10";
     near.parse().unwrap_or_default()
 });
 
@@ -42,7 +41,11 @@ pub enum Risk {
 
 impl fmt::Display for Risk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.to_possible_value().as_ref().map_or("", |value| value.get_name()))
+        f.write_str(
+            self.to_possible_value()
+                .as_ref()
+                .map_or("", |value| value.get_name()),
+        )
     }
 }
 
@@ -67,7 +70,9 @@ pub struct UnsafeSetting {
 
 impl UnsafeSetting {
     fn way_out(&self) -> String {
-        self.risk.map_or_else(String::new, |risk| format!(", or accept it with ALLOW_UNSAFE={risk}"))
+        self.risk.map_or_else(String::new, |risk| {
+            format!(", or accept it with ALLOW_UNSAFE={risk}")
+        })
     }
 }
 
@@ -81,18 +86,28 @@ impl SafetySettings {
     ///
     /// # Errors
     /// When there is such a setting.
-    pub fn refuse(&self, found: impl IntoIterator<Item = UnsafeSetting>) -> Result<(), UnsafeSettings> {
-        let (accepted, refused): (Vec<_>, Vec<_>) = found.into_iter().partition(|found| self.accepts(found));
+    pub fn refuse(
+        &self,
+        found: impl IntoIterator<Item = UnsafeSetting>,
+    ) -> Result<(), UnsafeSettings> {
+        let (accepted, refused): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|found| self.accepts(found));
         for UnsafeSetting { setting, why, .. } in accepted {
             tracing::warn!(setting, "accepted by ALLOW_UNSAFE, though it {why}");
         }
-        if refused.is_empty() { Ok(()) } else { Err(UnsafeSettings(refused)) }
+        if refused.is_empty() {
+            Ok(())
+        } else {
+            Err(UnsafeSettings(refused))
+        }
     }
 
     /// Whether an operator wants it so.
     #[must_use]
     pub fn accepts(&self, found: &UnsafeSetting) -> bool {
-        found.risk.is_some_and(|risk| self.allow_unsafe.contains(&risk))
+        found
+            .risk
+            .is_some_and(|risk| self.allow_unsafe.contains(&risk))
     }
 }
 
@@ -101,7 +116,10 @@ impl PostgresSettings {
     pub async fn unsafe_settings(&self) -> Option<UnsafeSetting> {
         // What is no URL is refused when it is used.
         let options: PgConnectOptions = self.database_url.expose().parse().ok()?;
-        let is_plain = matches!(options.get_ssl_mode(), PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer);
+        let is_plain = matches!(
+            options.get_ssl_mode(),
+            PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer
+        );
         let is_far = options.get_socket().is_none() && is_far(options.get_host()).await;
         let why = "may lead to Postgres without TLS, on a network that others reach: add sslmode=verify-full to it";
         (is_plain && is_far).then(|| not_safe("DATABASE_URL", why, Some(Risk::PlainPostgres)))
@@ -126,7 +144,11 @@ impl IngressSettings {
     pub fn unsafe_settings(&self) -> Vec<UnsafeSetting> {
         let secrets = [
             unsafe_secret("ADMIN_TOKEN", self.admin_token.as_ref(), DEV_ADMIN_TOKEN),
-            unsafe_secret("WEBHOOK_SECRETS", self.webhook_secrets.as_ref(), DEV_WEBHOOK_SECRET),
+            unsafe_secret(
+                "WEBHOOK_SECRETS",
+                self.webhook_secrets.as_ref(),
+                DEV_WEBHOOK_SECRET,
+            ),
         ];
         let proxies = self.limits.trusted_proxies.has_everybody().then(|| {
             let why = "lets anybody claim any address: name the proxies that are there";
@@ -139,15 +161,24 @@ impl IngressSettings {
 impl WorkerSettings {
     /// What is not safe about where workers post, and what they sign with.
     pub async fn unsafe_settings(&self) -> Vec<UnsafeSetting> {
-        let EventSettings { event_urls, event_secrets, .. } = &self.events;
-        let secrets = [("REFUND_SECRET", &self.refund_secret), ("EVENT_SECRETS", event_secrets)];
-        let secrets = secrets.map(|(setting, secret)| unsafe_secret(setting, secret.as_ref(), DEV_WEBHOOK_SECRET));
+        let EventSettings {
+            event_urls,
+            event_secrets,
+            ..
+        } = &self.events;
+        let secrets = [
+            ("REFUND_SECRET", &self.refund_secret),
+            ("EVENT_SECRETS", event_secrets),
+        ];
+        let secrets = secrets
+            .map(|(setting, secret)| unsafe_secret(setting, secret.as_ref(), DEV_WEBHOOK_SECRET));
         let mut found: Vec<_> = secrets.into_iter().flatten().collect();
         for (setting, urls) in [("REFUND_URL", &self.refund_url), ("EVENT_URLS", event_urls)] {
             if let Some(urls) = urls
                 && any_far(urls, "http").await
             {
-                let why = "posts without TLS, on a network that others reach: begin it with https://";
+                let why =
+                    "posts without TLS, on a network that others reach: begin it with https://";
                 found.push(not_safe(setting, why, Some(Risk::PlainHttp)));
             }
         }
@@ -156,18 +187,32 @@ impl WorkerSettings {
 }
 
 fn not_safe(setting: &'static str, why: impl Into<String>, risk: Option<Risk>) -> UnsafeSetting {
-    UnsafeSetting { setting, why: why.into(), risk }
+    UnsafeSetting {
+        setting,
+        why: why.into(),
+        risk,
+    }
 }
 
 /// Judges a secret, or several with commas between them.
-fn unsafe_secret(setting: &'static str, secret: Option<&Secret>, of_dev: &str) -> Option<UnsafeSetting> {
-    let each = || secret.into_iter().flat_map(|list| list.expose().split(',')).map(str::trim);
+fn unsafe_secret(
+    setting: &'static str,
+    secret: Option<&Secret>,
+    of_dev: &str,
+) -> Option<UnsafeSetting> {
+    let each = || {
+        secret
+            .into_iter()
+            .flat_map(|list| list.expose().split(','))
+            .map(str::trim)
+    };
     if each().any(|one| one == of_dev) {
         let why = "is the value of `holdfast dev`, which everybody knows: set one of your own";
         return Some(not_safe(setting, why, None));
     }
     let is_short = each().any(|one| (1..SECRET_BYTES_MIN).contains(&one.len()));
-    let why = || format!("is shorter than {SECRET_BYTES_MIN} characters: draw a longer one at random");
+    let why =
+        || format!("is shorter than {SECRET_BYTES_MIN} characters: draw a longer one at random");
     is_short.then(|| not_safe(setting, why(), Some(Risk::ShortSecrets)))
 }
 
@@ -199,11 +244,25 @@ mod tests {
 
     #[tokio::test]
     async fn what_the_internet_does_not_reach_is_near() {
-        for near in ["127.0.0.1", "::1", "[::1]", "10.1.2.3", "172.31.0.1", "192.168.1.1", "fd00::1", "::ffff:10.0.0.1"]
-        {
+        for near in [
+            "127.0.0.1",
+            "::1",
+            "[::1]",
+            "10.1.2.3",
+            "172.31.0.1",
+            "192.168.1.1",
+            "fd00::1",
+            "::ffff:10.0.0.1",
+        ] {
             assert!(!is_far(near).await, "{near}");
         }
-        for far in ["203.0.113.5", "172.32.0.1", "2001:db8::1", "[2001:db8::1]", "::ffff:203.0.113.5"] {
+        for far in [
+            "203.0.113.5",
+            "172.32.0.1",
+            "2001:db8::1",
+            "[2001:db8::1]",
+            "::ffff:203.0.113.5",
+        ] {
             assert!(is_far(far).await, "{far}");
         }
         assert!(!is_far("no such name").await);
@@ -212,11 +271,16 @@ mod tests {
     #[tokio::test]
     async fn plain_connections_are_judged_by_where_they_lead() {
         let postgres = async |url: &str| {
-            let settings = PostgresSettings { database_url: Secret::from(url.to_owned()) };
+            let settings = PostgresSettings {
+                database_url: Secret::from(url.to_owned()),
+            };
             settings.unsafe_settings().await.is_some()
         };
         assert!(postgres("postgres://u:p@203.0.113.5/x").await);
-        assert!(postgres("postgres://u:p@203.0.113.5/x?sslmode=prefer").await, "prefer may be talked out of it");
+        assert!(
+            postgres("postgres://u:p@203.0.113.5/x?sslmode=prefer").await,
+            "prefer may be talked out of it"
+        );
         assert!(!postgres("postgres://u:p@203.0.113.5/x?sslmode=verify-full").await);
         assert!(!postgres("postgres://u:p@10.0.0.5/x").await);
         assert!(!postgres("postgres:///x?host=/run/postgresql").await);
@@ -229,16 +293,26 @@ mod tests {
 
     #[test]
     fn a_secret_is_judged_with_each_of_its_list() {
-        let judged = |list: &str| unsafe_secret("S", Some(&Secret::from(list.to_owned())), "of-dev-itself");
+        let judged =
+            |list: &str| unsafe_secret("S", Some(&Secret::from(list.to_owned())), "of-dev-itself");
         assert_eq!(judged("long enough, and another"), None);
         assert_eq!(judged(""), None, "none is set");
         assert_eq!(judged("long enough,of-dev-itself").unwrap().risk, None);
         let short = judged("long enough, short").unwrap();
-        assert!(short.to_string().contains("S is shorter than 8 characters") && !short.to_string().contains(" short,"));
-        let accepting = SafetySettings { allow_unsafe: vec![Risk::ShortSecrets] };
+        assert!(
+            short.to_string().contains("S is shorter than 8 characters")
+                && !short.to_string().contains(" short,")
+        );
+        let accepting = SafetySettings {
+            allow_unsafe: vec![Risk::ShortSecrets],
+        };
         assert!(accepting.refuse([short.clone()]).is_ok());
         assert!(
-            SafetySettings::default().refuse([short]).unwrap_err().to_string().contains("ALLOW_UNSAFE=short-secrets")
+            SafetySettings::default()
+                .refuse([short])
+                .unwrap_err()
+                .to_string()
+                .contains("ALLOW_UNSAFE=short-secrets")
         );
     }
 }

@@ -78,7 +78,11 @@ impl Crowd {
     /// How it is doing.
     #[must_use]
     pub fn progress(&self) -> Option<Progress> {
-        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let mut progress = self
+            .progress
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()?;
         progress.winners.sort_by_key(|winner| winner.sequence);
         Some(progress)
     }
@@ -90,13 +94,22 @@ impl Crowd {
         if progress.as_ref().is_some_and(|progress| !progress.is_done) {
             return false;
         }
-        *progress = Some(Progress { buyers, units, ..Progress::default() });
+        *progress = Some(Progress {
+            buyers,
+            units,
+            ..Progress::default()
+        });
         true
     }
 
     /// Changes what is counted.
     pub fn note(&self, change: impl FnOnce(&mut Progress)) {
-        if let Some(progress) = self.progress.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        if let Some(progress) = self
+            .progress
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_mut()
+        {
             change(progress);
         }
     }
@@ -108,7 +121,12 @@ pub async fn come(app: Arc<App>, product_id: i64, buyers: u64) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut all = JoinSet::new();
     for number in 1..=buyers {
-        let buyer = Buyer { app: Arc::clone(&app), places: Arc::clone(&places), product_id, number };
+        let buyer = Buyer {
+            app: Arc::clone(&app),
+            places: Arc::clone(&places),
+            product_id,
+            number,
+        };
         all.spawn(async move {
             let share = ARRIVAL.mul_f64(number as f64 / buyers.max(1) as f64);
             sleep(share).await;
@@ -138,7 +156,9 @@ impl Buyer {
         });
         let asked = self.hold().await;
         crowd.note(|progress| progress.in_line -= 1);
-        let Ok((status, body)) = asked else { return crowd.note(|progress| progress.failed += 1) };
+        let Ok((status, body)) = asked else {
+            return crowd.note(|progress| progress.failed += 1);
+        };
         if status != StatusCode::CREATED {
             let code = body["code"].as_str().unwrap_or("unknown").to_owned();
             return crowd.note(|progress| *progress.refused.entry(code).or_default() += 1);
@@ -148,7 +168,13 @@ impl Buyer {
         let sequence = body["sequence"].as_i64().unwrap_or_default();
         crowd.note(|progress| {
             progress.holds += 1;
-            let winner = Winner { sequence, buyer: self.number, hold_id: hold_id.clone(), created_at, end: "holds" };
+            let winner = Winner {
+                sequence,
+                buyer: self.number,
+                hold_id: hold_id.clone(),
+                created_at,
+                end: "holds",
+            };
             progress.winners.push(winner);
         });
         sleep(Duration::from_millis(rand::random_range(THINKING_MILLIS))).await;
@@ -163,7 +189,11 @@ impl Buyer {
                 "released" => progress.released += 1,
                 _ => progress.failed += 1,
             }
-            if let Some(winner) = progress.winners.iter_mut().find(|winner| winner.sequence == sequence) {
+            if let Some(winner) = progress
+                .winners
+                .iter_mut()
+                .find(|winner| winner.sequence == sequence)
+            {
                 winner.end = end;
             }
         });
@@ -182,8 +212,12 @@ impl Buyer {
             sleep(POLL).await;
             let mut answer = self.send(Method::GET, url, &Value::Null).await?;
             if answer.body["status"] == "done" {
-                let status = answer.body["response"]["status"].as_u64().and_then(|status| u16::try_from(status).ok());
-                let status = status.and_then(|status| StatusCode::from_u16(status).ok()).ok_or(NoAnswer)?;
+                let status = answer.body["response"]["status"]
+                    .as_u64()
+                    .and_then(|status| u16::try_from(status).ok());
+                let status = status
+                    .and_then(|status| StatusCode::from_u16(status).ok())
+                    .ok_or(NoAnswer)?;
                 return Ok((status, answer.body["response"]["body"].take()));
             }
         }
@@ -191,23 +225,44 @@ impl Buyer {
     }
 
     async fn release(&self, hold_id: &str) -> &'static str {
-        let answer = self.send(Method::DELETE, &format!("/api/holds/{hold_id}"), &Value::Null).await;
-        if answer.is_ok_and(|answer| answer.status == StatusCode::OK) { "released" } else { "failed" }
+        let answer = self
+            .send(
+                Method::DELETE,
+                &format!("/api/holds/{hold_id}"),
+                &Value::Null,
+            )
+            .await;
+        if answer.is_ok_and(|answer| answer.status == StatusCode::OK) {
+            "released"
+        } else {
+            "failed"
+        }
     }
 
     async fn pay(&self, hold_id: &str) -> &'static str {
-        let order = self.send(Method::POST, "/api/orders", &json!({"hold_id": hold_id})).await;
+        let order = self
+            .send(Method::POST, "/api/orders", &json!({"hold_id": hold_id}))
+            .await;
         let is_ordered = order.is_ok_and(|answer| answer.status == StatusCode::CREATED);
-        let Some(order_id) = hold_id.parse().ok().filter(|_| is_ordered) else { return "failed" };
-        let Ok(_place) = self.places.acquire().await else { return "failed" };
+        let Some(order_id) = hold_id.parse().ok().filter(|_| is_ordered) else {
+            return "failed";
+        };
+        let Ok(_place) = self.places.acquire().await else {
+            return "failed";
+        };
         let sent = payments::deliver(&self.app, Kind::Pay, order_id).await;
-        let is_paid = sent.is_ok_and(|sent| sent.iter().all(|one| one.answer["order_status"] == "paid"));
+        let is_paid =
+            sent.is_ok_and(|sent| sent.iter().all(|one| one.answer["order_status"] == "paid"));
         if is_paid { "paid" } else { "failed" }
     }
 
     async fn send(&self, method: Method, path: &str, body: &Value) -> Result<Answer, NoAnswer> {
         let _place = self.places.acquire().await.map_err(|_| NoAnswer)?;
-        let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
+        let body = if body.is_null() {
+            Bytes::new()
+        } else {
+            Bytes::from(body.to_string())
+        };
         loopback::send(self.app.loopback, method, path, &[], body).await
     }
 }

@@ -56,24 +56,39 @@ pub async fn send(
     headers: &[(HeaderName, &str)],
     body: Bytes,
 ) -> Result<Answer, NoAnswer> {
-    let mut request = Request::builder().method(method).uri(path).header(HOST, to.to_string());
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(HOST, to.to_string());
     request = request.header(CONTENT_TYPE, "application/json");
     for (name, value) in headers {
         request = request.header(name, *value);
     }
     let request = request.body(Full::new(body)).map_err(|_| NoAnswer)?;
-    timeout(ANSWER_WAIT, exchange(to, request)).await.map_err(|_| NoAnswer)?
+    timeout(ANSWER_WAIT, exchange(to, request))
+        .await
+        .map_err(|_| NoAnswer)?
 }
 
 async fn exchange(to: SocketAddr, request: Request<Full<Bytes>>) -> Result<Answer, NoAnswer> {
     let stream = TcpStream::connect(to).await.map_err(|_| NoAnswer)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|_| NoAnswer)?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|_| NoAnswer)?;
     let asking = async move {
         let response = sender.send_request(request).await.map_err(|_| NoAnswer)?;
         let (head, body) = response.into_parts();
-        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|_| NoAnswer)?.to_bytes();
+        let body = Limited::new(body, ANSWER_BYTES_MAX)
+            .collect()
+            .await
+            .map_err(|_| NoAnswer)?
+            .to_bytes();
         let is_replayed = head.headers.contains_key("idempotent-replayed");
-        Ok(Answer { status: head.status, is_replayed, body: serde_json::from_slice(&body).unwrap_or_default() })
+        Ok(Answer {
+            status: head.status,
+            is_replayed,
+            body: serde_json::from_slice(&body).unwrap_or_default(),
+        })
     };
     // The connection has to be driven while the answer is read, and ends with it.
     tokio::select! {

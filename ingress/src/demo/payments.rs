@@ -79,13 +79,30 @@ pub async fn deliver(app: &App, kind: Kind, order_id: HoldId) -> Result<Vec<Sent
     // The same webhook sent again has the same time, too.
     let time = clock::for_signatures().to_string();
     for (key, payment, has_succeeded) in kind.webhooks() {
-        let (key, payment_id) = (format!("demo_evt_{:016x}", ids[*key]), format!("demo_pay_{:016x}", ids[*payment]));
-        let status = if *has_succeeded { "succeeded" } else { "failed" };
+        let (key, payment_id) = (
+            format!("demo_evt_{:016x}", ids[*key]),
+            format!("demo_pay_{:016x}", ids[*payment]),
+        );
+        let status = if *has_succeeded {
+            "succeeded"
+        } else {
+            "failed"
+        };
         let body = json!({"order_id": order_id.uuid(), "payment_id": payment_id, "status": status, "timestamp": time});
         let body = body.to_string();
-        let signature = app.webhook_secrets.sign(body.as_bytes()).ok_or_else(no_secret)?;
+        let signature = app
+            .webhook_secrets
+            .sign(body.as_bytes())
+            .ok_or_else(no_secret)?;
         let headers = [(SIGNATURE, signature.as_str()), (KEY, key.as_str())];
-        let answer = loopback::send(app.loopback, Method::POST, WEBHOOK, &headers, Bytes::from(body)).await?;
+        let answer = loopback::send(
+            app.loopback,
+            Method::POST,
+            WEBHOOK,
+            &headers,
+            Bytes::from(body),
+        )
+        .await?;
         sent.push(Sent {
             idempotency_key: key,
             payment_id,
@@ -99,11 +116,17 @@ pub async fn deliver(app: &App, kind: Kind, order_id: HoldId) -> Result<Vec<Sent
 }
 
 fn no_secret() -> Problem {
-    Problem::unavailable("webhook_secret_missing", "The demo store needs WEBHOOK_SECRETS to sign payments with.")
+    Problem::unavailable(
+        "webhook_secret_missing",
+        "The demo store needs WEBHOOK_SECRETS to sign payments with.",
+    )
 }
 
 impl From<NoAnswer> for Problem {
     fn from(_: NoAnswer) -> Self {
-        Self::unavailable("overloaded", "The ingress did not answer its own request in time.")
+        Self::unavailable(
+            "overloaded",
+            "The ingress did not answer its own request in time.",
+        )
     }
 }

@@ -3,7 +3,9 @@
 use std::io::Write;
 
 use axum::body::Body;
-use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, VARY};
+use axum::http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, VARY,
+};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -45,8 +47,16 @@ impl Asset {
         hash.truncate(HASH_DIGITS);
         let gzip = compressed(&plain).unwrap_or_default();
         // Hex digits are fit for a header.
-        let etag = HeaderValue::from_str(&format!("\"{hash}\"")).unwrap_or_else(|_| HeaderValue::from_static("\"\""));
-        Self { content_type, keep, hash, etag, plain, gzip }
+        let etag = HeaderValue::from_str(&format!("\"{hash}\""))
+            .unwrap_or_else(|_| HeaderValue::from_static("\"\""));
+        Self {
+            content_type,
+            keep,
+            hash,
+            etag,
+            plain,
+            gzip,
+        }
     }
 
     /// What tells its version.
@@ -94,11 +104,15 @@ fn compressed(plain: &[u8]) -> Option<Bytes> {
 
 /// RFC 9110, section 12.5.3: `gzip` is listed, and not with the weight 0.
 fn takes_gzip(request: &HeaderMap) -> bool {
-    let listed = request.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    let listed = request
+        .get_all(ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     listed.flat_map(|list| list.split(',')).any(|one| {
         let (coding, weight) = one.split_once(';').unwrap_or((one, ""));
         let weight = weight.trim().trim_start_matches("q=");
-        coding.trim().eq_ignore_ascii_case("gzip") && (weight.is_empty() || weight.parse().is_ok_and(|q: f32| q > 0.0))
+        coding.trim().eq_ignore_ascii_case("gzip")
+            && (weight.is_empty() || weight.parse().is_ok_and(|q: f32| q > 0.0))
     })
 }
 
@@ -107,7 +121,8 @@ mod tests {
     use super::*;
 
     fn headers(asset: &Asset, name: &'static str, value: &'static str) -> (StatusCode, HeaderMap) {
-        let request = HeaderMap::from_iter([(name.parse().unwrap(), HeaderValue::from_static(value))]);
+        let request =
+            HeaderMap::from_iter([(name.parse().unwrap(), HeaderValue::from_static(value))]);
         let response = asset.answer(&request);
         (response.status(), response.headers().clone())
     }
@@ -115,11 +130,19 @@ mod tests {
     #[test]
     fn a_file_is_compressed_for_those_who_take_it() {
         let asset = Asset::new("text/plain", Keep::Forever, "a".repeat(1000));
-        for (accepted, is_gzip) in
-            [("gzip", true), ("br, GZIP;q=0.5", true), ("gzip;q=0", false), ("gzip; q=0.0", false), ("identity", false)]
-        {
+        for (accepted, is_gzip) in [
+            ("gzip", true),
+            ("br, GZIP;q=0.5", true),
+            ("gzip;q=0", false),
+            ("gzip; q=0.0", false),
+            ("identity", false),
+        ] {
             let (status, headers) = headers(&asset, "accept-encoding", accepted);
-            assert_eq!((status, headers.contains_key(CONTENT_ENCODING)), (StatusCode::OK, is_gzip), "{accepted}");
+            assert_eq!(
+                (status, headers.contains_key(CONTENT_ENCODING)),
+                (StatusCode::OK, is_gzip),
+                "{accepted}"
+            );
             assert_eq!(headers[VARY], "accept-encoding");
         }
     }
@@ -132,7 +155,8 @@ mod tests {
             (&sent[CACHE_CONTROL], &sent[CONTENT_TYPE]),
             (&"no-cache".parse().unwrap(), &"text/plain".parse().unwrap())
         );
-        let request = HeaderMap::from_iter([(axum::http::header::IF_NONE_MATCH, sent[ETAG].clone())]);
+        let request =
+            HeaderMap::from_iter([(axum::http::header::IF_NONE_MATCH, sent[ETAG].clone())]);
         assert_eq!(asset.answer(&request).status(), StatusCode::NOT_MODIFIED);
     }
 }

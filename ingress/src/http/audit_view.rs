@@ -74,7 +74,12 @@ impl From<ListedChange> for EntryView {
         let has_product = change.product_id != 0;
         let stock = |available: i32, held: i32, sold: i32| {
             let total_stock = i64::from(available) + i64::from(held) + i64::from(sold);
-            let counts = CountsView { total_stock, available_stock: available, held_stock: held, sold_stock: sold };
+            let counts = CountsView {
+                total_stock,
+                available_stock: available,
+                held_stock: held,
+                sold_stock: sold,
+            };
             has_product.then_some(counts)
         };
         let terms = |side: &str| change.detail.as_ref().map(|detail| detail[side].clone());
@@ -85,7 +90,11 @@ impl From<ListedChange> for EntryView {
             hold_id: change.subject,
             order_id: change.subject.filter(|_| !change.kind.starts_with("hold.")),
             before: SideView {
-                stock: stock(change.available_before, change.held_before, change.sold_before),
+                stock: stock(
+                    change.available_before,
+                    change.held_before,
+                    change.sold_before,
+                ),
                 product: terms("before"),
                 state: change.state_before,
             },

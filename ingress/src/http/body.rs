@@ -42,7 +42,10 @@ pub struct FieldError {
 impl FieldError {
     /// A field, and what it must be.
     pub fn new(field: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { field: field.into(), message: message.into() }
+        Self {
+            field: field.into(),
+            message: message.into(),
+        }
     }
 }
 
@@ -83,10 +86,16 @@ pub async fn raw(request: Request, wait: Duration) -> Result<Bytes, Problem> {
                 read_past(body).await;
                 Err(Problem::payload_too_large())
             }
-            Err(_) => Err(Problem::new(StatusCode::BAD_REQUEST, "malformed_json", "The body did not arrive whole.")),
+            Err(_) => Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "malformed_json",
+                "The body did not arrive whole.",
+            )),
         }
     };
-    tokio::time::timeout(wait, whole).await.unwrap_or_else(|_| Err(Problem::request_timeout()))
+    tokio::time::timeout(wait, whole)
+        .await
+        .unwrap_or_else(|_| Err(Problem::request_timeout()))
 }
 
 /// Reads what is left of a body that is too long, as far as that is worth it: who is still sending when the connection is
@@ -97,7 +106,10 @@ async fn read_past(body: Body) {
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
-    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case("application/json") {
         return Ok(());
@@ -112,13 +124,23 @@ impl Fields {
     /// 400 when it is not JSON, 422 when it is no object.
     pub fn parse(body: &[u8]) -> Result<Self, Problem> {
         match serde_json::from_slice(body).map_err(|_| Problem::malformed_json())? {
-            Value::Object(fields) => Ok(Self { fields, errors: Vec::new() }),
-            _ => Err(Problem::invalid_request(vec![FieldError::new("body", "must be a JSON object")])),
+            Value::Object(fields) => Ok(Self {
+                fields,
+                errors: Vec::new(),
+            }),
+            _ => Err(Problem::invalid_request(vec![FieldError::new(
+                "body",
+                "must be a JSON object",
+            )])),
         }
     }
 
     /// Takes a field that has to be there; a stand-in when it is wrong, since [`Self::finish`] will refuse it.
-    pub fn required<T: Default>(&mut self, name: &'static str, read: impl FnOnce(&Value) -> Result<T, String>) -> T {
+    pub fn required<T: Default>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&Value) -> Result<T, String>,
+    ) -> T {
         match self.optional(name, read) {
             Some(value) => value,
             None => {
@@ -131,7 +153,11 @@ impl Fields {
     }
 
     /// Takes a field that may be missing or null.
-    pub fn optional<T>(&mut self, name: &'static str, read: impl FnOnce(&Value) -> Result<T, String>) -> Option<T> {
+    pub fn optional<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&Value) -> Result<T, String>,
+    ) -> Option<T> {
         self.nullable(name, read).flatten()
     }
 
@@ -165,7 +191,8 @@ impl Fields {
     /// 422 with each bad field.
     pub fn finish(mut self) -> Result<(), Problem> {
         let unknown = std::mem::take(&mut self.fields).into_iter();
-        self.errors.extend(unknown.map(|(name, _)| FieldError::new(name, "is not a known field")));
+        self.errors
+            .extend(unknown.map(|(name, _)| FieldError::new(name, "is not a known field")));
         self.finish_leniently()
     }
 
@@ -174,7 +201,11 @@ impl Fields {
     /// # Errors
     /// 422 with each bad field.
     pub fn finish_leniently(self) -> Result<(), Problem> {
-        if self.errors.is_empty() { Ok(()) } else { Err(Problem::invalid_request(self.errors)) }
+        if self.errors.is_empty() {
+            Ok(())
+        } else {
+            Err(Problem::invalid_request(self.errors))
+        }
     }
 }
 
@@ -183,7 +214,10 @@ pub fn integer(least: i64, most: i64) -> impl FnOnce(&Value) -> Result<i64, Stri
     move |value| {
         let is_exact = |number: &f64| number.fract() == 0.0 && number.abs() <= EXACT_MAX;
         let whole = || value.as_f64().filter(is_exact).map(|number| number as i64);
-        let number = value.as_i64().or_else(whole).filter(|number| (least..=most).contains(number));
+        let number = value
+            .as_i64()
+            .or_else(whole)
+            .filter(|number| (least..=most).contains(number));
         number.ok_or_else(|| format!("must be a whole number from {least} to {most}"))
     }
 }
@@ -191,7 +225,10 @@ pub fn integer(least: i64, most: i64) -> impl FnOnce(&Value) -> Result<i64, Stri
 /// Reads a text of 1 to so many characters, without control characters.
 pub fn text(chars_max: usize) -> impl FnOnce(&Value) -> Result<String, String> {
     move |value| {
-        let text = value.as_str().filter(|text| is_text(text, chars_max)).map(str::to_owned);
+        let text = value
+            .as_str()
+            .filter(|text| is_text(text, chars_max))
+            .map(str::to_owned);
         text.ok_or_else(|| format!("must be a text of 1 to {chars_max} printable characters"))
     }
 }
@@ -217,11 +254,14 @@ pub fn parsed<T: FromStr<Err: std::fmt::Display>>(value: &Value) -> Result<T, St
 /// # Errors
 /// When it is none.
 pub fn time(value: &Value) -> Result<Timestamp, String> {
-    let time = value.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+    let time = value
+        .as_str()
+        .and_then(|text| DateTime::parse_from_rfc3339(text).ok());
     let time = time.map(|time| Timestamp::from(time.to_utc()));
     // A leap second or an offset may carry it beyond the years that RFC 3339 can say, and Postgres has no year 0.
     let is_sayable = |time: &Timestamp| (1..=9999).contains(&DateTime::<Utc>::from(*time).year());
-    time.filter(is_sayable).ok_or_else(|| "must be an RFC 3339 time of the years 1 to 9999".to_owned())
+    time.filter(is_sayable)
+        .ok_or_else(|| "must be an RFC 3339 time of the years 1 to 9999".to_owned())
 }
 
 #[cfg(test)]
@@ -232,15 +272,24 @@ mod tests {
         let mut fields = Fields::parse(body.as_bytes()).unwrap();
         fields.required("quantity", integer(1, 10_000));
         fields.optional("customer_id", text(5));
-        let problem = fields.finish().map_or_else(|problem| serde_json::to_value(problem).unwrap(), |()| Value::Null);
+        let problem = fields.finish().map_or_else(
+            |problem| serde_json::to_value(problem).unwrap(),
+            |()| Value::Null,
+        );
         let errors = problem["errors"].as_array().cloned().unwrap_or_default();
-        errors.iter().map(|error| error["field"].as_str().unwrap().to_owned()).collect()
+        errors
+            .iter()
+            .map(|error| error["field"].as_str().unwrap().to_owned())
+            .collect()
     }
 
     #[test]
     fn every_bad_field_is_named_once() {
         assert_eq!(errors_of(r#"{"quantity": 1}"#), [""; 0]);
-        assert_eq!(errors_of(r#"{"quantity": 1, "customer_id": null}"#), [""; 0]);
+        assert_eq!(
+            errors_of(r#"{"quantity": 1, "customer_id": null}"#),
+            [""; 0]
+        );
         assert_eq!(
             errors_of(r#"{"quantity": 0, "customer_id": "", "colour": 1}"#),
             ["quantity", "customer_id", "colour"]
@@ -248,21 +297,50 @@ mod tests {
         assert_eq!(errors_of(r#"{"quantity": 2.0}"#), [""; 0]);
         assert_eq!(errors_of(r#"{}"#), ["quantity"]);
         assert_eq!(errors_of(r#"{"quantity": null}"#), ["quantity"]);
-        for wrong in ["10001", "-1", "1.5", "1e30", "99999999999999999999", "\"1\"", "true", "[1]", "{}"] {
-            assert_eq!(errors_of(&format!(r#"{{"quantity": {wrong}}}"#)), ["quantity"], "{wrong}");
+        for wrong in [
+            "10001",
+            "-1",
+            "1.5",
+            "1e30",
+            "99999999999999999999",
+            "\"1\"",
+            "true",
+            "[1]",
+            "{}",
+        ] {
+            assert_eq!(
+                errors_of(&format!(r#"{{"quantity": {wrong}}}"#)),
+                ["quantity"],
+                "{wrong}"
+            );
         }
-        assert_eq!(errors_of(r#"{"quantity": 1, "customer_id": "sixsix"}"#), ["customer_id"]);
-        assert_eq!(errors_of(r#"{"quantity": 1, "customer_id": "a\nb"}"#), ["customer_id"]);
+        assert_eq!(
+            errors_of(r#"{"quantity": 1, "customer_id": "sixsix"}"#),
+            ["customer_id"]
+        );
+        assert_eq!(
+            errors_of(r#"{"quantity": 1, "customer_id": "a\nb"}"#),
+            ["customer_id"]
+        );
     }
 
     #[test]
     fn what_is_no_object_is_refused() {
         for malformed in ["", "{", "{'a': 1}", "\u{fffd}"] {
-            assert_eq!(Fields::parse(malformed.as_bytes()).unwrap_err().status(), StatusCode::BAD_REQUEST);
+            assert_eq!(
+                Fields::parse(malformed.as_bytes()).unwrap_err().status(),
+                StatusCode::BAD_REQUEST
+            );
         }
-        assert_eq!(Fields::parse(b"\xff").unwrap_err().status(), StatusCode::BAD_REQUEST);
+        assert_eq!(
+            Fields::parse(b"\xff").unwrap_err().status(),
+            StatusCode::BAD_REQUEST
+        );
         for other in ["[]", "1", "null", "\"text\""] {
-            assert_eq!(Fields::parse(other.as_bytes()).unwrap_err().status(), StatusCode::UNPROCESSABLE_ENTITY);
+            assert_eq!(
+                Fields::parse(other.as_bytes()).unwrap_err().status(),
+                StatusCode::UNPROCESSABLE_ENTITY
+            );
         }
     }
 }

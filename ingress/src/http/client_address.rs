@@ -24,9 +24,15 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &Networks) -> 
     if trusted.is_empty() || !trusted.contains(peer) {
         return peer;
     }
-    let told = [(X_FORWARDED_FOR, read_address as fn(&str) -> Option<IpAddr>), (FORWARDED, read_forwarded)];
-    let told =
-        told.map(|(name, read)| headers.contains_key(&name).then(|| last_untrusted(headers, &name, read, trusted)));
+    let told = [
+        (X_FORWARDED_FOR, read_address as fn(&str) -> Option<IpAddr>),
+        (FORWARDED, read_forwarded),
+    ];
+    let told = told.map(|(name, read)| {
+        headers
+            .contains_key(&name)
+            .then(|| last_untrusted(headers, &name, read, trusted))
+    });
     match told {
         [Some(Some(client)), None] | [None, Some(Some(client))] => client,
         // A proxy that writes one of the two passes the other on as the client sent it, so they have to agree.
@@ -64,9 +70,19 @@ fn last_untrusted(
 
 /// An address, perhaps with a port, as proxies write them.
 fn read_address(text: &str) -> Option<IpAddr> {
-    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
+    let bracketed = || {
+        text.strip_prefix('[')?
+            .strip_suffix(']')?
+            .parse()
+            .ok()
+            .map(IpAddr::V6)
+    };
     let with_port = || text.parse().ok().map(|address: SocketAddr| address.ip());
-    text.parse().ok().or_else(bracketed).or_else(with_port).map(|address| address.to_canonical())
+    text.parse()
+        .ok()
+        .or_else(bracketed)
+        .or_else(with_port)
+        .map(|address| address.to_canonical())
 }
 
 /// The `for` of one element of `Forwarded` (RFC 7239, section 4). Names and `unknown` are no addresses.
@@ -97,33 +113,78 @@ mod tests {
 
     #[test]
     fn only_a_trusted_proxys_word_counts() {
-        assert_eq!(client("192.0.2.9", &[(X_FORWARDED_FOR, "198.51.100.1")]), "192.0.2.9");
-        assert_eq!(client("192.0.2.9", &[(FORWARDED, "for=198.51.100.1")]), "192.0.2.9");
-        assert_eq!(client("192.0.2.9", &[(X_FORWARDED_FOR, PROXY)]), "192.0.2.9");
+        assert_eq!(
+            client("192.0.2.9", &[(X_FORWARDED_FOR, "198.51.100.1")]),
+            "192.0.2.9"
+        );
+        assert_eq!(
+            client("192.0.2.9", &[(FORWARDED, "for=198.51.100.1")]),
+            "192.0.2.9"
+        );
+        assert_eq!(
+            client("192.0.2.9", &[(X_FORWARDED_FOR, PROXY)]),
+            "192.0.2.9"
+        );
         assert_eq!(behind_proxy("198.51.100.1"), "198.51.100.1");
-        assert_eq!(client("::ffff:10.0.0.1", &[(X_FORWARDED_FOR, "198.51.100.1")]), "198.51.100.1");
-        let nobody = client_address(PROXY.parse().unwrap(), &HeaderMap::new(), &Networks::default());
+        assert_eq!(
+            client("::ffff:10.0.0.1", &[(X_FORWARDED_FOR, "198.51.100.1")]),
+            "198.51.100.1"
+        );
+        let nobody = client_address(
+            PROXY.parse().unwrap(),
+            &HeaderMap::new(),
+            &Networks::default(),
+        );
         assert_eq!(nobody.to_string(), PROXY);
     }
 
     #[test]
     fn what_a_client_writes_itself_is_left_of_what_counts() {
         assert_eq!(behind_proxy("1.1.1.1, 198.51.100.1"), "198.51.100.1");
-        assert_eq!(behind_proxy("junk, 198.51.100.1, 10.9.9.9,10.0.0.2"), "198.51.100.1");
+        assert_eq!(
+            behind_proxy("junk, 198.51.100.1, 10.9.9.9,10.0.0.2"),
+            "198.51.100.1"
+        );
         assert_eq!(behind_proxy("10.0.0.7, 198.51.100.1"), "198.51.100.1");
-        let twice = [(X_FORWARDED_FOR, "1.1.1.1"), (X_FORWARDED_FOR, "198.51.100.1, 10.0.0.2")];
+        let twice = [
+            (X_FORWARDED_FOR, "1.1.1.1"),
+            (X_FORWARDED_FOR, "198.51.100.1, 10.0.0.2"),
+        ];
         assert_eq!(client(PROXY, &twice), "198.51.100.1");
-        assert_eq!(client(PROXY, &[(FORWARDED, r#"for=1.1.1.1;host=", for=198.51.100.1"#)]), "198.51.100.1");
+        assert_eq!(
+            client(
+                PROXY,
+                &[(FORWARDED, r#"for=1.1.1.1;host=", for=198.51.100.1"#)]
+            ),
+            "198.51.100.1"
+        );
     }
 
     #[test]
     fn what_is_malformed_or_all_trusted_falls_back_to_the_peer() {
-        for malformed in ["", ",", "198.51.100.1,", "unknown", "198.51.100.1, 300.1.1.1", "198.51.100.1 1.1.1.1"] {
+        for malformed in [
+            "",
+            ",",
+            "198.51.100.1,",
+            "unknown",
+            "198.51.100.1, 300.1.1.1",
+            "198.51.100.1 1.1.1.1",
+        ] {
             assert_eq!(behind_proxy(malformed), PROXY, "{malformed:?}");
         }
         assert_eq!(behind_proxy("10.0.0.2, 10.0.0.3"), PROXY);
-        for malformed in ["for=unknown", "for=_hidden", "by=198.51.100.1", "for", "for=198.51.100.1, proto=https"] {
-            assert_eq!(client(PROXY, &[(FORWARDED, malformed)]), PROXY, "{malformed:?}");
+        for malformed in [
+            "for=unknown",
+            "for=_hidden",
+            "by=198.51.100.1",
+            "for",
+            "for=198.51.100.1, proto=https",
+        ] {
+            assert_eq!(
+                client(PROXY, &[(FORWARDED, malformed)]),
+                PROXY,
+                "{malformed:?}"
+            );
         }
         assert_eq!(client(PROXY, &[]), PROXY);
     }
@@ -143,7 +204,10 @@ mod tests {
             assert_eq!(behind_proxy(text), "2a00::1");
         }
         let forwarded = |value| client(PROXY, &[(FORWARDED, value)]);
-        assert_eq!(forwarded("For=198.51.100.1;proto=http;by=203.0.113.43"), "198.51.100.1");
+        assert_eq!(
+            forwarded("For=198.51.100.1;proto=http;by=203.0.113.43"),
+            "198.51.100.1"
+        );
         assert_eq!(forwarded(r#"proto=https; for="[2a00::1]:4711""#), "2a00::1");
     }
 

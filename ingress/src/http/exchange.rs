@@ -38,9 +38,19 @@ impl Exchange {
             x_request_id = id.to_str().unwrap_or_default(), http.response.status_code = tracing::field::Empty
         );
         if !span.is_disabled() {
-            traces::adopt(&span, headers.get("traceparent").and_then(|value| value.to_str().ok()));
+            traces::adopt(
+                &span,
+                headers
+                    .get("traceparent")
+                    .and_then(|value| value.to_str().ok()),
+            );
         }
-        Self { id, endpoint, begun: Instant::now(), span }
+        Self {
+            id,
+            endpoint,
+            begun: Instant::now(),
+            span,
+        }
     }
 
     /// The span in which the request is answered.
@@ -58,9 +68,12 @@ impl Exchange {
             MEASURES.unavailable.count(code);
         }
         if self.endpoint == Endpoint::Webhook {
-            MEASURES.webhooks.count(webhook_result(status, answer.headers()));
+            MEASURES
+                .webhooks
+                .count(webhook_result(status, answer.headers()));
         }
-        self.span.record("http.response.status_code", status.as_u16());
+        self.span
+            .record("http.response.status_code", status.as_u16());
         self.span.in_scope(|| self.log(status, code, after));
         answer.headers_mut().insert(X_REQUEST_ID, self.id);
     }
@@ -69,9 +82,23 @@ impl Exchange {
         let (id, endpoint) = (self.id.to_str().unwrap_or_default(), self.endpoint.name());
         let (status_code, millis) = (status.as_u16(), after.as_millis() as u64);
         if status.is_server_error() && may_log(Instant::now()) {
-            tracing::warn!(x_request_id = id, endpoint, status = status_code, code, millis, "a request was not served");
+            tracing::warn!(
+                x_request_id = id,
+                endpoint,
+                status = status_code,
+                code,
+                millis,
+                "a request was not served"
+            );
         } else {
-            tracing::debug!(x_request_id = id, endpoint, status = status_code, code, millis, "answered");
+            tracing::debug!(
+                x_request_id = id,
+                endpoint,
+                status = status_code,
+                code,
+                millis,
+                "answered"
+            );
         }
     }
 }
@@ -91,11 +118,15 @@ fn may_log(now: Instant) -> bool {
     // The second, and how many were logged in it, in 16 bits.
     static LOGGED: AtomicU64 = AtomicU64::new(0);
     let second = now.saturating_duration_since(*BEGUN).as_secs() << 16;
-    let logged = LOGGED.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |logged| match logged {
-        _ if logged >> 16 != second >> 16 => Some(second + 1),
-        _ if logged & 0xffff < LOGGED_A_SECOND_MAX => Some(logged + 1),
-        _ => None,
-    });
+    let logged = LOGGED.fetch_update(
+        Ordering::Relaxed,
+        Ordering::Relaxed,
+        |logged| match logged {
+            _ if logged >> 16 != second >> 16 => Some(second + 1),
+            _ if logged & 0xffff < LOGGED_A_SECOND_MAX => Some(logged + 1),
+            _ => None,
+        },
+    );
     logged.is_ok()
 }
 
@@ -113,11 +144,15 @@ mod tests {
 
     #[test]
     fn a_webhook_is_counted_by_what_was_made_of_it() {
-        let replayed = HeaderMap::from_iter([(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"))]);
+        let replayed =
+            HeaderMap::from_iter([(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"))]);
         let of = |status, headers: &HeaderMap| webhook_result(status, headers);
         assert_eq!(of(StatusCode::ACCEPTED, &HeaderMap::new()), "first");
         assert_eq!(of(StatusCode::OK, &replayed), "duplicate");
         assert_eq!(of(StatusCode::UNAUTHORIZED, &HeaderMap::new()), "refused");
-        assert_eq!(of(StatusCode::SERVICE_UNAVAILABLE, &HeaderMap::new()), "unavailable");
+        assert_eq!(
+            of(StatusCode::SERVICE_UNAVAILABLE, &HeaderMap::new()),
+            "unavailable"
+        );
     }
 }

@@ -20,17 +20,28 @@ pub fn is_keyed(headers: &HeaderMap) -> bool {
 ///
 /// # Errors
 /// 422 when the header is there and is no key.
-pub fn key(headers: &HeaderMap, keys: &Keyring, action: &Action) -> Result<Option<IdempotencyKey>, Problem> {
+pub fn key(
+    headers: &HeaderMap,
+    keys: &Keyring,
+    action: &Action,
+) -> Result<Option<IdempotencyKey>, Problem> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
-    let Some(value) = values.next() else { return Ok(None) };
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
     let text = std::str::from_utf8(value.as_bytes()).ok();
-    let is_key =
-        |text: &&str| (1..=KEY_CHARS_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    let is_key = |text: &&str| {
+        (1..=KEY_CHARS_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+    };
     match (text.filter(is_key), values.next()) {
         (Some(text), None) => Ok(Some(keys.blind(IdempotencyKey::new(text, action)))),
         _ => {
-            let message = format!("must be sent once, with 1 to {KEY_CHARS_MAX} printable characters");
-            Err(Problem::invalid_request(vec![FieldError::new("Idempotency-Key", message)]))
+            let message =
+                format!("must be sent once, with 1 to {KEY_CHARS_MAX} printable characters");
+            Err(Problem::invalid_request(vec![FieldError::new(
+                "Idempotency-Key",
+                message,
+            )]))
         }
     }
 }

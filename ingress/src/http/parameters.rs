@@ -17,7 +17,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Path {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let read = axum::extract::Path::from_request_parts(parts, state).await;
-        Ok(Self(read.map(|axum::extract::Path(text)| text).unwrap_or_default()))
+        Ok(Self(
+            read.map(|axum::extract::Path(text)| text)
+                .unwrap_or_default(),
+        ))
     }
 }
 
@@ -31,7 +34,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let axum::extract::Query(read) = axum::extract::Query::from_request_parts(parts, state)
             .await
-            .map_err(|_| Problem::invalid_request(vec![FieldError::new("query", "must name each parameter once")]))?;
+            .map_err(|_| {
+                Problem::invalid_request(vec![FieldError::new(
+                    "query",
+                    "must name each parameter once",
+                )])
+            })?;
         Ok(Self(read))
     }
 }

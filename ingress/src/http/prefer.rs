@@ -55,7 +55,11 @@ impl Preference {
         let wait = self.wait_seconds.map(|seconds| format!("wait={seconds}"));
         let respond_async = self.respond_async.then(|| "respond-async".to_owned());
         let applied: Vec<_> = respond_async.into_iter().chain(wait).collect();
-        if applied.is_empty() { None } else { HeaderValue::from_str(&applied.join(", ")).ok() }
+        if applied.is_empty() {
+            None
+        } else {
+            HeaderValue::from_str(&applied.join(", ")).ok()
+        }
     }
 }
 
@@ -71,7 +75,9 @@ mod tests {
             headers.append(PREFER, HeaderValue::from_static(value));
         }
         let preference = Preference::of(&headers);
-        let applied = preference.applied().map(|value| value.to_str().unwrap().to_owned());
+        let applied = preference
+            .applied()
+            .map(|value| value.to_str().unwrap().to_owned());
         (preference.wait(LONGEST), applied)
     }
 
@@ -87,15 +93,31 @@ mod tests {
         assert_eq!(read(&["wait=2"]), seconds(2, "wait=2"));
         assert_eq!(read(&["Wait = \"2\""]), seconds(2, "wait=2"));
         assert_eq!(read(&["wait=60"]), seconds(5, "wait=60"));
-        assert_eq!(read(&["respond-async, wait=2"]), seconds(2, "respond-async, wait=2"));
-        assert_eq!(read(&["wait=2", "respond-async"]), seconds(2, "respond-async, wait=2"));
+        assert_eq!(
+            read(&["respond-async, wait=2"]),
+            seconds(2, "respond-async, wait=2")
+        );
+        assert_eq!(
+            read(&["wait=2", "respond-async"]),
+            seconds(2, "respond-async, wait=2")
+        );
         assert_eq!(read(&["wait=2, wait=3"]), seconds(2, "wait=2"));
-        assert_eq!(read(&["return=minimal; x=1, respond-async;y"]), seconds(0, "respond-async"));
+        assert_eq!(
+            read(&["return=minimal; x=1, respond-async;y"]),
+            seconds(0, "respond-async")
+        );
     }
 
     #[test]
     fn what_is_not_understood_is_passed_over() {
-        for value in ["wait=-1", "wait=soon", "wait", "wait=99999999999", ",,;=", "handling=lenient"] {
+        for value in [
+            "wait=-1",
+            "wait=soon",
+            "wait",
+            "wait=99999999999",
+            ",,;=",
+            "handling=lenient",
+        ] {
             assert_eq!(read(&[value]), (LONGEST, None), "{value}");
         }
     }

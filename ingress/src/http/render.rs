@@ -50,21 +50,47 @@ pub fn submitted(submitted: &Submitted, preference: &Preference) -> Response {
 /// An outcome's status and document, however it is asked for.
 fn document(outcome: &Outcome) -> serde_json::Result<(StatusCode, Box<RawValue>)> {
     Ok(match outcome {
-        Outcome::ProductCreated(product) => (StatusCode::CREATED, to_raw_value(&ProductView::from(&**product))?),
-        Outcome::ProductChanged(product) => (StatusCode::OK, to_raw_value(&ProductView::from(&**product))?),
-        Outcome::HoldCreated(hold) => (StatusCode::CREATED, to_raw_value(&HoldView::as_decided(hold))?),
+        Outcome::ProductCreated(product) => (
+            StatusCode::CREATED,
+            to_raw_value(&ProductView::from(&**product))?,
+        ),
+        Outcome::ProductChanged(product) => (
+            StatusCode::OK,
+            to_raw_value(&ProductView::from(&**product))?,
+        ),
+        Outcome::HoldCreated(hold) => (
+            StatusCode::CREATED,
+            to_raw_value(&HoldView::as_decided(hold))?,
+        ),
         Outcome::HoldReleased(hold) => (StatusCode::OK, to_raw_value(&HoldView::as_decided(hold))?),
-        Outcome::OrderCreated(order) => (StatusCode::CREATED, to_raw_value(&OrderView::from(&**order))?),
+        Outcome::OrderCreated(order) => (
+            StatusCode::CREATED,
+            to_raw_value(&OrderView::from(&**order))?,
+        ),
         Outcome::PaymentSettled(settlement) => {
             let is_parked = settlement.result == SettlementResult::Parked;
-            let status = if is_parked { StatusCode::ACCEPTED } else { StatusCode::OK };
+            let status = if is_parked {
+                StatusCode::ACCEPTED
+            } else {
+                StatusCode::OK
+            };
             (status, to_raw_value(&SettlementView::from(settlement))?)
         }
         Outcome::Refused(refusal) => problem_document(&Problem::from(*refusal))?,
         Outcome::Failed => problem_document(&Problem::command_failed())?,
         Outcome::DeadLetterSettled(settled) => {
-            let status = if settled.is_applied { "retried" } else { "dropped" };
-            (StatusCode::OK, to_raw_value(&SettledLetter { id: settled.id, status })?)
+            let status = if settled.is_applied {
+                "retried"
+            } else {
+                "dropped"
+            };
+            (
+                StatusCode::OK,
+                to_raw_value(&SettledLetter {
+                    id: settled.id,
+                    status,
+                })?,
+            )
         }
         Outcome::StockRepaired(repair) => (StatusCode::OK, to_raw_value(repair)?),
     })
@@ -81,12 +107,26 @@ pub fn decided(Decision { replayed, outcome }: &Decision) -> Response {
         Err(error) => return unwritten(&error),
     };
     let is_problem = matches!(outcome, Outcome::Refused(_) | Outcome::Failed);
-    let content_type = if is_problem { APPLICATION_PROBLEM } else { APPLICATION_JSON };
+    let content_type = if is_problem {
+        APPLICATION_PROBLEM
+    } else {
+        APPLICATION_JSON
+    };
     let mut response = (status, [(CONTENT_TYPE, content_type)], body).into_response();
     match outcome {
-        Outcome::ProductCreated(new) => header(&mut response, LOCATION, &format!("/api/products/{}", new.product.id)),
-        Outcome::HoldCreated(hold) => header(&mut response, LOCATION, &format!("/api/holds/{}", hold.id)),
-        Outcome::OrderCreated(order) => header(&mut response, LOCATION, &format!("/api/orders/{}", order.id)),
+        Outcome::ProductCreated(new) => header(
+            &mut response,
+            LOCATION,
+            &format!("/api/products/{}", new.product.id),
+        ),
+        Outcome::HoldCreated(hold) => {
+            header(&mut response, LOCATION, &format!("/api/holds/{}", hold.id))
+        }
+        Outcome::OrderCreated(order) => header(
+            &mut response,
+            LOCATION,
+            &format!("/api/orders/{}", order.id),
+        ),
         Outcome::ProductChanged(_)
         | Outcome::HoldReleased(_)
         | Outcome::PaymentSettled(_)
@@ -99,7 +139,9 @@ pub fn decided(Decision { replayed, outcome }: &Decision) -> Response {
         response.extensions_mut().insert(Code("command_failed"));
     }
     if *replayed {
-        response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+        response
+            .headers_mut()
+            .insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
     }
     response
 }
@@ -115,12 +157,21 @@ pub fn product(shown: &Shown, request: &HeaderMap) -> Response {
     if has_version(request, etag) {
         return (StatusCode::NOT_MODIFIED, [(ETAG, etag.clone())]).into_response();
     }
-    ([(CONTENT_TYPE, APPLICATION_JSON), (ETAG, etag.clone())], shown.document()).into_response()
+    (
+        [(CONTENT_TYPE, APPLICATION_JSON), (ETAG, etag.clone())],
+        shown.document(),
+    )
+        .into_response()
 }
 
 /// The refusal of a hold that asks for more than there is: what [`decided`] makes of the log's answer.
 pub fn sold_out(shown: &Shown, preference: &Preference) -> Response {
-    let mut response = (StatusCode::CONFLICT, [(CONTENT_TYPE, APPLICATION_PROBLEM)], shown.sold_out()).into_response();
+    let mut response = (
+        StatusCode::CONFLICT,
+        [(CONTENT_TYPE, APPLICATION_PROBLEM)],
+        shown.sold_out(),
+    )
+        .into_response();
     if let Some(applied) = preference.applied() {
         response.headers_mut().insert(PREFERENCE_APPLIED, applied);
     }
@@ -129,7 +180,10 @@ pub fn sold_out(shown: &Shown, preference: &Preference) -> Response {
 
 /// RFC 9110, section 13.1.2: any of the listed tags, compared weakly, or `*`.
 pub(super) fn has_version(request: &HeaderMap, etag: &HeaderValue) -> bool {
-    let listed = request.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let listed = request
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     listed
         .flat_map(|list| list.split(','))
         .map(str::trim)
@@ -162,7 +216,12 @@ pub struct QueuedView {
 impl From<&Queued> for QueuedView {
     fn from(queued: &Queued) -> Self {
         let status_url = format!("/api/requests/{}?seq={}", queued.request_id, queued.seq);
-        Self { request_id: queued.request_id.uuid(), status: "queued", position: queued.position, status_url }
+        Self {
+            request_id: queued.request_id.uuid(),
+            status: "queued",
+            position: queued.position,
+            status_url,
+        }
     }
 }
 
@@ -170,7 +229,9 @@ fn accepted(queued: &Queued) -> Response {
     let view = QueuedView::from(queued);
     let mut response = json(StatusCode::ACCEPTED, &view);
     header(&mut response, LOCATION, &view.status_url);
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+        .headers_mut()
+        .insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
 
@@ -213,8 +274,18 @@ struct ResponseView {
 pub fn done_status(request_id: uuid::Uuid, decision: &Decision) -> Response {
     match document(&decision.outcome) {
         Ok((status, body)) => {
-            let response = ResponseView { status: status.as_u16(), body };
-            json(StatusCode::OK, &RequestView::Done(DoneView { request_id, status: "done", response }))
+            let response = ResponseView {
+                status: status.as_u16(),
+                body,
+            };
+            json(
+                StatusCode::OK,
+                &RequestView::Done(DoneView {
+                    request_id,
+                    status: "done",
+                    response,
+                }),
+            )
         }
         Err(error) => unwritten(&error),
     }

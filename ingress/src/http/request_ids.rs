@@ -32,7 +32,11 @@ fn is_plain(id: &[u8]) -> bool {
 }
 
 fn new() -> HeaderValue {
-    let id = format!("{:016x}-{}", *PROCESS, COUNT.fetch_add(1, Ordering::Relaxed));
+    let id = format!(
+        "{:016x}-{}",
+        *PROCESS,
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    );
     // Digits are always fit for a header.
     HeaderValue::try_from(id).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
@@ -47,7 +51,11 @@ mod tests {
 
     #[test]
     fn a_short_and_plain_id_is_kept() {
-        for id in ["7f3a", "3f6e1b52-9f9d-4a53-8f43-5a2c6c1f0b7e", "Root=1-67891233-abcdef012345678912345678"] {
+        for id in [
+            "7f3a",
+            "3f6e1b52-9f9d-4a53-8f43-5a2c6c1f0b7e",
+            "Root=1-67891233-abcdef012345678912345678",
+        ] {
             assert_eq!(of(&sent(id)), id);
         }
     }
@@ -57,7 +65,10 @@ mod tests {
         let long = "a".repeat(BYTES_MAX + 1);
         for id in ["", " ", "a b", "{\"a\":1}", "\u{202e}", long.as_str()] {
             let made = of(&sent(id));
-            assert!(made != id && is_plain(made.as_bytes()), "{id:?} became {made:?}");
+            assert!(
+                made != id && is_plain(made.as_bytes()),
+                "{id:?} became {made:?}"
+            );
         }
         assert_ne!(of(&HeaderMap::new()), of(&HeaderMap::new()));
     }

@@ -65,16 +65,32 @@ struct Server {
 
 /// Serves until told to stop, and then until every connection has ended: those that answer a request when it is
 /// answered, others at once.
-pub async fn serve(socket: TcpListener, router: Router, limits: &LimitSettings, stop: CancellationToken) {
+pub async fn serve(
+    socket: TcpListener,
+    router: Router,
+    limits: &LimitSettings,
+    stop: CancellationToken,
+) {
     let connections_max = limits.connections_max as usize;
     let (request_read, keep_alive) = (limits.request_read(), limits.keep_alive());
-    let server = Arc::new(Server { router, request_read, keep_alive, reader_wait: READER_WAIT, stop: stop.clone() });
+    let server = Arc::new(Server {
+        router,
+        request_read,
+        keep_alive,
+        reader_wait: READER_WAIT,
+        stop: stop.clone(),
+    });
     let places = Arc::new(Semaphore::new(connections_max));
     let connections = TaskTracker::new();
     prepare(&socket);
     loop {
         // Without a place nobody is accepted: who comes then waits in the operating system's queue.
-        let accepted = async { (Arc::clone(&places).acquire_owned().await, accept(&socket).await) };
+        let accepted = async {
+            (
+                Arc::clone(&places).acquire_owned().await,
+                accept(&socket).await,
+            )
+        };
         let (place, (stream, peer)) = tokio::select! {
             accepted = accepted => accepted,
             () = stop.cancelled() => break,
@@ -100,7 +116,10 @@ fn prepare(socket: &TcpListener) {
         tracing::warn!(%error, "few connections can wait to be accepted");
     }
     let (time, interval, retries) = PROBE;
-    let keepalive = TcpKeepalive::new().with_time(time).with_interval(interval).with_retries(retries);
+    let keepalive = TcpKeepalive::new()
+        .with_time(time)
+        .with_interval(interval)
+        .with_retries(retries);
     if let Err(error) = SockRef::from(socket).set_tcp_keepalive(&keepalive) {
         tracing::warn!(%error, "silent connections will not be probed");
     }
@@ -132,7 +151,10 @@ async fn accept(socket: &TcpListener) -> (TcpStream, SocketAddr) {
 
 fn is_clients(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
 }
 
 impl Server {
@@ -174,7 +196,11 @@ impl Server {
         let exchange = Exchange::begin(request.method(), request.uri().path(), request.headers());
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer.ip()));
-        let answering = self.router.clone().call(request).instrument(exchange.span());
+        let answering = self
+            .router
+            .clone()
+            .call(request)
+            .instrument(exchange.span());
         async move {
             let mut answer = answering.await?;
             progress.answered();

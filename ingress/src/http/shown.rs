@@ -26,7 +26,13 @@ pub struct Shown {
 impl From<ProductAsOf> for Shown {
     fn from(product: ProductAsOf) -> Self {
         let (etag, document) = (OnceLock::new(), OnceLock::new());
-        Self { product, etag, document, event: OnceLock::new(), sold_out: OnceLock::new() }
+        Self {
+            product,
+            etag,
+            document,
+            event: OnceLock::new(),
+            sold_out: OnceLock::new(),
+        }
     }
 }
 
@@ -43,7 +49,8 @@ impl Shown {
         self.etag.get_or_init(|| {
             // Digits between quotes are a header's text.
             #[expect(clippy::expect_used)]
-            HeaderValue::try_from(format!("\"{}\"", self.product().version)).expect("a header's text")
+            HeaderValue::try_from(format!("\"{}\"", self.product().version))
+                .expect("a header's text")
         })
     }
 
@@ -51,7 +58,11 @@ impl Shown {
     #[must_use]
     pub fn document(&self) -> Bytes {
         // Serialising our own strings and numbers can't fail; here as below.
-        let write = || serde_json::to_vec(&ProductView::from(&self.product)).unwrap_or_default().into();
+        let write = || {
+            serde_json::to_vec(&ProductView::from(&self.product))
+                .unwrap_or_default()
+                .into()
+        };
         self.document.get_or_init(write).clone()
     }
 
@@ -69,8 +80,14 @@ impl Shown {
     /// The refusal of whoever asks for more than there is, word for word as when a worker refuses.
     #[must_use]
     pub fn sold_out(&self) -> Bytes {
-        let refusal = Refusal::InsufficientStock { available_stock: self.product().stock.available() };
-        let write = || serde_json::to_vec(&Problem::from(refusal)).unwrap_or_default().into();
+        let refusal = Refusal::InsufficientStock {
+            available_stock: self.product().stock.available(),
+        };
+        let write = || {
+            serde_json::to_vec(&Problem::from(refusal))
+                .unwrap_or_default()
+                .into()
+        };
         self.sold_out.get_or_init(write).clone()
     }
 }

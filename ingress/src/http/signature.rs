@@ -55,7 +55,14 @@ impl WebhookSecrets {
                 None => Some(secret.as_bytes().to_vec()),
             },
         };
-        Self { secrets: list.split(',').map(str::trim).filter(|secret| !secret.is_empty()).map(key).collect() }
+        Self {
+            secrets: list
+                .split(',')
+                .map(str::trim)
+                .filter(|secret| !secret.is_empty())
+                .map(key)
+                .collect(),
+        }
     }
 
     /// Signs a body with the first secret, for `X-Webhook-Signature`.
@@ -67,11 +74,18 @@ impl WebhookSecrets {
     }
 
     /// Whether any secret gives any of these digests. Every pair is compared, each in constant time.
-    fn match_any(&self, key: impl Fn(&Key) -> Option<&[u8]>, signed: &[&[u8]], digests: &[Vec<u8>]) -> bool {
+    fn match_any(
+        &self,
+        key: impl Fn(&Key) -> Option<&[u8]>,
+        signed: &[&[u8]],
+        digests: &[Vec<u8>],
+    ) -> bool {
         let mut is_match = false;
         for key in self.secrets.iter().filter_map(key) {
             // HMAC takes keys of any length.
-            let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { continue };
+            let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
+                continue;
+            };
             signed.iter().for_each(|part| mac.update(part));
             for digest in digests {
                 is_match |= mac.clone().verify_slice(digest).is_ok();
@@ -96,10 +110,14 @@ pub struct Verified {
 impl Verified {
     /// The key to tell duplicates by: from the scheme's header, or for Stripe else the body's `id`.
     pub fn key(self, body_id: impl FnOnce() -> Option<String>) -> Option<String> {
-        let is_key =
-            |key: &String| (1..=KEY_CHARS_MAX).contains(&key.chars().count()) && !key.chars().any(char::is_control);
+        let is_key = |key: &String| {
+            (1..=KEY_CHARS_MAX).contains(&key.chars().count()) && !key.chars().any(char::is_control)
+        };
         let body_id = || if self.may_be_body_id { body_id() } else { None };
-        self.key.clone().filter(is_key).or_else(|| body_id().filter(is_key))
+        self.key
+            .clone()
+            .filter(is_key)
+            .or_else(|| body_id().filter(is_key))
     }
 }
 
@@ -114,7 +132,10 @@ pub fn verify(
     now: Timestamp,
 ) -> Result<Verified, SignatureInvalid> {
     let is_there = |name: &str| headers.contains_key(name);
-    if ["webhook-id", "webhook-timestamp", "webhook-signature"].into_iter().any(is_there) {
+    if ["webhook-id", "webhook-timestamp", "webhook-signature"]
+        .into_iter()
+        .any(is_there)
+    {
         verify_standard(headers, body, secrets, now)
     } else if is_there("stripe-signature") {
         verify_stripe(headers, body, secrets, now)
@@ -129,13 +150,27 @@ fn verify_standard(
     secrets: &WebhookSecrets,
     now: Timestamp,
 ) -> Result<Verified, SignatureInvalid> {
-    let (id, time) = (single(headers, "webhook-id")?, single(headers, "webhook-timestamp")?);
+    let (id, time) = (
+        single(headers, "webhook-id")?,
+        single(headers, "webhook-timestamp")?,
+    );
     check_time(time, now)?;
-    let listed = single(headers, "webhook-signature")?.split(' ').take(SIGNATURES_MAX);
-    let digests = listed.filter_map(|one| STANDARD.decode(one.strip_prefix("v1,")?).ok()).collect::<Vec<_>>();
+    let listed = single(headers, "webhook-signature")?
+        .split(' ')
+        .take(SIGNATURES_MAX);
+    let digests = listed
+        .filter_map(|one| STANDARD.decode(one.strip_prefix("v1,")?).ok())
+        .collect::<Vec<_>>();
     let signed = [id.as_bytes(), b".", time.as_bytes(), b".", body];
     let holds = secrets.match_any(|key| key.decoded.as_deref(), &signed, &digests);
-    if holds { Ok(Verified { key: Some(id.to_owned()), may_be_body_id: false }) } else { Err(SignatureInvalid) }
+    if holds {
+        Ok(Verified {
+            key: Some(id.to_owned()),
+            may_be_body_id: false,
+        })
+    } else {
+        Err(SignatureInvalid)
+    }
 }
 
 fn verify_stripe(
@@ -144,21 +179,54 @@ fn verify_stripe(
     secrets: &WebhookSecrets,
     now: Timestamp,
 ) -> Result<Verified, SignatureInvalid> {
-    let fields = single(headers, "stripe-signature")?.split(',').take(SIGNATURES_MAX);
-    let fields: Vec<_> = fields.filter_map(|field| field.trim().split_once('=')).collect();
-    let time = fields.iter().find(|(name, _)| *name == "t").map(|(_, time)| *time).ok_or(SignatureInvalid)?;
+    let fields = single(headers, "stripe-signature")?
+        .split(',')
+        .take(SIGNATURES_MAX);
+    let fields: Vec<_> = fields
+        .filter_map(|field| field.trim().split_once('='))
+        .collect();
+    let time = fields
+        .iter()
+        .find(|(name, _)| *name == "t")
+        .map(|(_, time)| *time)
+        .ok_or(SignatureInvalid)?;
     check_time(time, now)?;
     let listed = fields.iter().filter(|(name, _)| *name == "v1");
-    let digests = listed.filter_map(|(_, digest)| hex::decode(digest).ok()).collect::<Vec<_>>();
-    let holds = secrets.match_any(|key| Some(&key.whole), &[time.as_bytes(), b".", body], &digests);
-    if holds { Ok(Verified { key: idempotency_key(headers), may_be_body_id: true }) } else { Err(SignatureInvalid) }
+    let digests = listed
+        .filter_map(|(_, digest)| hex::decode(digest).ok())
+        .collect::<Vec<_>>();
+    let holds = secrets.match_any(
+        |key| Some(&key.whole),
+        &[time.as_bytes(), b".", body],
+        &digests,
+    );
+    if holds {
+        Ok(Verified {
+            key: idempotency_key(headers),
+            may_be_body_id: true,
+        })
+    } else {
+        Err(SignatureInvalid)
+    }
 }
 
-fn verify_plain(headers: &HeaderMap, body: &[u8], secrets: &WebhookSecrets) -> Result<Verified, SignatureInvalid> {
+fn verify_plain(
+    headers: &HeaderMap,
+    body: &[u8],
+    secrets: &WebhookSecrets,
+) -> Result<Verified, SignatureInvalid> {
     let signature = single(headers, "x-webhook-signature")?;
-    let digest = hex::decode(signature.strip_prefix("sha256=").unwrap_or(signature)).map_err(|_| SignatureInvalid)?;
+    let digest = hex::decode(signature.strip_prefix("sha256=").unwrap_or(signature))
+        .map_err(|_| SignatureInvalid)?;
     let holds = secrets.match_any(|key| Some(&key.whole), &[body], &[digest]);
-    if holds { Ok(Verified { key: idempotency_key(headers), may_be_body_id: false }) } else { Err(SignatureInvalid) }
+    if holds {
+        Ok(Verified {
+            key: idempotency_key(headers),
+            may_be_body_id: false,
+        })
+    } else {
+        Err(SignatureInvalid)
+    }
 }
 
 /// A header that must be there once.
@@ -172,14 +240,24 @@ fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, SignatureIn
 
 fn idempotency_key(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(IDEMPOTENCY_KEY)?;
-    std::str::from_utf8(value.as_bytes()).ok().map(str::to_owned)
+    std::str::from_utf8(value.as_bytes())
+        .ok()
+        .map(str::to_owned)
 }
 
 fn check_time(unix_seconds: &str, now: Timestamp) -> Result<(), SignatureInvalid> {
     let is_number = unix_seconds.bytes().all(|byte| byte.is_ascii_digit());
-    let time: i64 = unix_seconds.parse().ok().filter(|_| is_number).ok_or(SignatureInvalid)?;
+    let time: i64 = unix_seconds
+        .parse()
+        .ok()
+        .filter(|_| is_number)
+        .ok_or(SignatureInvalid)?;
     let distance = time.abs_diff(now.0.div_euclid(1_000_000));
-    if distance <= TOLERANCE_SECONDS { Ok(()) } else { Err(SignatureInvalid) }
+    if distance <= TOLERANCE_SECONDS {
+        Ok(())
+    } else {
+        Err(SignatureInvalid)
+    }
 }
 
 #[cfg(test)]

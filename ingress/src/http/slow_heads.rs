@@ -50,12 +50,21 @@ pub struct TimedHeads<S> {
 impl<S> TimedHeads<S> {
     /// A stream with so long for each head.
     pub fn new(stream: S, progress: Progress, wait: Duration) -> Self {
-        Self { stream, progress, wait, deadline: None }
+        Self {
+            stream,
+            progress,
+            wait,
+            deadline: None,
+        }
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for TimedHeads<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if !this.progress.is(HEAD) {
             this.deadline = None;
@@ -69,7 +78,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for TimedHeads<S> {
         }
         if this.progress.is(HEAD) {
             let wait = this.wait;
-            ready!(this.deadline.get_or_insert_with(|| Box::pin(sleep(wait))).as_mut().poll(cx));
+            ready!(
+                this.deadline
+                    .get_or_insert_with(|| Box::pin(sleep(wait)))
+                    .as_mut()
+                    .poll(cx)
+            );
             return Poll::Ready(Err(ErrorKind::TimedOut.into()));
         }
         Poll::Pending
@@ -77,7 +91,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for TimedHeads<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for TimedHeads<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 

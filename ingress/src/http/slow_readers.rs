@@ -22,7 +22,11 @@ pub struct TimedWrites<S> {
 impl<S: AsyncWrite + Unpin> TimedWrites<S> {
     /// A stream that waits so long for a reader.
     pub fn new(stream: S, wait: Duration) -> Self {
-        Self { stream, wait, deadline: None }
+        Self {
+            stream,
+            wait,
+            deadline: None,
+        }
     }
 
     fn timed<T>(
@@ -35,19 +39,32 @@ impl<S: AsyncWrite + Unpin> TimedWrites<S> {
             return Poll::Ready(written);
         }
         let wait = self.wait;
-        ready!(self.deadline.get_or_insert_with(|| Box::pin(sleep(wait))).as_mut().poll(cx));
+        ready!(
+            self.deadline
+                .get_or_insert_with(|| Box::pin(sleep(wait)))
+                .as_mut()
+                .poll(cx)
+        );
         Poll::Ready(Err(ErrorKind::TimedOut.into()))
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for TimedWrites<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for TimedWrites<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.timed(cx, |stream, cx| stream.poll_write(cx, bytes))
     }
 

@@ -7,13 +7,18 @@ use holdfast_common::time::Timestamp;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::openapi::{CancelledFor, CurrencyCode, HoldStatus, PaymentResult, RefundProgress, StatusOfOrder};
+use super::openapi::{
+    CancelledFor, CurrencyCode, HoldStatus, PaymentResult, RefundProgress, StatusOfOrder,
+};
 
 fn rfc3339<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(time)
 }
 
-fn optional_rfc3339<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+fn optional_rfc3339<S: Serializer>(
+    time: &Option<Timestamp>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     match time {
         Some(time) => serializer.collect_str(time),
         None => serializer.serialize_none(),
@@ -129,7 +134,14 @@ impl<'a> HoldView<'a> {
     pub fn at(hold: &'a Hold, now: Timestamp) -> Self {
         let expired = hold_status(&HoldState::Expired { at: now });
         let view = Self::as_decided(hold);
-        if hold.is_expired(now) { Self { status: expired, ..view } } else { view }
+        if hold.is_expired(now) {
+            Self {
+                status: expired,
+                ..view
+            }
+        } else {
+            view
+        }
     }
 }
 

@@ -39,7 +39,10 @@ impl Buckets {
     /// For up to so many clients.
     #[must_use]
     pub fn new(clients_max: usize) -> Self {
-        Self { shards: Default::default(), shard_clients_max: clients_max / SHARDS }
+        Self {
+            shards: Default::default(),
+            shard_clients_max: clients_max / SHARDS,
+        }
     }
 
     fn all(&self) -> impl Iterator<Item = MutexGuard<'_, Shard>> {
@@ -84,7 +87,8 @@ impl StateStore for Buckets {
 
 impl ShrinkableKeyedStateStore<u64> for Buckets {
     fn retain_recent(&self, drop_below: Nanos) {
-        self.all().for_each(|mut shard| shard.own.retain(|_, level| *level > drop_below));
+        self.all()
+            .for_each(|mut shard| shard.own.retain(|_, level| *level > drop_below));
     }
 
     fn shrink_to_fit(&self) {

@@ -52,7 +52,11 @@ impl Rule {
     }
 
     /// How often somebody may try to sign in: more than who mistypes, and less than who guesses.
-    const SIGN_IN: Self = Self { burst: NonZeroU32::MIN.saturating_add(9), window: 60, words: "tries a minute" };
+    const SIGN_IN: Self = Self {
+        burst: NonZeroU32::MIN.saturating_add(9),
+        window: 60,
+        words: "tries a minute",
+    };
 
     fn quota(self) -> Option<Quota> {
         let each = Duration::from_secs(self.window.into()) / self.burst.get();
@@ -86,7 +90,12 @@ impl Limit {
     /// The limit of signing in.
     #[must_use]
     pub fn of_sign_ins() -> Option<Self> {
-        Self::with_clock("sign_in", Rule::SIGN_IN, SIGN_IN_CLIENTS_MAX, MonotonicClock)
+        Self::with_clock(
+            "sign_in",
+            Rule::SIGN_IN,
+            SIGN_IN_CLIENTS_MAX,
+            MonotonicClock,
+        )
     }
 }
 
@@ -94,7 +103,14 @@ impl<C: Clock + Clone> Limit<C> {
     fn with_clock(name: &'static str, rule: Rule, clients_max: usize, clock: C) -> Option<Self> {
         let limiter = RateLimiter::new(rule.quota()?, Buckets::new(clients_max), clock.clone());
         let policy = header(format!("\"{name}\";q={};w={}", rule.burst, rule.window));
-        Some(Self { name, rule, policy, hasher: RandomState::new(), limiter, clock })
+        Some(Self {
+            name,
+            rule,
+            policy,
+            hasher: RandomState::new(),
+            limiter,
+            clock,
+        })
     }
 
     /// Counts a client's request.
@@ -108,7 +124,10 @@ impl<C: Clock + Clone> Limit<C> {
                 let Rule { burst, window, .. } = self.rule;
                 let left = state.remaining_burst_capacity().min(burst.get());
                 let used = u64::from(burst.get() - left);
-                Ok(self.left(left, (used * u64::from(window)).div_ceil(burst.get().into())))
+                Ok(self.left(
+                    left,
+                    (used * u64::from(window)).div_ceil(burst.get().into()),
+                ))
             }
             Err(refused) => Err(self.refusal(refused.wait_time_from(self.clock.now()))),
         }
@@ -117,7 +136,10 @@ impl<C: Clock + Clone> Limit<C> {
     /// `r` requests may be made at once, and the bucket is empty again in `t` seconds.
     fn left(&self, requests: u32, seconds: u64) -> Left {
         let limit = header(format!("\"{}\";r={requests};t={seconds}", self.name));
-        Left { policy: self.policy.clone(), limit }
+        Left {
+            policy: self.policy.clone(),
+            limit,
+        }
     }
 
     fn refusal(&self, wait: Duration) -> Problem {

@@ -39,7 +39,12 @@ impl RateLimits {
         let by_address = Limit::new("ip", settings.rate_limit_per_ip);
         let by_customer = Limit::new("customer", settings.rate_limit_per_key);
         let trusted_proxies = settings.trusted_proxies.clone();
-        let limits = Arc::new(Self { by_address, by_customer, sign_ins: Limit::of_sign_ins(), trusted_proxies });
+        let limits = Arc::new(Self {
+            by_address,
+            by_customer,
+            sign_ins: Limit::of_sign_ins(),
+            trusted_proxies,
+        });
         tokio::spawn(sweep(Arc::downgrade(&limits)));
         limits
     }
@@ -62,7 +67,10 @@ impl RateLimits {
     }
 
     fn check_address(&self, request: &Request) -> Result<Option<Left>, Problem> {
-        self.by_address.as_ref().map(|limit| limit.check(&self.network(request))).transpose()
+        self.by_address
+            .as_ref()
+            .map(|limit| limit.check(&self.network(request)))
+            .transpose()
     }
 
     /// Counts a try to sign in by its client's address, right or wrong, before the token is looked at. There is no setting:
@@ -71,13 +79,19 @@ impl RateLimits {
     /// # Errors
     /// 429 when it is one too many.
     pub fn check_sign_in(&self, request: &Request) -> Result<(), Problem> {
-        self.sign_ins.as_ref().map_or(Ok(()), |limit| limit.check(&self.network(request)).map(drop))
+        self.sign_ins.as_ref().map_or(Ok(()), |limit| {
+            limit.check(&self.network(request)).map(drop)
+        })
     }
 
     fn network(&self, request: &Request) -> IpAddr {
         let unknown = Peer(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let Peer(peer) = request.extensions().get().copied().unwrap_or(unknown);
-        network_of(client_address(peer, request.headers(), &self.trusted_proxies))
+        network_of(client_address(
+            peer,
+            request.headers(),
+            &self.trusted_proxies,
+        ))
     }
 }
 
@@ -101,7 +115,9 @@ pub fn told(mut response: Response, left: Option<Left>) -> Response {
 async fn sweep(limits: Weak<RateLimits>) {
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
-        let Some(limits) = limits.upgrade() else { return };
+        let Some(limits) = limits.upgrade() else {
+            return;
+        };
         let all = [&limits.by_address, &limits.by_customer, &limits.sign_ins];
         all.into_iter().flatten().for_each(Limit::sweep);
     }

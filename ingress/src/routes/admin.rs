@@ -15,7 +15,9 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::response::Response;
-use holdfast_common::command::{Action, Command, NAME_CHARS_MAX, NewProduct, ProductChange, STOCK_MAX};
+use holdfast_common::command::{
+    Action, Command, NAME_CHARS_MAX, NewProduct, ProductChange, STOCK_MAX,
+};
 use holdfast_common::id::ProductId;
 use holdfast_common::money::PRICE_MINOR_MAX;
 use subtle::ConstantTimeEq;
@@ -41,18 +43,33 @@ impl FromRequestParts<Arc<App>> for Admin {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let token = app.admin_token().ok_or_else(|| Problem::not_found("not_found"))?;
+        let token = app
+            .admin_token()
+            .ok_or_else(|| Problem::not_found("not_found"))?;
         if !parts.headers.contains_key(AUTHORIZATION) {
             let is_signed_in = session::is_signed_in(token, &parts.headers, clock::unix_seconds());
             let is_ours = session::is_ours(&parts.method, &parts.headers);
-            return if is_signed_in && is_ours { Ok(Self) } else { Err(Problem::unauthorized()) };
+            return if is_signed_in && is_ours {
+                Ok(Self)
+            } else {
+                Err(Problem::unauthorized())
+            };
         }
-        let header = parts.headers.get(AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
+        let header = parts
+            .headers
+            .get(AUTHORIZATION)
+            .map(|value| value.as_bytes())
+            .unwrap_or_default();
         // RFC 9110, section 11.1: the scheme's name in any case.
-        let sent =
-            header.split_at_checked(b"Bearer ".len()).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer "));
+        let sent = header
+            .split_at_checked(b"Bearer ".len())
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer "));
         let is_token = sent.is_some_and(|(_, sent)| sent.ct_eq(token.expose().as_bytes()).into());
-        if is_token { Ok(Self) } else { Err(Problem::unauthorized()) }
+        if is_token {
+            Ok(Self)
+        } else {
+            Err(Problem::unauthorized())
+        }
     }
 }
 
@@ -72,10 +89,15 @@ pub(super) async fn create_product(
     let price_minor = fields.required("price_minor", integer(0, PRICE_MINOR_MAX));
     let currency = fields.required("currency", |value| parsed(value).map(Some));
     let total_stock = fields.required("total_stock", integer(0, STOCK_MAX));
-    let max_per_customer = fields.optional("max_per_customer", integer(1, CUSTOMER_LIMIT_MAX)).map(|max| max as u32);
+    let max_per_customer = fields
+        .optional("max_per_customer", integer(1, CUSTOMER_LIMIT_MAX))
+        .map(|max| max as u32);
     let sale_starts_at = fields.optional("sale_starts_at", time);
     let sale_ends_at = fields.optional("sale_ends_at", time);
-    if sale_starts_at.zip(sale_ends_at).is_some_and(|(start, end)| end <= start) {
+    if sale_starts_at
+        .zip(sale_ends_at)
+        .is_some_and(|(start, end)| end <= start)
+    {
         fields.refuse("sale_ends_at", "must be after sale_starts_at");
     }
     fields.finish()?;
@@ -92,7 +114,11 @@ pub(super) async fn create_product(
         sale_starts_at,
         sale_ends_at,
     });
-    let command = Command { request_id: new_request_id(product_id.slot()), key: None, action };
+    let command = Command {
+        request_id: new_request_id(product_id.slot()),
+        key: None,
+        action,
+    };
     answer(&app, &headers, &command).await
 }
 
@@ -123,7 +149,16 @@ pub(super) async fn change_product(
     };
     fields.finish()?;
     let action = Action::ChangeProduct { product_id, change };
-    answer(&app, &headers, &Command { request_id: new_request_id(product_id.slot()), key: None, action }).await
+    answer(
+        &app,
+        &headers,
+        &Command {
+            request_id: new_request_id(product_id.slot()),
+            key: None,
+            action,
+        },
+    )
+    .await
 }
 
 /// Adds units, or takes back unsold ones
@@ -142,10 +177,21 @@ pub(super) async fn restock(
     mut fields: Fields,
 ) -> Result<Response, Problem> {
     let product_id: ProductId = read_id(&id)?;
-    let quantity = fields.required("quantity", |value| match integer(-STOCK_MAX, STOCK_MAX)(value) {
-        Ok(0) => Err("must not be 0".to_owned()),
-        read => read,
+    let quantity = fields.required("quantity", |value| {
+        match integer(-STOCK_MAX, STOCK_MAX)(value) {
+            Ok(0) => Err("must not be 0".to_owned()),
+            read => read,
+        }
     });
     fields.finish()?;
-    command(&app, &headers, product_id.slot(), Action::Restock { product_id, quantity }).await
+    command(
+        &app,
+        &headers,
+        product_id.slot(),
+        Action::Restock {
+            product_id,
+            quantity,
+        },
+    )
+    .await
 }

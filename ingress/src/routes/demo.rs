@@ -32,7 +32,11 @@ impl FromRequestParts<Arc<App>> for Demo {
     type Rejection = Problem;
 
     async fn from_request_parts(_: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        if app.has_demo_store() { Ok(Self) } else { Err(Problem::not_found("not_found")) }
+        if app.has_demo_store() {
+            Ok(Self)
+        } else {
+            Err(Problem::not_found("not_found"))
+        }
     }
 }
 
@@ -43,16 +47,26 @@ impl FromRequestParts<Arc<App>> for MayCrowd {
     type Rejection = Problem;
 
     async fn from_request_parts(_: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        if app.has_crowd() { Ok(Self) } else { Err(Problem::not_found("not_found")) }
+        if app.has_crowd() {
+            Ok(Self)
+        } else {
+            Err(Problem::not_found("not_found"))
+        }
     }
 }
 
 /// `POST /demo/payments`: has a stand-in for a payment provider send its webhooks for an order.
-pub(super) async fn pay(_demo: Demo, State(app): State<Arc<App>>, mut fields: Fields) -> Result<Response, Problem> {
+pub(super) async fn pay(
+    _demo: Demo,
+    State(app): State<Arc<App>>,
+    mut fields: Fields,
+) -> Result<Response, Problem> {
     let order_id = fields.required("order_id", |value| parsed(value).map(Some));
     let kind = fields.required("kind", |value| {
         let kind = value.as_str().and_then(Kind::named);
-        kind.map(Some).ok_or_else(|| "must be pay, fail, pay_twice, pay_late or webhook_before_order".to_owned())
+        kind.map(Some).ok_or_else(|| {
+            "must be pay, fail, pay_twice, pay_late or webhook_before_order".to_owned()
+        })
     });
     fields.finish()?;
     // `finish` refuses a request without them.
@@ -86,8 +100,15 @@ pub(super) async fn begin_crowd(
             return Err(problem);
         }
     };
-    tokio::spawn(crowd::come(Arc::clone(&app), product_id, buyers.cast_unsigned()));
-    Ok(render::json(StatusCode::CREATED, &json!({"product_id": product_id})))
+    tokio::spawn(crowd::come(
+        Arc::clone(&app),
+        product_id,
+        buyers.cast_unsigned(),
+    ));
+    Ok(render::json(
+        StatusCode::CREATED,
+        &json!({"product_id": product_id}),
+    ))
 }
 
 async fn add_product(app: &App, total_stock: i64) -> Result<i64, Problem> {
@@ -102,10 +123,20 @@ async fn add_product(app: &App, total_stock: i64) -> Result<i64, Problem> {
         sale_starts_at: None,
         sale_ends_at: None,
     });
-    let command = Command { request_id: new_request_id(product_id.slot()), key: None, action };
+    let command = Command {
+        request_id: new_request_id(product_id.slot()),
+        key: None,
+        action,
+    };
     let wait = std::time::Duration::from_millis(app.settings.ingress.request_wait_ms);
     match submit(app, &command, wait).await? {
-        Submitted::Done(Decision { outcome: Outcome::ProductCreated(_), .. }) => Ok(product_id.0),
-        _ => Err(Problem::unavailable("overloaded", "The crowd's product was not added in time.")),
+        Submitted::Done(Decision {
+            outcome: Outcome::ProductCreated(_),
+            ..
+        }) => Ok(product_id.0),
+        _ => Err(Problem::unavailable(
+            "overloaded",
+            "The crowd's product was not added in time.",
+        )),
     }
 }

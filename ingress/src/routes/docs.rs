@@ -39,11 +39,14 @@ struct Viewer {
 impl Viewer {
     /// A file's name says its version, in the page as in its address.
     fn load() -> Self {
-        let mut page =
-            Files::get(PAGE).map(|page| String::from_utf8_lossy(&page.data).into_owned()).unwrap_or_default();
+        let mut page = Files::get(PAGE)
+            .map(|page| String::from_utf8_lossy(&page.data).into_owned())
+            .unwrap_or_default();
         let mut files = HashMap::new();
         for name in Files::iter().filter(|name| name != PAGE) {
-            let Some(file) = Files::get(&name) else { continue };
+            let Some(file) = Files::get(&name) else {
+                continue;
+            };
             let (stem, ending) = name.rsplit_once('.').unwrap_or((&name, ""));
             let content_type = match ending {
                 "js" => "text/javascript; charset=utf-8",
@@ -56,7 +59,10 @@ impl Viewer {
             page = page.replace(&format!("docs/{name}"), &format!("docs/{versioned}"));
             files.insert(versioned, asset);
         }
-        Self { page: Asset::new("text/html; charset=utf-8", Keep::Confirmed, page), files }
+        Self {
+            page: Asset::new("text/html; charset=utf-8", Keep::Confirmed, page),
+            files,
+        }
     }
 }
 
@@ -95,8 +101,13 @@ pub(super) async fn page(headers: HeaderMap) -> Response {
 
 /// `GET /docs/{file}`: what the page is made of.
 pub(super) async fn file(Path(name): Path, headers: HeaderMap) -> Result<Response, Problem> {
-    let file = VIEWER.files.get(&name).ok_or_else(|| Problem::not_found("not_found"))?;
+    let file = VIEWER
+        .files
+        .get(&name)
+        .ok_or_else(|| Problem::not_found("not_found"))?;
     let mut response = file.answer(&headers);
-    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+        .headers_mut()
+        .insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     Ok(response)
 }

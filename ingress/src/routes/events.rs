@@ -43,12 +43,20 @@ pub(super) async fn subscribe(
 ) -> Result<Response, Problem> {
     let id = read_id(&id)?;
     let not_found = || Problem::not_found("product_not_found");
-    let too_many = || Problem::unavailable("overloaded", "Too many clients watch products just now.");
+    let too_many =
+        || Problem::unavailable("overloaded", "Too many clients watch products just now.");
     let audiences = &app.stock.audiences;
-    let shown = app.stock.product(id, &app.connections).await?.ok_or_else(not_found)?;
+    let shown = app
+        .stock
+        .product(id, &app.connections)
+        .await?
+        .ok_or_else(not_found)?;
     let place = audiences.place().ok_or_else(too_many)?;
     // Requests that wait and subscribers share the connections, and leave the same part of them to others.
-    let waiting = app.waiters.wait(new_request_id(id.slot()), Room::Open).ok_or_else(too_many)?;
+    let waiting = app
+        .waiters
+        .wait(new_request_id(id.slot()), Room::Open)
+        .ok_or_else(too_many)?;
     let subscription = audiences.subscribe(&shown, has(&headers), (place, waiting));
     // It may have changed before we watched.
     if let Some(newest) = app.stock.product(id, &app.connections).await? {
@@ -59,7 +67,11 @@ pub(super) async fn subscribe(
         Some((Ok::<_, Infallible>(event), subscription))
     });
     let events = events.take_until(app.stopping.clone().cancelled_owned());
-    let head = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store"), (X_ACCEL_BUFFERING, "no")];
+    let head = [
+        (CONTENT_TYPE, "text/event-stream"),
+        (CACHE_CONTROL, "no-store"),
+        (X_ACCEL_BUFFERING, "no"),
+    ];
     Ok((head, Body::from_stream(events)).into_response())
 }
 

@@ -36,12 +36,28 @@ pub(super) async fn alive() -> Response {
     responses((status = 200, description = "They do", body = Health), (status = 503, description = "not_ready")))]
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let select = sqlx::query("SELECT 1").execute(&app.connections.pool);
-    let log = app.connections.jetstream.get_stream(app.settings.nats.subjects.log_stream());
-    let (postgres, log) = tokio::join!(tokio::time::timeout(PART_WAIT, select), tokio::time::timeout(PART_WAIT, log));
-    let parts = [("postgres", matches!(postgres, Ok(Ok(_)))), ("nats", matches!(log, Ok(Ok(_))))];
-    let down: Vec<_> = parts.iter().filter(|(_, is_up)| !is_up).map(|(name, _)| *name).collect();
+    let log = app
+        .connections
+        .jetstream
+        .get_stream(app.settings.nats.subjects.log_stream());
+    let (postgres, log) = tokio::join!(
+        tokio::time::timeout(PART_WAIT, select),
+        tokio::time::timeout(PART_WAIT, log)
+    );
+    let parts = [
+        ("postgres", matches!(postgres, Ok(Ok(_)))),
+        ("nats", matches!(log, Ok(Ok(_)))),
+    ];
+    let down: Vec<_> = parts
+        .iter()
+        .filter(|(_, is_up)| !is_up)
+        .map(|(name, _)| *name)
+        .collect();
     if down.is_empty() {
         return Ok(render::json(StatusCode::OK, &Health { status: "ready" }));
     }
-    Err(Problem::unavailable("not_ready", "A part that is needed is down.").with("down", json!(down)))
+    Err(
+        Problem::unavailable("not_ready", "A part that is needed is down.")
+            .with("down", json!(down)),
+    )
 }

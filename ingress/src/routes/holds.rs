@@ -65,7 +65,11 @@ impl NewHold {
         let quantity = fields.required("quantity", integer(1, QUANTITY_MAX.into())) as u32;
         let customer_id = fields.optional("customer_id", text(CUSTOMER_CHARS_MAX));
         fields.finish()?;
-        Ok(Self { product_id, quantity, customer_id })
+        Ok(Self {
+            product_id,
+            quantity,
+            customer_id,
+        })
     }
 }
 
@@ -82,19 +86,30 @@ pub(super) async fn create(
     headers: HeaderMap,
     hold: NewHold,
 ) -> Result<Response, Problem> {
-    let NewHold { product_id, quantity, customer_id } = hold;
+    let NewHold {
+        product_id,
+        quantity,
+        customer_id,
+    } = hold;
     let product_id = ProductId(product_id);
     let left = app.rate_limits.check_customer(customer_id.as_deref())?;
     // With a key it may be a repeat, and that gets the first outcome. Who does not wait is promised a place in line.
     let preference = Preference::of(&headers);
     if !idempotency::is_keyed(&headers)
         && !preference.wait(Duration::MAX).is_zero()
-        && let Some(shown) = app.stock.sold_out(product_id, quantity, &app.connections).await
+        && let Some(shown) = app
+            .stock
+            .sold_out(product_id, quantity, &app.connections)
+            .await
     {
         MEASURES.sold_out.increment(1);
         return Ok(told(render::sold_out(&shown, &preference), left));
     }
-    let action = Action::CreateHold { product_id, quantity, customer_id };
+    let action = Action::CreateHold {
+        product_id,
+        quantity,
+        customer_id,
+    };
     let response = command(&app, &headers, product_id.slot(), action).await?;
     if response.status() == StatusCode::CONFLICT {
         tokio::spawn(async move { app.stock.look_again(product_id, &app.connections).await });
@@ -134,17 +149,38 @@ pub(super) async fn release(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let hold_id = read_id(&id)?;
-    command(&app, &headers, hold_id.slot(), Action::ReleaseHold { hold_id }).await
+    command(
+        &app,
+        &headers,
+        hold_id.slot(),
+        Action::ReleaseHold { hold_id },
+    )
+    .await
 }
 
 fn read_id(text: &str) -> Result<HoldId, Problem> {
-    text.parse().map_err(|_| Problem::not_found("hold_not_found"))
+    text.parse()
+        .map_err(|_| Problem::not_found("hold_not_found"))
 }
 
 /// Sends an action that may come with an idempotency key.
-pub(super) async fn command(app: &App, headers: &HeaderMap, slot: Slot, action: Action) -> Result<Response, Problem> {
+pub(super) async fn command(
+    app: &App,
+    headers: &HeaderMap,
+    slot: Slot,
+    action: Action,
+) -> Result<Response, Problem> {
     let key = idempotency::key(headers, app.keys(), &action)?;
-    answer(app, headers, &Command { request_id: new_request_id(slot), key, action }).await
+    answer(
+        app,
+        headers,
+        &Command {
+            request_id: new_request_id(slot),
+            key,
+            action,
+        },
+    )
+    .await
 }
 
 #[cfg(test)]
@@ -155,7 +191,9 @@ mod tests {
 
     #[test]
     fn both_ways_to_read_a_hold_agree() {
-        let by_field = |body: &Value| Fields::parse(body.to_string().as_bytes()).and_then(NewHold::parse_by_field);
+        let by_field = |body: &Value| {
+            Fields::parse(body.to_string().as_bytes()).and_then(NewHold::parse_by_field)
+        };
         let values = [
             json!(1),
             json!(0),
@@ -183,10 +221,13 @@ mod tests {
         {
             let mut body = json!({"product_id": 1, "quantity": 1, "customer_id": "c-1"});
             body[field] = value.clone();
-            let told = |read: Result<NewHold, Problem>| read.map_err(|problem| serde_json::to_value(problem).unwrap());
+            let told = |read: Result<NewHold, Problem>| {
+                read.map_err(|problem| serde_json::to_value(problem).unwrap())
+            };
             let read = told(NewHold::parse(body.to_string().as_bytes()));
             assert_eq!(read, told(by_field(&body)), "{body}");
-            let is_in_form = serde_json::from_value::<NewHold>(body.clone()).is_ok_and(|hold| hold.is_in_form());
+            let is_in_form =
+                serde_json::from_value::<NewHold>(body.clone()).is_ok_and(|hold| hold.is_in_form());
             // 1.0 and 1e3 are whole numbers, too, and are read field by field.
             let is_fraction = [json!(1.0), json!(1e3)].contains(value);
             assert!(is_in_form == read.is_ok() || is_fraction, "{body}");
@@ -197,11 +238,21 @@ mod tests {
 
     #[test]
     fn a_hold_without_a_customer_is_read() {
-        let hold = NewHold { product_id: 7, quantity: 2, customer_id: None };
-        for body in [r#"{"product_id":7,"quantity":2}"#, r#"{"quantity":2,"customer_id":null,"product_id":7}"#] {
+        let hold = NewHold {
+            product_id: 7,
+            quantity: 2,
+            customer_id: None,
+        };
+        for body in [
+            r#"{"product_id":7,"quantity":2}"#,
+            r#"{"quantity":2,"customer_id":null,"product_id":7}"#,
+        ] {
             assert_eq!(NewHold::parse(body.as_bytes()).unwrap(), hold);
         }
         // As any reader of JSON objects has it, the last of two counts.
-        assert_eq!(NewHold::parse(br#"{"product_id":1,"product_id":7,"quantity":2}"#).unwrap(), hold);
+        assert_eq!(
+            NewHold::parse(br#"{"product_id":1,"product_id":7,"quantity":2}"#).unwrap(),
+            hold
+        );
     }
 }

@@ -36,7 +36,10 @@ type Routes = UtoipaMethodRouter<Arc<App>>;
 /// Every path, with a problem document for other paths and other methods.
 pub fn router(app: Arc<App>) -> Router {
     let limited = if app.rate_limits.has_address_limit() {
-        limited_by_address().route_layer(from_fn_with_state(Arc::clone(&app), rate_limits::by_address))
+        limited_by_address().route_layer(from_fn_with_state(
+            Arc::clone(&app),
+            rate_limits::by_address,
+        ))
     } else {
         limited_by_address()
     };
@@ -54,7 +57,9 @@ fn joined(limited: OpenApiRouter<Arc<App>>) -> Router<Arc<App>> {
 fn description() -> OpenApi {
     let mut limited = limited_by_address();
     openapi::limit(limited.get_openapi_mut());
-    let all = OpenApiRouter::with_openapi(openapi::begun()).merge(limited).merge(unlimited());
+    let all = OpenApiRouter::with_openapi(openapi::begun())
+        .merge(limited)
+        .merge(unlimited());
     openapi::finished(all.into_openapi())
 }
 
@@ -106,15 +111,23 @@ fn looked_at() -> Router<Arc<App>> {
     let only = |allowed: &'static str, routes: MethodRouter<Arc<App>>| {
         routes.fallback(async move || Problem::method_not_allowed(allowed))
     };
-    let session = post(pages::sign_in).delete(pages::sign_out).layer(DefaultBodyLimit::max(pages::FORM_BYTES_MAX));
+    let session = post(pages::sign_in)
+        .delete(pages::sign_out)
+        .layer(DefaultBodyLimit::max(pages::FORM_BYTES_MAX));
     Router::new()
         .route("/docs/{file}", only("GET, HEAD", get(docs::file)))
         .route("/", only("GET, HEAD", get(pages::store)))
         .route("/console", only("GET, HEAD", get(pages::console)))
         .route("/console/session", only("POST, DELETE", session))
         .route("/demo/payments", only("POST", post(demo::pay)))
-        .route("/demo/crowd", only("GET, HEAD, POST", get(demo::crowd).post(demo::begin_crowd)))
-        .route("/assets/{hash}/{*file}", only("GET, HEAD", get(pages::file)))
+        .route(
+            "/demo/crowd",
+            only("GET, HEAD, POST", get(demo::crowd).post(demo::begin_crowd)),
+        )
+        .route(
+            "/assets/{hash}/{*file}",
+            only("GET, HEAD", get(pages::file)),
+        )
 }
 
 /// Answers other methods with what there is.

@@ -57,7 +57,11 @@ pub(super) async fn create(
         return Err(NotPublished::QueueFull.into());
     }
     let key = idempotency::key(&headers, app.keys(), &action)?;
-    let command = Command { request_id: new_request_id(hold_id.slot()), key, action };
+    let command = Command {
+        request_id: new_request_id(hold_id.slot()),
+        key,
+        action,
+    };
     if has_expired(&app, hold_id).await {
         return expired(&app, &headers, &command).await;
     }
@@ -76,7 +80,9 @@ async fn has_expired(app: &App, hold_id: HoldId) -> bool {
             tracing::warn!(%error, "whether a hold has expired could not be looked up; its worker will say")
         }
         Err(_) => {
-            tracing::warn!("whether a hold has expired could not be looked up in {LOOK_WAIT:?}; its worker will say")
+            tracing::warn!(
+                "whether a hold has expired could not be looked up in {LOOK_WAIT:?}; its worker will say"
+            )
         }
     }
     false
@@ -87,11 +93,15 @@ async fn has_expired(app: &App, hold_id: HoldId) -> bool {
 async fn expired(app: &App, headers: &HeaderMap, command: &Command) -> Result<Response, Problem> {
     let preference = Preference::of(headers);
     if command.key.is_some()
-        && let Ok(done @ Submitted::Done(_)) = submit(app, command, preference.wait(EXPIRED_WAIT)).await
+        && let Ok(done @ Submitted::Done(_)) =
+            submit(app, command, preference.wait(EXPIRED_WAIT)).await
     {
         return Ok(render::submitted(&done, &preference));
     }
-    let refused = Submitted::Done(Decision { replayed: false, outcome: Outcome::Refused(Refusal::HoldExpired) });
+    let refused = Submitted::Done(Decision {
+        replayed: false,
+        outcome: Outcome::Refused(Refusal::HoldExpired),
+    });
     Ok(render::submitted(&refused, &preference))
 }
 
@@ -103,7 +113,13 @@ async fn expired(app: &App, headers: &HeaderMap, command: &Command) -> Result<Re
     ))]
 pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path) -> Result<Response, Problem> {
     let not_found = || Problem::not_found("order_not_found");
-    let id = id.strip_prefix(ORDER_REFERENCE_PREFIX).unwrap_or(&id).parse().map_err(|_| not_found())?;
-    let order = store::order(&app.connections.pool, app.keys(), id).await?.ok_or_else(not_found)?;
+    let id = id
+        .strip_prefix(ORDER_REFERENCE_PREFIX)
+        .unwrap_or(&id)
+        .parse()
+        .map_err(|_| not_found())?;
+    let order = store::order(&app.connections.pool, app.keys(), id)
+        .await?
+        .ok_or_else(not_found)?;
     Ok(render::json(StatusCode::OK, &OrderView::from(&order)))
 }

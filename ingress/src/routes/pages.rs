@@ -28,18 +28,38 @@ fn not_found() -> Problem {
 }
 
 /// `GET /`
-pub(super) async fn store(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Problem> {
+pub(super) async fn store(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     if !app.has_demo_store() {
         return Err(not_found());
     }
-    Ok(pages::page(if app.has_crowd() { Page::StoreWithCrowd } else { Page::Store }, &headers))
+    Ok(pages::page(
+        if app.has_crowd() {
+            Page::StoreWithCrowd
+        } else {
+            Page::Store
+        },
+        &headers,
+    ))
 }
 
 /// `GET /console`
-pub(super) async fn console(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Problem> {
+pub(super) async fn console(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let token = app.admin_token().ok_or_else(not_found)?;
     let is_signed_in = session::is_signed_in(token, &headers, clock::unix_seconds());
-    Ok(pages::page(if is_signed_in { Page::Console } else { Page::SignIn }, &headers))
+    Ok(pages::page(
+        if is_signed_in {
+            Page::Console
+        } else {
+            Page::SignIn
+        },
+        &headers,
+    ))
 }
 
 /// `GET /assets/{hash}/{file}`
@@ -66,11 +86,16 @@ struct SignIn {
 }
 
 /// `POST /console/session`: a form with the admin token; sets the cookie.
-pub(super) async fn sign_in(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
+pub(super) async fn sign_in(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Response, Problem> {
     let token = app.admin_token().ok_or_else(not_found)?;
     let headers = request.headers().clone();
     // Nobody is signed in by a page of somebody else's.
-    let site = headers.get(SEC_FETCH_SITE).map_or(&b"same-origin"[..], HeaderValue::as_bytes);
+    let site = headers
+        .get(SEC_FETCH_SITE)
+        .map_or(&b"same-origin"[..], HeaderValue::as_bytes);
     if site != b"same-origin" && site != b"none" {
         return Err(Problem::unauthorized());
     }
@@ -89,35 +114,51 @@ pub(super) async fn sign_in(State(app): State<Arc<App>>, request: Request) -> Re
         return Ok((StatusCode::UNAUTHORIZED, page).into_response());
     }
     let value = session::begin(token, clock::unix_seconds()).ok_or_else(Problem::internal)?;
-    let is_https = headers.get(ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"));
+    let is_https = headers
+        .get(ORIGIN)
+        .is_some_and(|origin| origin.as_bytes().starts_with(b"https://"));
     let cookie = cookie(&value, SESSION_SECONDS, is_https)?;
-    Ok((StatusCode::SEE_OTHER, [(LOCATION, CONSOLE), (SET_COOKIE, cookie)]).into_response())
+    Ok((
+        StatusCode::SEE_OTHER,
+        [(LOCATION, CONSOLE), (SET_COOKIE, cookie)],
+    )
+        .into_response())
 }
 
 async fn read_form(request: Request, wait: Duration) -> Result<SignIn, Problem> {
     let read = axum::Form::<SignIn>::from_request(request, &());
     match tokio::time::timeout(wait, read).await {
         Ok(Ok(axum::Form(form))) => Ok(form),
-        Ok(Err(_)) => {
-            Err(Problem::new(StatusCode::BAD_REQUEST, "malformed_form", "Send the form of the sign-in page."))
-        }
+        Ok(Err(_)) => Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "malformed_form",
+            "Send the form of the sign-in page.",
+        )),
         Err(_) => Err(Problem::request_timeout()),
     }
 }
 
 /// `DELETE /console/session`: the browser forgets the cookie.
-pub(super) async fn sign_out(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
+pub(super) async fn sign_out(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Response, Problem> {
     app.admin_token().ok_or_else(not_found)?;
     if !session::is_ours(request.method(), request.headers()) {
         return Err(Problem::unauthorized());
     }
-    let head = [(SET_COOKIE, cookie("", 0, false)?), (CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+    let head = [
+        (SET_COOKIE, cookie("", 0, false)?),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
     Ok((StatusCode::NO_CONTENT, head).into_response())
 }
 
 /// Scripts can't read it, and no other site's page sends it.
 fn cookie(value: &str, seconds: u64, is_https: bool) -> Result<HeaderValue, Problem> {
     let secure = if is_https { "; Secure" } else { "" };
-    let text = format!("{COOKIE_NAME}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
+    let text = format!(
+        "{COOKIE_NAME}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}"
+    );
     HeaderValue::from_str(&text).map_err(|_| Problem::internal())
 }

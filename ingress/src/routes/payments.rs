@@ -43,12 +43,22 @@ pub(crate) const REFERENCES: [&str; 3] = ["order_reference", "order_id", "hold_i
         (status = 500, description = "command_failed"),
         (status = 503, description = "log_unavailable, log_full, overloaded"),
     ))]
-pub(super) async fn webhook(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
+pub(super) async fn webhook(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Response, Problem> {
     let headers = request.headers().clone();
     let body = body::raw(request, app.settings.ingress.limits.request_read()).await?;
-    let verified = signature::verify(&headers, &body, &app.webhook_secrets, clock::for_signatures());
+    let verified = signature::verify(
+        &headers,
+        &body,
+        &app.webhook_secrets,
+        clock::for_signatures(),
+    );
     let verified = verified.map_err(|_| Problem::signature_invalid())?;
-    let key = verified.key(|| body_id(&body)).ok_or_else(Problem::idempotency_key_missing)?;
+    let key = verified
+        .key(|| body_id(&body))
+        .ok_or_else(Problem::idempotency_key_missing)?;
     let notice = read_notice(Fields::parse(&body)?)?;
     let command = Command {
         request_id: new_request_id(notice.order_id.slot()),
@@ -69,9 +79,15 @@ fn read_notice(mut fields: Fields) -> Result<PaymentNotice, Problem> {
     let named = REFERENCES.map(|name| fields.optional(name, reference));
     let order_id = named.iter().flatten().next().copied();
     match order_id {
-        None => fields.refuse(REFERENCES[0], "must name the order, or order_id or hold_id must"),
+        None => fields.refuse(
+            REFERENCES[0],
+            "must name the order, or order_id or hold_id must",
+        ),
         Some(id) if named.iter().flatten().any(|other| *other != id) => {
-            fields.refuse(REFERENCES[0], "must name the same order as order_id and hold_id");
+            fields.refuse(
+                REFERENCES[0],
+                "must name the same order as order_id and hold_id",
+            );
         }
         Some(_) => {}
     }
@@ -86,17 +102,27 @@ fn read_notice(mut fields: Fields) -> Result<PaymentNotice, Problem> {
     let currency = fields.optional("currency", currency);
     fields.finish_leniently()?;
     let missing = || Problem::invalid_request(vec![FieldError::new(REFERENCES[0], "is required")]);
-    Ok(PaymentNotice { order_id: order_id.ok_or_else(missing)?, payment_id, succeeded, amount_minor, currency })
+    Ok(PaymentNotice {
+        order_id: order_id.ok_or_else(missing)?,
+        payment_id,
+        succeeded,
+        amount_minor,
+        currency,
+    })
 }
 
 /// Some providers write currencies in small letters. A payment that happened is not turned away for that.
 fn currency(value: &Value) -> Result<Currency, String> {
     let code = value.as_str().ok_or("must be a text")?.to_ascii_uppercase();
-    code.parse().map_err(|error: InvalidCurrency| error.to_string())
+    code.parse()
+        .map_err(|error: InvalidCurrency| error.to_string())
 }
 
 fn reference(value: &Value) -> Result<HoldId, String> {
     let text = value.as_str().unwrap_or_default();
-    let id = text.strip_prefix(ORDER_REFERENCE_PREFIX).unwrap_or(text).parse();
+    let id = text
+        .strip_prefix(ORDER_REFERENCE_PREFIX)
+        .unwrap_or(text)
+        .parse();
     id.map_err(|_| "must be an order's id or reference".to_owned())
 }

@@ -40,26 +40,45 @@ struct ProductsView<'a> {
 /// What is on sale
 #[utoipa::path(get, path = "/api/products", tag = "Products", operation_id = "listProducts", params(openapi::Page),
     responses((status = 200, description = "A page of products", body = ProductsView)))]
-pub(super) async fn list(State(app): State<Arc<App>>, Query(page): Query<Page>) -> Result<Response, Problem> {
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    Query(page): Query<Page>,
+) -> Result<Response, Problem> {
     let (after, limit) = read_page(page.after.as_deref(), page.limit.as_deref())?;
     // One more than asked for tells whether there is a next page.
     let mut found = store::products(&app.connections.pool, ProductId(after), limit + 1).await?;
     let has_next = found.len() as i64 > limit;
     found.truncate(limit as usize);
-    let next = found.last().filter(|_| has_next).map(|last| last.product.id.0);
-    Ok(render::json(StatusCode::OK, &ProductsView { products: found.iter().map(ProductView::from).collect(), next }))
+    let next = found
+        .last()
+        .filter(|_| has_next)
+        .map(|last| last.product.id.0);
+    Ok(render::json(
+        StatusCode::OK,
+        &ProductsView {
+            products: found.iter().map(ProductView::from).collect(),
+            next,
+        },
+    ))
 }
 
 /// Reads behind which number a page begins, and how long it is.
 pub(super) fn read_page(after: Option<&str>, limit: Option<&str>) -> Result<(i64, i64), Problem> {
     let mut errors = Vec::new();
-    let mut read = |name: &'static str, text: Option<&str>, (least, default, most): (i64, i64, i64)| {
-        let number = text.map_or(Ok(default), str::parse).ok().filter(|n| (least..=most).contains(n));
-        if number.is_none() {
-            errors.push(FieldError::new(name, format!("must be a whole number from {least} to {most}")));
-        }
-        number.unwrap_or(default)
-    };
+    let mut read =
+        |name: &'static str, text: Option<&str>, (least, default, most): (i64, i64, i64)| {
+            let number = text
+                .map_or(Ok(default), str::parse)
+                .ok()
+                .filter(|n| (least..=most).contains(n));
+            if number.is_none() {
+                errors.push(FieldError::new(
+                    name,
+                    format!("must be a whole number from {least} to {most}"),
+                ));
+            }
+            number.unwrap_or(default)
+        };
     let after = read("after", after, (0, 0, i64::MAX));
     let limit = read("limit", limit, (1, PAGE, PAGE_MAX));
     if !errors.is_empty() {
@@ -78,7 +97,11 @@ pub(super) fn read_page(after: Option<&str>, limit: Option<&str>) -> Result<(i64
         (status = 304, description = "The client has this version"),
         (status = 404, description = "product_not_found"),
     ))]
-pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path, headers: HeaderMap) -> Result<Response, Problem> {
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    Path(id): Path,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let id = read_id(&id)?;
     match app.stock.product(id, &app.connections).await? {
         Some(product) => Ok(render::product(&product, &headers)),
@@ -90,5 +113,7 @@ pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path, headers: H
 pub(super) fn read_id(text: &str) -> Result<ProductId, Problem> {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     let number = text.parse().ok().filter(|number| is_number && *number > 0);
-    number.map(ProductId).ok_or_else(|| Problem::not_found("product_not_found"))
+    number
+        .map(ProductId)
+        .ok_or_else(|| Problem::not_found("product_not_found"))
 }

@@ -21,7 +21,11 @@ use crate::store;
 use crate::submit::{Queued, submit};
 
 /// Submits a command, waits as long as the client prefers, and answers.
-pub(super) async fn answer(app: &App, headers: &HeaderMap, command: &Command) -> Result<Response, Problem> {
+pub(super) async fn answer(
+    app: &App,
+    headers: &HeaderMap,
+    command: &Command,
+) -> Result<Response, Problem> {
     let preference = Preference::of(headers);
     let longest = Duration::from_millis(app.settings.ingress.request_wait_ms);
     tracing::debug!(
@@ -58,7 +62,8 @@ pub(super) async fn show(
         Some(seq) => Some((seq, app.log.state(seq).await)),
         None => None,
     };
-    let (decision, position) = store::request(&app.connections.pool, app.keys(), request_id, partition).await?;
+    let (decision, position) =
+        store::request(&app.connections.pool, app.keys(), request_id, partition).await?;
     if let Some(decision) = decision {
         return Ok(render::done_status(request_id.uuid(), &decision));
     }
@@ -67,7 +72,11 @@ pub(super) async fn show(
         Ok(log) => log,
         // While NATS is away, what the table says has to do.
         Err(_) if seq > position.applied_seq => {
-            return Ok(render::queued_status(&Queued::new(request_id, seq, position.applied_seq)));
+            return Ok(render::queued_status(&Queued::new(
+                request_id,
+                seq,
+                position.applied_seq,
+            )));
         }
         Err(error) => return Err(error.into()),
     };
@@ -78,7 +87,11 @@ pub(super) async fn show(
     if !log.is_ahead(seq, position) {
         return Err(not_found());
     }
-    Ok(render::queued_status(&Queued::new(request_id, seq, log.applied_seq(position))))
+    Ok(render::queued_status(&Queued::new(
+        request_id,
+        seq,
+        log.applied_seq(position),
+    )))
 }
 
 fn not_found() -> Problem {
@@ -89,7 +102,10 @@ fn read_seq(text: Option<&str>) -> Result<Option<u64>, Problem> {
     let invalid = |error: ParseIntError| match error.kind() {
         // A whole number, but no log is that long.
         IntErrorKind::PosOverflow => not_found(),
-        _ => Problem::invalid_request(vec![FieldError::new("seq", "must be a whole number from 0")]),
+        _ => Problem::invalid_request(vec![FieldError::new(
+            "seq",
+            "must be a whole number from 0",
+        )]),
     };
     text.map(str::parse).transpose().map_err(invalid)
 }

@@ -9,8 +9,15 @@ use crate::http::openapi;
 
 /// Pages, and what they are made of and call beside the API, are nobody else's to call; all other paths come out at the
 /// fallback, which axum shows as `/`.
-const UNDESCRIBED: [&str; 7] =
-    ["/docs/{file}", "/", "/console", "/console/session", "/demo/payments", "/demo/crowd", "/assets/{hash}/{*file}"];
+const UNDESCRIBED: [&str; 7] = [
+    "/docs/{file}",
+    "/",
+    "/console",
+    "/console/session",
+    "/demo/payments",
+    "/demo/crowd",
+    "/assets/{hash}/{*file}",
+];
 
 fn document() -> Value {
     serde_json::to_value(description()).unwrap()
@@ -20,12 +27,20 @@ fn document() -> Value {
 fn routed() -> BTreeSet<String> {
     let shown = format!("{:?}", super::joined(limited_by_address()));
     let texts = shown.split('"').skip(1).step_by(2);
-    texts.filter(|text| text.starts_with('/') && !text.contains("__private")).map(str::to_owned).collect()
+    texts
+        .filter(|text| text.starts_with('/') && !text.contains("__private"))
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
 fn every_routed_path_is_described() {
-    let mut described: BTreeSet<String> = description().paths.paths.into_iter().map(|(path, _)| path).collect();
+    let mut described: BTreeSet<String> = description()
+        .paths
+        .paths
+        .into_iter()
+        .map(|(path, _)| path)
+        .collect();
     described.extend(UNDESCRIBED.map(str::to_owned));
     assert_eq!(routed(), described);
 }
@@ -35,14 +50,20 @@ fn the_readme_lists_what_is_described() {
     let readme = include_str!("../../../README.md");
     let mut listed = BTreeSet::new();
     for row in readme.lines().filter(|line| {
-        ["GET", "POST", "PATCH", "DELETE"].iter().any(|method| line.starts_with(&format!("| `{method} /")))
+        ["GET", "POST", "PATCH", "DELETE"]
+            .iter()
+            .any(|method| line.starts_with(&format!("| `{method} /")))
     }) {
         let cell = row.split('|').nth(1).unwrap_or_default();
         let mut last = String::new();
         for call in cell.split('`').skip(1).step_by(2) {
             let call = match call.strip_prefix("…/") {
                 Some(end) => format!("{}/{end}", last.rsplit_once('/').unwrap().0),
-                None => call.split('?').next().unwrap_or_default().replace("{id or reference}", "{id}"),
+                None => call
+                    .split('?')
+                    .next()
+                    .unwrap_or_default()
+                    .replace("{id or reference}", "{id}"),
             };
             last.clone_from(&call);
             listed.insert(call);
@@ -53,7 +74,10 @@ fn the_readme_lists_what_is_described() {
 
 #[test]
 fn every_code_of_an_annotation_goes_with_its_status() {
-    for api in [limited_by_address().into_openapi(), unlimited().into_openapi()] {
+    for api in [
+        limited_by_address().into_openapi(),
+        unlimited().into_openapi(),
+    ] {
         let api = serde_json::to_value(api).unwrap();
         for (path, item) in api["paths"].as_object().unwrap() {
             for operation in item.as_object().unwrap().values() {
@@ -75,8 +99,11 @@ fn every_code_of_an_annotation_goes_with_its_status() {
 fn every_reference_leads_somewhere_and_every_component_is_used() {
     let document = document();
     let text = document.to_string();
-    let used: BTreeSet<&str> =
-        text.split("\"$ref\":\"#").skip(1).map(|rest| rest.split('"').next().unwrap_or_default()).collect();
+    let used: BTreeSet<&str> = text
+        .split("\"$ref\":\"#")
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap_or_default())
+        .collect();
     for reference in &used {
         assert!(document.pointer(reference).is_some(), "{reference}");
     }
@@ -91,12 +118,25 @@ fn every_reference_leads_somewhere_and_every_component_is_used() {
 #[test]
 fn every_operation_has_a_name_a_summary_and_a_known_tag() {
     let document = document();
-    let tags: BTreeSet<_> = document["tags"].as_array().unwrap().iter().map(|tag| tag["name"].as_str()).collect();
+    let tags: BTreeSet<_> = document["tags"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tag| tag["name"].as_str())
+        .collect();
     let mut names = BTreeSet::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         for operation in item.as_object().unwrap().values() {
-            assert!(names.insert(operation["operationId"].as_str().unwrap().to_owned()), "twice: {operation}");
-            assert!(operation["summary"].as_str().is_some_and(|summary| !summary.is_empty()), "{path}");
+            assert!(
+                names.insert(operation["operationId"].as_str().unwrap().to_owned()),
+                "twice: {operation}"
+            );
+            assert!(
+                operation["summary"]
+                    .as_str()
+                    .is_some_and(|summary| !summary.is_empty()),
+                "{path}"
+            );
             assert!(tags.contains(&operation["tags"][0].as_str()), "{path}");
         }
     }

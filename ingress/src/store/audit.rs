@@ -66,7 +66,12 @@ macro_rules! page_of {
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn list(pool: &PgPool, of: Of, after: (i64, i32), limit: i64) -> sqlx::Result<Vec<ListedChange>> {
+pub async fn list(
+    pool: &PgPool,
+    of: Of,
+    after: (i64, i32),
+    limit: i64,
+) -> sqlx::Result<Vec<ListedChange>> {
     let statement = match of {
         Of::Everything => page_of!(
             "SELECT found.* FROM partitions CROSS JOIN LATERAL (
@@ -83,10 +88,16 @@ pub async fn list(pool: &PgPool, of: Of, after: (i64, i32), limit: i64) -> sqlx:
              WHERE slot = $5 AND audit_id >= $1 AND $4 = ANY (subject)"
         ),
     };
-    let changes = sqlx::query_as(statement).bind(after.0).bind(after.1).bind(limit);
+    let changes = sqlx::query_as(statement)
+        .bind(after.0)
+        .bind(after.1)
+        .bind(limit);
     let changes = match of {
         Of::Everything => changes.bind(None::<Uuid>),
-        Of::Product(id) => changes.bind(None::<Uuid>).bind(id.slot().as_i16()).bind(id.0),
+        Of::Product(id) => changes
+            .bind(None::<Uuid>)
+            .bind(id.slot().as_i16())
+            .bind(id.0),
         Of::Hold(id) => changes.bind(Some(id.uuid())).bind(id.slot().as_i16()),
     };
     changes.fetch_all(pool).await

@@ -36,7 +36,9 @@ impl ListedLetter {
     /// Where its command belongs.
     #[must_use]
     pub fn slot(&self) -> Option<Slot> {
-        RequestId::from_uuid(self.request_id).ok().map(RequestId::slot)
+        RequestId::from_uuid(self.request_id)
+            .ok()
+            .map(RequestId::slot)
     }
 
     /// The command, when this build can read it with these keys.
@@ -60,7 +62,12 @@ impl ListedLetter {
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn list(pool: &PgPool, with_settled: bool, after: i64, limit: i64) -> sqlx::Result<Vec<ListedLetter>> {
+pub async fn list(
+    pool: &PgPool,
+    with_settled: bool,
+    after: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<ListedLetter>> {
     sqlx::query_as(
         "SELECT * FROM dead_letters WHERE ($1 OR settled_at IS NULL) AND dead_letter_id > $2
          ORDER BY dead_letter_id LIMIT $3",
@@ -77,5 +84,8 @@ pub async fn list(pool: &PgPool, with_settled: bool, after: i64, limit: i64) -> 
 /// # Errors
 /// When Postgres fails.
 pub async fn find(pool: &PgPool, id: i64) -> sqlx::Result<Option<ListedLetter>> {
-    sqlx::query_as("SELECT * FROM dead_letters WHERE dead_letter_id = $1").bind(id).fetch_optional(pool).await
+    sqlx::query_as("SELECT * FROM dead_letters WHERE dead_letter_id = $1")
+        .bind(id)
+        .fetch_optional(pool)
+        .await
 }

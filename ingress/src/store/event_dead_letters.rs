@@ -33,7 +33,11 @@ pub type After = (DateTime<Utc>, String, String);
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn list(pool: &PgPool, after: Option<&After>, limit: i64) -> sqlx::Result<Vec<DeadEvent>> {
+pub async fn list(
+    pool: &PgPool,
+    after: Option<&After>,
+    limit: i64,
+) -> sqlx::Result<Vec<DeadEvent>> {
     sqlx::query_as(
         "SELECT * FROM event_dead_letters
          WHERE $1::timestamptz IS NULL OR (failed_at, event_id, receiver) > ($1, $2, $3)

@@ -81,11 +81,18 @@ pub async fn list(
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn state(pool: &PgPool, keys: &Keyring, order_id: HoldId, payment_id: &str) -> sqlx::Result<Option<String>> {
-    sqlx::query_scalar("SELECT state::text FROM payments WHERE slot = $1 AND order_id = $2 AND payment_id = $3")
-        .bind(order_id.slot().as_i16())
-        .bind(order_id.uuid())
-        .bind(keys.index(Kind::PaymentId, payment_id))
-        .fetch_optional(pool)
-        .await
+pub async fn state(
+    pool: &PgPool,
+    keys: &Keyring,
+    order_id: HoldId,
+    payment_id: &str,
+) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar(
+        "SELECT state::text FROM payments WHERE slot = $1 AND order_id = $2 AND payment_id = $3",
+    )
+    .bind(order_id.slot().as_i16())
+    .bind(order_id.uuid())
+    .bind(keys.index(Kind::PaymentId, payment_id))
+    .fetch_optional(pool)
+    .await
 }

@@ -36,7 +36,11 @@ pub struct Counted {
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn count(pool: &PgPool, slots: RangeInclusive<u16>, product_id: Option<i64>) -> sqlx::Result<Vec<Counted>> {
+pub async fn count(
+    pool: &PgPool,
+    slots: RangeInclusive<u16>,
+    product_id: Option<i64>,
+) -> sqlx::Result<Vec<Counted>> {
     sqlx::query_as(
         "WITH held AS (
              SELECT slot, product_id, sum(quantity) FILTER (WHERE status = 'active') AS units,

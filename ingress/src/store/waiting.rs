@@ -54,7 +54,12 @@ pub async fn look(pool: &PgPool, partitions: Partitions) -> sqlx::Result<Waiting
     .fetch_one(pool)
     .await?;
     Ok(Waiting {
-        payments: [row.parked, row.unmatched, row.refund_due, row.refund_requested],
+        payments: [
+            row.parked,
+            row.unmatched,
+            row.refund_due,
+            row.refund_requested,
+        ],
         refund_due_age: row.refund_due_age,
         dead_letters: row.dead_letters,
         unowned: row.unowned,

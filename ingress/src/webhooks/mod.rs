@@ -34,8 +34,13 @@ pub async fn deliver(app: &App, command: &Command) -> Result<Decision, NotPublis
         hold_id = command.action.named_hold().map(tracing::field::display), "command submitted"
     );
     let give_up = Instant::now() + Duration::from_millis(app.settings.ingress.request_wait_ms);
-    let mut waiting = app.waiters.wait(command.request_id, Room::of(&command.action)).ok_or(NotPublished::QueueFull)?;
-    let stored = timeout_at(give_up, publish(app, command)).await.map_err(|_| NotPublished::Unavailable)??;
+    let mut waiting = app
+        .waiters
+        .wait(command.request_id, Room::of(&command.action))
+        .ok_or(NotPublished::QueueFull)?;
+    let stored = timeout_at(give_up, publish(app, command))
+        .await
+        .map_err(|_| NotPublished::Unavailable)??;
     if stored == Stored::Now {
         match timeout_at(give_up, waiting.answer()).await {
             Ok(Answer::Decision(decision)) => return Ok(decision),
@@ -50,17 +55,31 @@ pub async fn deliver(app: &App, command: &Command) -> Result<Decision, NotPublis
 async fn publish(app: &App, command: &Command) -> Result<Stored, NotPublished> {
     let mut envelope = EnvelopeBuilder::new(app.connections.ingress);
     envelope.push(&encode_command(command));
-    let subject = app.settings.nats.subjects.commands(app.settings.nats.partitions.of(command.slot()));
+    let subject = app
+        .settings
+        .nats
+        .subjects
+        .commands(app.settings.nats.partitions.of(command.slot()));
     let message_id = command.key.map(message_id).unwrap_or_default();
-    app.webhooks.publish(subject, message_id, envelope.finish(app.keys()).into()).await
+    app.webhooks
+        .publish(subject, message_id, envelope.finish(app.keys()).into())
+        .await
 }
 
 fn message_id(key: IdempotencyKey) -> String {
-    format!("webhook-{}-{}", hex::encode(key.hash), hex::encode(key.fingerprint))
+    format!(
+        "webhook-{}-{}",
+        hex::encode(key.hash),
+        hex::encode(key.fingerprint)
+    )
 }
 
 /// What the first webhook with this key and body did, as soon as that is committed.
-async fn first_decision(app: &App, command: &Command, give_up: Instant) -> Result<Decision, NotPublished> {
+async fn first_decision(
+    app: &App,
+    command: &Command,
+    give_up: Instant,
+) -> Result<Decision, NotPublished> {
     loop {
         // Listening begins before the look, so that no move in between is missed.
         let mut moved = std::pin::pin!(app.positions.moved());
@@ -79,19 +98,30 @@ async fn first_decision(app: &App, command: &Command, give_up: Instant) -> Resul
 async fn look(app: &App, command: &Command) -> Option<Decision> {
     let key = command.key?;
     let found = async {
-        let Some((first, fingerprint)) = store::webhook_key(app.pool(), command.slot(), key.hash).await? else {
+        let Some((first, fingerprint)) =
+            store::webhook_key(app.pool(), command.slot(), key.hash).await?
+        else {
             return Ok(None);
         };
         if fingerprint != key.fingerprint {
             // Another body was first with this key, so all that come with ours are told so.
-            let reused = Decision { replayed: false, outcome: Outcome::Refused(Refusal::IdempotencyKeyReused) };
+            let reused = Decision {
+                replayed: false,
+                outcome: Outcome::Refused(Refusal::IdempotencyKeyReused),
+            };
             return Ok(Some((command.request_id, reused)));
         }
         let partition = app.settings.nats.partitions.of(command.slot());
-        Ok(store::request(app.pool(), app.keys(), first, partition).await?.0.map(|decision| (first, decision)))
+        Ok(store::request(app.pool(), app.keys(), first, partition)
+            .await?
+            .0
+            .map(|decision| (first, decision)))
     };
     match found.await {
-        Ok(found) => found.map(|(first, decision)| Decision { replayed: first != command.request_id, ..decision }),
+        Ok(found) => found.map(|(first, decision)| Decision {
+            replayed: first != command.request_id,
+            ..decision
+        }),
         Err(error) => {
             let error: sqlx::Error = error;
             tracing::warn!(%error, "a webhook's outcome could not be looked up");

@@ -59,8 +59,15 @@ impl WebhookPublisher {
     #[must_use]
     pub fn start(connections: &Connections) -> Self {
         let (queue, queued) = mpsc::channel(QUEUED_MAX);
-        let known = Cache::builder().max_capacity(KNOWN_MAX).time_to_live(KNOWN_FOR).build();
-        let task = Task { nats: connections.nats.clone(), jetstream: connections.jetstream.clone(), known };
+        let known = Cache::builder()
+            .max_capacity(KNOWN_MAX)
+            .time_to_live(KNOWN_FOR)
+            .build();
+        let task = Task {
+            nats: connections.nats.clone(),
+            jetstream: connections.jetstream.clone(),
+            known,
+        };
         tokio::spawn(task.run(queued));
         Self { queue }
     }
@@ -69,12 +76,25 @@ impl WebhookPublisher {
     ///
     /// # Errors
     /// When too many are queued.
-    pub async fn publish(&self, subject: String, message_id: String, envelope: Bytes) -> Result<Stored, NotPublished> {
+    pub async fn publish(
+        &self,
+        subject: String,
+        message_id: String,
+        envelope: Bytes,
+    ) -> Result<Stored, NotPublished> {
         let (stored, told) = oneshot::channel();
         let mut links = Links::default();
         links.add_current();
-        let queued = Queued { subject: subject.into(), message_id, envelope, links, stored };
-        self.queue.try_send(queued).map_err(|_| NotPublished::QueueFull)?;
+        let queued = Queued {
+            subject: subject.into(),
+            message_id,
+            envelope,
+            links,
+            stored,
+        };
+        self.queue
+            .try_send(queued)
+            .map_err(|_| NotPublished::QueueFull)?;
         told.await.map_err(|_| NotPublished::Unavailable)
     }
 }
@@ -99,7 +119,9 @@ impl Task {
         loop {
             let repeated = self.take_apart(gathered);
             if gathered.len() > 1 && self.store_together(gathered).await.is_ok() {
-                gathered.drain(..).for_each(|webhook| self.tell(webhook, Stored::Now));
+                gathered
+                    .drain(..)
+                    .for_each(|webhook| self.tell(webhook, Stored::Now));
             } else {
                 self.store_singly(gathered).await;
             }
@@ -108,7 +130,10 @@ impl Task {
             if gathered.is_empty() {
                 return;
             }
-            if !gathered.iter().any(|webhook| self.known.contains_key(&webhook.message_id)) {
+            if !gathered
+                .iter()
+                .any(|webhook| self.known.contains_key(&webhook.message_id))
+            {
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
         }
@@ -148,7 +173,8 @@ impl Task {
             headers: webhook.links.headers(),
             payload: webhook.envelope.clone(),
         };
-        let stored = atomic::publish(&self.nats, webhooks.iter().map(message).collect(), ACK_WAIT).await;
+        let stored =
+            atomic::publish(&self.nats, webhooks.iter().map(message).collect(), ACK_WAIT).await;
         if let Err(error) = &stored {
             tracing::debug!(%error, webhooks = webhooks.len(), "a batch of webhooks was refused; each is sent alone");
         }
@@ -158,14 +184,28 @@ impl Task {
     /// Each by itself, all at once. Those that were not stored stay.
     async fn store_singly(&self, gathered: &mut Vec<Queued>) {
         let publishing = gathered.drain(..).map(|webhook| async {
-            let message = PublishMessage::build().payload(webhook.envelope.clone()).headers(webhook.links.headers());
+            let message = PublishMessage::build()
+                .payload(webhook.envelope.clone())
+                .headers(webhook.links.headers());
             let message = message.message_id(&webhook.message_id);
-            let published = async { self.jetstream.send_publish(webhook.subject.clone(), message).await?.await };
+            let published = async {
+                self.jetstream
+                    .send_publish(webhook.subject.clone(), message)
+                    .await?
+                    .await
+            };
             (published.await, webhook)
         });
         for (published, webhook) in join_all(publishing).await {
             match published {
-                Ok(ack) => self.tell(webhook, if ack.duplicate { Stored::Before } else { Stored::Now }),
+                Ok(ack) => self.tell(
+                    webhook,
+                    if ack.duplicate {
+                        Stored::Before
+                    } else {
+                        Stored::Now
+                    },
+                ),
                 Err(error) => {
                     tracing::warn!(%error, "publishing a webhook failed, will try again");
                     gathered.push(webhook);

@@ -29,7 +29,10 @@ pub(crate) async fn start(data_dir: &Path) -> Stack {
     options.sources.database_url = None;
     options.sources.nats_url = None;
     // As a task, which asks that starting can move between threads.
-    tokio::spawn(Stack::start(options, &quiet)).await.unwrap().unwrap()
+    tokio::spawn(Stack::start(options, &quiet))
+        .await
+        .unwrap()
+        .unwrap()
 }
 
 /// Polls until `condition` holds.
@@ -48,9 +51,12 @@ pub(crate) fn ended(pid: u32) -> bool {
 
 /// The processes that `pid` started and that still run.
 pub(crate) fn children(pid: u32) -> Vec<u32> {
-    let processes =
-        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
-    processes.filter(|&process| status(process).is_some_and(|(_, parent)| parent == pid)).collect()
+    let processes = fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    processes
+        .filter(|&process| status(process).is_some_and(|(_, parent)| parent == pid))
+        .collect()
 }
 
 /// State and parent of a process, from `/proc/<pid>/stat`: `pid (name) state parent …`.
@@ -64,7 +70,10 @@ fn status(pid: u32) -> Option<(String, u32)> {
 fn parts(url: &str) -> (&str, &str) {
     let rest = url.split_once("://").unwrap().1;
     let (user, rest) = rest.split_once('@').unwrap_or(("", rest));
-    (rest.split('/').next().unwrap(), user.split_once(':').map_or("", |(_, password)| password))
+    (
+        rest.split('/').next().unwrap(),
+        user.split_once(':').map_or("", |(_, password)| password),
+    )
 }
 
 pub(crate) fn password(url: &str) -> String {
@@ -102,11 +111,17 @@ pub(crate) async fn jetstream(url: &str, request: &str, payload: &str) -> String
         let mut line = String::new();
         while !line.starts_with("MSG ") {
             line.clear();
-            assert_ne!(stream.read_line(&mut line).await.unwrap(), 0, "NATS closed the connection");
+            assert_ne!(
+                stream.read_line(&mut line).await.unwrap(),
+                0,
+                "NATS closed the connection"
+            );
         }
         line.clear();
         stream.read_line(&mut line).await.unwrap();
         line
     };
-    tokio::time::timeout(WAIT, answer).await.expect("no answer from JetStream")
+    tokio::time::timeout(WAIT, answer)
+        .await
+        .expect("no answer from JetStream")
 }

@@ -47,7 +47,12 @@ impl Client {
     #[must_use]
     pub fn new(market: Arc<Market>, seed: u64, number: u64) -> Self {
         let rng = StdRng::seed_from_u64(seed ^ (number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        Self { name: format!("c{number}"), market, rng, operations: 0 }
+        Self {
+            name: format!("c{number}"),
+            market,
+            rng,
+            operations: 0,
+        }
     }
 
     /// Does operations until it is told to stop; says how many.
@@ -73,22 +78,45 @@ impl Client {
 
     async fn perform(&mut self, operation: Operation) -> bool {
         match operation {
-            Operation::Hold { product, quantity, keyed, twice, prefer } => {
+            Operation::Hold {
+                product,
+                quantity,
+                keyed,
+                twice,
+                prefer,
+            } => {
                 let product = self.market.products[product];
-                let asked = Asked::Hold { product, quantity, customer: self.fresh("customer") };
-                if twice { self.ask_twice(asked, prefer).await } else { self.ask(asked, self.key(keyed), prefer).await }
+                let asked = Asked::Hold {
+                    product,
+                    quantity,
+                    customer: self.fresh("customer"),
+                };
+                if twice {
+                    self.ask_twice(asked, prefer).await
+                } else {
+                    self.ask(asked, self.key(keyed), prefer).await
+                }
             }
             Operation::Release { keyed } => {
-                let Some(hold) = self.market.shelf.hold(&mut self.rng) else { return true };
-                self.ask(Asked::Release { hold }, self.key(keyed), Prefer::Nothing).await
+                let Some(hold) = self.market.shelf.hold(&mut self.rng) else {
+                    return true;
+                };
+                self.ask(Asked::Release { hold }, self.key(keyed), Prefer::Nothing)
+                    .await
             }
             Operation::Order { keyed, prefer } => {
-                let Some(hold) = self.market.shelf.hold(&mut self.rng) else { return true };
-                self.ask(Asked::Order { hold }, self.key(keyed), prefer).await
+                let Some(hold) = self.market.shelf.hold(&mut self.rng) else {
+                    return true;
+                };
+                self.ask(Asked::Order { hold }, self.key(keyed), prefer)
+                    .await
             }
             Operation::Pay(payment) => self.pay(payment).await,
             Operation::Restock { product, quantity } => {
-                let asked = Asked::Restock { product: self.market.products[product], quantity };
+                let asked = Asked::Restock {
+                    product: self.market.products[product],
+                    quantity,
+                };
                 self.ask(asked, self.key(true), Prefer::Nothing).await
             }
             Operation::Repeat => self.repeat(false).await,
@@ -113,27 +141,45 @@ impl Client {
     }
 
     async fn pay(&mut self, payment: Payment) -> bool {
-        let Some((order, amount)) = self.payable(payment) else { return true };
+        let Some((order, amount)) = self.payable(payment) else {
+            return true;
+        };
         let amount_minor = match payment {
             Payment::WrongAmount => amount.map(|amount| amount + 1),
             _ => amount.filter(|_| self.rng.random_bool(0.5)),
         };
         let succeeded = payment != Payment::Failure;
-        let notice = Notice { order, payment: self.fresh("pay"), succeeded, amount_minor };
+        let notice = Notice {
+            order,
+            payment: self.fresh("pay"),
+            succeeded,
+            amount_minor,
+        };
         if payment == Payment::Duplicate {
             return self.ask_twice(Asked::Pay(notice), Prefer::Nothing).await;
         }
         let (first, second) = (self.fresh("evt"), self.fresh("evt-again"));
-        let was_answered = self.ask(Asked::Pay(notice.clone()), Some(first), Prefer::Nothing).await;
+        let was_answered = self
+            .ask(Asked::Pay(notice.clone()), Some(first), Prefer::Nothing)
+            .await;
         let again = match payment {
             Payment::BeforeOrder => {
-                return self.ask(Asked::Order { hold: notice.order }, None, Prefer::Nothing).await;
+                return self
+                    .ask(Asked::Order { hold: notice.order }, None, Prefer::Nothing)
+                    .await;
             }
             Payment::OtherKey => (notice, second),
-            Payment::Reordered => (Notice { succeeded: false, ..notice }, second),
+            Payment::Reordered => (
+                Notice {
+                    succeeded: false,
+                    ..notice
+                },
+                second,
+            ),
             _ => return was_answered,
         };
-        self.ask(Asked::Pay(again.0), Some(again.1), Prefer::Nothing).await
+        self.ask(Asked::Pay(again.0), Some(again.1), Prefer::Nothing)
+            .await
     }
 
     /// What a payment is for, and what that costs if that is known.
@@ -142,14 +188,19 @@ impl Client {
         if payment == Payment::BeforeOrder {
             return shelf.youngest_hold().map(|hold| (hold, None));
         }
-        shelf.order(&mut self.rng).map(|order| (order.id, Some(order.amount_minor)))
+        shelf
+            .order(&mut self.rng)
+            .map(|order| (order.id, Some(order.amount_minor)))
     }
 
     async fn repeat(&mut self, with_other_body: bool) -> bool {
         let earlier = {
             let exchanges = self.market.journal.exchanges();
             let from = exchanges.len().saturating_sub(REPEAT_BACK_MAX);
-            let keyed: Vec<_> = exchanges[from..].iter().filter(|exchange| exchange.key.is_some()).collect();
+            let keyed: Vec<_> = exchanges[from..]
+                .iter()
+                .filter(|exchange| exchange.key.is_some())
+                .collect();
             if keyed.is_empty() {
                 return true;
             }
@@ -157,19 +208,39 @@ impl Client {
             (earlier.asked.clone(), earlier.key.clone())
         };
         let (asked, key) = earlier;
-        let asked = if with_other_body { self.altered(asked) } else { asked };
-        let prefer = if self.rng.random_bool(0.2) { Prefer::RespondAsync } else { Prefer::Nothing };
+        let asked = if with_other_body {
+            self.altered(asked)
+        } else {
+            asked
+        };
+        let prefer = if self.rng.random_bool(0.2) {
+            Prefer::RespondAsync
+        } else {
+            Prefer::Nothing
+        };
         self.ask(asked, key, prefer).await
     }
 
     /// Another body for the same key: of the same product, since a key counts for its product.
     fn altered(&self, asked: Asked) -> Asked {
         match asked {
-            Asked::Hold { product, quantity, customer } => Asked::Hold { product, quantity: quantity + 1, customer },
-            Asked::Restock { product, quantity } => {
-                Asked::Restock { product, quantity: if quantity == -1 { 1 } else { quantity + 1 } }
-            }
-            Asked::Pay(notice) => Asked::Pay(Notice { payment: format!("{}-other", notice.payment), ..notice }),
+            Asked::Hold {
+                product,
+                quantity,
+                customer,
+            } => Asked::Hold {
+                product,
+                quantity: quantity + 1,
+                customer,
+            },
+            Asked::Restock { product, quantity } => Asked::Restock {
+                product,
+                quantity: if quantity == -1 { 1 } else { quantity + 1 },
+            },
+            Asked::Pay(notice) => Asked::Pay(Notice {
+                payment: format!("{}-other", notice.payment),
+                ..notice
+            }),
             // Their body is which hold it is, and another hold may be of another product.
             same @ (Asked::Release { .. } | Asked::Order { .. }) => same,
         }
@@ -178,7 +249,9 @@ impl Client {
     async fn poll(&mut self) -> bool {
         let open = {
             let exchanges = self.market.journal.exchanges();
-            let open: Vec<_> = (0..exchanges.len()).filter(|number| exchanges[*number].is_open()).collect();
+            let open: Vec<_> = (0..exchanges.len())
+                .filter(|number| exchanges[*number].is_open())
+                .collect();
             if open.is_empty() {
                 return true;
             }
@@ -194,26 +267,62 @@ impl Client {
                 let product = self.rng.random_range(0..self.market.products.len());
                 Some(format!("/api/products/{}", self.market.products[product]))
             }
-            Look::Hold => self.market.shelf.hold(&mut self.rng).map(|hold| format!("/api/holds/{hold}")),
-            Look::Order => self.market.shelf.order(&mut self.rng).map(|order| format!("/api/orders/{}", order.id)),
+            Look::Hold => self
+                .market
+                .shelf
+                .hold(&mut self.rng)
+                .map(|hold| format!("/api/holds/{hold}")),
+            Look::Order => self
+                .market
+                .shelf
+                .order(&mut self.rng)
+                .map(|order| format!("/api/orders/{}", order.id)),
         };
         let Some(path) = path else { return true };
-        let client = self.market.cluster.client(self.rng.random_range(0..INGRESSES));
-        let Ok(reply) = wire::get(&client, &path).await else { return false };
+        let client = self
+            .market
+            .cluster
+            .client(self.rng.random_range(0..INGRESSES));
+        let Ok(reply) = wire::get(&client, &path).await else {
+            return false;
+        };
         self.market.journal.reads().push(Read { path, reply });
         true
     }
 }
 
 /// Sends a request and writes down what it is told; says its number in the journal.
-pub async fn ask(market: &Market, ingress: usize, asked: Asked, key: Option<String>, prefer: Prefer) -> usize {
+pub async fn ask(
+    market: &Market,
+    ingress: usize,
+    asked: Asked,
+    key: Option<String>,
+    prefer: Prefer,
+) -> usize {
     let client = market.cluster.client(ingress);
     let sent = Instant::now();
-    let told = wire::send(&client, &asked, key.as_deref(), prefer).await.map_err(|error| format!("{error:#}"));
+    let told = wire::send(&client, &asked, key.as_deref(), prefer)
+        .await
+        .map_err(|error| format!("{error:#}"));
     let (ends, places) = (Vec::new(), Vec::new());
-    let mut exchange = Exchange { asked, key, ingress, sent, told, answered: Instant::now(), ends, places };
-    let place = exchange.told.as_ref().ok().and_then(|reply| reply.body["position"].as_u64());
-    exchange.places.extend(place.map(|place| (exchange.answered, place)));
+    let mut exchange = Exchange {
+        asked,
+        key,
+        ingress,
+        sent,
+        told,
+        answered: Instant::now(),
+        ends,
+        places,
+    };
+    let place = exchange
+        .told
+        .as_ref()
+        .ok()
+        .and_then(|reply| reply.body["position"].as_u64());
+    exchange
+        .places
+        .extend(place.map(|place| (exchange.answered, place)));
     if let Some(outcome) = exchange.outcome() {
         market.shelf.learn(&exchange.asked, &outcome);
     }
@@ -226,17 +335,30 @@ pub async fn poll(market: &Market, ingress: usize, number: usize) -> bool {
         Ok(reply) => reply.location.clone(),
         Err(_) => return true,
     };
-    let Ok(reply) = wire::get(&market.cluster.client(ingress), &path).await else { return false };
+    let Ok(reply) = wire::get(&market.cluster.client(ingress), &path).await else {
+        return false;
+    };
     let at = Instant::now();
     let mut exchanges = market.journal.exchanges();
     let exchange = &mut exchanges[number];
     match (reply.status, reply.body["status"].as_str()) {
         (200, Some("done")) => {
             let response = &reply.body["response"];
-            let status = response["status"].as_u64().and_then(|status| u16::try_from(status).ok()).unwrap_or_default();
-            exchange.ends.push((at, End::Done { status, body: response["body"].clone() }));
+            let status = response["status"]
+                .as_u64()
+                .and_then(|status| u16::try_from(status).ok())
+                .unwrap_or_default();
+            exchange.ends.push((
+                at,
+                End::Done {
+                    status,
+                    body: response["body"].clone(),
+                },
+            ));
         }
-        (200, Some("queued")) => exchange.places.extend(reply.body["position"].as_u64().map(|place| (at, place))),
+        (200, Some("queued")) => exchange
+            .places
+            .extend(reply.body["position"].as_u64().map(|place| (at, place))),
         (404, _) => exchange.ends.push((at, End::Gone)),
         // The auditor reads all answers.
         _ => {}

@@ -111,9 +111,21 @@ impl Cluster {
     /// When a part does not start.
     pub async fn start(mut setup: Setup) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&setup.directory)?;
-        let sources = Sources { database_url: None, nats_url: None, ..Sources::from_env() };
-        let stack = Stack::start(StackOptions { data_dir: setup.data.clone(), sources }, &|_| ()).await?;
-        let (database_url, nats_url) = (stack.database_url().to_owned(), stack.nats_url().to_owned());
+        let sources = Sources {
+            database_url: None,
+            nats_url: None,
+            ..Sources::from_env()
+        };
+        let stack = Stack::start(
+            StackOptions {
+                data_dir: setup.data.clone(),
+                sources,
+            },
+            &|_| (),
+        )
+        .await?;
+        let (database_url, nats_url) =
+            (stack.database_url().to_owned(), stack.nats_url().to_owned());
         let pool = PgPool::connect(&database_url).await?;
         schema::migrate(&pool).await?;
         positions::watch(&pool).await?;
@@ -122,17 +134,35 @@ impl Cluster {
             Some(refunds) => refunds,
             None => Receiver::start(setup.seed).await?,
         };
-        let mut settings: Vec<_> =
-            SETTINGS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        settings.push(("PARTITION_LEASE_MS".to_owned(), LEASE.as_millis().to_string()));
+        let mut settings: Vec<_> = SETTINGS
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        settings.push((
+            "PARTITION_LEASE_MS".to_owned(),
+            LEASE.as_millis().to_string(),
+        ));
         settings.push(("REFUND_URL".to_owned(), refunds.url.clone()));
         let mut members = Vec::new();
         for number in 0..INGRESSES + WORKERS {
-            let (role, number) =
-                if number < INGRESSES { (Role::Ingress, number) } else { (Role::Worker, number - INGRESSES) };
+            let (role, number) = if number < INGRESSES {
+                (Role::Ingress, number)
+            } else {
+                (Role::Worker, number - INGRESSES)
+            };
             let urls = (database_url.as_str(), nats_url.as_str());
             let program = setup.program(role);
-            members.push(Member::new(role, number, program, urls, settings.clone(), &setup.directory).await?);
+            members.push(
+                Member::new(
+                    role,
+                    number,
+                    program,
+                    urls,
+                    settings.clone(),
+                    &setup.directory,
+                )
+                .await?,
+            );
         }
         let cluster = Self {
             members,
@@ -181,14 +211,16 @@ impl Cluster {
     /// The number of the worker that has most partitions, among the workers.
     pub async fn holder(&self) -> Option<usize> {
         let pool = self.pool().await.ok()?;
-        let owner =
-            "SELECT owner FROM partitions WHERE owner IS NOT NULL GROUP BY owner ORDER BY count(*) DESC LIMIT 1";
+        let owner = "SELECT owner FROM partitions WHERE owner IS NOT NULL GROUP BY owner ORDER BY count(*) DESC LIMIT 1";
         let owner: Option<String> = sqlx::query_scalar(owner).fetch_optional(&pool).await.ok()?;
         pool.close().await;
         // Operators tell workers by host and process.
         let pid: u32 = owner?.split(':').nth(1)?.parse().ok()?;
         for (number, member) in self.members[INGRESSES..].iter().enumerate() {
-            if member.try_life().is_some_and(|mut life| life.pid() == Some(pid)) {
+            if member
+                .try_life()
+                .is_some_and(|mut life| life.pid() == Some(pid))
+            {
                 return Some(number);
             }
         }
@@ -200,7 +232,9 @@ impl Cluster {
     /// # Errors
     /// When Postgres does not answer.
     pub async fn pool(&self) -> sqlx::Result<PgPool> {
-        let options = PgPoolOptions::new().max_connections(2).acquire_timeout(ACQUIRE_WAIT);
+        let options = PgPoolOptions::new()
+            .max_connections(2)
+            .acquire_timeout(ACQUIRE_WAIT);
         options.connect(&self.database_url).await
     }
 
@@ -217,7 +251,13 @@ impl Cluster {
     /// # Errors
     /// When that is not possible.
     pub async fn stop_nats(&self, wipe: bool) -> anyhow::Result<()> {
-        self.stack.lock().await.nats_mut().context("no NATS")?.kill().await?;
+        self.stack
+            .lock()
+            .await
+            .nats_mut()
+            .context("no NATS")?
+            .kill()
+            .await?;
         if wipe {
             std::fs::remove_dir_all(self.data.join("nats/jetstream")).context("wiping NATS")?;
         }
@@ -255,7 +295,14 @@ impl Cluster {
     /// # Errors
     /// When it does not serve in time.
     pub async fn start_nats(&self) -> anyhow::Result<()> {
-        Ok(self.stack.lock().await.nats_mut().context("no NATS")?.start().await?)
+        Ok(self
+            .stack
+            .lock()
+            .await
+            .nats_mut()
+            .context("no NATS")?
+            .start()
+            .await?)
     }
 
     /// Starts Postgres.
@@ -263,7 +310,14 @@ impl Cluster {
     /// # Errors
     /// When it does not serve in time.
     pub async fn start_postgres(&self) -> anyhow::Result<()> {
-        Ok(self.stack.lock().await.postgres_mut().context("no Postgres")?.start().await?)
+        Ok(self
+            .stack
+            .lock()
+            .await
+            .postgres_mut()
+            .context("no Postgres")?
+            .start()
+            .await?)
     }
 
     /// Stops every process where it is, the servers' first; says which are the servers'.
@@ -322,5 +376,9 @@ impl Cluster {
 /// The processes that a process has started.
 fn children(parent: Pid) -> anyhow::Result<Vec<Pid>> {
     let listed = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"))?;
-    Ok(listed.split_whitespace().filter_map(|pid| pid.parse().ok()).map(Pid::from_raw).collect())
+    Ok(listed
+        .split_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .map(Pid::from_raw)
+        .collect())
 }

@@ -83,26 +83,44 @@ fn millis(rng: &mut StdRng, least: u64, most: u64) -> Duration {
 }
 
 fn draw_worker(rng: &mut StdRng) -> Which {
-    if rng.random_bool(0.6) { Which::Holder } else { Which::Number(rng.random_range(0..WORKERS)) }
+    if rng.random_bool(0.6) {
+        Which::Holder
+    } else {
+        Which::Number(rng.random_range(0..WORKERS))
+    }
 }
 
 impl Fault {
     /// Draws a fault of one of these kinds, of which there is one at least.
     pub fn draw(rng: &mut StdRng, kinds: &[Kind]) -> (Kind, Self) {
         let kind = kinds[rng.random_range(0..kinds.len())];
-        let line = Line { member: rng.random_range(0..INGRESSES + WORKERS), to_nats: rng.random_bool(0.5) };
+        let line = Line {
+            member: rng.random_range(0..INGRESSES + WORKERS),
+            to_nats: rng.random_bool(0.5),
+        };
         let fault = match kind {
-            Kind::KillIngress => Self::KillIngress(rng.random_range(0..INGRESSES), millis(rng, 0, 1000)),
+            Kind::KillIngress => {
+                Self::KillIngress(rng.random_range(0..INGRESSES), millis(rng, 0, 1000))
+            }
             Kind::KillWorker => Self::KillWorker(draw_worker(rng), millis(rng, 0, 1500)),
             Kind::StopWorker => Self::StopWorker(draw_worker(rng), LEASE + millis(rng, 500, 2500)),
             Kind::TermWorker => Self::TermWorker(draw_worker(rng), millis(rng, 0, 500)),
             Kind::KillNats => Self::KillNats(millis(rng, 0, 2000)),
             Kind::WipeNats => Self::WipeNats(millis(rng, 0, 1500)),
-            Kind::KillPostgres => Self::KillPostgres { by_crash: rng.random_bool(0.3), away: millis(rng, 0, 2500) },
+            Kind::KillPostgres => Self::KillPostgres {
+                by_crash: rng.random_bool(0.3),
+                away: millis(rng, 0, 2500),
+            },
             Kind::CutProxy => Self::CutProxy(line, millis(rng, 0, 2000)),
-            Kind::DelayProxy => Self::DelayProxy(line, millis(rng, 20, 1500), millis(rng, 500, 3000)),
+            Kind::DelayProxy => {
+                Self::DelayProxy(line, millis(rng, 20, 1500), millis(rng, 500, 3000))
+            }
             Kind::HalfCloseProxy => {
-                let direction = if rng.random_bool(0.5) { Direction::ToServer } else { Direction::ToProcess };
+                let direction = if rng.random_bool(0.5) {
+                    Direction::ToServer
+                } else {
+                    Direction::ToProcess
+                };
                 Self::HalfCloseProxy(line, direction)
             }
         };
@@ -130,7 +148,9 @@ impl Fault {
             }
             Self::KillNats(away) => take_nats_down(cluster, false, away).await,
             Self::WipeNats(away) => take_nats_down(cluster, true, away).await,
-            Self::KillPostgres { by_crash, away } => take_postgres_down(cluster, by_crash, away).await,
+            Self::KillPostgres { by_crash, away } => {
+                take_postgres_down(cluster, by_crash, away).await
+            }
             Self::CutProxy(line, away) => {
                 let proxy = line.proxy(cluster);
                 proxy.cut();
@@ -156,7 +176,11 @@ impl Fault {
 impl Line {
     fn proxy(self, cluster: &Cluster) -> &crate::proxy::Proxy {
         let member = &cluster.members[self.member];
-        if self.to_nats { &member.nats } else { &member.postgres }
+        if self.to_nats {
+            &member.nats
+        } else {
+            &member.postgres
+        }
     }
 }
 
@@ -169,12 +193,22 @@ async fn worker(cluster: &Cluster, which: Which) -> usize {
     INGRESSES + number
 }
 
-async fn end(cluster: &Cluster, number: usize, signal: Signal, away: Duration) -> anyhow::Result<bool> {
+async fn end(
+    cluster: &Cluster,
+    number: usize,
+    signal: Signal,
+    away: Duration,
+) -> anyhow::Result<bool> {
     let member = &cluster.members[number];
-    let Some(mut life) = member.try_life() else { return Ok(false) };
+    let Some(mut life) = member.try_life() else {
+        return Ok(false);
+    };
     cluster.note(format!("{signal} to {}", member.name));
     if !life.end(signal).await {
-        cluster.events().findings.push(format!("{} did not end after {signal}", member.name));
+        cluster
+            .events()
+            .findings
+            .push(format!("{} did not end after {signal}", member.name));
     }
     sleep(away).await;
     member.start(&mut life).await?;
@@ -184,7 +218,9 @@ async fn end(cluster: &Cluster, number: usize, signal: Signal, away: Duration) -
 
 async fn hang(cluster: &Cluster, number: usize, hung: Duration) -> anyhow::Result<bool> {
     let member = &cluster.members[number];
-    let Some(mut life) = member.try_life() else { return Ok(false) };
+    let Some(mut life) = member.try_life() else {
+        return Ok(false);
+    };
     cluster.note(format!("{} hangs", member.name));
     life.signal(Signal::SIGSTOP);
     sleep(hung).await;
@@ -194,9 +230,18 @@ async fn hang(cluster: &Cluster, number: usize, hung: Duration) -> anyhow::Resul
 }
 
 async fn take_nats_down(cluster: &Cluster, wipe: bool, away: Duration) -> anyhow::Result<bool> {
-    let Ok(_down) = cluster.nats_down.try_lock() else { return Ok(false) };
+    let Ok(_down) = cluster.nats_down.try_lock() else {
+        return Ok(false);
+    };
     let begun = Instant::now();
-    cluster.note(if wipe { "NATS goes, and its store" } else { "NATS goes" }.to_owned());
+    cluster.note(
+        if wipe {
+            "NATS goes, and its store"
+        } else {
+            "NATS goes"
+        }
+        .to_owned(),
+    );
     cluster.stop_nats(wipe).await?;
     sleep(away).await;
     cluster.start_nats().await?;
@@ -207,8 +252,14 @@ async fn take_nats_down(cluster: &Cluster, wipe: bool, away: Duration) -> anyhow
     Ok(true)
 }
 
-async fn take_postgres_down(cluster: &Cluster, by_crash: bool, away: Duration) -> anyhow::Result<bool> {
-    let Ok(_down) = cluster.postgres_down.try_lock() else { return Ok(false) };
+async fn take_postgres_down(
+    cluster: &Cluster,
+    by_crash: bool,
+    away: Duration,
+) -> anyhow::Result<bool> {
+    let Ok(_down) = cluster.postgres_down.try_lock() else {
+        return Ok(false);
+    };
     cluster.note("Postgres goes".to_owned());
     cluster.stop_postgres(by_crash).await?;
     sleep(away).await;

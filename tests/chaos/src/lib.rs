@@ -86,7 +86,14 @@ impl Options {
     #[must_use]
     pub fn new(seed: u64, lasting: Duration) -> Self {
         let faults = Kind::value_variants().to_vec();
-        Self { seed, lasting, rest: REST_WAIT, faults, programs: None, keeps_data: true }
+        Self {
+            seed,
+            lasting,
+            rest: REST_WAIT,
+            faults,
+            programs: None,
+            keeps_data: true,
+        }
     }
 }
 
@@ -95,9 +102,19 @@ impl Options {
 /// # Errors
 /// When the run itself fails: then nothing is known of Holdfast.
 pub async fn run(options: &Options) -> anyhow::Result<Report> {
-    let directory = std::env::temp_dir().join(format!("holdfast-chaos-{}-{}", std::process::id(), options.seed));
+    let directory = std::env::temp_dir().join(format!(
+        "holdfast-chaos-{}-{}",
+        std::process::id(),
+        options.seed
+    ));
     let (data, programs) = (directory.clone(), options.programs.clone());
-    let setup = Setup { directory: directory.clone(), data, seed: options.seed, programs, refunds: None };
+    let setup = Setup {
+        directory: directory.clone(),
+        data,
+        seed: options.seed,
+        programs,
+        refunds: None,
+    };
     let cluster = Arc::new(Cluster::start(setup).await?);
     every_partition_has_a_worker(&cluster).await?;
     let products = create_products(&cluster).await?;
@@ -112,18 +129,26 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
         let (cluster, stop) = (Arc::clone(&cluster), supervised.clone());
         async move { cluster.supervise(stop).await }
     });
-    let mut report = Report { seed: options.seed, ..Report::default() };
+    let mut report = Report {
+        seed: options.seed,
+        ..Report::default()
+    };
     let begin = Instant::now();
     report.operations = trade(&market, options, &mut report).await;
     let end = Instant::now();
-    let restless = rest::come_to_rest(&market, options.rest).await.unwrap_or_else(|error| vec![format!("{error:#}")]);
+    let restless = rest::come_to_rest(&market, options.rest)
+        .await
+        .unwrap_or_else(|error| vec![format!("{error:#}")]);
     report.to_rest = end.elapsed();
     supervised.cancel();
     supervisor.await?;
     judge(&market, &products, restless, &mut report).await?;
     report.count(&market.journal.exchanges(), begin, end);
     drop(market);
-    Arc::into_inner(cluster).context("the cluster is still in use")?.stop().await?;
+    Arc::into_inner(cluster)
+        .context("the cluster is still in use")?
+        .stop()
+        .await?;
     clear(directory, options.keeps_data, &mut report).await?;
     Ok(report)
 }
@@ -138,24 +163,36 @@ async fn every_partition_has_a_worker(cluster: &Cluster) -> anyhow::Result<()> {
             pool.close().await;
             return Ok(());
         }
-        anyhow::ensure!(Instant::now() < give_up, "the partitions are not shared: {uneven:?}");
+        anyhow::ensure!(
+            Instant::now() < give_up,
+            "the partitions are not shared: {uneven:?}"
+        );
         tokio::time::sleep(POLL).await;
     }
 }
 
 async fn create_products(cluster: &Cluster) -> anyhow::Result<Vec<(i64, i64)>> {
     let authorization = format!("Bearer {ADMIN_TOKEN}");
-    let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
+    let headers = [
+        ("authorization", authorization.as_str()),
+        ("content-type", "application/json"),
+    ];
     let mut products = Vec::new();
     for stock in STOCKS {
-        let body = json!({"name": "Lamp", "price_minor": 1250, "currency": "EUR", "total_stock": stock});
+        let body =
+            json!({"name": "Lamp", "price_minor": 1250, "currency": "EUR", "total_stock": stock});
         let body = Some(body.to_string().into_bytes());
-        let answer = cluster.client(0).try_send(Method::POST, "/api/admin/products", &headers, body).await?;
+        let answer = cluster
+            .client(0)
+            .try_send(Method::POST, "/api/admin/products", &headers, body)
+            .await?;
         let product = match answer.status.as_u16() {
             202 => ended(cluster, answer.header("location")).await?,
             _ => answer.body,
         };
-        let id = product["id"].as_i64().with_context(|| format!("no product: {product}"))?;
+        let id = product["id"]
+            .as_i64()
+            .with_context(|| format!("no product: {product}"))?;
         products.push((id, stock));
     }
     Ok(products)
@@ -165,11 +202,17 @@ async fn create_products(cluster: &Cluster) -> anyhow::Result<Vec<(i64, i64)>> {
 async fn ended(cluster: &Cluster, location: &str) -> anyhow::Result<Value> {
     let give_up = Instant::now() + DEADLINE;
     loop {
-        let mut answer = cluster.client(0).try_send(Method::GET, location, &[], None).await?;
+        let mut answer = cluster
+            .client(0)
+            .try_send(Method::GET, location, &[], None)
+            .await?;
         if answer.body["status"] == "done" {
             return Ok(answer.body["response"]["body"].take());
         }
-        anyhow::ensure!(Instant::now() < give_up, "a request without an end: {answer:?}");
+        anyhow::ensure!(
+            Instant::now() < give_up,
+            "a request without an end: {answer:?}"
+        );
         tokio::time::sleep(POLL).await;
     }
 }
@@ -195,12 +238,21 @@ async fn trade(market: &Arc<Market>, options: &Options, report: &mut Report) -> 
 }
 
 /// Does faults until it is told to stop, then waits until all are healed.
-async fn do_faults(cluster: &Arc<Cluster>, options: &Options, report: &mut Report, stop: &CancellationToken) {
+async fn do_faults(
+    cluster: &Arc<Cluster>,
+    options: &Options,
+    report: &mut Report,
+    stop: &CancellationToken,
+) {
     let mut rng = StdRng::seed_from_u64(options.seed);
     let mut faults = JoinSet::new();
     loop {
         let pause = Duration::from_millis(rng.random_range(FAULT_PAUSE_MS.0..=FAULT_PAUSE_MS.1));
-        if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+        if stop
+            .run_until_cancelled(tokio::time::sleep(pause))
+            .await
+            .is_none()
+        {
             break;
         }
         if options.faults.is_empty() {
@@ -215,8 +267,12 @@ async fn do_faults(cluster: &Arc<Cluster>, options: &Options, report: &mut Repor
         match ended {
             Ok((kind, _, Ok(true))) => report.count_fault(kind),
             Ok((_, _, Ok(false))) => {}
-            Ok((_, fault, Err(error))) => report.findings.push(format!("{fault:?} does not heal: {error:#}")),
-            Err(error) => report.findings.push(format!("the proving ground itself failed: {error}")),
+            Ok((_, fault, Err(error))) => report
+                .findings
+                .push(format!("{fault:?} does not heal: {error:#}")),
+            Err(error) => report
+                .findings
+                .push(format!("the proving ground itself failed: {error}")),
         }
     }
 }
@@ -245,13 +301,27 @@ async fn judge(
         products,
     };
     report.findings.extend(audit(&evidence).lines());
-    report.findings.extend(restless.into_iter().map(|what| format!("not at rest: {what}")));
+    report.findings.extend(
+        restless
+            .into_iter()
+            .map(|what| format!("not at rest: {what}")),
+    );
     report.findings.append(&mut events.findings);
     report.findings.extend(market.cluster.panics());
     report.timeline = std::mem::take(&mut events.timeline);
     report.false_starts = events.false_starts;
-    let paid = tables.orders.values().filter(|order| order.status == "paid").count();
-    report.rows = [tables.holds.len(), tables.orders.len(), paid, tables.payments.len(), refunds.len()];
+    let paid = tables
+        .orders
+        .values()
+        .filter(|order| order.status == "paid")
+        .count();
+    report.rows = [
+        tables.holds.len(),
+        tables.orders.len(),
+        paid,
+        tables.payments.len(),
+        refunds.len(),
+    ];
     report.kinds = report::kinds(&exchanges);
     Ok(())
 }
@@ -259,7 +329,9 @@ async fn judge(
 /// Removes a run's data, unless there are findings and they are to be kept.
 async fn clear(directory: PathBuf, keeps_data: bool, report: &mut Report) -> anyhow::Result<()> {
     if keeps_data && !report.findings.is_empty() {
-        report.findings.push(format!("logs and data are in {}", directory.display()));
+        report
+            .findings
+            .push(format!("logs and data are in {}", directory.display()));
         return Ok(());
     }
     holdfast_stack::remove_data(&directory).await?;

@@ -25,12 +25,24 @@ pub struct Logged {
 
 impl Logged {
     fn new(log_seq: u64, command: Command) -> Self {
-        let (request_id, has_outcome) = (command.request_id.to_string(), !command.action.is_internal());
+        let (request_id, has_outcome) = (
+            command.request_id.to_string(),
+            !command.action.is_internal(),
+        );
         let hold = match command.action {
-            Action::CreateHold { product_id, customer_id, .. } => Some((product_id.0, customer_id.unwrap_or_default())),
+            Action::CreateHold {
+                product_id,
+                customer_id,
+                ..
+            } => Some((product_id.0, customer_id.unwrap_or_default())),
             _ => None,
         };
-        Self { log_seq, request_id, has_outcome, hold }
+        Self {
+            log_seq,
+            request_id,
+            has_outcome,
+            hold,
+        }
     }
 }
 
@@ -39,19 +51,33 @@ impl Logged {
 /// # Errors
 /// When NATS does not answer, or a message is none that Holdfast writes.
 pub async fn read(cluster: &Cluster) -> anyhow::Result<Vec<Logged>> {
-    let stream = jetstream::new(cluster.nats().await?).get_stream(format!("{PREFIX}-commands")).await?;
+    let stream = jetstream::new(cluster.nats().await?)
+        .get_stream(format!("{PREFIX}-commands"))
+        .await?;
     let end = stream.cached_info().state.last_sequence;
     let mut logged = Vec::new();
     if stream.cached_info().state.messages == 0 {
         return Ok(logged);
     }
-    let mut messages = stream.create_consumer(OrderedConfig::default()).await?.messages().await?;
+    let mut messages = stream
+        .create_consumer(OrderedConfig::default())
+        .await?
+        .messages()
+        .await?;
     while let Some(message) = messages.next().await {
         let message = message?;
-        let log_seq = message.info().map_err(|error| anyhow::anyhow!("a message of the log: {error}"))?.stream_sequence;
+        let log_seq = message
+            .info()
+            .map_err(|error| anyhow::anyhow!("a message of the log: {error}"))?
+            .stream_sequence;
         let envelope = envelope::decode(&message.payload, &Keyring::default())
             .with_context(|| format!("message {log_seq} of the log"))?;
-        logged.extend(envelope.commands.into_iter().map(|command| Logged::new(log_seq, command)));
+        logged.extend(
+            envelope
+                .commands
+                .into_iter()
+                .map(|command| Logged::new(log_seq, command)),
+        );
         if log_seq >= end {
             break;
         }

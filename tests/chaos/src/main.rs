@@ -12,7 +12,11 @@ use holdfast_chaos::{Options, mutations, power_loss, take_over};
 
 /// Breaks a deployment of Holdfast in random ways while clients buy, and audits what they were told.
 #[derive(Debug, Parser)]
-#[command(name = "holdfast-chaos", version, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "holdfast-chaos",
+    version,
+    args_conflicts_with_subcommands = true
+)]
 struct Program {
     #[command(subcommand)]
     other: Option<Other>,
@@ -91,7 +95,11 @@ struct SeedsArgs {
 
 impl SeedsArgs {
     fn seeds(self) -> Seeds {
-        let all = if self.calm { Vec::new() } else { Kind::value_variants().to_vec() };
+        let all = if self.calm {
+            Vec::new()
+        } else {
+            Kind::value_variants().to_vec()
+        };
         Seeds {
             first: self.seed.unwrap_or_else(|| rand::random::<u32>().into()),
             count: self.seeds,
@@ -99,7 +107,10 @@ impl SeedsArgs {
             lasting: Duration::from_secs(self.seconds),
             faults: self.faults.unwrap_or(all),
             programs: self.programs,
-            telling: Telling { answers: self.answers, timeline: self.timeline },
+            telling: Telling {
+                answers: self.answers,
+                timeline: self.timeline,
+            },
         }
     }
 }
@@ -110,7 +121,12 @@ async fn run(program: Program) -> anyhow::Result<Option<bool>> {
         None => program.seeds.seeds().run().await.is_clean(),
         Some(Other::Mutations { names, seeds }) => mutations::check(&names, seeds).await?,
         Some(Other::TakeOver { rounds }) => take_over::measure(rounds).await?,
-        Some(Other::PowerLoss { rounds, seed, control, programs }) => {
+        Some(Other::PowerLoss {
+            rounds,
+            seed,
+            control,
+            programs,
+        }) => {
             if let Some(lack) = disk::lacks() {
                 eprintln!("power can't be cut here: {lack}");
                 return Ok(None);
@@ -130,14 +146,24 @@ async fn cut_power(
     let first = seed.unwrap_or_else(|| rand::random::<u32>().into());
     let mut with_findings = 0;
     for seed in first..first.saturating_add(rounds) {
-        let options = Options { programs: programs.clone(), ..Options::new(seed, Duration::ZERO) };
+        let options = Options {
+            programs: programs.clone(),
+            ..Options::new(seed, Duration::ZERO)
+        };
         let report = power_loss::round(&options, is_control).await?;
         print!("{}", report.told());
         println!("{}", report.summary());
         with_findings += u64::from(!report.findings.is_empty());
     }
-    println!("{with_findings} of {rounds} rounds with findings{}", if is_control { ", as a control" } else { "" });
-    Ok(if is_control { with_findings == rounds } else { with_findings == 0 })
+    println!(
+        "{with_findings} of {rounds} rounds with findings{}",
+        if is_control { ", as a control" } else { "" }
+    );
+    Ok(if is_control {
+        with_findings == rounds
+    } else {
+        with_findings == 0
+    })
 }
 
 #[tokio::main]

@@ -90,7 +90,10 @@ impl Member {
     ) -> anyhow::Result<Self> {
         let (postgres, database_url) = behind_proxy(database_url).await?;
         let (nats, nats_url) = behind_proxy(nats_url).await?;
-        settings.extend([("DATABASE_URL".to_owned(), database_url), ("NATS_URL".to_owned(), nats_url)]);
+        settings.extend([
+            ("DATABASE_URL".to_owned(), database_url),
+            ("NATS_URL".to_owned(), nats_url),
+        ]);
         let name = format!("{}-{number}", role.program());
         let (life, directory) = (Mutex::default(), directory.to_owned());
         Ok(Self {
@@ -118,7 +121,10 @@ impl Member {
 
     /// A client of it, when it is an ingress.
     pub fn client(&self) -> Client {
-        self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.client
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Starts it, unless it runs; again and again as long as it ends before it serves, as an operator's supervisor does.
@@ -128,7 +134,12 @@ impl Member {
     pub async fn start(&self, life: &mut Life) -> anyhow::Result<()> {
         let give_up = Instant::now() + START_WAIT;
         while !life.runs() {
-            anyhow::ensure!(Instant::now() < give_up, "{} does not start: see {}", self.name, self.log(life).display());
+            anyhow::ensure!(
+                Instant::now() < give_up,
+                "{} does not start: see {}",
+                self.name,
+                self.log(life).display()
+            );
             life.starts += 1;
             let mut process = Process::start(&self.program, &[], &self.settings, self.log(life));
             if self.role == Role::Worker {
@@ -143,7 +154,8 @@ impl Member {
 
     /// Where its process of this life writes its log.
     fn log(&self, life: &Life) -> PathBuf {
-        self.directory.join(format!("{}.{}.log", self.name, life.starts))
+        self.directory
+            .join(format!("{}.{}.log", self.name, life.starts))
     }
 
     /// When it ended by itself: what its log says last, and whether it had been at work.
@@ -160,12 +172,18 @@ impl Member {
 
 impl Life {
     fn runs(&mut self) -> bool {
-        self.process.as_mut().is_some_and(|process| process.has_ended().is_none())
+        self.process
+            .as_mut()
+            .is_some_and(|process| process.has_ended().is_none())
     }
 
     /// The process's id, if it runs.
     pub fn pid(&mut self) -> Option<u32> {
-        if self.runs() { self.process.as_ref().map(Process::pid) } else { None }
+        if self.runs() {
+            self.process.as_ref().map(Process::pid)
+        } else {
+            None
+        }
     }
 
     /// Sends a signal, if it runs.
@@ -202,7 +220,9 @@ async fn behind_proxy(url: &str) -> anyhow::Result<(Proxy, String)> {
     let (_, behind_scheme) = url.split_once("//").context("no URL")?;
     let authority = behind_scheme.split('/').next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
-    let target: SocketAddr = host.parse().with_context(|| format!("no address in {host}"))?;
+    let target: SocketAddr = host
+        .parse()
+        .with_context(|| format!("no address in {host}"))?;
     let proxy = Proxy::start(target).await?;
     let through = url.replacen(host, &proxy.address().to_string(), 1);
     Ok((proxy, through))
@@ -212,7 +232,10 @@ async fn behind_proxy(url: &str) -> anyhow::Result<(Proxy, String)> {
 async fn address(process: &mut Process, give_up: Instant) -> Option<String> {
     while process.has_ended().is_none() && Instant::now() < give_up {
         let output = process.output();
-        if let Some(line) = output.lines().find(|line| line.contains(Role::Ingress.sign_of_work())) {
+        if let Some(line) = output
+            .lines()
+            .find(|line| line.contains(Role::Ingress.sign_of_work()))
+        {
             let line: Value = serde_json::from_str(line).ok()?;
             return line["address"].as_str().map(str::to_owned);
         }

@@ -40,7 +40,10 @@ impl Mutation {
     /// What applies it to sources.
     fn apply_to(&self, tree: &Path) -> Command {
         let mut apply = Command::new("git");
-        apply.args(["apply", "-C1"]).arg(&self.patch).current_dir(tree);
+        apply
+            .args(["apply", "-C1"])
+            .arg(&self.patch)
+            .current_dir(tree);
         // A copy may lie within a repository that must not be meant.
         apply.env("GIT_CEILING_DIRECTORIES", tree.parent().unwrap_or(tree));
         apply
@@ -71,9 +74,17 @@ pub async fn check(names: &[String], seeds_max: u64) -> anyhow::Result<bool> {
         }
         let (seeds, found) = found.unwrap_or((seeds_max, "NOTHING".to_owned()));
         let found: String = found.chars().take(FOUND_CHARS_MAX).collect();
-        println!("{:<28} {seeds:>5} {:>8}  {found}", mutation.name, begun.elapsed().as_secs());
+        println!(
+            "{:<28} {seeds:>5} {:>8}  {found}",
+            mutation.name,
+            begun.elapsed().as_secs()
+        );
     }
-    println!("{} of {} mutations were caught", mutations.len() - survivors.len(), mutations.len());
+    println!(
+        "{} of {} mutations were caught",
+        mutations.len() - survivors.len(),
+        mutations.len()
+    );
     if !survivors.is_empty() {
         println!("not caught: {survivors:?}");
     }
@@ -91,7 +102,12 @@ async fn hunt(mutation: &Mutation, seeds_max: u64, programs: &Path) -> Option<(u
             programs: Some(programs.to_owned()),
             keeps_data: false,
         };
-        let counts = |finding: &String| mutation.found_as.iter().any(|words| finding.contains(words));
+        let counts = |finding: &String| {
+            mutation
+                .found_as
+                .iter()
+                .any(|words| finding.contains(words))
+        };
         let findings = match run(&options).await {
             Ok(report) => report.findings,
             Err(error) => vec![format!("it could not be run: {error:#}")],
@@ -100,7 +116,10 @@ async fn hunt(mutation: &Mutation, seeds_max: u64, programs: &Path) -> Option<(u
             return Some((seed, found.clone()));
         }
         for finding in findings.iter().take(TOLD_MAX) {
-            println!("  {} seed {seed}, which does not count: {finding}", mutation.name);
+            println!(
+                "  {} seed {seed}, which does not count: {finding}",
+                mutation.name
+            );
         }
     }
     None
@@ -108,33 +127,60 @@ async fn hunt(mutation: &Mutation, seeds_max: u64, programs: &Path) -> Option<(u
 
 fn read_all(names: &[String]) -> anyhow::Result<Vec<Mutation>> {
     let directory = Path::new(SOURCES).join("tests/chaos/mutations");
-    let entries = std::fs::read_dir(&directory).with_context(|| format!("reading {}", directory.display()))?;
-    let mut patches: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
+    let entries = std::fs::read_dir(&directory)
+        .with_context(|| format!("reading {}", directory.display()))?;
+    let mut patches: Vec<PathBuf> = entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<std::io::Result<_>>()?;
     patches.sort();
-    let mutations = patches.into_iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
-    if let Some(unknown) = names.iter().find(|name| !mutations.iter().any(|mutation| mutation.name == **name)) {
+    let mutations = patches
+        .into_iter()
+        .map(read)
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| !mutations.iter().any(|mutation| mutation.name == **name))
+    {
         bail!("there is no mutation {unknown}");
     }
-    Ok(mutations.into_iter().filter(|mutation| names.is_empty() || names.contains(&mutation.name)).collect())
+    Ok(mutations
+        .into_iter()
+        .filter(|mutation| names.is_empty() || names.contains(&mutation.name))
+        .collect())
 }
 
 fn read(patch: PathBuf) -> anyhow::Result<Mutation> {
     let text = std::fs::read_to_string(&patch)?;
-    let name = patch.file_stem().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+    let name = patch
+        .file_stem()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default()
+        .to_owned();
     let trailer = |name: &str| {
         let lines = text.lines().take_while(|line| !line.starts_with("---"));
         let value = lines.filter_map(|line| line.strip_prefix(name)).next();
-        value.map(str::trim).with_context(|| format!("{} has no line {name}", patch.display()))
+        value
+            .map(str::trim)
+            .with_context(|| format!("{} has no line {name}", patch.display()))
     };
     let kind = |name: &str| {
-        Kind::from_str(name.trim(), false).map_err(|error| anyhow::anyhow!("{error} in {}", patch.display()))
+        Kind::from_str(name.trim(), false)
+            .map_err(|error| anyhow::anyhow!("{error} in {}", patch.display()))
     };
     let faults = match trailer("Faults:")? {
         "none" => Vec::new(),
         kinds => kinds.split(',').map(kind).collect::<anyhow::Result<_>>()?,
     };
-    let found_as = trailer("Found as:")?.split('|').map(|rule| rule.trim().to_owned()).collect();
-    Ok(Mutation { name, patch, faults, found_as })
+    let found_as = trailer("Found as:")?
+        .split('|')
+        .map(|rule| rule.trim().to_owned())
+        .collect();
+    Ok(Mutation {
+        name,
+        patch,
+        faults,
+        found_as,
+    })
 }
 
 /// The copy of the sources, with a target directory of its own, in which only what was changed is built anew.
@@ -158,7 +204,10 @@ impl Scratch {
     /// Makes the copy the sources with this one fault, and builds it.
     fn prepare(&self, mutation: &Mutation) -> anyhow::Result<()> {
         self.copy_sources()?;
-        succeed(&mut mutation.apply_to(&self.tree), &format!("applying {}", mutation.name))?;
+        succeed(
+            &mut mutation.apply_to(&self.tree),
+            &format!("applying {}", mutation.name),
+        )?;
         let mut cargo = holdfast_tests::cargo();
         cargo.args([
             "build",
@@ -170,17 +219,25 @@ impl Scratch {
             "--locked",
             "--quiet",
         ]);
-        cargo.arg("--target-dir").arg(&self.target).current_dir(&self.tree);
+        cargo
+            .arg("--target-dir")
+            .arg(&self.target)
+            .current_dir(&self.tree);
         succeed(&mut cargo, &format!("building {}", mutation.name))
     }
 
     /// Writes what differs, so that cargo sees as changed only what is.
     fn copy_sources(&self) -> anyhow::Result<()> {
-        let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(SOURCES).output()?;
+        let listed = Command::new("git")
+            .args(["ls-files", "-z"])
+            .current_dir(SOURCES)
+            .output()?;
         ensure!(listed.status.success(), "git does not list the sources");
         for name in String::from_utf8(listed.stdout)?.split_terminator('\0') {
             let (from, to) = (Path::new(SOURCES).join(name), self.tree.join(name));
-            let Ok(content) = std::fs::read(&from) else { continue };
+            let Ok(content) = std::fs::read(&from) else {
+                continue;
+            };
             if std::fs::read(&to).is_ok_and(|copied| copied == content) {
                 continue;
             }
@@ -193,7 +250,11 @@ impl Scratch {
 
 fn succeed(command: &mut Command, what: &str) -> anyhow::Result<()> {
     let output = command.output().with_context(|| what.to_owned())?;
-    ensure!(output.status.success(), "{what} failed: {}", String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "{what} failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(())
 }
 

@@ -108,15 +108,27 @@ impl Operation {
             0..30 => {
                 let quantity = rng.random_range(1..=QUANTITY_MAX);
                 let twice = keyed && rng.random_bool(0.2);
-                Self::Hold { product, quantity, keyed, twice, prefer: draw_prefer(rng) }
+                Self::Hold {
+                    product,
+                    quantity,
+                    keyed,
+                    twice,
+                    prefer: draw_prefer(rng),
+                }
             }
             30..36 => Self::Release { keyed },
-            36..52 => Self::Order { keyed, prefer: draw_prefer(rng) },
+            36..52 => Self::Order {
+                keyed,
+                prefer: draw_prefer(rng),
+            },
             52..68 => Self::Pay(draw_payment(rng)),
             68..70 => {
                 let quantity = rng.random_range(RESTOCK.0..=RESTOCK.1);
                 // A restock of nothing is bad form.
-                Self::Restock { product, quantity: if quantity == 0 { 1 } else { quantity } }
+                Self::Restock {
+                    product,
+                    quantity: if quantity == 0 { 1 } else { quantity },
+                }
             }
             70..78 => Self::Repeat,
             78..80 => Self::RepeatOtherBody,

@@ -64,7 +64,11 @@ impl Proxy {
             delay_ms: AtomicU64::new(0),
         });
         let accepting = tokio::spawn(accept(listener, target, Arc::clone(&control)));
-        Ok(Self { address, control, accepting })
+        Ok(Self {
+            address,
+            control,
+            accepting,
+        })
     }
 
     /// Where it listens.
@@ -81,12 +85,17 @@ impl Proxy {
 
     /// Closes one direction of every connection, as a peer that has said its last word; the other stays open.
     pub fn half_close(&self, direction: Direction) {
-        self.control.strike.send_replace(Strike::HalfClose(direction));
+        self.control
+            .strike
+            .send_replace(Strike::HalfClose(direction));
     }
 
     /// Holds back every chunk, in both directions, for that long.
     pub fn delay(&self, delay: Duration) {
-        self.control.delay_ms.store(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.control.delay_ms.store(
+            u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+            Ordering::Relaxed,
+        );
     }
 
     /// Takes new connections again, and passes everything on at once.
@@ -129,8 +138,20 @@ async fn connect(
     server.set_nodelay(true)?;
     let (from_process, to_process) = process.into_split();
     let (from_server, to_server) = server.into_split();
-    let out = pump(from_process, to_server, Direction::ToServer, strikes.clone(), &control);
-    let back = pump(from_server, to_process, Direction::ToProcess, strikes, &control);
+    let out = pump(
+        from_process,
+        to_server,
+        Direction::ToServer,
+        strikes.clone(),
+        &control,
+    );
+    let back = pump(
+        from_server,
+        to_process,
+        Direction::ToProcess,
+        strikes,
+        &control,
+    );
     tokio::try_join!(out, back).map(|_| ())
 }
 
@@ -165,7 +186,10 @@ async fn pump(
 }
 
 /// Waits for a strike that concerns this direction: an error for a cut, as good as an end of the stream for a half close.
-async fn struck(strikes: &mut watch::Receiver<Strike>, direction: Direction) -> std::io::Result<usize> {
+async fn struck(
+    strikes: &mut watch::Receiver<Strike>,
+    direction: Direction,
+) -> std::io::Result<usize> {
     loop {
         // The sender lies in the control block that every connection shares.
         strikes.changed().await.map_err(std::io::Error::other)?;

@@ -153,7 +153,8 @@ impl Exchange {
     /// Whether it was accepted, to be asked for later.
     #[must_use]
     pub fn is_accepted(&self) -> bool {
-        !matches!(self.asked, Asked::Pay(_)) && self.told.as_ref().is_ok_and(|reply| reply.status == 202)
+        !matches!(self.asked, Asked::Pay(_))
+            && self.told.as_ref().is_ok_and(|reply| reply.status == 202)
     }
 
     /// The outcome, when its client knows it. A 503 is none: the effect may be there or not.
@@ -162,11 +163,19 @@ impl Exchange {
         let reply = self.told.as_ref().ok()?;
         if self.is_accepted() {
             return self.ends.iter().rev().find_map(|(at, end)| match end {
-                End::Done { status, body } => Some(Final { status: *status, body, at: *at }),
+                End::Done { status, body } => Some(Final {
+                    status: *status,
+                    body,
+                    at: *at,
+                }),
                 End::Gone => None,
             });
         }
-        (reply.status < 500).then_some(Final { status: reply.status, body: &reply.body, at: self.answered })
+        (reply.status < 500).then_some(Final {
+            status: reply.status,
+            body: &reply.body,
+            at: self.answered,
+        })
     }
 
     /// Whether it still has to be asked for.

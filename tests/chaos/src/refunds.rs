@@ -55,11 +55,20 @@ impl Receiver {
         let mut rng = StdRng::seed_from_u64(seed);
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let mood = if calm.load(Ordering::Relaxed) { ONE_FAILS_OF } else { rng.random_range(0..ONE_FAILS_OF) };
+                let mood = if calm.load(Ordering::Relaxed) {
+                    ONE_FAILS_OF
+                } else {
+                    rng.random_range(0..ONE_FAILS_OF)
+                };
                 tokio::spawn(receive(stream, mood, Arc::clone(&shared)));
             }
         });
-        Ok(Self { url, requests, is_calm, accepting })
+        Ok(Self {
+            url,
+            requests,
+            is_calm,
+            accepting,
+        })
     }
 
     /// Takes everything from now on: a refund that was refused again and again comes ever more seldom, and is waited for.
@@ -85,13 +94,23 @@ fn lock(requests: &Requests) -> MutexGuard<'_, Vec<RefundRequest>> {
 }
 
 async fn receive(mut stream: TcpStream, mood: u32, requests: Requests) {
-    let Ok(Some((id, body))) = timeout(READ_WAIT, read_request(&mut stream)).await else { return };
+    let Ok(Some((id, body))) = timeout(READ_WAIT, read_request(&mut stream)).await else {
+        return;
+    };
     let is_accepted = mood != 0;
-    lock(&requests).push(RefundRequest { id, body, is_accepted });
+    lock(&requests).push(RefundRequest {
+        id,
+        body,
+        is_accepted,
+    });
     if mood == 1 {
         return;
     }
-    let status = if is_accepted { "202 Accepted" } else { "503 Service Unavailable" };
+    let status = if is_accepted {
+        "202 Accepted"
+    } else {
+        "503 Service Unavailable"
+    };
     let response = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
     // The worker may have been killed meanwhile.
     let _ = stream.write_all(response.as_bytes()).await;
@@ -102,17 +121,28 @@ async fn read_request(stream: &mut TcpStream) -> Option<(String, String)> {
     let mut bytes = Vec::new();
     let mut chunk = [0; 4096];
     while bytes.len() < REQUEST_BYTES_MAX {
-        let read = stream.read(&mut chunk).await.ok().filter(|read| *read > 0)?;
+        let read = stream
+            .read(&mut chunk)
+            .await
+            .ok()
+            .filter(|read| *read > 0)?;
         bytes.extend_from_slice(&chunk[..read]);
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
         let header = |name: &str| {
             let mut lines = head.lines().filter_map(|line| line.split_once(": "));
-            lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned())
+            lines
+                .find(|(found, _)| found.eq_ignore_ascii_case(name))
+                .map(|(_, value)| value.to_owned())
         };
         let length: usize = header("content-length")?.parse().ok()?;
         if body.len() >= length {
-            return Some((header("idempotency-key").unwrap_or_default(), body.to_owned()));
+            return Some((
+                header("idempotency-key").unwrap_or_default(),
+                body.to_owned(),
+            ));
         }
     }
     None

@@ -55,7 +55,10 @@ impl Report {
     /// Counts a fault.
     pub fn count_fault(&mut self, kind: Kind) {
         use clap::ValueEnum;
-        let name = kind.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        let name = kind
+            .to_possible_value()
+            .map(|value| value.get_name().to_owned())
+            .unwrap_or_default();
         *self.faults.entry(name).or_default() += 1;
     }
 
@@ -80,7 +83,9 @@ impl Report {
         }
         self.split = split(exchanges);
         effects.sort_unstable();
-        let pauses = effects.windows(2).map(|pair| (pair[1] - pair[0], pair[0] - begin));
+        let pauses = effects
+            .windows(2)
+            .map(|pair| (pair[1] - pair[0], pair[0] - begin));
         (self.longest_pause, self.pause_at) = pauses.max().unwrap_or_default();
     }
 
@@ -103,15 +108,25 @@ impl Report {
     /// The findings as lines for people, with what was done to the cluster.
     #[must_use]
     pub fn told(&self) -> String {
-        let findings = self.findings.iter().map(|finding| format!("seed {}: {finding}\n", self.seed));
-        let timeline = if self.findings.is_empty() { String::new() } else { self.timeline() };
+        let findings = self
+            .findings
+            .iter()
+            .map(|finding| format!("seed {}: {finding}\n", self.seed));
+        let timeline = if self.findings.is_empty() {
+            String::new()
+        } else {
+            self.timeline()
+        };
         findings.chain([timeline]).collect()
     }
 
     /// What was done to the cluster, as lines for people.
     #[must_use]
     pub fn timeline(&self) -> String {
-        self.timeline.iter().map(|(at, what)| format!("  {:7.3} {what}\n", at.as_secs_f64())).collect()
+        self.timeline
+            .iter()
+            .map(|(at, what)| format!("  {:7.3} {what}\n", at.as_secs_f64()))
+            .collect()
     }
 }
 
@@ -121,9 +136,13 @@ fn split(exchanges: &[Exchange]) -> usize {
     let mut first: HashMap<(&str, &Asked), (Instant, &str)> = HashMap::new();
     let mut split = 0;
     for exchange in exchanges.iter().filter(|exchange| exchange.is_accepted()) {
-        let (Some(key), Ok(reply)) = (&exchange.key, &exchange.told) else { continue };
+        let (Some(key), Ok(reply)) = (&exchange.key, &exchange.told) else {
+            continue;
+        };
         let id = reply.body["request_id"].as_str().unwrap_or_default();
-        let (answered, first) = *first.entry((key, &exchange.asked)).or_insert((exchange.answered, id));
+        let (answered, first) = *first
+            .entry((key, &exchange.asked))
+            .or_insert((exchange.answered, id));
         split += usize::from(first != id && answered < exchange.sent);
     }
     split
@@ -147,7 +166,12 @@ pub fn kinds(exchanges: &[Exchange]) -> BTreeMap<String, usize> {
         };
         let told = match &exchange.told {
             Ok(reply) => {
-                format!("{} {}{}", reply.status, reply.code(), reply.body["result"].as_str().unwrap_or_default())
+                format!(
+                    "{} {}{}",
+                    reply.status,
+                    reply.code(),
+                    reply.body["result"].as_str().unwrap_or_default()
+                )
             }
             Err(_) => "no answer".to_owned(),
         };

@@ -72,12 +72,17 @@ pub async fn come_to_rest(market: &Arc<Market>, wait: Duration) -> anyhow::Resul
 /// Every ingress answers a hold of every product again.
 async fn serve_again(market: &Arc<Market>, give_up: Instant) -> Vec<String> {
     let mut silent = Vec::new();
-    let shops = market.products.iter().flat_map(|product| (0..INGRESSES).map(|ingress| (ingress, *product)));
+    let shops = market
+        .products
+        .iter()
+        .flat_map(|product| (0..INGRESSES).map(|ingress| (ingress, *product)));
     for (ingress, product) in shops.collect::<Vec<_>>() {
         let mut attempt = 0;
         while let Err(told) = serves(market, ingress, product, attempt).await {
             if Instant::now() >= give_up {
-                silent.push(format!("ingress {ingress} does not serve product {product} again: {told}"));
+                silent.push(format!(
+                    "ingress {ingress} does not serve product {product} again: {told}"
+                ));
                 break;
             }
             attempt += 1;
@@ -88,11 +93,23 @@ async fn serve_again(market: &Arc<Market>, give_up: Instant) -> Vec<String> {
 }
 
 /// Whether an ingress gives a hold's outcome; else what it told.
-async fn serves(market: &Market, ingress: usize, product: i64, attempt: usize) -> Result<(), String> {
-    let asked = Asked::Hold { product, quantity: 1, customer: format!("probe-{ingress}-{product}-{attempt}") };
+async fn serves(
+    market: &Market,
+    ingress: usize,
+    product: i64,
+    attempt: usize,
+) -> Result<(), String> {
+    let asked = Asked::Hold {
+        product,
+        quantity: 1,
+        customer: format!("probe-{ingress}-{product}-{attempt}"),
+    };
     let number = ask(market, ingress, asked, None, Prefer::Nothing).await;
     let exchange = &market.journal.exchanges()[number];
-    exchange.outcome().map(|_| ()).ok_or_else(|| format!("{:?}", exchange.told))
+    exchange
+        .outcome()
+        .map(|_| ())
+        .ok_or_else(|| format!("{:?}", exchange.told))
 }
 
 /// The last that is asked for: a hold of every product, once, whatever it is answered. Nothing comes behind them, so each has
@@ -100,9 +117,15 @@ async fn serves(market: &Market, ingress: usize, product: i64, attempt: usize) -
 async fn last_holds(market: &Arc<Market>) {
     let mut holds = JoinSet::new();
     for (number, product) in market.products.iter().enumerate() {
-        let asked = Asked::Hold { product: *product, quantity: 1, customer: format!("last-{product}") };
+        let asked = Asked::Hold {
+            product: *product,
+            quantity: 1,
+            customer: format!("last-{product}"),
+        };
         let market = Arc::clone(market);
-        holds.spawn(async move { ask(&market, number % INGRESSES, asked, None, Prefer::Nothing).await });
+        holds.spawn(
+            async move { ask(&market, number % INGRESSES, asked, None, Prefer::Nothing).await },
+        );
     }
     holds.join_all().await;
 }
@@ -111,7 +134,9 @@ async fn last_holds(market: &Arc<Market>) {
 async fn poll_open(market: &Arc<Market>) {
     let open = {
         let exchanges = market.journal.exchanges();
-        (0..exchanges.len()).filter(|number| exchanges[*number].is_open()).collect()
+        (0..exchanges.len())
+            .filter(|number| exchanges[*number].is_open())
+            .collect()
     };
     poll_all(market, open).await;
 }
@@ -120,7 +145,8 @@ async fn poll_open(market: &Arc<Market>) {
 async fn poll_gone(market: &Arc<Market>) {
     let gone = {
         let exchanges = market.journal.exchanges();
-        let is_gone = |number: &usize| matches!(exchanges[*number].ends.last(), Some((_, End::Gone)));
+        let is_gone =
+            |number: &usize| matches!(exchanges[*number].ends.last(), Some((_, End::Gone)));
         (0..exchanges.len()).filter(is_gone).collect()
     };
     poll_all(market, gone).await;
@@ -156,7 +182,11 @@ fn unanswered(market: &Market) -> HashSet<(String, Notice)> {
         _ => None,
     };
     let mut open: HashSet<_> = exchanges.iter().filter_map(webhook).collect();
-    for answered in exchanges.iter().filter(|exchange| exchange.outcome().is_some()).filter_map(webhook) {
+    for answered in exchanges
+        .iter()
+        .filter(|exchange| exchange.outcome().is_some())
+        .filter_map(webhook)
+    {
         open.remove(&answered);
     }
     open
@@ -171,7 +201,14 @@ async fn deliver_again(market: &Arc<Market>) {
         }
         let market = Arc::clone(market);
         deliveries.spawn(async move {
-            ask(&market, number % INGRESSES, Asked::Pay(notice), Some(key), Prefer::Nothing).await
+            ask(
+                &market,
+                number % INGRESSES,
+                Asked::Pay(notice),
+                Some(key),
+                Prefer::Nothing,
+            )
+            .await
         });
     }
     deliveries.join_all().await;
@@ -182,7 +219,12 @@ async fn look(market: &Market) -> anyhow::Result<Vec<String>> {
     // First how far the log is applied: what the rows say then is of all that was asked.
     let pool = market.cluster.pool().await?;
     let mut restless = behind(market, &pool).await?;
-    let open = market.journal.exchanges().iter().filter(|exchange| exchange.is_open()).count();
+    let open = market
+        .journal
+        .exchanges()
+        .iter()
+        .filter(|exchange| exchange.is_open())
+        .count();
     if open > 0 {
         restless.push(format!("{open} accepted requests have no end"));
     }
@@ -201,15 +243,25 @@ async fn look(market: &Market) -> anyhow::Result<Vec<String>> {
 async fn behind(market: &Market, pool: &PgPool) -> anyhow::Result<Vec<String>> {
     let client = market.cluster.nats().await?;
     let log = async_nats::jetstream::new(client);
-    let log = log.get_stream(format!("{PREFIX}-commands")).await.context("the log's stream")?;
-    let (created, end) = (log.cached_info().created, log.cached_info().state.last_sequence);
+    let log = log
+        .get_stream(format!("{PREFIX}-commands"))
+        .await
+        .context("the log's stream")?;
+    let (created, end) = (
+        log.cached_info().created,
+        log.cached_info().state.last_sequence,
+    );
     let positions: Vec<(i16, i64, chrono::DateTime<chrono::Utc>)> =
-        sqlx::query_as("SELECT partition, applied_seq, stream_created FROM partitions").fetch_all(pool).await?;
+        sqlx::query_as("SELECT partition, applied_seq, stream_created FROM partitions")
+            .fetch_all(pool)
+            .await?;
     let is_behind = |(_, applied, stream): &&(i16, i64, chrono::DateTime<chrono::Utc>)| {
         applied.cast_unsigned() < end || stream.timestamp_micros() != created.timestamp_micros()
     };
     let tell = |(partition, applied, stream): &(i16, i64, chrono::DateTime<chrono::Utc>)| {
-        format!("partition {partition} is at {applied} of {stream}, the log's end {end} of {created}")
+        format!(
+            "partition {partition} is at {applied} of {stream}, the log's end {end} of {created}"
+        )
     };
     Ok(positions.iter().filter(is_behind).map(tell).collect())
 }

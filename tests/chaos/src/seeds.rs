@@ -72,10 +72,19 @@ impl Seeds {
 
     fn options(&self, seed: u64) -> Options {
         let (faults, programs) = (self.faults.clone(), self.programs.clone());
-        Options { faults, programs, ..Options::new(seed, self.lasting) }
+        Options {
+            faults,
+            programs,
+            ..Options::new(seed, self.lasting)
+        }
     }
 
-    async fn wait_for_one(&self, running: &mut Running, seeds: &HashMap<Id, u64>, tally: &mut Tally) {
+    async fn wait_for_one(
+        &self,
+        running: &mut Running,
+        seeds: &HashMap<Id, u64>,
+        tally: &mut Tally,
+    ) {
         match running.join_next_with_id().await {
             None => return,
             Some(Ok((_, Ok(report)))) => {
@@ -105,7 +114,16 @@ type Running = JoinSet<anyhow::Result<Report>>;
 impl Tally {
     fn new(of: u64) -> Self {
         let (with_findings, failed) = (Vec::new(), Vec::new());
-        Self { begun: Instant::now(), of, runs: 0, with_findings, failed, operations: 0, done: 0, faults: 0 }
+        Self {
+            begun: Instant::now(),
+            of,
+            runs: 0,
+            with_findings,
+            failed,
+            operations: 0,
+            done: 0,
+            faults: 0,
+        }
     }
 
     fn count(&mut self, report: &Report) {
@@ -134,9 +152,19 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { of, runs, operations, done, faults, .. } = self;
+        let Self {
+            of,
+            runs,
+            operations,
+            done,
+            faults,
+            ..
+        } = self;
         let (seconds, findings) = (self.begun.elapsed().as_secs(), self.with_findings.len());
-        write!(f, "{runs} of {of} seeds in {seconds} s: {operations} operations, {done} effects told at once, ")?;
+        write!(
+            f,
+            "{runs} of {of} seeds in {seconds} s: {operations} operations, {done} effects told at once, "
+        )?;
         write!(f, "{faults} faults, {findings} seeds with findings")?;
         if findings > 0 {
             write!(f, " {:?}", self.with_findings)?;

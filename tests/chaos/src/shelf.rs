@@ -41,7 +41,11 @@ fn keep<T>(list: &mut VecDeque<T>, one: T) {
 }
 
 fn pick<T: Clone>(list: &VecDeque<T>, rng: &mut StdRng) -> Option<T> {
-    if list.is_empty() { None } else { list.get(rng.random_range(0..list.len())).cloned() }
+    if list.is_empty() {
+        None
+    } else {
+        list.get(rng.random_range(0..list.len())).cloned()
+    }
 }
 
 impl Shelf {
@@ -53,10 +57,18 @@ impl Shelf {
     pub fn learn(&self, asked: &Asked, outcome: &Final<'_>) {
         let text = |name: &str| outcome.body[name].as_str().unwrap_or_default().to_owned();
         match asked {
-            Asked::Hold { .. } if outcome.status == 201 => keep(&mut self.known().holds, text("hold_id")),
+            Asked::Hold { .. } if outcome.status == 201 => {
+                keep(&mut self.known().holds, text("hold_id"))
+            }
             Asked::Order { .. } if outcome.status == 201 => {
                 let amount_minor = outcome.body["amount_minor"].as_i64().unwrap_or_default();
-                keep(&mut self.known().orders, KnownOrder { id: text("order_id"), amount_minor });
+                keep(
+                    &mut self.known().orders,
+                    KnownOrder {
+                        id: text("order_id"),
+                        amount_minor,
+                    },
+                );
             }
             _ => {}
         }

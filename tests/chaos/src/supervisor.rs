@@ -12,13 +12,24 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 impl Cluster {
     /// Starts processes again that ended by themselves, until it is told to stop.
     pub async fn supervise(&self, stop: CancellationToken) {
-        while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
+        while stop
+            .run_until_cancelled(tokio::time::sleep(LOOK_EVERY))
+            .await
+            .is_some()
+        {
             for member in &self.members {
-                let Some(mut life) = member.try_life() else { continue };
-                let Some((was_at_work, last)) = member.fell(&mut life) else { continue };
+                let Some(mut life) = member.try_life() else {
+                    continue;
+                };
+                let Some((was_at_work, last)) = member.fell(&mut life) else {
+                    continue;
+                };
                 self.note(format!("{} ended by itself: {last}", member.name));
                 if was_at_work {
-                    let what = format!("{} ended by itself while it was at work: {last}", member.name);
+                    let what = format!(
+                        "{} ended by itself while it was at work: {last}",
+                        member.name
+                    );
                     self.events().findings.push(what);
                 } else {
                     self.events().false_starts += 1;
@@ -33,12 +44,24 @@ impl Cluster {
     /// Every line of a program's log that tells of a panic.
     #[must_use]
     pub fn panics(&self) -> Vec<String> {
-        let logs = std::fs::read_dir(&self.directory).into_iter().flatten().flatten();
-        let logs = logs.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "log"));
+        let logs = std::fs::read_dir(&self.directory)
+            .into_iter()
+            .flatten()
+            .flatten();
+        let logs = logs.filter(|entry| {
+            entry
+                .path()
+                .extension()
+                .is_some_and(|extension| extension == "log")
+        });
         let panics = logs.flat_map(|entry| {
             let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
             let name = entry.file_name().to_string_lossy().into_owned();
-            let lines: Vec<_> = text.lines().filter(|line| line.contains("panicked")).map(str::to_owned).collect();
+            let lines: Vec<_> = text
+                .lines()
+                .filter(|line| line.contains("panicked"))
+                .map(str::to_owned)
+                .collect();
             lines.into_iter().map(move |line| format!("{name}: {line}"))
         });
         panics.collect()

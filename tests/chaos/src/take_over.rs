@@ -44,8 +44,13 @@ pub async fn measure(rounds: u64) -> anyhow::Result<bool> {
     let directory = std::env::temp_dir().join(format!("holdfast-take-over-{}", std::process::id()));
     let stack = start_stack(&directory).await;
     // The load fills the log: in so long a run nothing may be purged yet.
-    let builder = SaleBuilder::default().on(&stack, &directory).setting("LOG_MAX_MB", "4096");
-    let mut sale = builder.setting("PARTITION_LEASE_MS", "3000").start_without_workers().await;
+    let builder = SaleBuilder::default()
+        .on(&stack, &directory)
+        .setting("LOG_MAX_MB", "4096");
+    let mut sale = builder
+        .setting("PARTITION_LEASE_MS", "3000")
+        .start_without_workers()
+        .await;
     let mut is_clean = true;
     println!("signal   requests  a second  p50 ms  p99 ms  longest ms  pause ms  answers");
     for signal in (0..rounds).flat_map(|_| [Signal::SIGKILL, Signal::SIGTERM]) {
@@ -66,7 +71,10 @@ pub async fn measure(rounds: u64) -> anyhow::Result<bool> {
 async fn every_worker_has_its_share(sale: &Sale) {
     until("every worker to have its share", async || {
         let owners = "SELECT count(DISTINCT owner) FROM partitions WHERE lease_until > now()";
-        let owners: i64 = sqlx::query_scalar(owners).fetch_one(&sale.pool).await.ok()?;
+        let owners: i64 = sqlx::query_scalar(owners)
+            .fetch_one(&sale.pool)
+            .await
+            .ok()?;
         (owners == WORKERS as i64).then_some(())
     })
     .await;
@@ -91,12 +99,21 @@ async fn take_over(sale: &mut Sale, signal: Signal) -> anyhow::Result<Vec<Sample
 }
 
 async fn buy(client: Arc<Client>, product: i64, stop: CancellationToken) -> Vec<Sample> {
-    let body = serde_json::json!({"product_id": product, "quantity": 1}).to_string().into_bytes();
+    let body = serde_json::json!({"product_id": product, "quantity": 1})
+        .to_string()
+        .into_bytes();
     let headers = [("content-type", "application/json")];
     let mut samples = Vec::new();
     while !stop.is_cancelled() {
         let sent = Instant::now();
-        let answer = client.try_send(reqwest::Method::POST, "/api/holds", &headers, Some(body.clone())).await;
+        let answer = client
+            .try_send(
+                reqwest::Method::POST,
+                "/api/holds",
+                &headers,
+                Some(body.clone()),
+            )
+            .await;
         let answered = Instant::now();
         let status = answer.as_ref().ok().map(|answer| answer.status.as_u16());
         let is_allowed = answer.is_ok_and(|answer| match answer.status.as_u16() {
@@ -104,7 +121,12 @@ async fn buy(client: Arc<Client>, product: i64, stop: CancellationToken) -> Vec<
             503 => !answer.header("retry-after").is_empty(),
             _ => false,
         });
-        samples.push(Sample { sent, answered, status, is_allowed });
+        samples.push(Sample {
+            sent,
+            answered,
+            status,
+            is_allowed,
+        });
     }
     samples
 }
@@ -112,31 +134,55 @@ async fn buy(client: Arc<Client>, product: i64, stop: CancellationToken) -> Vec<
 /// The place among the sale's workers of the one that has a product's partition.
 async fn owner_of(sale: &Sale, product: i64) -> anyhow::Result<usize> {
     let partition = Partitions::new(PARTITIONS)?.of(ProductId(product).slot());
-    let owner: Option<String> = sqlx::query_scalar("SELECT owner FROM partitions WHERE partition = $1")
-        .bind(partition.0.cast_signed())
-        .fetch_one(&sale.pool)
-        .await?;
+    let owner: Option<String> =
+        sqlx::query_scalar("SELECT owner FROM partitions WHERE partition = $1")
+            .bind(partition.0.cast_signed())
+            .fetch_one(&sale.pool)
+            .await?;
     // Operators tell workers by host and process.
-    let pid: u32 = owner.as_deref().and_then(|owner| owner.split(':').nth(1)).context("no owner")?.parse()?;
-    sale.workers.iter().position(|worker| worker.pid() == pid).context("the owner is no worker of this sale")
+    let pid: u32 = owner
+        .as_deref()
+        .and_then(|owner| owner.split(':').nth(1))
+        .context("no owner")?
+        .parse()?;
+    sale.workers
+        .iter()
+        .position(|worker| worker.pid() == pid)
+        .context("the owner is no worker of this sale")
 }
 
 /// Tells a round in one line; says whether every answer was allowed.
 fn tell(signal: Signal, mut samples: Vec<Sample>) -> bool {
     samples.sort_unstable_by_key(|sample| sample.answered);
-    let (Some(first), Some(last)) = (samples.first(), samples.last()) else { return false };
+    let (Some(first), Some(last)) = (samples.first(), samples.last()) else {
+        return false;
+    };
     let lasted = (last.answered - first.sent).as_secs_f64();
-    let made: Vec<Instant> = samples.iter().filter(|one| one.status == Some(201)).map(|one| one.answered).collect();
-    let pause = made.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
+    let made: Vec<Instant> = samples
+        .iter()
+        .filter(|one| one.status == Some(201))
+        .map(|one| one.answered)
+        .collect();
+    let pause = made
+        .windows(2)
+        .map(|pair| pair[1] - pair[0])
+        .max()
+        .unwrap_or_default();
     let mut answers: BTreeMap<String, usize> = BTreeMap::new();
     for sample in &samples {
-        let status = sample.status.map_or_else(|| "none".to_owned(), |status| status.to_string());
+        let status = sample
+            .status
+            .map_or_else(|| "none".to_owned(), |status| status.to_string());
         *answers.entry(status).or_default() += 1;
     }
     let is_clean = samples.iter().all(|sample| sample.is_allowed);
-    let mut waits: Vec<Duration> = samples.iter().map(|sample| sample.answered - sample.sent).collect();
+    let mut waits: Vec<Duration> = samples
+        .iter()
+        .map(|sample| sample.answered - sample.sent)
+        .collect();
     waits.sort_unstable();
-    let millis_at = |of_hundred: usize| waits[(waits.len() - 1) * of_hundred / 100].as_secs_f64() * 1000.0;
+    let millis_at =
+        |of_hundred: usize| waits[(waits.len() - 1) * of_hundred / 100].as_secs_f64() * 1000.0;
     println!(
         "{:<8} {:>8} {:>9.0} {:>7.1} {:>7.1} {:>11.0} {:>9} {answers:?}{}",
         signal.as_str(),

@@ -20,14 +20,19 @@ const WORKERS: &str = "workers";
 /// When NATS does not take the subscription.
 pub async fn hear(worker: &Worker) -> anyhow::Result<Subscriber> {
     let subject = worker.settings.nats.subjects.dead_events();
-    Ok(worker.nats.queue_subscribe(subject, WORKERS.to_owned()).await?)
+    Ok(worker
+        .nats
+        .queue_subscribe(subject, WORKERS.to_owned())
+        .await?)
 }
 
 /// Answers requests until the process stops, one at a time.
 pub async fn run(worker: Arc<Worker>, mut requests: Subscriber, stop: CancellationToken) {
     while let Some(Some(message)) = stop.run_until_cancelled(requests.next()).await {
         let done = match Request::decode(&message.payload) {
-            Ok(request) => Done { events: handle(&worker, &request).await },
+            Ok(request) => Done {
+                events: handle(&worker, &request).await,
+            },
             Err(error) => {
                 tracing::warn!(%error, "a request about dead events can't be read");
                 continue;
@@ -46,10 +51,19 @@ async fn handle(worker: &Worker, request: &Request) -> Option<u64> {
         Request::Retry(event_id) => ("retry", event_id),
         Request::Drop(event_id) => ("drop", event_id),
     };
-    tracing::info!(asked, all = event_id.is_none(), "an operator asks about dead events");
+    tracing::info!(
+        asked,
+        all = event_id.is_none(),
+        "an operator asks about dead events"
+    );
     let done = match request {
-        Request::Retry(event_id) => event_dead_letters::ask(&worker.pool, event_id.as_deref()).await,
-        Request::Drop(event_id) => event_dead_letters::forget(&worker.pool, event_id.as_deref()).await,
+        Request::Retry(event_id) => {
+            event_dead_letters::ask(&worker.pool, event_id.as_deref()).await
+        }
+        Request::Drop(event_id) => {
+            event_dead_letters::forget(&worker.pool, event_id.as_deref()).await
+        }
     };
-    done.inspect_err(|error| tracing::warn!(%error, "dead events are as they were")).ok()
+    done.inspect_err(|error| tracing::warn!(%error, "dead events are as they were"))
+        .ok()
 }

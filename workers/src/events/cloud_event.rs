@@ -28,7 +28,11 @@ pub(super) struct Position {
 impl Position {
     /// Behind all of a row.
     pub(super) fn after_row(audit_id: i64) -> Self {
-        Self { audit_id, entry: usize::MAX, follows: u8::MAX }
+        Self {
+            audit_id,
+            entry: usize::MAX,
+            follows: u8::MAX,
+        }
     }
 
     /// The first row that may have something behind this.
@@ -137,12 +141,17 @@ pub(super) fn events(row: &AuditRow, source: &str, after: Position) -> Vec<(Posi
     let (mut made, mut available_before) = (Vec::new(), row.available_before);
     for (place, kind) in row.kind.iter().enumerate() {
         let (quantity, available) = (row.quantity[place], row.available_after[place]);
-        let sold_out = (available == 0 && available_before > 0).then_some(("product.sold_out", None));
+        let sold_out =
+            (available == 0 && available_before > 0).then_some(("product.sold_out", None));
         available_before = available;
         // A newer version's kinds are told by a newer version.
         let own = AuditKind::from_number(*kind).and_then(|kind| told_as(kind, quantity));
         for (follows, told) in [(0, own), (1, sold_out)] {
-            let position = Position { audit_id: row.audit_id, entry: place + 1, follows };
+            let position = Position {
+                audit_id: row.audit_id,
+                entry: place + 1,
+                follows,
+            };
             if let Some(told) = told.filter(|_| position > after) {
                 made.push((position, body(row, place, source, &time, position, told)));
             }
@@ -177,7 +186,8 @@ fn body(
             hold_id: subject,
             order_id,
             order_reference: order_id.map(|id| format!("order_{id}")),
-            quantity: (!is_of("refund.") && kind != "product.sold_out").then_some(row.quantity[place]),
+            quantity: (!is_of("refund.") && kind != "product.sold_out")
+                .then_some(row.quantity[place]),
             sequence: is_of("hold.").then_some(row.sequence[place]),
             reason,
             available_stock: row.available_after[place],
@@ -195,7 +205,11 @@ mod tests {
 
     #[test]
     fn a_position_is_read_as_it_was_written_and_ordered_as_it_stands() {
-        let position = Position { audit_id: 17, entry: 3, follows: 1 };
+        let position = Position {
+            audit_id: 17,
+            entry: 3,
+            follows: 1,
+        };
         assert_eq!(position.to_string().parse(), Ok(position));
         let earlier: Position = "17-3-0".parse().unwrap();
         assert!(earlier < position && position < Position::after_row(17));
@@ -212,7 +226,11 @@ mod tests {
             audit_id: 5,
             at: chrono::DateTime::UNIX_EPOCH,
             available_before: 2,
-            kind: vec![AuditKind::HoldCreated as i16, 999, AuditKind::HoldCreated as i16],
+            kind: vec![
+                AuditKind::HoldCreated as i16,
+                999,
+                AuditKind::HoldCreated as i16,
+            ],
             subject: vec![Uuid::nil(); 3],
             quantity: vec![1; 3],
             sequence: vec![1, 1, 2],
@@ -226,8 +244,15 @@ mod tests {
             .map(|(position, body)| (position.to_string(), serde_json::from_slice(&body).unwrap()))
             .map(|(id, body): (String, Value)| (id, body["type"].clone()))
             .collect();
-        let expected = [("5-1-0", "hold.created"), ("5-3-0", "hold.created"), ("5-3-1", "product.sold_out")];
-        assert_eq!(told, expected.map(|(id, kind)| (id.to_owned(), Value::from(kind))));
+        let expected = [
+            ("5-1-0", "hold.created"),
+            ("5-3-0", "hold.created"),
+            ("5-3-1", "product.sold_out"),
+        ];
+        assert_eq!(
+            told,
+            expected.map(|(id, kind)| (id.to_owned(), Value::from(kind)))
+        );
         assert_eq!(events(&row, "", "5-3-0".parse().unwrap()).len(), 1);
         assert!(events(&row, "", Position::after_row(5)).is_empty());
     }

@@ -33,7 +33,9 @@ impl Committed {
     /// Nothing yet.
     #[must_use]
     pub fn new(partitions: Partitions) -> Self {
-        Self { partitions: partitions.all().map(|_| Notify::new()).collect() }
+        Self {
+            partitions: partitions.all().map(|_| Notify::new()).collect(),
+        }
     }
 
     /// A batch of the partition was committed. Costs nothing where nobody listens.
@@ -63,7 +65,10 @@ pub async fn open(worker: &Worker) -> anyhow::Result<()> {
 
 /// Finds the stream of events, or makes it.
 async fn open_stream(worker: &Worker) -> Result<Stream, LogError> {
-    let refused = |error: String| LogError::Refused { what: "create the stream of events", why: error };
+    let refused = |error: String| LogError::Refused {
+        what: "create the stream of events",
+        why: error,
+    };
     let asked = stream_config(&worker.settings.nats, &worker.settings.worker.events);
     let stream = worker.jetstream.get_or_create_stream(asked.clone()).await;
     let stream = stream.map_err(|error| refused(error.to_string()))?;
@@ -73,7 +78,11 @@ async fn open_stream(worker: &Worker) -> Result<Stream, LogError> {
         && found.num_replicas == asked.num_replicas
         && found.allow_atomic_publish == asked.allow_atomic_publish;
     if !is_same {
-        worker.jetstream.update_stream(&asked).await.map_err(|error| refused(error.to_string()))?;
+        worker
+            .jetstream
+            .update_stream(&asked)
+            .await
+            .map_err(|error| refused(error.to_string()))?;
     }
     Ok(stream)
 }
@@ -83,7 +92,9 @@ async fn open_stream(worker: &Worker) -> Result<Stream, LogError> {
 pub fn stream_config(nats: &LogLayout, settings: &EventSettings) -> Config {
     Config {
         name: nats.subjects.event_stream(),
-        description: Some("What happened in Holdfast, as CloudEvents; in order within each partition".to_owned()),
+        description: Some(
+            "What happened in Holdfast, as CloudEvents; in order within each partition".to_owned(),
+        ),
         subjects: vec![nats.subjects.all_events()],
         retention: RetentionPolicy::Limits,
         // Nobody who does not read holds up those who do.

@@ -56,14 +56,19 @@ struct Sent {
     sequence: u64,
 }
 
-async fn publish(worker: &Worker, partition: Partition) -> Result<std::convert::Infallible, async_nats::Error> {
+async fn publish(
+    worker: &Worker,
+    partition: Partition,
+) -> Result<std::convert::Infallible, async_nats::Error> {
     let mut sent = look(worker, partition).await?;
     let mut noted = Instant::now();
     loop {
-        let rows = events::rows(&worker.pool, partition, sent.position.next_row(), ROWS_MAX).await?;
+        let rows =
+            events::rows(&worker.pool, partition, sent.position.next_row(), ROWS_MAX).await?;
         let last = rows.last().map(|row| row.audit_id);
         for row in &rows {
-            let made = cloud_event::events(row, &worker.settings.nats.subjects.source(), sent.position);
+            let made =
+                cloud_event::events(row, &worker.settings.nats.subjects.source(), sent.position);
             for batch in made.chunks(MESSAGES_MAX) {
                 sent.sequence = store(worker, partition, batch, sent.sequence).await?;
             }
@@ -85,15 +90,25 @@ async fn publish(worker: &Worker, partition: Partition) -> Result<std::convert::
 async fn look(worker: &Worker, partition: Partition) -> Result<Sent, async_nats::Error> {
     let noted = Position::after_row(events::sent(&worker.pool, partition).await?);
     let stream = super::open_stream(worker).await?;
-    match stream.get_last_raw_message_by_subject(&worker.settings.nats.subjects.events(partition)).await {
+    match stream
+        .get_last_raw_message_by_subject(&worker.settings.nats.subjects.events(partition))
+        .await
+    {
         Ok(last) => {
-            let id = last.headers.get(NATS_MESSAGE_ID).and_then(|id| id.as_str().parse().ok());
+            let id = last
+                .headers
+                .get(NATS_MESSAGE_ID)
+                .and_then(|id| id.as_str().parse().ok());
             let position = id.map_or(noted, |position: Position| position.max(noted));
-            Ok(Sent { position, sequence: last.sequence })
+            Ok(Sent {
+                position,
+                sequence: last.sequence,
+            })
         }
-        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
-            Ok(Sent { position: noted, sequence: 0 })
-        }
+        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(Sent {
+            position: noted,
+            sequence: 0,
+        }),
         Err(error) => Err(error.into()),
     }
 }
@@ -113,7 +128,12 @@ async fn store(
             headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, last.to_string());
         }
         let (subject, payload) = (subject.as_str().into(), body.clone().into());
-        Message { subject, id: position.to_string(), headers, payload }
+        Message {
+            subject,
+            id: position.to_string(),
+            headers,
+            payload,
+        }
     });
     let stored = atomic::publish(&worker.nats, messages.collect(), ACK_WAIT).await?;
     Ok(stored.map_or(last, |ack| ack.sequence))

@@ -51,16 +51,33 @@ struct Receiver {
 ///
 /// # Errors
 /// When a URL is none, or JetStream refuses.
-pub async fn start(worker: &Arc<Worker>, stop: &CancellationToken, beside: &mut JoinSet<()>) -> anyhow::Result<()> {
+pub async fn start(
+    worker: &Arc<Worker>,
+    stop: &CancellationToken,
+    beside: &mut JoinSet<()>,
+) -> anyhow::Result<()> {
     for (number, url) in worker.settings.worker.events.urls().into_iter().enumerate() {
-        let parsed = reqwest::Url::parse(url.expose()).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        let parsed = reqwest::Url::parse(url.expose())
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https"));
         let host = parsed.as_ref().and_then(|url| url.host_str());
-        let host = host.with_context(|| format!("EVENT_URLS: number {} is no http or https URL", number + 1))?;
+        let host = host.with_context(|| {
+            format!("EVENT_URLS: number {} is no http or https URL", number + 1)
+        })?;
         let (host, name) = (host.to_owned(), receiver_name(&url));
         let poster = Poster::new(&worker.settings.worker.events.secrets());
-        let receiver = Arc::new(Receiver { url, name, host, poster });
+        let receiver = Arc::new(Receiver {
+            url,
+            name,
+            host,
+            poster,
+        });
         consumer(worker, &receiver).await?;
-        beside.spawn(deliver(Arc::clone(worker), Arc::clone(&receiver), stop.clone()));
+        beside.spawn(deliver(
+            Arc::clone(worker),
+            Arc::clone(&receiver),
+            stop.clone(),
+        ));
         beside.spawn(retry_asked(Arc::clone(worker), receiver, stop.clone()));
     }
     Ok(())
@@ -94,26 +111,40 @@ pub fn consumer_config(receiver: &str) -> pull::Config {
 
 async fn consumer(worker: &Worker, receiver: &Receiver) -> anyhow::Result<PullConsumer> {
     let description = Some(format!("Events posted to {}", receiver.host));
-    let config = pull::Config { description, ..consumer_config(&receiver.name) };
+    let config = pull::Config {
+        description,
+        ..consumer_config(&receiver.name)
+    };
     let stream = super::open_stream(worker).await?;
-    Ok(stream.get_or_create_consumer(&consumer_name(&receiver.name), config).await?)
+    Ok(stream
+        .get_or_create_consumer(&consumer_name(&receiver.name), config)
+        .await?)
 }
 
 async fn deliver(worker: Arc<Worker>, receiver: Arc<Receiver>, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        if let Some(Err(error)) = stop.run_until_cancelled(deliver_all(&worker, &receiver)).await {
+        if let Some(Err(error)) = stop
+            .run_until_cancelled(deliver_all(&worker, &receiver))
+            .await
+        {
             tracing::warn!(receiver = receiver.host, %error, "events could not be delivered, will try again");
-            stop.run_until_cancelled(tokio::time::sleep(RETRY_PAUSE.0)).await;
+            stop.run_until_cancelled(tokio::time::sleep(RETRY_PAUSE.0))
+                .await;
         }
     }
 }
 
 async fn deliver_all(worker: &Worker, receiver: &Receiver) -> anyhow::Result<()> {
     let consumer = consumer(worker, receiver).await?;
-    let messages = consumer.stream().max_messages_per_batch(AT_ONCE).heartbeat(HEARTBEAT);
+    let messages = consumer
+        .stream()
+        .max_messages_per_batch(AT_ONCE)
+        .heartbeat(HEARTBEAT);
     let messages = messages.expires(REQUEST_EXPIRY).messages().await?;
     let messages = messages.map_err(anyhow::Error::from);
-    messages.try_for_each_concurrent(AT_ONCE, |message| handle(worker, receiver, message)).await
+    messages
+        .try_for_each_concurrent(AT_ONCE, |message| handle(worker, receiver, message))
+        .await
 }
 
 /// What of an event is needed here.
@@ -137,15 +168,29 @@ async fn handle(worker: &Worker, receiver: &Receiver, message: Message) -> anyho
         return message.ack_with(AckKind::Term).await.map_err(failed);
     };
     let now = clock::now(&worker.pool).await?.0 / 1_000_000;
-    let posted = receiver.poster.post(&receiver.url, &event.id, now, CONTENT_TYPE, message.payload.to_vec()).await;
-    let Err(error) = posted else { return message.ack().await.map_err(failed) };
+    let posted = receiver
+        .poster
+        .post(
+            &receiver.url,
+            &event.id,
+            now,
+            CONTENT_TYPE,
+            message.payload.to_vec(),
+        )
+        .await;
+    let Err(error) = posted else {
+        return message.ack().await.map_err(failed);
+    };
     let (tries, published) = {
         let info = message.info().map_err(failed)?;
         (info.delivered, info.published.timestamp())
     };
     tracing::debug!(receiver = receiver.host, event = event.id, tries, %error, "an event was not taken");
     if now - published < i64::from(worker.settings.worker.events.event_retry_seconds) {
-        return message.ack_with(AckKind::Nak(Some(pause(tries)))).await.map_err(failed);
+        return message
+            .ack_with(AckKind::Nak(Some(pause(tries))))
+            .await
+            .map_err(failed);
     }
     let (error, body) = (error.to_string(), String::from_utf8_lossy(&message.payload));
     let letter = GivenUp {
@@ -179,7 +224,10 @@ async fn retry_asked(worker: Arc<Worker>, receiver: Arc<Receiver>, stop: Cancell
     let mut turn = tokio::time::interval(ASKED_EVERY);
     turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(turn.tick()).await.is_some() {
-        if let Some(Err(error)) = stop.run_until_cancelled(post_asked(&worker, &receiver)).await {
+        if let Some(Err(error)) = stop
+            .run_until_cancelled(post_asked(&worker, &receiver))
+            .await
+        {
             tracing::warn!(%error, "dead events could not be posted once more, will try again");
         }
     }
@@ -191,14 +239,27 @@ async fn post_asked(worker: &Worker, receiver: &Receiver) -> sqlx::Result<()> {
     let now = clock::now(&worker.pool).await?.0 / 1_000_000;
     let posting = asked.into_iter().map(|letter| async move {
         let body = letter.body.clone().into_bytes();
-        match receiver.poster.post(&receiver.url, &letter.event_id, now, CONTENT_TYPE, body).await {
+        match receiver
+            .poster
+            .post(&receiver.url, &letter.event_id, now, CONTENT_TYPE, body)
+            .await
+        {
             Ok(()) => event_dead_letters::taken(&worker.pool, &receiver.name, &letter).await,
             Err(error) => {
-                event_dead_letters::failed_again(&worker.pool, &receiver.name, &letter, &error.to_string()).await
+                event_dead_letters::failed_again(
+                    &worker.pool,
+                    &receiver.name,
+                    &letter,
+                    &error.to_string(),
+                )
+                .await
             }
         }
     });
-    stream::iter(posting).buffer_unordered(AT_ONCE).try_collect().await
+    stream::iter(posting)
+        .buffer_unordered(AT_ONCE)
+        .try_collect()
+        .await
 }
 
 #[cfg(test)]

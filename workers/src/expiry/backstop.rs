@@ -24,7 +24,8 @@ pub async fn run(worker: Arc<Worker>, stop: CancellationToken) {
 }
 
 async fn look(worker: &Worker) -> Result<(), async_nats::Error> {
-    let overdue = overdue::partitions(&worker.pool, &worker.owner, worker.settings.nats.partitions).await?;
+    let overdue =
+        overdue::partitions(&worker.pool, &worker.owner, worker.settings.nats.partitions).await?;
     for (partition, now) in overdue {
         super::ask(worker, partition, &format!("overdue-{}", now.0)).await?;
     }

@@ -28,13 +28,25 @@ const WINDOW_SLACK: Duration = Duration::from_secs(60);
 /// # Errors
 /// When JetStream refuses.
 pub async fn open_stream(worker: &Worker) -> Result<Stream, LogError> {
-    let refused = |error: String| LogError::Refused { what: "create the expiry stream", why: error };
-    let asked = stream_config(&worker.settings.nats, &worker.settings.holds, &worker.settings.worker);
+    let refused = |error: String| LogError::Refused {
+        what: "create the expiry stream",
+        why: error,
+    };
+    let asked = stream_config(
+        &worker.settings.nats,
+        &worker.settings.holds,
+        &worker.settings.worker,
+    );
     let stream = worker.jetstream.get_or_create_stream(asked.clone()).await;
     let stream = stream.map_err(|error| refused(error.to_string()))?;
     let found = &stream.cached_info().config;
-    if found.duplicate_window != asked.duplicate_window || found.num_replicas != asked.num_replicas {
-        worker.jetstream.update_stream(&asked).await.map_err(|error| refused(error.to_string()))?;
+    if found.duplicate_window != asked.duplicate_window || found.num_replicas != asked.num_replicas
+    {
+        worker
+            .jetstream
+            .update_stream(&asked)
+            .await
+            .map_err(|error| refused(error.to_string()))?;
     }
     Ok(stream)
 }
@@ -46,7 +58,9 @@ pub fn stream_config(nats: &LogLayout, holds: &HoldSettings, worker: &WorkerSett
     let longest = holds.hold_expiry_seconds.max(worker.order_payment_seconds);
     Config {
         name: nats.subjects.expiry_stream(),
-        description: Some("One ticket for each partition and second in which something falls due".to_owned()),
+        description: Some(
+            "One ticket for each partition and second in which something falls due".to_owned(),
+        ),
         subjects: vec![nats.subjects.all_tickets()],
         retention: RetentionPolicy::WorkQueue,
         discard: DiscardPolicy::New,
@@ -62,9 +76,21 @@ pub fn stream_config(nats: &LogLayout, holds: &HoldSettings, worker: &WorkerSett
 ///
 /// # Errors
 /// When the log does not take the command.
-pub async fn ask(worker: &Worker, partition: Partition, reason: &str) -> Result<(), async_nats::Error> {
+pub async fn ask(
+    worker: &Worker,
+    partition: Partition,
+    reason: &str,
+) -> Result<(), async_nats::Error> {
     let slot = *worker.settings.nats.partitions.slots(partition).start();
     let once = Some(format!("expire-{partition}-{reason}"));
     let command = internal::command(slot, Action::ExpireDue);
-    internal::say(&worker.jetstream, &worker.settings.nats, &worker.keys, &command, once).await.map(drop)
+    internal::say(
+        &worker.jetstream,
+        &worker.settings.nats,
+        &worker.keys,
+        &command,
+        once,
+    )
+    .await
+    .map(drop)
 }

@@ -33,7 +33,8 @@ pub async fn run(worker: Arc<Worker>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         if let Some(Err(error)) = stop.run_until_cancelled(handle_tickets(&worker)).await {
             tracing::warn!(%error, "tickets could not be handled, will try again");
-            stop.run_until_cancelled(tokio::time::sleep(RETRY_PAUSE)).await;
+            stop.run_until_cancelled(tokio::time::sleep(RETRY_PAUSE))
+                .await;
         }
     }
 }
@@ -52,8 +53,14 @@ pub fn consumer_config() -> pull::Config {
 }
 
 async fn handle_tickets(worker: &Worker) -> Result<(), async_nats::Error> {
-    let consumer = super::open_stream(worker).await?.get_or_create_consumer(CONSUMER, consumer_config()).await?;
-    let messages = consumer.stream().max_messages_per_batch(AHEAD_TICKETS_MAX).heartbeat(HEARTBEAT);
+    let consumer = super::open_stream(worker)
+        .await?
+        .get_or_create_consumer(CONSUMER, consumer_config())
+        .await?;
+    let messages = consumer
+        .stream()
+        .max_messages_per_batch(AHEAD_TICKETS_MAX)
+        .heartbeat(HEARTBEAT);
     let mut messages = messages.expires(REQUEST_EXPIRY).messages().await?;
     while let Some(message) = messages.next().await {
         handle(worker, &message?).await?;
@@ -62,17 +69,26 @@ async fn handle_tickets(worker: &Worker) -> Result<(), async_nats::Error> {
 }
 
 async fn handle(worker: &Worker, message: &Message) -> Result<(), async_nats::Error> {
-    let Some(ticket) = Ticket::parse(&message.payload).filter(|ticket| is_ours(worker, *ticket)) else {
+    let Some(ticket) = Ticket::parse(&message.payload).filter(|ticket| is_ours(worker, *ticket))
+    else {
         tracing::error!("a message on the expiry stream is no ticket; it was dropped");
         return message.ack_with(AckKind::Term).await;
     };
     let now = clock::now(&worker.pool).await?;
-    let early_by = ticket.due_second.saturating_mul(1_000_000).saturating_sub(now.0);
+    let early_by = ticket
+        .due_second
+        .saturating_mul(1_000_000)
+        .saturating_sub(now.0);
     if early_by > 0 {
         let delay = Duration::from_micros(early_by.cast_unsigned());
         return message.ack_with(AckKind::Nak(Some(delay))).await;
     }
-    super::ask(worker, Partition(ticket.partition), &ticket.due_second.to_string()).await?;
+    super::ask(
+        worker,
+        Partition(ticket.partition),
+        &ticket.due_second.to_string(),
+    )
+    .await?;
     message.ack().await
 }
 

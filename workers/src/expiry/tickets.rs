@@ -48,7 +48,10 @@ impl Ticket {
     #[must_use]
     pub fn parse(body: &[u8]) -> Option<Self> {
         let (partition, due_second) = std::str::from_utf8(body).ok()?.split_once(':')?;
-        Some(Self { due_second: due_second.parse().ok()?, partition: partition.parse().ok()? })
+        Some(Self {
+            due_second: due_second.parse().ok()?,
+            partition: partition.parse().ok()?,
+        })
     }
 }
 
@@ -70,10 +73,18 @@ impl Tickets {
     /// When JetStream does not store one of them.
     pub async fn ensure(&self, worker: &Worker, changes: &Changes) -> Result<(), TicketError> {
         let partition = |id: HoldId| worker.settings.nats.partitions.of(id.slot());
-        let holds = changes.new_holds.iter().map(|hold| (hold.id, hold.expires_at));
-        let unpaid = changes.new_orders.iter().filter(|order| order.state == OrderState::PendingPayment);
+        let holds = changes
+            .new_holds
+            .iter()
+            .map(|hold| (hold.id, hold.expires_at));
+        let unpaid = changes
+            .new_orders
+            .iter()
+            .filter(|order| order.state == OrderState::PendingPayment);
         let due = holds.chain(unpaid.map(|order| (order.id, order.payment_due_at)));
-        let mut wanted: BTreeSet<_> = due.map(|(id, due)| Ticket::new(partition(id), due)).collect();
+        let mut wanted: BTreeSet<_> = due
+            .map(|(id, due)| Ticket::new(partition(id), due))
+            .collect();
         {
             let stored = self.stored();
             wanted.retain(|ticket| !stored.contains(ticket));
@@ -81,7 +92,9 @@ impl Tickets {
         for ticket in wanted {
             if let Err(error) = store(worker, ticket).await {
                 tracing::warn!(%error, "a ticket was not stored; the expiry stream may have to be made anew");
-                super::open_stream(worker).await.map_err(|error| TicketError(error.into()))?;
+                super::open_stream(worker)
+                    .await
+                    .map_err(|error| TicketError(error.into()))?;
                 store(worker, ticket).await?;
             }
             self.remember(ticket);
@@ -99,9 +112,19 @@ impl Tickets {
 }
 
 async fn store(worker: &Worker, ticket: Ticket) -> Result<(), async_nats::Error> {
-    let message = PublishMessage::build().payload(ticket.text().into()).message_id(ticket.text());
-    let subject = worker.settings.nats.subjects.tickets(Partition(ticket.partition));
-    worker.jetstream.send_publish(subject, message).await?.await?;
+    let message = PublishMessage::build()
+        .payload(ticket.text().into())
+        .message_id(ticket.text());
+    let subject = worker
+        .settings
+        .nats
+        .subjects
+        .tickets(Partition(ticket.partition));
+    worker
+        .jetstream
+        .send_publish(subject, message)
+        .await?
+        .await?;
     Ok(())
 }
 
@@ -112,12 +135,18 @@ mod tests {
     #[test]
     fn a_ticket_is_for_the_first_whole_second_at_which_it_is_due() {
         let ticket = |micros| Ticket::new(Partition(3), Timestamp(micros)).due_second;
-        assert_eq!([ticket(5_000_000), ticket(5_000_001), ticket(5_999_999)], [5, 6, 6]);
+        assert_eq!(
+            [ticket(5_000_000), ticket(5_000_001), ticket(5_999_999)],
+            [5, 6, 6]
+        );
     }
 
     #[test]
     fn a_ticket_is_read_as_it_was_written() {
-        let ticket = Ticket { due_second: 1_700_000_000, partition: 15 };
+        let ticket = Ticket {
+            due_second: 1_700_000_000,
+            partition: 15,
+        };
         assert_eq!(Ticket::parse(ticket.text().as_bytes()), Some(ticket));
         for body in [&b""[..], b"1", b"1:", b":1", b"x:1", b"\xff"] {
             assert_eq!(Ticket::parse(body), None);

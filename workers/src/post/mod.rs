@@ -23,7 +23,10 @@ impl Poster {
     pub fn new(secrets: &[Secret]) -> Self {
         // Only the first call in a process counts, and any of them will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Self { signer: Signer::new(secrets), http: reqwest::Client::new() }
+        Self {
+            signer: Signer::new(secrets),
+            http: reqwest::Client::new(),
+        }
     }
 
     /// Posts a message with its id, at a time in Unix seconds; any 2xx takes it.
@@ -39,13 +42,26 @@ impl Poster {
         content_type: &str,
         body: Vec<u8>,
     ) -> reqwest::Result<()> {
-        let request = self.http.post(url.expose()).timeout(ANSWER_WAIT).header("content-type", content_type);
+        let request = self
+            .http
+            .post(url.expose())
+            .timeout(ANSWER_WAIT)
+            .header("content-type", content_type);
         let request = self
             .signer
             .headers(id, timestamp, &body)
             .into_iter()
-            .fold(request.header("idempotency-key", id), |request, header| request.header(header.0, header.1));
-        let response = request.body(body).send().await.map_err(reqwest::Error::without_url)?;
-        response.error_for_status().map(drop).map_err(reqwest::Error::without_url)
+            .fold(request.header("idempotency-key", id), |request, header| {
+                request.header(header.0, header.1)
+            });
+        let response = request
+            .body(body)
+            .send()
+            .await
+            .map_err(reqwest::Error::without_url)?;
+        response
+            .error_for_status()
+            .map(drop)
+            .map_err(reqwest::Error::without_url)
     }
 }

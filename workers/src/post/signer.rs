@@ -17,17 +17,36 @@ pub(super) struct Signer {
 impl Signer {
     pub(super) fn new(secrets: &[Secret]) -> Self {
         let key = |secret: &Secret| match secret.expose().strip_prefix(BASE64_PREFIX) {
-            Some(encoded) => STANDARD.decode(encoded).unwrap_or_else(|_| secret.expose().as_bytes().to_vec()),
+            Some(encoded) => STANDARD
+                .decode(encoded)
+                .unwrap_or_else(|_| secret.expose().as_bytes().to_vec()),
             None => secret.expose().as_bytes().to_vec(),
         };
-        Self { keys: secrets.iter().filter(|secret| !secret.expose().is_empty()).map(key).collect() }
+        Self {
+            keys: secrets
+                .iter()
+                .filter(|secret| !secret.expose().is_empty())
+                .map(key)
+                .collect(),
+        }
     }
 
     /// The headers that go with a message: its id, the time in Unix seconds, and the signatures of both and the body.
-    pub(super) fn headers(&self, id: &str, timestamp: i64, body: &[u8]) -> Vec<(&'static str, String)> {
-        let mut headers = vec![("webhook-id", id.to_owned()), ("webhook-timestamp", timestamp.to_string())];
+    pub(super) fn headers(
+        &self,
+        id: &str,
+        timestamp: i64,
+        body: &[u8],
+    ) -> Vec<(&'static str, String)> {
+        let mut headers = vec![
+            ("webhook-id", id.to_owned()),
+            ("webhook-timestamp", timestamp.to_string()),
+        ];
         // HMAC takes keys of any length.
-        let macs = self.keys.iter().filter_map(|key| Hmac::<Sha256>::new_from_slice(key).ok());
+        let macs = self
+            .keys
+            .iter()
+            .filter_map(|key| Hmac::<Sha256>::new_from_slice(key).ok());
         let signatures = macs.map(|mut mac| {
             mac.update(format!("{id}.{timestamp}.").as_bytes());
             mac.update(body);

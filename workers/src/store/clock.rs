@@ -9,6 +9,8 @@ use sqlx::PgPool;
 /// # Errors
 /// When Postgres fails.
 pub async fn now(pool: &PgPool) -> sqlx::Result<Timestamp> {
-    let now: DateTime<Utc> = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(pool).await?;
+    let now: DateTime<Utc> = sqlx::query_scalar("SELECT clock_timestamp()")
+        .fetch_one(pool)
+        .await?;
     Ok(now.into())
 }

@@ -43,7 +43,12 @@ pub async fn bury(
     if let Action::SettleDeadLetter { id, .. } = letter.command.action {
         let again = "UPDATE dead_letters SET error = $3, tries = tries + $4, failed_at = $5
                      WHERE slot = $1 AND dead_letter_id = $2";
-        let again = sqlx::query(again).bind(slot).bind(id).bind(letter.error).bind(letter.tries).bind(now);
+        let again = sqlx::query(again)
+            .bind(slot)
+            .bind(id)
+            .bind(letter.error)
+            .bind(letter.tries)
+            .bind(now);
         again.execute(&mut *connection).await?;
     } else {
         insert(connection, keys, letter, now).await?;
@@ -51,7 +56,10 @@ pub async fn bury(
     if letter.command.action.is_internal() {
         return Ok(());
     }
-    let failed = Decision { replayed: false, outcome: Outcome::Failed };
+    let failed = Decision {
+        replayed: false,
+        outcome: Outcome::Failed,
+    };
     sqlx::query(
         "INSERT INTO outcomes (slot, request_id, replayed, outcome, created_at) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (slot, request_id) DO NOTHING",
@@ -115,13 +123,19 @@ pub async fn load<'c>(
          FROM UNNEST($1::smallint[], $2::bigint[]) AS named (slot, dead_letter_id)
          JOIN dead_letters USING (slot, dead_letter_id) WHERE settled_at IS NULL",
     )
-    .bind(named.iter().map(|(slot, _)| slot.as_i16()).collect::<Vec<_>>())
+    .bind(
+        named
+            .iter()
+            .map(|(slot, _)| slot.as_i16())
+            .collect::<Vec<_>>(),
+    )
     .bind(named.iter().map(|(_, id)| *id).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
     let mut commands = Vec::with_capacity(rows.len());
     for (id, command) in rows {
-        let command = decode_command(&command, keys).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        let command =
+            decode_command(&command, keys).map_err(|error| sqlx::Error::Decode(error.into()))?;
         state.load_dead_letter(id, command.clone());
         commands.push(command);
     }
@@ -129,7 +143,11 @@ pub async fn load<'c>(
 }
 
 /// Notes dead letters as settled.
-pub(super) fn settle(write: &mut Statement, settled: &[(Slot, DeadLetterSettled)], now: DateTime<Utc>) {
+pub(super) fn settle(
+    write: &mut Statement,
+    settled: &[(Slot, DeadLetterSettled)],
+    now: DateTime<Utc>,
+) {
     write
         .rows("dead_letters", settled)
         .key("slot", "smallint", |(slot, _)| slot.as_i16())

@@ -11,8 +11,12 @@ const SIGNED_WITHIN_SECONDS: f64 = 15.0;
 /// # Errors
 /// When Postgres fails.
 pub async fn begin(pool: &PgPool, keys: &Keyring) -> sqlx::Result<()> {
-    let begin = "INSERT INTO encryption (index_check, is_whole) VALUES ($1, false) ON CONFLICT DO NOTHING";
-    sqlx::query(begin).bind(keys.index_check()).execute(pool).await?;
+    let begin =
+        "INSERT INTO encryption (index_check, is_whole) VALUES ($1, false) ON CONFLICT DO NOTHING";
+    sqlx::query(begin)
+        .bind(keys.index_check())
+        .execute(pool)
+        .await?;
     Ok(())
 }
 
@@ -21,7 +25,9 @@ pub async fn begin(pool: &PgPool, keys: &Keyring) -> sqlx::Result<()> {
 /// # Errors
 /// When Postgres fails.
 pub async fn end(pool: &PgPool) -> sqlx::Result<()> {
-    sqlx::query("UPDATE encryption SET is_whole = true WHERE NOT is_whole").execute(pool).await?;
+    sqlx::query("UPDATE encryption SET is_whole = true WHERE NOT is_whole")
+        .execute(pool)
+        .await?;
     Ok(())
 }
 
@@ -31,11 +37,13 @@ pub async fn end(pool: &PgPool) -> sqlx::Result<()> {
 /// When Postgres fails.
 pub async fn know(pool: &PgPool, keys: &Keyring) -> sqlx::Result<()> {
     let check = keys.checks().next();
-    sqlx::query("INSERT INTO encryption_keys (name, key_check) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-        .bind(check.map(|(name, _)| name))
-        .bind(check.map(|(_, check)| check))
-        .execute(pool)
-        .await?;
+    sqlx::query(
+        "INSERT INTO encryption_keys (name, key_check) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+    )
+    .bind(check.map(|(name, _)| name))
+    .bind(check.map(|(_, check)| check))
+    .execute(pool)
+    .await?;
     Ok(())
 }
 
@@ -44,7 +52,10 @@ pub async fn know(pool: &PgPool, keys: &Keyring) -> sqlx::Result<()> {
 /// # Errors
 /// When Postgres fails.
 pub async fn forget(pool: &PgPool, names: &[String]) -> sqlx::Result<()> {
-    sqlx::query("DELETE FROM encryption_keys WHERE name = ANY ($1)").bind(names).execute(pool).await?;
+    sqlx::query("DELETE FROM encryption_keys WHERE name = ANY ($1)")
+        .bind(names)
+        .execute(pool)
+        .await?;
     Ok(())
 }
 

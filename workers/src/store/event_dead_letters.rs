@@ -83,12 +83,14 @@ pub async fn take_asked(pool: &PgPool, receiver: &str) -> sqlx::Result<Vec<Asked
 /// # Errors
 /// When Postgres fails.
 pub async fn taken(pool: &PgPool, receiver: &str, asked: &Asked) -> sqlx::Result<()> {
-    sqlx::query("DELETE FROM event_dead_letters WHERE slot = $1 AND event_id = $2 AND receiver = $3")
-        .bind(asked.slot)
-        .bind(&asked.event_id)
-        .bind(receiver)
-        .execute(pool)
-        .await?;
+    sqlx::query(
+        "DELETE FROM event_dead_letters WHERE slot = $1 AND event_id = $2 AND receiver = $3",
+    )
+    .bind(asked.slot)
+    .bind(&asked.event_id)
+    .bind(receiver)
+    .execute(pool)
+    .await?;
     Ok(())
 }
 
@@ -96,7 +98,12 @@ pub async fn taken(pool: &PgPool, receiver: &str, asked: &Asked) -> sqlx::Result
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn failed_again(pool: &PgPool, receiver: &str, asked: &Asked, error: &str) -> sqlx::Result<()> {
+pub async fn failed_again(
+    pool: &PgPool,
+    receiver: &str,
+    asked: &Asked,
+    error: &str,
+) -> sqlx::Result<()> {
     sqlx::query(
         "UPDATE event_dead_letters SET error = $4, tries = tries + 1, failed_at = now()
          WHERE slot = $1 AND event_id = $2 AND receiver = $3",
@@ -115,7 +122,9 @@ pub async fn failed_again(pool: &PgPool, receiver: &str, asked: &Asked, error: &
 /// # Errors
 /// When Postgres fails.
 pub async fn ask(pool: &PgPool, event_id: Option<&str>) -> sqlx::Result<u64> {
-    let asked = sqlx::query("UPDATE event_dead_letters SET retry_asked_at = now() WHERE $1 IS NULL OR event_id = $1");
+    let asked = sqlx::query(
+        "UPDATE event_dead_letters SET retry_asked_at = now() WHERE $1 IS NULL OR event_id = $1",
+    );
     Ok(asked.bind(event_id).execute(pool).await?.rows_affected())
 }
 
@@ -125,5 +134,9 @@ pub async fn ask(pool: &PgPool, event_id: Option<&str>) -> sqlx::Result<u64> {
 /// When Postgres fails.
 pub async fn forget(pool: &PgPool, event_id: Option<&str>) -> sqlx::Result<u64> {
     let forgotten = sqlx::query("DELETE FROM event_dead_letters WHERE $1 IS NULL OR event_id = $1");
-    Ok(forgotten.bind(event_id).execute(pool).await?.rows_affected())
+    Ok(forgotten
+        .bind(event_id)
+        .execute(pool)
+        .await?
+        .rows_affected())
 }

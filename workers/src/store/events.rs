@@ -44,7 +44,11 @@ pub async fn begin(pool: &PgPool, partitions: Partitions) -> sqlx::Result<()> {
 /// When Postgres fails.
 pub async fn sent(pool: &PgPool, partition: Partition) -> sqlx::Result<i64> {
     let sent = sqlx::query_scalar("SELECT audit_id FROM events_sent WHERE partition = $1");
-    Ok(sent.bind(partition.0.cast_signed()).fetch_optional(pool).await?.unwrap_or(0))
+    Ok(sent
+        .bind(partition.0.cast_signed())
+        .fetch_optional(pool)
+        .await?
+        .unwrap_or(0))
 }
 
 /// Notes that all up to a row is published. It never goes back: another worker may have come further.
@@ -64,7 +68,12 @@ pub async fn note_sent(pool: &PgPool, partition: Partition, audit_id: i64) -> sq
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn rows(pool: &PgPool, partition: Partition, from: i64, limit: i64) -> sqlx::Result<Vec<AuditRow>> {
+pub async fn rows(
+    pool: &PgPool,
+    partition: Partition,
+    from: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<AuditRow>> {
     sqlx::query_as(
         "SELECT product_id, audit_id, at, available_before, kind, subject, quantity, sequence, available_after,
              held_after, sold_after

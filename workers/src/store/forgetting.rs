@@ -26,9 +26,11 @@ pub async fn outcomes(pool: &PgPool, named: &[(i16, Uuid)]) -> sqlx::Result<u64>
 /// # Errors
 /// When Postgres fails.
 pub async fn letters(pool: &PgPool, ids: &[i64]) -> sqlx::Result<u64> {
-    let removed = sqlx::query("DELETE FROM dead_letters WHERE dead_letter_id = ANY ($1) AND settled_at IS NOT NULL")
-        .bind(ids)
-        .execute(pool)
-        .await?;
+    let removed = sqlx::query(
+        "DELETE FROM dead_letters WHERE dead_letter_id = ANY ($1) AND settled_at IS NOT NULL",
+    )
+    .bind(ids)
+    .execute(pool)
+    .await?;
     Ok(removed.rows_affected())
 }

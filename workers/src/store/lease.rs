@@ -31,13 +31,25 @@ type LeaseRow = (i16, i64, DateTime<Utc>, i64);
 impl From<LeaseRow> for Lease {
     fn from((partition, epoch, stream_created, applied_seq): LeaseRow) -> Self {
         // Stored from a u16, and from a u64 that counts messages.
-        let (partition, applied_seq) = (Partition(partition.cast_unsigned()), applied_seq.cast_unsigned());
-        Self { partition, epoch, stream_created, applied_seq }
+        let (partition, applied_seq) = (
+            Partition(partition.cast_unsigned()),
+            applied_seq.cast_unsigned(),
+        );
+        Self {
+            partition,
+            epoch,
+            stream_created,
+            applied_seq,
+        }
     }
 }
 
 pub(super) fn interval(duration: Duration) -> PgInterval {
-    PgInterval { months: 0, days: 0, microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX) }
+    PgInterval {
+        months: 0,
+        days: 0,
+        microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX),
+    }
 }
 
 /// Makes the rows of partitions that have none yet.
@@ -108,8 +120,14 @@ pub async fn renew(pool: &PgPool, owner: &str, lease: Duration) -> sqlx::Result<
 /// When Postgres fails.
 pub async fn owned(pool: &PgPool, owner: &str) -> sqlx::Result<Vec<(Partition, i64)>> {
     let rows: Vec<(i16, i64)> =
-        sqlx::query_as("SELECT partition, epoch FROM partitions WHERE owner = $1").bind(owner).fetch_all(pool).await?;
-    Ok(rows.into_iter().map(|(partition, epoch)| (Partition(partition.cast_unsigned()), epoch)).collect())
+        sqlx::query_as("SELECT partition, epoch FROM partitions WHERE owner = $1")
+            .bind(owner)
+            .fetch_all(pool)
+            .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(partition, epoch)| (Partition(partition.cast_unsigned()), epoch))
+        .collect())
 }
 
 /// Gives a partition back, so that another worker can have it at once.
@@ -166,10 +184,25 @@ pub async fn are_as_known<'l>(
              AS known (partition, epoch, applied_seq, stream_created)
          JOIN partitions USING (partition, epoch, applied_seq, stream_created)",
     )
-    .bind(known.clone().map(|lease| lease.partition.0.cast_signed()).collect::<Vec<_>>())
+    .bind(
+        known
+            .clone()
+            .map(|lease| lease.partition.0.cast_signed())
+            .collect::<Vec<_>>(),
+    )
     .bind(known.clone().map(|lease| lease.epoch).collect::<Vec<_>>())
-    .bind(known.clone().map(|lease| lease.applied_seq.cast_signed()).collect::<Vec<_>>())
-    .bind(known.clone().map(|lease| lease.stream_created).collect::<Vec<_>>())
+    .bind(
+        known
+            .clone()
+            .map(|lease| lease.applied_seq.cast_signed())
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        known
+            .clone()
+            .map(|lease| lease.stream_created)
+            .collect::<Vec<_>>(),
+    )
     .fetch_one(connection)
     .await?;
     Ok(found == known.len() as i64)
@@ -201,23 +234,41 @@ impl Fence<'_> {
         fn column<C>(moves: &[Move], value: impl Fn(&Move) -> C) -> Vec<C> {
             moves.iter().map(value).collect()
         }
-        let Fence { moves, lease, good_until } = self;
+        let Fence {
+            moves,
+            lease,
+            good_until,
+        } = self;
         query.push(
             "UPDATE partitions SET applied_seq = new.to_seq, stream_created = new.to_stream, lease_until = now() + ",
         );
         query.push_bind(interval(*lease)).push(" FROM UNNEST(");
-        query.push_bind(column(moves, |row| row.known.partition.0.cast_signed())).push("::smallint[], ");
-        query.push_bind(column(moves, |row| row.known.epoch)).push("::bigint[], ");
-        query.push_bind(column(moves, |row| row.known.applied_seq.cast_signed())).push("::bigint[], ");
-        query.push_bind(column(moves, |row| row.known.stream_created)).push("::timestamptz[], ");
-        query.push_bind(column(moves, |row| row.to.applied_seq.cast_signed())).push("::bigint[], ");
-        query.push_bind(column(moves, |row| row.to.stream_created)).push(
+        query
+            .push_bind(column(moves, |row| row.known.partition.0.cast_signed()))
+            .push("::smallint[], ");
+        query
+            .push_bind(column(moves, |row| row.known.epoch))
+            .push("::bigint[], ");
+        query
+            .push_bind(column(moves, |row| row.known.applied_seq.cast_signed()))
+            .push("::bigint[], ");
+        query
+            .push_bind(column(moves, |row| row.known.stream_created))
+            .push("::timestamptz[], ");
+        query
+            .push_bind(column(moves, |row| row.to.applied_seq.cast_signed()))
+            .push("::bigint[], ");
+        query
+            .push_bind(column(moves, |row| row.to.stream_created))
+            .push(
             "::timestamptz[]) AS new (partition, epoch, known_seq, known_stream, to_seq, to_stream)
              WHERE partitions.partition = new.partition AND partitions.epoch = new.epoch
                  AND applied_seq = new.known_seq AND stream_created = new.known_stream",
         );
         if let Some(good_until) = good_until {
-            query.push(" AND clock_timestamp() < ").push_bind(DateTime::<Utc>::from(*good_until));
+            query
+                .push(" AND clock_timestamp() < ")
+                .push_bind(DateTime::<Utc>::from(*good_until));
         }
     }
 }
@@ -227,11 +278,23 @@ impl Fence<'_> {
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn advance(connection: &mut PgConnection, row: &Move, lease: Duration) -> sqlx::Result<Option<Timestamp>> {
+pub async fn advance(
+    connection: &mut PgConnection,
+    row: &Move,
+    lease: Duration,
+) -> sqlx::Result<Option<Timestamp>> {
     let mut query = QueryBuilder::new("");
-    Fence { moves: std::slice::from_ref(row), lease, good_until: None }.push_to(&mut query);
-    let now: Option<DateTime<Utc>> =
-        query.push(" RETURNING now()").build_query_scalar().fetch_optional(connection).await?;
+    Fence {
+        moves: std::slice::from_ref(row),
+        lease,
+        good_until: None,
+    }
+    .push_to(&mut query);
+    let now: Option<DateTime<Utc>> = query
+        .push(" RETURNING now()")
+        .build_query_scalar()
+        .fetch_optional(connection)
+        .await?;
     Ok(now.map(Timestamp::from))
 }
 

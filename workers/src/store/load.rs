@@ -59,8 +59,15 @@ struct OutcomeRow {
 
 /// Rows of one table; null when there are none.
 type Rows<R> = Option<Json<Vec<R>>>;
-type Loaded =
-    (DateTime<Utc>, Rows<KeyRow>, Rows<OutcomeRow>, Rows<HoldRow>, Rows<OrderRow>, Rows<PaymentRow>, Rows<ProductRow>);
+type Loaded = (
+    DateTime<Utc>,
+    Rows<KeyRow>,
+    Rows<OutcomeRow>,
+    Rows<HoldRow>,
+    Rows<OrderRow>,
+    Rows<PaymentRow>,
+    Rows<ProductRow>,
+);
 
 /// What is to be loaded.
 #[derive(Default)]
@@ -83,7 +90,12 @@ impl Names {
             }
             names.products.extend(action.named_product());
             names.holds.extend(action.named_hold());
-            names.keys.extend(action.endpoint().zip(command.key).map(|(to, key)| (command.slot(), to, key.hash)));
+            names.keys.extend(
+                action
+                    .endpoint()
+                    .zip(command.key)
+                    .map(|(to, key)| (command.slot(), to, key.hash)),
+            );
         }
         names
     }
@@ -112,9 +124,23 @@ pub async fn state<'e>(
 ///
 /// # Errors
 /// When Postgres fails, or a row makes no sense.
-pub async fn add_due(connection: &mut PgConnection, keys: &Keyring, due: &Due, state: &mut State) -> sqlx::Result<()> {
+pub async fn add_due(
+    connection: &mut PgConnection,
+    keys: &Keyring,
+    due: &Due,
+    state: &mut State,
+) -> sqlx::Result<()> {
     if !due.ids.is_empty() {
-        named(connection, keys, Names { holds: due.ids.clone(), ..Names::default() }, state).await?;
+        named(
+            connection,
+            keys,
+            Names {
+                holds: due.ids.clone(),
+                ..Names::default()
+            },
+            state,
+        )
+        .await?;
     }
     Ok(())
 }
@@ -184,7 +210,13 @@ async fn named(
     }
     for row in rows(outcomes) {
         let outcome = keyring.open_outcome(row.outcome)?;
-        state.load_decision(request_id(row.request_id)?, Decision { replayed: row.replayed, outcome });
+        state.load_decision(
+            request_id(row.request_id)?,
+            Decision {
+                replayed: row.replayed,
+                outcome,
+            },
+        );
     }
     for row in rows(holds) {
         state.load_hold(row.opened(keyring)?.try_into()?);
@@ -211,10 +243,23 @@ fn rows<R>(rows: Rows<R>) -> Vec<R> {
 
 impl KeyRow {
     fn read(self) -> sqlx::Result<(KeyScope, KeyUse)> {
-        let endpoint = Endpoint::from_number(self.endpoint).ok_or_else(|| sqlx::Error::Decode("endpoint".into()))?;
+        let endpoint = Endpoint::from_number(self.endpoint)
+            .ok_or_else(|| sqlx::Error::Decode("endpoint".into()))?;
         let request_id = request_id(self.request_id)?;
         let product_id = ProductId(self.product_id);
-        let scope = KeyScope { slot: request_id.slot(), endpoint, hash: self.key_hash, product_id };
-        Ok((scope, KeyUse { request_id, fingerprint: self.fingerprint, used_at: self.used_at.into() }))
+        let scope = KeyScope {
+            slot: request_id.slot(),
+            endpoint,
+            hash: self.key_hash,
+            product_id,
+        };
+        Ok((
+            scope,
+            KeyUse {
+                request_id,
+                fingerprint: self.fingerprint,
+                used_at: self.used_at.into(),
+            },
+        ))
     }
 }

@@ -32,5 +32,8 @@ pub async fn partitions(
     .bind(i32::from(partitions.count()))
     .fetch_all(pool)
     .await?;
-    Ok(rows.into_iter().map(|(partition, now)| (Partition(partition.cast_unsigned()), now.into())).collect())
+    Ok(rows
+        .into_iter()
+        .map(|(partition, now)| (Partition(partition.cast_unsigned()), now.into()))
+        .collect())
 }

@@ -38,7 +38,12 @@ impl DueRefund {
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn due(pool: &PgPool, keys: &Keyring, owner: &str, partitions: Partitions) -> sqlx::Result<Vec<DueRefund>> {
+pub async fn due(
+    pool: &PgPool,
+    keys: &Keyring,
+    owner: &str,
+    partitions: Partitions,
+) -> sqlx::Result<Vec<DueRefund>> {
     let mut due: Vec<DueRefund> = sqlx::query_as(
         "SELECT payments.order_id, coalesce(payments.payment_sealed, payments.payment_id) AS payment_id,
              coalesce(payments.amount_minor, orders.amount_minor) AS amount_minor,

@@ -25,8 +25,15 @@ impl Ages {
         let days = |days: u32| f64::from(days) * 86_400.0;
         let keys = holds.idempotency_key_ttl.into();
         let ended = days(settings.retention_days).max(keys);
-        let customers = settings.customer_retention_days.map(|kept| days(kept).max(ended));
-        Self { keys, ended, customers, audit: settings.audit_retention_days.cast_signed() }
+        let customers = settings
+            .customer_retention_days
+            .map(|kept| days(kept).max(ended));
+        Self {
+            keys,
+            ended,
+            customers,
+            audit: settings.audit_retention_days.cast_signed(),
+        }
     }
 }
 
@@ -47,8 +54,17 @@ impl Step {
     /// Whether there may be more to remove of some kind.
     #[must_use]
     pub fn has_more(&self) -> bool {
-        let Self { keys, outcomes, holds, dead_letters, audit, customers, events } = *self;
-        [keys, outcomes, holds, dead_letters, audit, events].contains(&STEP_ROWS_MAX) || customers >= STEP_ROWS_MAX
+        let Self {
+            keys,
+            outcomes,
+            holds,
+            dead_letters,
+            audit,
+            customers,
+            events,
+        } = *self;
+        [keys, outcomes, holds, dead_letters, audit, events].contains(&STEP_ROWS_MAX)
+            || customers >= STEP_ROWS_MAX
     }
 }
 

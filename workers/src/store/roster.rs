@@ -28,7 +28,12 @@ pub struct Signed {
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn sign(pool: &PgPool, keys: &Keyring, owner: &str, lease: Duration) -> sqlx::Result<Signed> {
+pub async fn sign(
+    pool: &PgPool,
+    keys: &Keyring,
+    owner: &str,
+    lease: Duration,
+) -> sqlx::Result<Signed> {
     let now: DateTime<Utc> = sqlx::query_scalar(
         "INSERT INTO workers (owner, seen_at, sealing_key) VALUES ($1, now(), $2)
          ON CONFLICT (owner) DO UPDATE SET seen_at = now() RETURNING seen_at",
@@ -45,7 +50,11 @@ pub async fn sign(pool: &PgPool, keys: &Keyring, owner: &str, lease: Duration) -
     .bind(keys.index_check())
     .fetch_one(pool)
     .await?;
-    Ok(Signed { now: now.into(), roster, is_sealed_alike })
+    Ok(Signed {
+        now: now.into(),
+        roster,
+        is_sealed_alike,
+    })
 }
 
 /// Says that a worker goes, and forgets those that went without a word long ago.

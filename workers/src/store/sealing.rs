@@ -27,12 +27,26 @@ pub struct Column {
 impl Column {
     const fn customers(table: &'static str, id: &'static str) -> Self {
         let (text, sealed) = ("customer_id", "customer_sealed");
-        Self { table, id, text, sealed, is_key: false, kind: Kind::CustomerId }
+        Self {
+            table,
+            id,
+            text,
+            sealed,
+            is_key: false,
+            kind: Kind::CustomerId,
+        }
     }
 
     const fn payments(table: &'static str, is_key: bool) -> Self {
         let (text, sealed) = ("payment_id", "payment_sealed");
-        Self { table, id: "order_id", text, sealed, is_key, kind: Kind::PaymentId }
+        Self {
+            table,
+            id: "order_id",
+            text,
+            sealed,
+            is_key,
+            kind: Kind::PaymentId,
+        }
     }
 }
 
@@ -58,7 +72,12 @@ impl Stored {
     /// Before all of them.
     #[must_use]
     pub fn first() -> Self {
-        Self { slot: -1, id: Uuid::nil(), text: None, sealed: None }
+        Self {
+            slot: -1,
+            id: Uuid::nil(),
+            text: None,
+            sealed: None,
+        }
     }
 }
 
@@ -81,9 +100,19 @@ pub struct Resealed {
 /// # Errors
 /// When Postgres fails.
 pub async fn texts(pool: &PgPool, column: &Column, after: &Stored) -> sqlx::Result<Vec<Stored>> {
-    let Column { table, id, text, sealed, is_key, .. } = column;
-    let (key, behind) =
-        if *is_key { (format!("slot, {id}, {text}"), "$1, $2, $3") } else { (format!("slot, {id}"), "$1, $2") };
+    let Column {
+        table,
+        id,
+        text,
+        sealed,
+        is_key,
+        ..
+    } = column;
+    let (key, behind) = if *is_key {
+        (format!("slot, {id}, {text}"), "$1, $2, $3")
+    } else {
+        (format!("slot, {id}"), "$1, $2")
+    };
     let page = format!(
         "SELECT slot, {id} AS id, {text} AS text, {sealed} AS sealed FROM {table}
          WHERE ({key}) > ({behind}) AND $3::text IS NOT NULL ORDER BY {key} LIMIT $4"
@@ -102,8 +131,15 @@ pub async fn texts(pool: &PgPool, column: &Column, after: &Stored) -> sqlx::Resu
 /// # Errors
 /// When Postgres fails.
 pub async fn reseal_texts(pool: &PgPool, column: &Column, rows: &[Resealed]) -> sqlx::Result<u64> {
-    let Column { table, id, text, sealed, .. } = column;
-    let same = format!("{table}.slot = new.slot AND {table}.{id} = new.id AND {table}.{text} = new.text");
+    let Column {
+        table,
+        id,
+        text,
+        sealed,
+        ..
+    } = column;
+    let same =
+        format!("{table}.slot = new.slot AND {table}.{id} = new.id AND {table}.{text} = new.text");
     let update = format!(
         "WITH new AS MATERIALIZED (
              SELECT * FROM UNNEST($1::smallint[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[])
@@ -118,9 +154,21 @@ pub async fn reseal_texts(pool: &PgPool, column: &Column, rows: &[Resealed]) -> 
         .bind(rows.iter().map(|row| row.slot).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.id).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.text.as_str()).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.was.as_deref()).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.index.as_str()).collect::<Vec<_>>())
-        .bind(rows.iter().map(|row| row.sealed.as_str()).collect::<Vec<_>>())
+        .bind(
+            rows.iter()
+                .map(|row| row.was.as_deref())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            rows.iter()
+                .map(|row| row.index.as_str())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            rows.iter()
+                .map(|row| row.sealed.as_str())
+                .collect::<Vec<_>>(),
+        )
         .execute(pool)
         .await?;
     Ok(written.rows_affected())
@@ -146,7 +194,10 @@ pub async fn outcomes(pool: &PgPool, after: (i16, Uuid)) -> sqlx::Result<Vec<(i1
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn reseal_outcomes(pool: &PgPool, rows: &[(i16, Uuid, String, String)]) -> sqlx::Result<u64> {
+pub async fn reseal_outcomes(
+    pool: &PgPool,
+    rows: &[(i16, Uuid, String, String)],
+) -> sqlx::Result<u64> {
     let written = sqlx::query(
         "WITH new AS MATERIALIZED (
              SELECT * FROM UNNEST($1::smallint[], $2::uuid[], $3::text[], $4::text[]) AS new (slot, id, was, sealed)
@@ -219,7 +270,14 @@ impl StoredKey {
     /// Before all of them.
     #[must_use]
     pub fn first() -> Self {
-        Self { slot: -1, endpoint: 0, key_hash: [0; 16], product_id: 0, fingerprint: [0; 16], is_blind: true }
+        Self {
+            slot: -1,
+            endpoint: 0,
+            key_hash: [0; 16],
+            product_id: 0,
+            fingerprint: [0; 16],
+            is_blind: true,
+        }
     }
 }
 
@@ -246,7 +304,10 @@ pub async fn keys(pool: &PgPool, after: &StoredKey) -> sqlx::Result<Vec<StoredKe
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn blind_keys(pool: &PgPool, rows: &[(StoredKey, [u8; 16], [u8; 16])]) -> sqlx::Result<u64> {
+pub async fn blind_keys(
+    pool: &PgPool,
+    rows: &[(StoredKey, [u8; 16], [u8; 16])],
+) -> sqlx::Result<u64> {
     let written = sqlx::query(
         "WITH new AS MATERIALIZED (
              SELECT * FROM UNNEST($1::smallint[], $2::smallint[], $3::bytea[], $4::bigint[], $5::bytea[], $6::bytea[])

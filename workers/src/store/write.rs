@@ -54,7 +54,11 @@ pub async fn commit(
     statement.execute(connection).await
 }
 
-fn products<'s, 'r>(write: &'s mut Statement, rows: &'r [Product], now: DateTime<Utc>) -> Part<'s, 'r, Product> {
+fn products<'s, 'r>(
+    write: &'s mut Statement,
+    rows: &'r [Product],
+    now: DateTime<Utc>,
+) -> Part<'s, 'r, Product> {
     write
         .rows("products", rows)
         .key("slot", "smallint", |product| product.id.slot().as_i16())
@@ -63,13 +67,21 @@ fn products<'s, 'r>(write: &'s mut Statement, rows: &'r [Product], now: DateTime
         .column("price_minor", "bigint", |product| product.price_minor)
         .column("currency", "text", |product| product.currency.code())
         .column("total_stock", "bigint", |product| product.stock.total())
-        .column("available_stock", "bigint", |product| product.stock.available())
+        .column("available_stock", "bigint", |product| {
+            product.stock.available()
+        })
         .column("held_stock", "bigint", |product| product.stock.held())
         .column("sold_stock", "bigint", |product| product.stock.sold())
         .column("holds_count", "bigint", |product| product.holds_count)
-        .column("max_per_customer", "integer", |product| product.max_per_customer.map(u32::cast_signed))
-        .column("sale_starts_at", "timestamptz", |product| product.sale_starts_at.map(DateTime::from))
-        .column("sale_ends_at", "timestamptz", |product| product.sale_ends_at.map(DateTime::from))
+        .column("max_per_customer", "integer", |product| {
+            product.max_per_customer.map(u32::cast_signed)
+        })
+        .column("sale_starts_at", "timestamptz", |product| {
+            product.sale_starts_at.map(DateTime::from)
+        })
+        .column("sale_ends_at", "timestamptz", |product| {
+            product.sale_ends_at.map(DateTime::from)
+        })
         .column("hold_sequence", "bigint", |product| product.hold_sequence)
         .column("version", "bigint", |product| product.version)
         .column("updated_at", "timestamptz", move |_| now)
@@ -82,14 +94,22 @@ fn insert_holds(write: &mut Statement, keys: &Keyring, rows: &[Hold]) {
         .key("hold_id", "uuid", |hold| hold.id.uuid())
         .column("product_id", "bigint", |hold| hold.product_id.0)
         .column("quantity", "integer", |hold| hold.quantity.cast_signed())
-        .column("customer_id", "text", |hold| index(keys, Kind::CustomerId, hold.customer_id.as_deref()))
-        .sealed("customer_sealed", keys, |hold| (Kind::CustomerId, hold.id, hold.customer_id.as_deref()))
+        .column("customer_id", "text", |hold| {
+            index(keys, Kind::CustomerId, hold.customer_id.as_deref())
+        })
+        .sealed("customer_sealed", keys, |hold| {
+            (Kind::CustomerId, hold.id, hold.customer_id.as_deref())
+        })
         .column("price_minor", "bigint", |hold| hold.price_minor)
         .column("currency", "text", |hold| hold.currency.code())
         .column("status", "hold_status", |hold| hold_status(&hold.state))
         .column("sequence", "bigint", |hold| hold.sequence)
-        .column("created_at", "timestamptz", |hold| DateTime::from(hold.created_at))
-        .column("expires_at", "timestamptz", |hold| DateTime::from(hold.expires_at))
+        .column("created_at", "timestamptz", |hold| {
+            DateTime::from(hold.created_at)
+        })
+        .column("expires_at", "timestamptz", |hold| {
+            DateTime::from(hold.expires_at)
+        })
         .column("ended_at", "timestamptz", |hold| ended_at(&hold.state))
         .insert();
 }
@@ -122,18 +142,27 @@ fn forget_holds(write: &mut Statement, rows: &[Hold]) {
 fn ended_at(state: &HoldState) -> Option<DateTime<Utc>> {
     match *state {
         HoldState::Active => None,
-        HoldState::Consumed { at } | HoldState::Released { at } | HoldState::Expired { at } => Some(at.into()),
+        HoldState::Consumed { at } | HoldState::Released { at } | HoldState::Expired { at } => {
+            Some(at.into())
+        }
     }
 }
 
 /// A command that failed may have been tried again: its outcome is replaced.
-fn upsert_outcomes(write: &mut Statement, keys: &Keyring, rows: &[(RequestId, Decision)], now: DateTime<Utc>) {
+fn upsert_outcomes(
+    write: &mut Statement,
+    keys: &Keyring,
+    rows: &[(RequestId, Decision)],
+    now: DateTime<Utc>,
+) {
     write
         .rows("outcomes", rows)
         .key("slot", "smallint", |(id, _)| id.slot().as_i16())
         .key("request_id", "uuid", |(id, _)| id.uuid())
         .column("replayed", "boolean", |(_, decision)| decision.replayed)
-        .column("outcome", "json", |(_, decision)| Json(keys.seal_outcome(&decision.outcome)))
+        .column("outcome", "json", |(_, decision)| {
+            Json(keys.seal_outcome(&decision.outcome))
+        })
         .column("created_at", "timestamptz", move |_| now)
         .upsert();
 }
@@ -146,9 +175,13 @@ fn upsert_keys(write: &mut Statement, keys: &Keyring, rows: &[(KeyScope, KeyUse)
         .key("endpoint", "smallint", |(scope, _)| scope.endpoint as i16)
         .key("key_hash", "bytea", |(scope, _)| scope.hash.as_slice())
         .key("product_id", "bigint", |(scope, _)| scope.product_id.0)
-        .column("fingerprint", "bytea", |(_, first)| first.fingerprint.as_slice())
+        .column("fingerprint", "bytea", |(_, first)| {
+            first.fingerprint.as_slice()
+        })
         .column("request_id", "uuid", |(_, first)| first.request_id.uuid())
-        .column("used_at", "timestamptz", |(_, first)| DateTime::from(first.used_at))
+        .column("used_at", "timestamptz", |(_, first)| {
+            DateTime::from(first.used_at)
+        })
         .column_if(keys.is_on(), "is_blind", "boolean", |_| true)
         .upsert();
 }

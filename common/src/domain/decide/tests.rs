@@ -1,6 +1,8 @@
 use super::*;
 use crate::command::{IdempotencyKey, PaymentNotice};
-use crate::domain::{AuditKind, Changes, Counts, OrderState, Recount, RefundReason, RefundStatus, Stock, StockRepair};
+use crate::domain::{
+    AuditKind, Changes, Counts, OrderState, Recount, RefundReason, RefundStatus, Stock, StockRepair,
+};
 use crate::id::RequestId;
 
 const NOW: Timestamp = Timestamp(1_000_000_000);
@@ -21,15 +23,27 @@ fn hold_id(number: u64) -> HoldId {
 }
 
 fn keyed(number: u64, key: &str, action: Action) -> Command {
-    Command { request_id: request(number), key: Some(IdempotencyKey::new(key, &action)), action }
+    Command {
+        request_id: request(number),
+        key: Some(IdempotencyKey::new(key, &action)),
+        action,
+    }
 }
 
 fn plain(number: u64, action: Action) -> Command {
-    Command { request_id: request(number), key: None, action }
+    Command {
+        request_id: request(number),
+        key: None,
+        action,
+    }
 }
 
 fn hold_of(quantity: u32) -> Action {
-    Action::CreateHold { product_id: PRODUCT, quantity, customer_id: None }
+    Action::CreateHold {
+        product_id: PRODUCT,
+        quantity,
+        customer_id: None,
+    }
 }
 
 fn with_stock(total_stock: i64) -> State {
@@ -60,10 +74,12 @@ fn available(state: &State) -> i64 {
 fn holds_are_granted_in_order_until_the_stock_is_gone() {
     let mut state = with_stock(3);
     let sequences: Vec<_> = (1..=4)
-        .map(|number| match apply(&mut state, &plain(number, hold_of(1))) {
-            Outcome::HoldCreated(hold) => Ok(hold.sequence),
-            other => Err(other),
-        })
+        .map(
+            |number| match apply(&mut state, &plain(number, hold_of(1))) {
+                Outcome::HoldCreated(hold) => Ok(hold.sequence),
+                other => Err(other),
+            },
+        )
         .collect();
     let sold_out = Outcome::Refused(Refusal::InsufficientStock { available_stock: 0 });
     assert_eq!(sequences, [Ok(1), Ok(2), Ok(3), Err(sold_out)]);
@@ -74,7 +90,10 @@ fn a_smaller_wish_gets_what_a_larger_one_could_not() {
     let mut state = with_stock(5);
     let too_much = Outcome::Refused(Refusal::InsufficientStock { available_stock: 5 });
     assert_eq!(apply(&mut state, &plain(1, hold_of(6))), too_much);
-    assert!(matches!(apply(&mut state, &plain(2, hold_of(5))), Outcome::HoldCreated(_)));
+    assert!(matches!(
+        apply(&mut state, &plain(2, hold_of(5))),
+        Outcome::HoldCreated(_)
+    ));
 }
 
 #[test]
@@ -85,8 +104,21 @@ fn a_command_that_is_read_twice_has_one_effect_and_one_outcome() {
     assert_eq!(apply(&mut state, &command), first);
     let refused = plain(2, hold_of(1));
     let first = apply(&mut state, &refused);
-    apply(&mut state, &plain(3, Action::Restock { product_id: PRODUCT, quantity: 5 }));
-    assert_eq!(apply(&mut state, &refused), first, "a refusal stays, though there is stock again");
+    apply(
+        &mut state,
+        &plain(
+            3,
+            Action::Restock {
+                product_id: PRODUCT,
+                quantity: 5,
+            },
+        ),
+    );
+    assert_eq!(
+        apply(&mut state, &refused),
+        first,
+        "a refusal stays, though there is stock again"
+    );
     assert_eq!(available(&state), 5);
 }
 
@@ -98,16 +130,35 @@ fn a_key_replays_its_first_outcome_and_every_request_can_be_polled() {
     assert!(!first.replayed && second.replayed);
     assert_eq!(first.outcome, second.outcome);
     assert_eq!(available(&state), 8);
-    assert_eq!(state.decision(request(2)), Some(second), "polled by its own id");
+    assert_eq!(
+        state.decision(request(2)),
+        Some(second),
+        "polled by its own id"
+    );
     let changes = Changes::from(state);
-    assert_eq!((changes.new_holds.len(), changes.decisions.len(), changes.keys.len()), (1, 1, 1));
+    assert_eq!(
+        (
+            changes.new_holds.len(),
+            changes.decisions.len(),
+            changes.keys.len()
+        ),
+        (1, 1, 1)
+    );
 }
 
 #[test]
 fn a_replayed_hold_is_shown_as_it_was_made() {
     let mut state = with_stock(10);
     let first = apply(&mut state, &keyed(1, "k", hold_of(2)));
-    apply(&mut state, &plain(2, Action::ReleaseHold { hold_id: hold_id(1) }));
+    apply(
+        &mut state,
+        &plain(
+            2,
+            Action::ReleaseHold {
+                hold_id: hold_id(1),
+            },
+        ),
+    );
     assert_eq!(apply(&mut state, &keyed(3, "k", hold_of(2))), first);
 }
 
@@ -124,10 +175,26 @@ fn a_key_with_another_body_is_refused() {
 fn a_key_is_its_endpoints_and_products_own() {
     let mut state = with_stock(10);
     apply(&mut state, &keyed(1, "k", hold_of(2)));
-    let release = keyed(2, "k", Action::ReleaseHold { hold_id: hold_id(1) });
-    assert!(matches!(apply(&mut state, &release), Outcome::HoldReleased(_)));
-    let elsewhere = Action::CreateHold { product_id: ProductId(99), quantity: 2, customer_id: None };
-    assert_eq!(apply(&mut state, &keyed(3, "k", elsewhere)), Outcome::Refused(Refusal::ProductNotFound));
+    let release = keyed(
+        2,
+        "k",
+        Action::ReleaseHold {
+            hold_id: hold_id(1),
+        },
+    );
+    assert!(matches!(
+        apply(&mut state, &release),
+        Outcome::HoldReleased(_)
+    ));
+    let elsewhere = Action::CreateHold {
+        product_id: ProductId(99),
+        quantity: 2,
+        customer_id: None,
+    };
+    assert_eq!(
+        apply(&mut state, &keyed(3, "k", elsewhere)),
+        Outcome::Refused(Refusal::ProductNotFound)
+    );
 }
 
 #[test]
@@ -144,7 +211,15 @@ fn a_release_puts_units_back_once() {
     let mut state = with_stock(10);
     apply(&mut state, &plain(1, hold_of(4)));
     for number in [2, 3] {
-        let outcome = apply(&mut state, &plain(number, Action::ReleaseHold { hold_id: hold_id(1) }));
+        let outcome = apply(
+            &mut state,
+            &plain(
+                number,
+                Action::ReleaseHold {
+                    hold_id: hold_id(1),
+                },
+            ),
+        );
         assert!(matches!(outcome, Outcome::HoldReleased(_)), "{outcome:?}");
         assert_eq!(available(&state), 10);
     }
@@ -156,7 +231,12 @@ fn a_release_from_the_first_instant_of_expiry_on_is_refused_and_returns_the_unit
     let mut state = with_stock(10);
     apply(&mut state, &plain(1, hold_of(4)));
     let due = NOW.plus_seconds(POLICY.hold_expiry_seconds);
-    let release = plain(2, Action::ReleaseHold { hold_id: hold_id(1) });
+    let release = plain(
+        2,
+        Action::ReleaseHold {
+            hold_id: hold_id(1),
+        },
+    );
     let mut just_before = state.clone();
     expire_due(&mut just_before, Timestamp(due.0 - 1));
     let just_before = decide(&mut just_before, &release, Timestamp(due.0 - 1), &POLICY);
@@ -171,7 +251,9 @@ fn a_release_from_the_first_instant_of_expiry_on_is_refused_and_returns_the_unit
 fn nothing_is_held_outside_the_sale() {
     let mut state = with_stock(10);
     let window = (Some(NOW.plus_seconds(10)), Some(NOW.plus_seconds(20)));
-    state.change_product(PRODUCT, |product| (product.sale_starts_at, product.sale_ends_at) = window);
+    state.change_product(PRODUCT, |product| {
+        (product.sale_starts_at, product.sale_ends_at) = window
+    });
     let granted = [9, 10, 19, 20].map(|seconds| {
         let command = plain(u64::from(seconds), hold_of(1));
         let decision = decide(&mut state, &command, NOW.plus_seconds(seconds), &POLICY);
@@ -184,10 +266,16 @@ fn nothing_is_held_outside_the_sale() {
 fn stock_that_is_promised_can_not_be_taken_back() {
     let mut state = with_stock(10);
     apply(&mut state, &plain(1, hold_of(4)));
-    let take = |quantity| Action::Restock { product_id: PRODUCT, quantity };
+    let take = |quantity| Action::Restock {
+        product_id: PRODUCT,
+        quantity,
+    };
     let refused = Outcome::Refused(Refusal::InsufficientStock { available_stock: 6 });
     assert_eq!(apply(&mut state, &plain(2, take(-7))), refused);
-    assert!(matches!(apply(&mut state, &plain(3, take(-6))), Outcome::ProductChanged(_)));
+    assert!(matches!(
+        apply(&mut state, &plain(3, take(-6))),
+        Outcome::ProductChanged(_)
+    ));
     assert_eq!(available(&state), 0);
 }
 
@@ -213,7 +301,15 @@ fn drifted(stored: [i64; 4], counted: Recount) -> State {
 }
 
 fn repaired(state: &mut State, number: u64) -> StockRepair {
-    match apply(state, &plain(number, Action::RepairStock { product_id: PRODUCT })) {
+    match apply(
+        state,
+        &plain(
+            number,
+            Action::RepairStock {
+                product_id: PRODUCT,
+            },
+        ),
+    ) {
         Outcome::StockRepaired(repair) => *repair,
         other => panic!("{other:?}"),
     }
@@ -221,44 +317,101 @@ fn repaired(state: &mut State, number: u64) -> StockRepair {
 
 #[test]
 fn counts_are_set_to_what_holds_and_orders_come_to_whatever_the_batch_did_before() {
-    let mut state = drifted([20, 8, 5, 7], Recount { held: 4, sold: 6, holds_count: 2, hold_sequence: 11 });
+    let mut state = drifted(
+        [20, 8, 5, 7],
+        Recount {
+            held: 4,
+            sold: 6,
+            holds_count: 2,
+            hold_sequence: 11,
+        },
+    );
     apply(&mut state, &plain(1, hold_of(3)));
     let StockRepair { before, after, .. } = repaired(&mut state, 2);
     let [is, was] = [after, before].map(|counts| {
-        let Counts { total_stock, available_stock, held_stock, sold_stock, holds_count, hold_sequence } = counts;
-        [total_stock, available_stock, held_stock, sold_stock, holds_count, hold_sequence]
+        let Counts {
+            total_stock,
+            available_stock,
+            held_stock,
+            sold_stock,
+            holds_count,
+            hold_sequence,
+        } = counts;
+        [
+            total_stock,
+            available_stock,
+            held_stock,
+            sold_stock,
+            holds_count,
+            hold_sequence,
+        ]
     });
     assert_eq!((was, is), ([20, 5, 8, 7, 10, 6], [20, 7, 7, 6, 3, 12]));
     let version = state.product(PRODUCT).unwrap().version;
     let again = repaired(&mut state, 3);
     assert_eq!((again.before, again.after), (after, after));
-    assert_eq!(state.product(PRODUCT).unwrap().version, version, "nothing to mend is no change");
+    assert_eq!(
+        state.product(PRODUCT).unwrap().version,
+        version,
+        "nothing to mend is no change"
+    );
 }
 
 #[test]
 fn what_was_promised_is_kept_and_a_sequence_is_never_given_again() {
-    let mut state = drifted([10, 1, 2, 7], Recount { held: 6, sold: 7, holds_count: 9, hold_sequence: 3 });
+    let mut state = drifted(
+        [10, 1, 2, 7],
+        Recount {
+            held: 6,
+            sold: 7,
+            holds_count: 9,
+            hold_sequence: 3,
+        },
+    );
     let after = repaired(&mut state, 1).after;
-    assert_eq!((after.total_stock, after.available_stock, after.held_stock, after.sold_stock), (13, 0, 6, 7));
-    assert_eq!(after.hold_sequence, 5, "the holds above 3 have ended and are gone");
+    assert_eq!(
+        (
+            after.total_stock,
+            after.available_stock,
+            after.held_stock,
+            after.sold_stock
+        ),
+        (13, 0, 6, 7)
+    );
+    assert_eq!(
+        after.hold_sequence, 5,
+        "the holds above 3 have ended and are gone"
+    );
 }
 
 #[test]
 fn no_counts_are_mended_of_a_product_that_is_not_there() {
-    let elsewhere = Action::RepairStock { product_id: ProductId(99) };
-    assert_eq!(apply(&mut with_stock(1), &plain(1, elsewhere)), Outcome::Refused(Refusal::ProductNotFound));
+    let elsewhere = Action::RepairStock {
+        product_id: ProductId(99),
+    };
+    assert_eq!(
+        apply(&mut with_stock(1), &plain(1, elsewhere)),
+        Outcome::Refused(Refusal::ProductNotFound)
+    );
 }
 
 /// What is written after a batch that asked to forget the customer of a hold, and how often the audit tells of that.
 fn forgotten(mut state: State, now: Timestamp) -> (Changes, usize) {
-    let asked = plain(90, Action::ForgetCustomer { hold_id: hold_id(1) });
+    let asked = plain(
+        90,
+        Action::ForgetCustomer {
+            hold_id: hold_id(1),
+        },
+    );
     expire_due(&mut state, now);
     for _ in 0..2 {
         decide(&mut state, &asked, now, &POLICY);
     }
     let changes = Changes::from(state);
     let told = changes.audit.iter().flat_map(|group| &group.entries);
-    let told = told.filter(|entry| entry.kind == AuditKind::CustomerForgotten).count();
+    let told = told
+        .filter(|entry| entry.kind == AuditKind::CustomerForgotten)
+        .count();
     (changes, told)
 }
 
@@ -266,13 +419,33 @@ fn forgotten(mut state: State, now: Timestamp) -> (Changes, usize) {
 fn with_customer(more: &[Command]) -> State {
     let mut state = with_stock(10);
     let customer_id = Some("c-1".to_owned());
-    apply(&mut state, &plain(1, Action::CreateHold { product_id: PRODUCT, quantity: 2, customer_id }));
-    more.iter().for_each(|command| _ = apply(&mut state, command));
+    apply(
+        &mut state,
+        &plain(
+            1,
+            Action::CreateHold {
+                product_id: PRODUCT,
+                quantity: 2,
+                customer_id,
+            },
+        ),
+    );
+    more.iter()
+        .for_each(|command| _ = apply(&mut state, command));
     let changes = Changes::from(state);
     let mut state = State::default();
-    changes.changed_products.into_iter().for_each(|product| state.load_product(product));
-    changes.new_holds.into_iter().for_each(|hold| state.load_hold(hold));
-    changes.new_orders.into_iter().for_each(|order| state.load_order(order));
+    changes
+        .changed_products
+        .into_iter()
+        .for_each(|product| state.load_product(product));
+    changes
+        .new_holds
+        .into_iter()
+        .for_each(|hold| state.load_hold(hold));
+    changes
+        .new_orders
+        .into_iter()
+        .for_each(|order| state.load_order(order));
     state
 }
 
@@ -280,27 +453,74 @@ fn with_customer(more: &[Command]) -> State {
 fn a_customer_is_forgotten_once_the_hold_has_ended() {
     let (active, told) = forgotten(with_customer(&[]), NOW);
     assert!(active.forgotten_holds.is_empty() && active.changed_holds.is_empty() && told == 0);
-    let released = plain(2, Action::ReleaseHold { hold_id: hold_id(1) });
+    let released = plain(
+        2,
+        Action::ReleaseHold {
+            hold_id: hold_id(1),
+        },
+    );
     let (ended, told) = forgotten(with_customer(&[released]), NOW);
-    assert_eq!((ended.forgotten_holds.len(), ended.changed_holds.len(), told), (1, 0, 1), "once is enough");
+    assert_eq!(
+        (ended.forgotten_holds.len(), ended.changed_holds.len(), told),
+        (1, 0, 1),
+        "once is enough"
+    );
     assert_eq!(ended.forgotten_holds[0].customer_id, None);
     let mut at_once = with_customer(&[]);
-    apply(&mut at_once, &plain(2, Action::ReleaseHold { hold_id: hold_id(1) }));
+    apply(
+        &mut at_once,
+        &plain(
+            2,
+            Action::ReleaseHold {
+                hold_id: hold_id(1),
+            },
+        ),
+    );
     let (at_once, told) = forgotten(at_once, NOW);
-    assert_eq!((at_once.forgotten_holds.len(), at_once.changed_holds.len(), told), (0, 1, 0), "in a batch of its own");
+    assert_eq!(
+        (
+            at_once.forgotten_holds.len(),
+            at_once.changed_holds.len(),
+            told
+        ),
+        (0, 1, 0),
+        "in a batch of its own"
+    );
     assert!(at_once.good_until().is_some() && ended.good_until().is_none());
     let (expired, told) = forgotten(with_customer(&[]), NOW.plus_seconds(120));
-    assert!(matches!(expired.forgotten_holds[0].state, HoldState::Expired { .. }), "both in one batch");
-    assert_eq!((expired.forgotten_holds.len(), expired.changed_holds.len(), told), (1, 0, 1));
+    assert!(
+        matches!(expired.forgotten_holds[0].state, HoldState::Expired { .. }),
+        "both in one batch"
+    );
+    assert_eq!(
+        (
+            expired.forgotten_holds.len(),
+            expired.changed_holds.len(),
+            told
+        ),
+        (1, 0, 1)
+    );
 }
 
 #[test]
 fn a_customer_is_forgotten_once_the_order_is_paid_or_cancelled() {
-    let order = plain(2, Action::CreateOrder { hold_id: hold_id(1) });
+    let order = plain(
+        2,
+        Action::CreateOrder {
+            hold_id: hold_id(1),
+        },
+    );
     let (unpaid, told) = forgotten(with_customer(std::slice::from_ref(&order)), NOW);
     assert!(unpaid.forgotten_holds.is_empty() && unpaid.forgotten_orders.is_empty() && told == 0);
     let (cancelled, told) = forgotten(with_customer(&[order]), NOW.plus_seconds(600));
-    assert_eq!((cancelled.forgotten_holds.len(), cancelled.forgotten_orders.len(), told), (1, 1, 1));
+    assert_eq!(
+        (
+            cancelled.forgotten_holds.len(),
+            cancelled.forgotten_orders.len(),
+            told
+        ),
+        (1, 1, 1)
+    );
     assert!(cancelled.changed_orders.is_empty(), "a row is written once");
     let order = &cancelled.forgotten_orders[0];
     assert!(order.customer_id.is_none() && matches!(order.state, OrderState::Cancelled { .. }));
@@ -311,14 +531,24 @@ fn a_day_after(succeeded: bool) -> State {
     let mut state = with_stock(1);
     let payment_id = "pay_1".to_owned();
     let (order_id, amount_minor, currency) = (hold_id(9), None, None);
-    let notice = PaymentNotice { order_id, payment_id, succeeded, amount_minor, currency };
+    let notice = PaymentNotice {
+        order_id,
+        payment_id,
+        succeeded,
+        amount_minor,
+        currency,
+    };
     apply(&mut state, &plain(1, Action::SettlePayment(notice)));
     expire_due(&mut state, NOW.plus_seconds(UNMATCHED_AFTER_SECONDS));
     state
 }
 
 fn payment_after(state: &mut State, to: RefundStatus) -> PaymentState {
-    let advance = Action::AdvanceRefund { order_id: hold_id(9), payment_id: "pay_1".to_owned(), to };
+    let advance = Action::AdvanceRefund {
+        order_id: hold_id(9),
+        payment_id: "pay_1".to_owned(),
+        to,
+    };
     apply(state, &plain(2, advance));
     state.payments(hold_id(9)).next().unwrap().state
 }
@@ -327,26 +557,57 @@ fn payment_after(state: &mut State, to: RefundStatus) -> PaymentState {
 fn a_payment_that_nothing_matched_ends_when_its_money_is_back() {
     let mut state = a_day_after(true);
     for early in [RefundStatus::Due, RefundStatus::Requested] {
-        assert_eq!(payment_after(&mut state, early), PaymentState::Unmatched, "nobody is asked for it");
+        assert_eq!(
+            payment_after(&mut state, early),
+            PaymentState::Unmatched,
+            "nobody is asked for it"
+        );
     }
-    let back = PaymentState::Refund { status: RefundStatus::Refunded, reason: RefundReason::Unmatched };
-    for to in [RefundStatus::Refunded, RefundStatus::Refunded, RefundStatus::Due] {
+    let back = PaymentState::Refund {
+        status: RefundStatus::Refunded,
+        reason: RefundReason::Unmatched,
+    };
+    for to in [
+        RefundStatus::Refunded,
+        RefundStatus::Refunded,
+        RefundStatus::Due,
+    ] {
         assert_eq!(payment_after(&mut state, to), back);
     }
     apply(&mut state, &plain(9, hold_of(1)));
-    let Outcome::OrderCreated(order) = apply(&mut state, &plain(10, Action::CreateOrder { hold_id: hold_id(9) }))
-    else {
+    let Outcome::OrderCreated(order) = apply(
+        &mut state,
+        &plain(
+            10,
+            Action::CreateOrder {
+                hold_id: hold_id(9),
+            },
+        ),
+    ) else {
         panic!("no order");
     };
-    assert_eq!((&order.state, order.refund_status), (&OrderState::PendingPayment, RefundStatus::Refunded));
+    assert_eq!(
+        (&order.state, order.refund_status),
+        (&OrderState::PendingPayment, RefundStatus::Refunded)
+    );
     let changes = Changes::from(state);
     let told = changes.audit.iter().flat_map(|group| &group.entries);
-    assert_eq!(told.filter(|entry| entry.kind == AuditKind::Refunded).count(), 1);
+    assert_eq!(
+        told.filter(|entry| entry.kind == AuditKind::Refunded)
+            .count(),
+        1
+    );
 }
 
 #[test]
 fn a_failure_that_nothing_matched_is_ignored_once_somebody_has_looked() {
     let mut state = a_day_after(false);
-    assert_eq!(payment_after(&mut state, RefundStatus::Due), PaymentState::Unmatched);
-    assert_eq!(payment_after(&mut state, RefundStatus::Refunded), PaymentState::Ignored);
+    assert_eq!(
+        payment_after(&mut state, RefundStatus::Due),
+        PaymentState::Unmatched
+    );
+    assert_eq!(
+        payment_after(&mut state, RefundStatus::Refunded),
+        PaymentState::Ignored
+    );
 }

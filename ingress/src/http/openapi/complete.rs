@@ -16,17 +16,32 @@ use super::{ADMIN_TOKEN, IDEMPOTENCY_KEY, PREFER, WEBHOOK_KEY};
 
 /// What each operation of a path item is.
 pub(super) fn operations(item: &PathItem) -> impl Iterator<Item = (&'static str, &Operation)> {
-    let all = [("GET", &item.get), ("POST", &item.post), ("DELETE", &item.delete), ("PATCH", &item.patch)];
-    all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_ref()?)))
+    let all = [
+        ("GET", &item.get),
+        ("POST", &item.post),
+        ("DELETE", &item.delete),
+        ("PATCH", &item.patch),
+    ];
+    all.into_iter()
+        .filter_map(|(method, operation)| Some((method, operation.as_ref()?)))
 }
 
 fn operations_mut(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten()
+    [
+        &mut item.get,
+        &mut item.post,
+        &mut item.delete,
+        &mut item.patch,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Completes every operation.
 pub(super) fn complete(paths: &mut utoipa::openapi::Paths, components: &mut Components) {
-    components.headers.extend(headers().map(|(name, header)| (name.to_owned(), header.into())));
+    components
+        .headers
+        .extend(headers().map(|(name, header)| (name.to_owned(), header.into())));
     let known = problems::known();
     for (path, item) in &mut paths.paths {
         for operation in operations_mut(item) {
@@ -74,19 +89,48 @@ impl Kind {
             (true, &["method_not_allowed"]),
             (self.is_api, &["internal_error", "store_unavailable"]),
             (self.is_admin, &["unauthorized", "not_found"]),
-            (self.has_json, &["malformed_json", "payload_too_large", "request_timeout"]),
-            (self.has_json && !self.is_webhook, &["unsupported_media_type"]),
-            (self.has_json || self.has_query || self.is_keyed, &["invalid_request"]),
+            (
+                self.has_json,
+                &["malformed_json", "payload_too_large", "request_timeout"],
+            ),
+            (
+                self.has_json && !self.is_webhook,
+                &["unsupported_media_type"],
+            ),
+            (
+                self.has_json || self.has_query || self.is_keyed,
+                &["invalid_request"],
+            ),
             (self.is_keyed, &["idempotency_key_reused"]),
-            (self.is_command, &["command_failed", "overloaded", "log_unavailable", "log_full"]),
+            (
+                self.is_command,
+                &[
+                    "command_failed",
+                    "overloaded",
+                    "log_unavailable",
+                    "log_full",
+                ],
+            ),
         ];
-        groups.iter().filter(|(is_so, _)| *is_so).flat_map(|(_, codes)| *codes).copied().collect()
+        groups
+            .iter()
+            .filter(|(is_so, _)| *is_so)
+            .flat_map(|(_, codes)| *codes)
+            .copied()
+            .collect()
     }
 
     /// The headers that its outcomes have.
     fn outcome_headers(&self) -> Vec<&'static str> {
-        let headers = [(self.is_command, "Preference-Applied"), (self.is_keyed, "Idempotent-Replayed")];
-        headers.into_iter().filter(|(has, _)| *has).map(|(_, name)| name).collect()
+        let headers = [
+            (self.is_command, "Preference-Applied"),
+            (self.is_keyed, "Idempotent-Replayed"),
+        ];
+        headers
+            .into_iter()
+            .filter(|(has, _)| *has)
+            .map(|(_, name)| name)
+            .collect()
     }
 }
 
@@ -101,26 +145,39 @@ fn inline<T>(one: &RefOr<T>) -> Option<&T> {
 fn refusals(operation: &mut Operation, kind: &Kind, known: &[Known], components: &mut Components) {
     let responses = &mut operation.responses.responses;
     let written = responses.extract_if(.., |status, _| status.starts_with(['4', '5']));
-    let written: Vec<String> =
-        written.filter_map(|(_, response)| inline(&response).map(|response| response.description.clone())).collect();
-    let codes = written.iter().flat_map(|codes| codes.split(", ")).chain(kind.codes());
+    let written: Vec<String> = written
+        .filter_map(|(_, response)| inline(&response).map(|response| response.description.clone()))
+        .collect();
+    let codes = written
+        .iter()
+        .flat_map(|codes| codes.split(", "))
+        .chain(kind.codes());
     let mut by_status = BTreeMap::<u16, Vec<&Known>>::new();
     for code in codes {
-        let Some(problem) = known.iter().find(|problem| problem.code == code) else { continue };
+        let Some(problem) = known.iter().find(|problem| problem.code == code) else {
+            continue;
+        };
         by_status.entry(problem.status).or_default().push(problem);
     }
     for (status, mut problems) in by_status {
         problems.sort_by_key(|problem| problem.code);
         problems.dedup_by_key(|problem| problem.code);
         let name = component(&problems, kind, components);
-        responses.insert(status.to_string(), RefOr::Ref(Ref::from_response_name(name)));
+        responses.insert(
+            status.to_string(),
+            RefOr::Ref(Ref::from_response_name(name)),
+        );
     }
 }
 
 /// The reusable response for some problems, named by their codes and by what else an outcome has there.
 fn component(problems: &[&Known], kind: &Kind, components: &mut Components) -> String {
     let has_outcome = problems.iter().any(|problem| problem.is_outcome);
-    let outcome_headers = if has_outcome { kind.outcome_headers() } else { Vec::new() };
+    let outcome_headers = if has_outcome {
+        kind.outcome_headers()
+    } else {
+        Vec::new()
+    };
     let codes: Vec<_> = problems.iter().map(|problem| problem.code).collect();
     let kept: &[&str] = match (kind.is_command && has_outcome, kind.is_keyed && has_outcome) {
         (true, true) => &["keyed"],
@@ -147,12 +204,21 @@ fn component(problems: &[&Known], kind: &Kind, components: &mut Components) -> S
 fn successes(operation: &mut Operation, kind: &Kind) {
     if kind.is_command {
         let queued = RefOr::Ref(Ref::from_response_name("queued"));
-        operation.responses.responses.entry("202".to_owned()).or_insert(queued);
+        operation
+            .responses
+            .responses
+            .entry("202".to_owned())
+            .or_insert(queued);
     }
     let is_versioned = operation.responses.responses.contains_key("304");
     for (status, response) in &mut operation.responses.responses {
-        let RefOr::T(response) = response else { continue };
-        add(response, kind.outcome_headers().iter().filter(|_| status != "304"));
+        let RefOr::T(response) = response else {
+            continue;
+        };
+        add(
+            response,
+            kind.outcome_headers().iter().filter(|_| status != "304"),
+        );
         if status == "201" {
             add(response, &["Location"]);
         }
@@ -176,15 +242,27 @@ pub(super) fn add<'a>(response: &mut Response, names: impl IntoIterator<Item = &
 fn headers() -> impl Iterator<Item = (&'static str, Header)> {
     let seconds = || whole(1, i64::MAX);
     [
-        ("Location", string().examples(["/api/holds/01a20634-0c9b-8cc1-96dc-8d450eaf51d9"]), "Where it is"),
+        (
+            "Location",
+            string().examples(["/api/holds/01a20634-0c9b-8cc1-96dc-8d450eaf51d9"]),
+            "Where it is",
+        ),
         ("Retry-After", seconds(), "When to come again, in seconds"),
-        ("ETag", string().examples(["\"7\""]), "The version that this is"),
+        (
+            "ETag",
+            string().examples(["\"7\""]),
+            "The version that this is",
+        ),
         (
             "Idempotent-Replayed",
             string().enum_values(Some(["true"])),
             "There when this is the outcome of an earlier request with the same key",
         ),
-        ("Preference-Applied", string().examples(["respond-async"]), "RFC 7240: the preferences that were followed"),
+        (
+            "Preference-Applied",
+            string().examples(["respond-async"]),
+            "RFC 7240: the preferences that were followed",
+        ),
         (
             "RateLimit",
             string().examples(["\"ip\";r=199;t=1"]),
@@ -195,16 +273,35 @@ fn headers() -> impl Iterator<Item = (&'static str, Header)> {
             string().examples(["\"ip\";q=200;w=2"]),
             "draft-ietf-httpapi-ratelimit-headers: the limit, while there is one",
         ),
-        ("Allow", string().examples(["GET, HEAD"]), "The methods that there are"),
-        ("WWW-Authenticate", string().enum_values(Some(["Bearer"])), "The scheme to authenticate by"),
+        (
+            "Allow",
+            string().examples(["GET, HEAD"]),
+            "The methods that there are",
+        ),
+        (
+            "WWW-Authenticate",
+            string().enum_values(Some(["Bearer"])),
+            "The scheme to authenticate by",
+        ),
     ]
     .into_iter()
-    .map(|(name, schema, says)| (name, HeaderBuilder::new().schema(Some(schema)).description(Some(says)).build()))
+    .map(|(name, schema, says)| {
+        (
+            name,
+            HeaderBuilder::new()
+                .schema(Some(schema))
+                .description(Some(says))
+                .build(),
+        )
+    })
 }
 
 /// For [`super::limit`]: what only shoppers' calls are told.
 pub(super) fn limit(item: &mut PathItem) {
     for operation in operations_mut(item) {
-        operation.responses.responses.insert("429".to_owned(), Response::new("rate_limited").into());
+        operation
+            .responses
+            .responses
+            .insert("429".to_owned(), Response::new("rate_limited").into());
     }
 }

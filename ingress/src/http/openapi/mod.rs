@@ -13,19 +13,23 @@ mod schemas;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
-    Components, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, PathItem, Ref, ResponseBuilder, ServerBuilder,
+    Components, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, PathItem, Ref,
+    ResponseBuilder, ServerBuilder,
 };
 use utoipa::{PartialSchema, ToSchema};
 
-pub use self::bodies::{NewHold, NewOrder, NewProduct, PaymentNotice, ProductChange, RefundOf, Restock};
+pub use self::bodies::{
+    NewHold, NewOrder, NewProduct, PaymentNotice, ProductChange, RefundOf, Restock,
+};
 pub use self::parameters::{
-    AuditPage, DeadLetterNumber, EventDeadLettersPage, EventNumber, HoldNumber, IdempotencyKey, IfNoneMatch,
-    LastEventId, OrderNumber, Page, PaymentsPage, Prefer, ProductNumber, RefundsPage, RequestNumber, SignatureHeaders,
-    StockPage,
+    AuditPage, DeadLetterNumber, EventDeadLettersPage, EventNumber, HoldNumber, IdempotencyKey,
+    IfNoneMatch, LastEventId, OrderNumber, Page, PaymentsPage, Prefer, ProductNumber, RefundsPage,
+    RequestNumber, SignatureHeaders, StockPage,
 };
 pub use self::problems::ProblemDocument;
 pub use self::schemas::{
-    CancelledFor, CurrencyCode, HoldStatus, PaymentResult, RefundCause, RefundProgress, StateOfPayment, StatusOfOrder,
+    CancelledFor, CurrencyCode, HoldStatus, PaymentResult, RefundCause, RefundProgress,
+    StateOfPayment, StatusOfOrder,
 };
 use crate::http::render::QueuedView;
 
@@ -54,14 +58,20 @@ const TAGS: [(&str, &str); 7] = [
     ("Orders", "Holds that somebody means to pay"),
     ("Payments", "What a payment provider tells"),
     ("Requests", "What became of requests that were answered 202"),
-    ("Administration", "For the holder of the admin token; without one configured these answer 404"),
+    (
+        "Administration",
+        "For the holder of the admin token; without one configured these answer 404",
+    ),
     ("Service", "Whether it runs, and what it can do"),
 ];
 
 /// What a description begins with, for the routes to add to.
 #[must_use]
 pub fn begun() -> OpenApi {
-    let license = LicenseBuilder::new().name("MIT OR Apache-2.0").identifier(Some("MIT OR Apache-2.0")).build();
+    let license = LicenseBuilder::new()
+        .name("MIT OR Apache-2.0")
+        .identifier(Some("MIT OR Apache-2.0"))
+        .build();
     let info = InfoBuilder::new()
         .title("Holdfast")
         .version(env!("CARGO_PKG_VERSION"))
@@ -69,8 +79,14 @@ pub fn begun() -> OpenApi {
         .license(Some(license))
         .build();
     let mut api = OpenApi::new(info, utoipa::openapi::Paths::new());
-    api.servers = Some(vec![ServerBuilder::new().url("/").description(Some("Where this document comes from")).build()]);
-    let tag = |(name, says): (&str, &str)| TagBuilder::new().name(name).description(Some(says)).build();
+    api.servers = Some(vec![
+        ServerBuilder::new()
+            .url("/")
+            .description(Some("Where this document comes from"))
+            .build(),
+    ]);
+    let tag =
+        |(name, says): (&str, &str)| TagBuilder::new().name(name).description(Some(says)).build();
     api.tags = Some(TAGS.map(tag).to_vec());
     // Nothing, but for those that say otherwise.
     api.security = Some(Vec::new());
@@ -80,22 +96,40 @@ pub fn begun() -> OpenApi {
 
 fn components() -> Components {
     let mut components = Components::new();
-    let token =
-        HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("The token of the administration")).build();
-    components.security_schemes.insert(ADMIN_TOKEN.to_owned(), SecurityScheme::Http(token).into());
+    let token = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("The token of the administration"))
+        .build();
+    components
+        .security_schemes
+        .insert(ADMIN_TOKEN.to_owned(), SecurityScheme::Http(token).into());
     for (name, header, says) in SIGNATURES {
         let key = ApiKey::Header(ApiKeyValue::with_description(header, says));
-        components.security_schemes.insert(name.to_owned(), SecurityScheme::ApiKey(key).into());
+        components
+            .security_schemes
+            .insert(name.to_owned(), SecurityScheme::ApiKey(key).into());
     }
-    components.schemas.insert(ProblemDocument::name().into_owned(), ProblemDocument::schema());
-    components.schemas.insert(QueuedView::name().into_owned(), QueuedView::schema());
-    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(QueuedView::name()))).build();
+    components.schemas.insert(
+        ProblemDocument::name().into_owned(),
+        ProblemDocument::schema(),
+    );
+    components
+        .schemas
+        .insert(QueuedView::name().into_owned(), QueuedView::schema());
+    let content = ContentBuilder::new()
+        .schema(Some(Ref::from_schema_name(QueuedView::name())))
+        .build();
     let mut queued = ResponseBuilder::new()
         .description("No outcome in time, or none was waited for: the request is in line")
         .content("application/json", content)
         .build();
-    complete::add(&mut queued, &["Location", "Retry-After", "Preference-Applied"]);
-    components.responses.insert("queued".to_owned(), queued.into());
+    complete::add(
+        &mut queued,
+        &["Location", "Retry-After", "Preference-Applied"],
+    );
+    components
+        .responses
+        .insert("queued".to_owned(), queued.into());
     components
 }
 
@@ -106,8 +140,16 @@ const SIGNATURES: [(&str, &str, &str); 3] = [
         "webhook-signature",
         "`v1,` and the base64 of HMAC-SHA256 over `{webhook-id}.{webhook-timestamp}.{body}`",
     ),
-    ("stripe", "Stripe-Signature", "`t={Unix seconds},v1={hex of HMAC-SHA256 over \"{t}.{body}\"}`"),
-    ("hexDigest", "X-Webhook-Signature", "Hex of HMAC-SHA256 over the body, with or without `sha256=` before it"),
+    (
+        "stripe",
+        "Stripe-Signature",
+        "`t={Unix seconds},v1={hex of HMAC-SHA256 over \"{t}.{body}\"}`",
+    ),
+    (
+        "hexDigest",
+        "X-Webhook-Signature",
+        "Hex of HMAC-SHA256 over the body, with or without `sha256=` before it",
+    ),
 ];
 
 /// Says of every call in a description that it is limited by its client's address.
@@ -137,14 +179,19 @@ pub fn finished(mut api: OpenApi) -> OpenApi {
 /// The status that goes with a code, if there is such a code.
 #[cfg(test)]
 pub(crate) fn status_of(code: &str) -> Option<u16> {
-    problems::known().iter().find(|problem| problem.code == code).map(|problem| problem.status)
+    problems::known()
+        .iter()
+        .find(|problem| problem.code == code)
+        .map(|problem| problem.status)
 }
 
 /// Every path with every method that it is described for.
 #[cfg(test)]
 pub(crate) fn calls(api: &OpenApi) -> std::collections::BTreeSet<String> {
     let of = |(path, item): (&String, &PathItem)| {
-        complete::operations(item).map(|(method, _)| format!("{method} {path}")).collect::<Vec<_>>()
+        complete::operations(item)
+            .map(|(method, _)| format!("{method} {path}"))
+            .collect::<Vec<_>>()
     };
     api.paths.paths.iter().flat_map(of).collect()
 }

@@ -15,7 +15,11 @@ use crate::routes::products::{PAGE, PAGE_MAX};
 type Place = Option<ParameterIn>;
 
 fn parameter(name: &str, place: ParameterIn, schema: ObjectBuilder, says: &str) -> Parameter {
-    let required = if place == ParameterIn::Path { Required::True } else { Required::False };
+    let required = if place == ParameterIn::Path {
+        Required::True
+    } else {
+        Required::False
+    };
     ParameterBuilder::new()
         .name(name)
         .parameter_in(place)
@@ -42,7 +46,10 @@ macro_rules! parameters {
 
 /// Printable ASCII without spaces around it, as a header's value has it.
 fn key() -> ObjectBuilder {
-    string().min_length(Some(1)).max_length(Some(255)).pattern(Some("^[!-~]([ -~]*[!-~])?$"))
+    string()
+        .min_length(Some(1))
+        .max_length(Some(255))
+        .pattern(Some("^[!-~]([ -~]*[!-~])?$"))
 }
 
 parameters!(
@@ -79,7 +86,12 @@ parameters!(
 parameters!(
     ProductNumber,
     "A product's number",
-    parameter("id", ParameterIn::Path, whole(1, i64::MAX), "The product's number")
+    parameter(
+        "id",
+        ParameterIn::Path,
+        whole(1, i64::MAX),
+        "The product's number"
+    )
 );
 parameters!(
     LastEventId,
@@ -91,16 +103,30 @@ parameters!(
         "The version that was seen last. What is none is passed over."
     )
 );
-parameters!(HoldNumber, "A hold's id", parameter("id", ParameterIn::Path, id(), "The hold's id"));
+parameters!(
+    HoldNumber,
+    "A hold's id",
+    parameter("id", ParameterIn::Path, id(), "The hold's id")
+);
 parameters!(
     DeadLetterNumber,
     "A dead letter's number",
-    parameter("id", ParameterIn::Path, whole(1, i64::MAX), "The dead letter's number")
+    parameter(
+        "id",
+        ParameterIn::Path,
+        whole(1, i64::MAX),
+        "The dead letter's number"
+    )
 );
 parameters!(
     EventNumber,
     "An event's id",
-    parameter("id", ParameterIn::Path, text(EVENT_ID_CHARS_MAX).examples(["17-1-0"]), "The event's id")
+    parameter(
+        "id",
+        ParameterIn::Path,
+        text(EVENT_ID_CHARS_MAX).examples(["17-1-0"]),
+        "The event's id"
+    )
 );
 parameters!(
     OrderNumber,
@@ -126,7 +152,12 @@ parameters!(
 parameters!(
     Page,
     "Which page of a list",
-    parameter("after", ParameterIn::Query, whole(0, i64::MAX), "The `next` of the page before"),
+    parameter(
+        "after",
+        ParameterIn::Query,
+        whole(0, i64::MAX),
+        "The `next` of the page before"
+    ),
     page_limit()
 );
 parameters!(
@@ -144,7 +175,12 @@ parameters!(
 parameters!(
     RefundsPage,
     "Which page of refunds",
-    parameter("state", ParameterIn::Query, words(REFUND_WORDS), "Without it, those that are due or asked for"),
+    parameter(
+        "state",
+        ParameterIn::Query,
+        words(REFUND_WORDS),
+        "Without it, those that are due or asked for"
+    ),
     payments_after(),
     page_limit()
 );
@@ -152,8 +188,18 @@ parameters!(
 parameters!(
     AuditPage,
     "Which page of the audit, and of what",
-    parameter("product_id", ParameterIn::Query, whole(1, i64::MAX), "Of this product; one filter at most"),
-    parameter("hold_id", ParameterIn::Query, id(), "Of this hold and its order"),
+    parameter(
+        "product_id",
+        ParameterIn::Query,
+        whole(1, i64::MAX),
+        "Of this product; one filter at most"
+    ),
+    parameter(
+        "hold_id",
+        ParameterIn::Query,
+        id(),
+        "Of this hold and its order"
+    ),
     parameter(
         "order_id",
         ParameterIn::Query,
@@ -171,8 +217,18 @@ parameters!(
 parameters!(
     StockPage,
     "Which products to count",
-    parameter("product_id", ParameterIn::Query, whole(1, i64::MAX), "Only this product"),
-    parameter("after", ParameterIn::Query, whole(0, i64::from(SLOTS) - 1), "The `next` of the page before")
+    parameter(
+        "product_id",
+        ParameterIn::Query,
+        whole(1, i64::MAX),
+        "Only this product"
+    ),
+    parameter(
+        "after",
+        ParameterIn::Query,
+        whole(0, i64::from(SLOTS) - 1),
+        "The `next` of the page before"
+    )
 );
 parameters!(
     EventDeadLettersPage,
@@ -189,13 +245,23 @@ parameters!(
 
 fn page_limit() -> Parameter {
     let limit = whole(1, PAGE_MAX).default(Some(PAGE.into()));
-    parameter("limit", ParameterIn::Query, limit, "The most that a page has")
+    parameter(
+        "limit",
+        ParameterIn::Query,
+        limit,
+        "The most that a page has",
+    )
 }
 
 fn payments_after() -> Parameter {
     let cursor = "^[0-9]{1,15}\\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\\.[^\\u0000-\\u001F\\u007F-\\u009F]+$";
     let cursor = string().pattern(Some(cursor));
-    parameter("after", ParameterIn::Query, cursor, "The `next` of the page before")
+    parameter(
+        "after",
+        ParameterIn::Query,
+        cursor,
+        "The `next` of the page before",
+    )
 }
 
 parameters!(
@@ -207,7 +273,12 @@ parameters!(
         text(255),
         "Tells duplicates; with `X-Webhook-Signature` it is needed, with `Stripe-Signature` the body's `id` can stand in"
     ),
-    parameter("webhook-id", ParameterIn::Header, text(255), "Standard Webhooks: tells duplicates"),
+    parameter(
+        "webhook-id",
+        ParameterIn::Header,
+        text(255),
+        "Standard Webhooks: tells duplicates"
+    ),
     parameter(
         "webhook-timestamp",
         ParameterIn::Header,

@@ -2,7 +2,9 @@
 
 use holdfast_common::domain::{CancelReason, HoldState, OrderStatus, RefundReason, RefundStatus};
 use holdfast_common::money::Currency;
-use holdfast_common::rows::{PAYMENT_STATES, cancel_reason, hold_status, order_status, refund_reason, refund_status};
+use holdfast_common::rows::{
+    PAYMENT_STATES, cancel_reason, hold_status, order_status, refund_reason, refund_status,
+};
 use holdfast_common::time::Timestamp;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{KnownFormat, RefOr, SchemaFormat};
@@ -23,7 +25,10 @@ pub(super) fn whole(least: i64, most: i64) -> ObjectBuilder {
 /// A text of 1 to so many characters, none of them a control character.
 pub(super) fn text(chars_max: usize) -> ObjectBuilder {
     let printable = "^[^\\u0000-\\u001F\\u007F-\\u009F]*$";
-    string().min_length(Some(1)).max_length(Some(chars_max)).pattern(Some(printable))
+    string()
+        .min_length(Some(1))
+        .max_length(Some(chars_max))
+        .pattern(Some(printable))
 }
 
 /// An RFC 3339 time.
@@ -33,7 +38,9 @@ pub(super) fn time() -> ObjectBuilder {
 
 /// A UUID of version 8.
 pub(super) fn id() -> ObjectBuilder {
-    string().format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid))).pattern(Some(format!("^{ID_PATTERN}$")))
+    string()
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)))
+        .pattern(Some(format!("^{ID_PATTERN}$")))
 }
 
 /// One of some words.
@@ -62,7 +69,9 @@ pub(super) fn currency() -> ObjectBuilder {
     let letters = || ('A'..='Z').map(String::from);
     let pairs = letters().flat_map(|first| letters().map(move |second| format!("{first}{second}")));
     let codes = pairs.flat_map(|pair| letters().map(move |third| format!("{pair}{third}")));
-    let known: Vec<String> = codes.filter(|code| code.parse::<Currency>().is_ok()).collect();
+    let known: Vec<String> = codes
+        .filter(|code| code.parse::<Currency>().is_ok())
+        .collect();
     string().enum_values(Some(known)).examples(["USD"])
 }
 
@@ -102,8 +111,17 @@ pub(super) use named;
 const NEVER: Timestamp = Timestamp(0);
 
 fn hold_states() -> [&'static str; 4] {
-    let (consumed, released) = (HoldState::Consumed { at: NEVER }, HoldState::Released { at: NEVER });
-    [&HoldState::Active, &consumed, &released, &HoldState::Expired { at: NEVER }].map(hold_status)
+    let (consumed, released) = (
+        HoldState::Consumed { at: NEVER },
+        HoldState::Released { at: NEVER },
+    );
+    [
+        &HoldState::Active,
+        &consumed,
+        &released,
+        &HoldState::Expired { at: NEVER },
+    ]
+    .map(hold_status)
 }
 
 fn refund_states() -> [&'static str; 4] {
@@ -116,22 +134,53 @@ fn refund_reasons() -> [&'static str; 5] {
 }
 
 fn results() -> [&'static str; 7] {
-    ["processed", "parked", "ignored", "reallocated", "refund_due", "mismatch", "duplicate"]
+    [
+        "processed",
+        "parked",
+        "ignored",
+        "reallocated",
+        "refund_due",
+        "mismatch",
+        "duplicate",
+    ]
 }
 
 named!(CurrencyCode, "An ISO 4217 code.", currency());
-named!(HoldStatus, "Active until it becomes an order, is given back, or its time runs out.", words(hold_states()));
+named!(
+    HoldStatus,
+    "Active until it becomes an order, is given back, or its time runs out.",
+    words(hold_states())
+);
 named!(
     StatusOfOrder,
     "A cancelled order becomes paid only by a late payment that still gets stock; paid is final.",
-    words([OrderStatus::PendingPayment, OrderStatus::Paid, OrderStatus::Cancelled].map(order_status))
+    words(
+        [
+            OrderStatus::PendingPayment,
+            OrderStatus::Paid,
+            OrderStatus::Cancelled
+        ]
+        .map(order_status)
+    )
 );
 named!(
     CancelledFor,
     "Why an order was cancelled.",
     words([CancelReason::PaymentFailed, CancelReason::PaymentTimeout].map(cancel_reason))
 );
-named!(RefundProgress, "How far money that goes back has come.", words(refund_states()));
+named!(
+    RefundProgress,
+    "How far money that goes back has come.",
+    words(refund_states())
+);
 named!(RefundCause, "Why money goes back.", words(refund_reasons()));
-named!(StateOfPayment, "What became of a payment.", words(PAYMENT_STATES.iter().copied()));
-named!(PaymentResult, "What a payment did; `parked` waits for its order.", words(results()));
+named!(
+    StateOfPayment,
+    "What became of a payment.",
+    words(PAYMENT_STATES.iter().copied())
+);
+named!(
+    PaymentResult,
+    "What a payment did; `parked` waits for its order.",
+    words(results())
+);

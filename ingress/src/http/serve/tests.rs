@@ -45,7 +45,10 @@ impl Client {
         let router = Router::new()
             .route("/", get(async || "answer"))
             .route("/slow", get(async || sleep(3 * SOON).await))
-            .route("/endless", get(async || Body::from_stream(stream::repeat(Ok::<_, Infallible>("again")))))
+            .route(
+                "/endless",
+                get(async || Body::from_stream(stream::repeat(Ok::<_, Infallible>("again")))),
+            )
             .route(
                 "/gate",
                 get(async move || {
@@ -53,12 +56,30 @@ impl Client {
                     at_gate.1.notified().await;
                 }),
             )
-            .route("/", post(async move |request| body::raw(request, request_read).await.map(|_| StatusCode::OK)));
-        let server = Server { router, request_read, keep_alive, reader_wait: SOON, stop: stop.clone() };
+            .route(
+                "/",
+                post(async move |request| {
+                    body::raw(request, request_read)
+                        .await
+                        .map(|_| StatusCode::OK)
+                }),
+            );
+        let server = Server {
+            router,
+            request_read,
+            keep_alive,
+            reader_wait: SOON,
+            stop: stop.clone(),
+        };
         let (stream, served) = duplex(1024);
         let peer = SocketAddr::from(([192, 0, 2, 1], 1));
         tokio::spawn(async move { server.connection(served, peer, is_crowded).await });
-        Self { stream, stop, entered, gate }
+        Self {
+            stream,
+            stop,
+            entered,
+            gate,
+        }
     }
 
     async fn send(&mut self, bytes: &[u8]) {
@@ -105,7 +126,10 @@ async fn a_head_in_drips_has_no_more_time_than_others() {
             sleep(SOON / 4).await;
         }
     };
-    assert!(timeout(DEADLINE, dripping).await.is_ok(), "the connection is still open");
+    assert!(
+        timeout(DEADLINE, dripping).await.is_ok(),
+        "the connection is still open"
+    );
 }
 
 #[tokio::test]
@@ -135,23 +159,32 @@ async fn a_later_head_is_timed_from_its_first_byte() {
 #[tokio::test]
 async fn a_slow_answer_is_waited_for() {
     let mut client = Client::new(SOON, SOON, false);
-    client.send(b"GET /slow HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    client
+        .send(b"GET /slow HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await;
     assert!(client.rest().await.starts_with("HTTP/1.1 200"));
 }
 
 #[tokio::test]
 async fn a_slow_body_is_answered_408_and_its_connection_ends() {
     let mut client = Client::new(SOON, NEVER, false);
-    client.send(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{").await;
+    client
+        .send(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{")
+        .await;
     let text = client.rest().await;
-    assert!(text.starts_with("HTTP/1.1 408") && text.contains("connection: close"), "{text}");
+    assert!(
+        text.starts_with("HTTP/1.1 408") && text.contains("connection: close"),
+        "{text}"
+    );
     assert!(text.contains("request_timeout"), "{text}");
 }
 
 #[tokio::test]
 async fn a_client_that_does_not_read_its_answer_is_cut_off() {
     let mut client = Client::new(NEVER, NEVER, false);
-    client.send(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    client
+        .send(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await;
     let mut answer = Vec::new();
     // As long as it reads, it is served.
     while answer.len() < 100 * 1024 {
@@ -162,8 +195,14 @@ async fn a_client_that_does_not_read_its_answer_is_cut_off() {
             sleep(SOON).await;
         }
     };
-    assert!(timeout(DEADLINE, cut_off).await.is_ok(), "the connection is still open");
-    assert!(client.rest().await.len() <= 1024, "what lay in the pipe is all that is left");
+    assert!(
+        timeout(DEADLINE, cut_off).await.is_ok(),
+        "the connection is still open"
+    );
+    assert!(
+        client.rest().await.len() <= 1024,
+        "what lay in the pipe is all that is left"
+    );
 }
 
 #[tokio::test]
@@ -171,7 +210,10 @@ async fn in_a_crowd_a_connection_serves_one_request() {
     let mut client = Client::new(NEVER, NEVER, true);
     client.send(WHOLE_HEAD).await;
     let text = client.rest().await;
-    assert!(text.ends_with("answer") && text.contains("connection: close"), "{text}");
+    assert!(
+        text.ends_with("answer") && text.contains("connection: close"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -183,7 +225,10 @@ async fn on_stop_idle_connections_end_at_once_and_answers_are_finished() {
     for client in [&fresh, &idle, &busy] {
         client.stop.cancel();
     }
-    assert_eq!((fresh.rest().await, idle.rest().await), (String::new(), String::new()));
+    assert_eq!(
+        (fresh.rest().await, idle.rest().await),
+        (String::new(), String::new())
+    );
     busy.gate.notify_one();
     assert!(busy.rest().await.starts_with("HTTP/1.1 200"));
 }
@@ -203,7 +248,9 @@ async fn no_more_connections_are_served_than_there_are_places_and_the_others_wai
     let handler = {
         let (inside, gate) = (Arc::clone(&inside), Arc::clone(&gate));
         async move || {
-            inside.most.fetch_max(inside.now.fetch_add(1, Relaxed) + 1, Relaxed);
+            inside
+                .most
+                .fetch_max(inside.now.fetch_add(1, Relaxed) + 1, Relaxed);
             gate.acquire().await.unwrap().forget();
             inside.now.fetch_sub(1, Relaxed);
             inside.served.fetch_add(1, Relaxed);
@@ -219,7 +266,10 @@ async fn no_more_connections_are_served_than_there_are_places_and_the_others_wai
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {
         let mut client = TcpStream::connect(address).await.unwrap();
-        client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        client
+            .write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            .await
+            .unwrap();
         clients.push(client);
     }
     for served in 0..CLIENTS {

@@ -15,13 +15,26 @@ fn secrets(list: &str) -> WebhookSecrets {
 }
 
 fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-    let pair =
-        |(name, value): &(&'static str, &str)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+    let pair = |(name, value): &(&'static str, &str)| {
+        (
+            HeaderName::from_static(name),
+            HeaderValue::from_str(value).unwrap(),
+        )
+    };
     pairs.iter().map(pair).collect()
 }
 
-fn check(pairs: &[(&'static str, &str)], list: &str, seconds: i64) -> Result<Option<String>, SignatureInvalid> {
-    let verified = verify(&headers(pairs), BODY, &secrets(list), Timestamp(seconds * 1_000_000));
+fn check(
+    pairs: &[(&'static str, &str)],
+    list: &str,
+    seconds: i64,
+) -> Result<Option<String>, SignatureInvalid> {
+    let verified = verify(
+        &headers(pairs),
+        BODY,
+        &secrets(list),
+        Timestamp(seconds * 1_000_000),
+    );
     verified.map(|verified| verified.key(|| Some("evt_1".to_owned())))
 }
 
@@ -32,22 +45,54 @@ fn key(key: &str) -> Result<Option<String>, SignatureInvalid> {
 #[test]
 fn stripes_scheme_agrees_with_vectors_made_elsewhere() {
     let by_plain = format!("t={TIME},v1={STRIPE_BY_PLAIN}");
-    assert_eq!(check(&[("stripe-signature", &by_plain)], "plain-secret", TIME), key("evt_1"));
-    assert_eq!(check(&[("stripe-signature", &by_plain), ("x-idempotency-key", "k")], "plain-secret", TIME), key("k"));
+    assert_eq!(
+        check(&[("stripe-signature", &by_plain)], "plain-secret", TIME),
+        key("evt_1")
+    );
+    assert_eq!(
+        check(
+            &[("stripe-signature", &by_plain), ("x-idempotency-key", "k")],
+            "plain-secret",
+            TIME
+        ),
+        key("k")
+    );
     // A whsec_ secret is used whole here.
     let by_whsec = format!("t={TIME},v0=00,v1=zz,v1={STRIPE_BY_WHSEC}");
-    assert_eq!(check(&[("stripe-signature", &by_whsec)], "other,whsec_c2VjcmV0LWtleQ==", TIME), key("evt_1"));
-    assert_eq!(check(&[("stripe-signature", &by_whsec)], "plain-secret", TIME), Err(SignatureInvalid));
+    assert_eq!(
+        check(
+            &[("stripe-signature", &by_whsec)],
+            "other,whsec_c2VjcmV0LWtleQ==",
+            TIME
+        ),
+        key("evt_1")
+    );
+    assert_eq!(
+        check(&[("stripe-signature", &by_whsec)], "plain-secret", TIME),
+        Err(SignatureInvalid)
+    );
 }
 
 #[test]
 fn the_plain_scheme_agrees_with_a_vector_made_elsewhere() {
-    let with_key =
-        |signature: &str| check(&[("x-webhook-signature", signature), ("x-idempotency-key", "k")], "plain-secret", 0);
+    let with_key = |signature: &str| {
+        check(
+            &[
+                ("x-webhook-signature", signature),
+                ("x-idempotency-key", "k"),
+            ],
+            "plain-secret",
+            0,
+        )
+    };
     assert_eq!(with_key(PLAIN), key("k"));
     assert_eq!(with_key(&PLAIN.to_uppercase()), key("k"));
     assert_eq!(with_key(&format!("sha256={PLAIN}")), key("k"));
-    assert_eq!(check(&[("x-webhook-signature", PLAIN)], "plain-secret", 0), Ok(None), "the body's id is for Stripe");
+    assert_eq!(
+        check(&[("x-webhook-signature", PLAIN)], "plain-secret", 0),
+        Ok(None),
+        "the body's id is for Stripe"
+    );
     for wrong in ["", "sha256=", "zz", &PLAIN[..62], STRIPE_BY_PLAIN] {
         assert_eq!(with_key(wrong), Err(SignatureInvalid), "{wrong}");
     }
@@ -55,21 +100,47 @@ fn the_plain_scheme_agrees_with_a_vector_made_elsewhere() {
 
 #[test]
 fn standard_webhooks_agrees_with_its_own_library() {
-    for secret in ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_c2VjcmV0LWtleS1sb25nLWVub3VnaA=="] {
+    for secret in [
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "whsec_c2VjcmV0LWtleS1sb25nLWVub3VnaA==",
+    ] {
         let oracle = standardwebhooks::Webhook::new(secret).unwrap();
         let signature = oracle.sign("msg_1", TIME, BODY).unwrap();
         let time = TIME.to_string();
         let sent = |signature: &str, list: &str, seconds| {
-            let sent = [("webhook-id", "msg_1"), ("webhook-timestamp", &*time), ("webhook-signature", signature)];
+            let sent = [
+                ("webhook-id", "msg_1"),
+                ("webhook-timestamp", &*time),
+                ("webhook-signature", signature),
+            ];
             check(&sent, list, seconds)
         };
         assert_eq!(sent(&signature, secret, TIME), key("msg_1"));
-        assert_eq!(sent(&format!("v2,x v1,AAAA {signature}"), &format!("old, {secret}"), TIME), key("msg_1"));
-        assert_eq!(sent(&signature, "whsec_b3RoZXI=", TIME), Err(SignatureInvalid));
+        assert_eq!(
+            sent(
+                &format!("v2,x v1,AAAA {signature}"),
+                &format!("old, {secret}"),
+                TIME
+            ),
+            key("msg_1")
+        );
+        assert_eq!(
+            sent(&signature, "whsec_b3RoZXI=", TIME),
+            Err(SignatureInvalid)
+        );
         assert_eq!(sent(&signature, "whsec_???", TIME), Err(SignatureInvalid));
         assert_eq!(sent(&signature, "", TIME), Err(SignatureInvalid));
-        for (seconds, holds) in [(TIME + 300, true), (TIME + 301, false), (TIME - 300, true), (TIME - 301, false)] {
-            assert_eq!(sent(&signature, secret, seconds).is_ok(), holds, "{seconds}");
+        for (seconds, holds) in [
+            (TIME + 300, true),
+            (TIME + 301, false),
+            (TIME - 300, true),
+            (TIME - 301, false),
+        ] {
+            assert_eq!(
+                sent(&signature, secret, seconds).is_ok(),
+                holds,
+                "{seconds}"
+            );
         }
     }
 }
@@ -84,20 +155,42 @@ fn an_altered_body_is_refused() {
 #[test]
 fn the_first_scheme_that_is_there_decides_alone() {
     let plain = ("x-webhook-signature", PLAIN);
-    for other in [("webhook-id", "msg_1"), ("webhook-timestamp", "1"), ("stripe-signature", "t=1,v1=00")] {
-        assert_eq!(check(&[plain, other], "plain-secret", TIME), Err(SignatureInvalid), "{other:?}");
+    for other in [
+        ("webhook-id", "msg_1"),
+        ("webhook-timestamp", "1"),
+        ("stripe-signature", "t=1,v1=00"),
+    ] {
+        assert_eq!(
+            check(&[plain, other], "plain-secret", TIME),
+            Err(SignatureInvalid),
+            "{other:?}"
+        );
     }
     assert_eq!(check(&[], "plain-secret", TIME), Err(SignatureInvalid));
     let mut twice = headers(&[plain]);
     twice.append("x-webhook-signature", HeaderValue::from_static(PLAIN));
-    assert_eq!(verify(&twice, BODY, &secrets("plain-secret"), Timestamp(0)), Err(SignatureInvalid));
+    assert_eq!(
+        verify(&twice, BODY, &secrets("plain-secret"), Timestamp(0)),
+        Err(SignatureInvalid)
+    );
 }
 
 #[test]
 fn times_that_are_no_times_are_refused() {
-    for time in ["", "-1", "+1700000000", "1700000000.0", "99999999999999999999999", "now"] {
+    for time in [
+        "",
+        "-1",
+        "+1700000000",
+        "1700000000.0",
+        "99999999999999999999999",
+        "now",
+    ] {
         let header = format!("t={time},v1={STRIPE_BY_PLAIN}");
-        assert_eq!(check(&[("stripe-signature", &header)], "plain-secret", TIME), Err(SignatureInvalid), "{time}");
+        assert_eq!(
+            check(&[("stripe-signature", &header)], "plain-secret", TIME),
+            Err(SignatureInvalid),
+            "{time}"
+        );
     }
 }
 
@@ -113,9 +206,16 @@ fn whatever_strangers_send_is_only_refused() {
             .filter(|byte| *byte != 0x7f)
             .collect();
         let value = HeaderValue::from_bytes(&bytes).unwrap();
-        for name in ["webhook-signature", "stripe-signature", "x-webhook-signature"] {
+        for name in [
+            "webhook-signature",
+            "stripe-signature",
+            "x-webhook-signature",
+        ] {
             let headers = HeaderMap::from_iter([(HeaderName::from_static(name), value.clone())]);
-            assert_eq!(verify(&headers, BODY, &secrets("plain-secret"), Timestamp(0)), Err(SignatureInvalid));
+            assert_eq!(
+                verify(&headers, BODY, &secrets("plain-secret"), Timestamp(0)),
+                Err(SignatureInvalid)
+            );
         }
     }
 }

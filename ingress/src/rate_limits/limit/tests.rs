@@ -6,12 +6,17 @@ use super::*;
 fn limit(rate: u32, clients_max: usize) -> (Limit<FakeRelativeClock>, FakeRelativeClock) {
     let clock = FakeRelativeClock::default();
     let rule = Rule::a_second(NonZeroU32::new(rate).unwrap());
-    (Limit::with_clock("ip", rule, clients_max, clock.clone()).unwrap(), clock)
+    (
+        Limit::with_clock("ip", rule, clients_max, clock.clone()).unwrap(),
+        clock,
+    )
 }
 
 /// How many requests a client gets through at once.
 fn burst(limit: &Limit<FakeRelativeClock>, client: &str) -> usize {
-    (0..1000).take_while(|_| limit.check(client).is_ok()).count()
+    (0..1000)
+        .take_while(|_| limit.check(client).is_ok())
+        .count()
 }
 
 #[test]
@@ -59,7 +64,10 @@ fn somebody_may_try_to_sign_in_ten_times_and_then_every_six_seconds() {
     assert_eq!((burst(&limit, "a"), burst(&limit, "b")), (10, 10));
     let refused = limit.check("a").unwrap_err().into_response();
     assert_eq!(refused.headers()[RETRY_AFTER], "6");
-    assert_eq!(refused.headers()[RATE_LIMIT_POLICY], "\"sign_in\";q=10;w=60");
+    assert_eq!(
+        refused.headers()[RATE_LIMIT_POLICY],
+        "\"sign_in\";q=10;w=60"
+    );
     clock.advance(Duration::from_secs(6));
     assert_eq!(burst(&limit, "a"), 1);
     clock.advance(Duration::from_secs(70));
@@ -72,7 +80,11 @@ fn whoever_comes_back_when_told_is_let_in() {
     let (limit, clock) = limit(3, CLIENTS_MAX);
     burst(&limit, "a");
     let refused = limit.check("a").unwrap_err().into_response();
-    let seconds = refused.headers()[RETRY_AFTER].to_str().unwrap().parse().unwrap();
+    let seconds = refused.headers()[RETRY_AFTER]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
     clock.advance(Duration::from_secs(seconds));
     assert!(limit.check("a").is_ok());
 }
@@ -87,7 +99,11 @@ fn a_sweep_forgets_only_those_who_are_within_their_limit() {
     clock.advance(Duration::from_secs(1));
     limit.sweep();
     assert_eq!(limit.limiter.len(), 1);
-    assert_eq!(burst(&limit, "busy"), 10, "what it has used is not forgotten");
+    assert_eq!(
+        burst(&limit, "busy"),
+        10,
+        "what it has used is not forgotten"
+    );
     clock.advance(Duration::from_secs(3));
     limit.sweep();
     assert!(limit.limiter.is_empty());
@@ -103,5 +119,9 @@ fn beyond_the_bound_newcomers_share_buckets_and_those_who_are_known_keep_theirs(
     assert_eq!(limit.limiter.len(), clients_max);
     // Each of 16 shards has its share of clients, and one bucket of 20 for all others.
     assert_eq!(let_in, clients_max - 1 + 16 * 20);
-    assert_eq!((0..100).take_while(|_| served(0)).count(), 19, "its bucket is its own");
+    assert_eq!(
+        (0..100).take_while(|_| served(0)).count(),
+        19,
+        "its bucket is its own"
+    );
 }

@@ -54,13 +54,24 @@ pub(in crate::routes) async fn list(
     Query(page): Query<Page>,
 ) -> Result<Response, Problem> {
     let mut errors = Vec::new();
-    let limit = page.limit.as_deref().map_or(Ok(PAGE), str::parse).ok().filter(|limit| (1..=PAGE_MAX).contains(limit));
+    let limit = page
+        .limit
+        .as_deref()
+        .map_or(Ok(PAGE), str::parse)
+        .ok()
+        .filter(|limit| (1..=PAGE_MAX).contains(limit));
     if limit.is_none() {
-        errors.push(FieldError::new("limit", format!("must be a whole number from 1 to {PAGE_MAX}")));
+        errors.push(FieldError::new(
+            "limit",
+            format!("must be a whole number from 1 to {PAGE_MAX}"),
+        ));
     }
     let after = page.after.as_deref().map_or(Some((0, 0)), read_cursor);
     if after.is_none() {
-        errors.push(FieldError::new("after", "must be the `next` of the page before"));
+        errors.push(FieldError::new(
+            "after",
+            "must be the `next` of the page before",
+        ));
     }
     let of = read_filter(&page).map_err(|error| errors.push(error)).ok();
     let (Some(limit), Some(after), Some(of)) = (limit, after, of) else {
@@ -72,26 +83,43 @@ pub(in crate::routes) async fn list(
     let next = found.last().map(cursor).filter(|_| has_next);
     let last = found.last().map(cursor);
     let entries = found.into_iter().map(EntryView::from).collect();
-    Ok(render::json(StatusCode::OK, &EntriesView { entries, next, last }))
+    Ok(render::json(
+        StatusCode::OK,
+        &EntriesView {
+            entries,
+            next,
+            last,
+        },
+    ))
 }
 
 /// Whose changes are asked for: one filter, or none.
 fn read_filter(page: &Page) -> Result<Of, FieldError> {
     let order_id = page.order_id.as_deref();
     let order_id = order_id.map(|id| id.strip_prefix(ORDER_REFERENCE_PREFIX).unwrap_or(id));
-    match (page.product_id.as_deref(), page.hold_id.as_deref(), order_id) {
+    match (
+        page.product_id.as_deref(),
+        page.hold_id.as_deref(),
+        order_id,
+    ) {
         (None, None, None) => Ok(Of::Everything),
         (Some(id), None, None) => {
             let id = id.parse().ok().filter(|id| *id > 0).map(ProductId);
-            id.map(Of::Product).ok_or_else(|| FieldError::new("product_id", "must be a product's number"))
+            id.map(Of::Product)
+                .ok_or_else(|| FieldError::new("product_id", "must be a product's number"))
         }
-        (None, Some(id), None) => {
-            id.parse::<HoldId>().map(Of::Hold).map_err(|_| FieldError::new("hold_id", "must be a hold's id"))
-        }
-        (None, None, Some(id)) => {
-            id.parse::<HoldId>().map(Of::Hold).map_err(|_| FieldError::new("order_id", "must be an order's id"))
-        }
-        _ => Err(FieldError::new("product_id", "must be the only filter: name a product, a hold or an order")),
+        (None, Some(id), None) => id
+            .parse::<HoldId>()
+            .map(Of::Hold)
+            .map_err(|_| FieldError::new("hold_id", "must be a hold's id")),
+        (None, None, Some(id)) => id
+            .parse::<HoldId>()
+            .map(Of::Hold)
+            .map_err(|_| FieldError::new("order_id", "must be an order's id")),
+        _ => Err(FieldError::new(
+            "product_id",
+            "must be the only filter: name a product, a hold or an order",
+        )),
     }
 }
 

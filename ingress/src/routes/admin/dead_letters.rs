@@ -62,7 +62,9 @@ impl From<ListedLetter> for DeadLetterView {
             action: letter.action,
             error: letter.error,
             tries: letter.tries,
-            failed_at: letter.failed_at.to_rfc3339_opts(SecondsFormat::Micros, true),
+            failed_at: letter
+                .failed_at
+                .to_rfc3339_opts(SecondsFormat::Micros, true),
         }
     }
 }
@@ -79,9 +81,15 @@ pub(in crate::routes) async fn list(
     let mut found = dead_letters::list(app.pool(), false, after, limit + 1).await?;
     let has_next = found.len() as i64 > limit;
     found.truncate(limit as usize);
-    let next = found.last().filter(|_| has_next).map(|last| last.dead_letter_id);
+    let next = found
+        .last()
+        .filter(|_| has_next)
+        .map(|last| last.dead_letter_id);
     let dead_letters = found.into_iter().map(DeadLetterView::from).collect();
-    Ok(render::json(StatusCode::OK, &DeadLettersView { dead_letters, next }))
+    Ok(render::json(
+        StatusCode::OK,
+        &DeadLettersView { dead_letters, next },
+    ))
 }
 
 /// A dead letter with its command.
@@ -109,9 +117,17 @@ pub(in crate::routes) async fn show(
 ) -> Result<Response, Problem> {
     let not_found = || Problem::not_found("dead_letter_not_found");
     let id: i64 = id.parse().map_err(|_| not_found())?;
-    let letter = dead_letters::find(app.pool(), id).await?.ok_or_else(not_found)?;
+    let letter = dead_letters::find(app.pool(), id)
+        .await?
+        .ok_or_else(not_found)?;
     let command = letter.command(app.keys()).map(|command| command.action);
-    Ok(render::json(StatusCode::OK, &FullView { letter: letter.into(), command }))
+    Ok(render::json(
+        StatusCode::OK,
+        &FullView {
+            letter: letter.into(),
+            command,
+        },
+    ))
 }
 
 /// Has a dead letter tried again, under its own id
@@ -154,7 +170,19 @@ async fn settle(
 ) -> Result<Response, Problem> {
     let not_found = || Problem::not_found("dead_letter_not_found");
     let id: i64 = id.parse().map_err(|_| not_found())?;
-    let slot = dead_letters::find(app.pool(), id).await?.and_then(|letter| letter.slot()).ok_or_else(not_found)?;
+    let slot = dead_letters::find(app.pool(), id)
+        .await?
+        .and_then(|letter| letter.slot())
+        .ok_or_else(not_found)?;
     let action = Action::SettleDeadLetter { id, is_retry };
-    answer(&app, &headers, &Command { request_id: new_request_id(slot), key: None, action }).await
+    answer(
+        &app,
+        &headers,
+        &Command {
+            request_id: new_request_id(slot),
+            key: None,
+            action,
+        },
+    )
+    .await
 }

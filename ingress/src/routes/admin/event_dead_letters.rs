@@ -57,12 +57,19 @@ pub(in crate::routes) async fn list(
         let error = FieldError::new("after", "must be the `next` of the page before");
         read_cursor(after).ok_or_else(|| Problem::invalid_request(vec![error]))
     });
-    let mut found = event_dead_letters::list(app.pool(), after.transpose()?.as_ref(), limit + 1).await?;
+    let mut found =
+        event_dead_letters::list(app.pool(), after.transpose()?.as_ref(), limit + 1).await?;
     let has_next = found.len() as i64 > limit;
     found.truncate(limit as usize);
     let next = found.last().filter(|_| has_next).map(cursor);
     let event_dead_letters = found.iter().map(view).collect();
-    Ok(render::json(StatusCode::OK, &EventDeadLettersView { event_dead_letters, next }))
+    Ok(render::json(
+        StatusCode::OK,
+        &EventDeadLettersView {
+            event_dead_letters,
+            next,
+        },
+    ))
 }
 
 /// What was done for an event.
@@ -104,16 +111,28 @@ pub(in crate::routes) async fn drop_event(
     settle(&app, id, Request::Drop).await
 }
 
-async fn settle(app: &App, Path(id): Path, what: fn(Option<String>) -> Request) -> Result<Response, Problem> {
+async fn settle(
+    app: &App,
+    Path(id): Path,
+    what: fn(Option<String>) -> Request,
+) -> Result<Response, Problem> {
     let not_found = || Problem::not_found("event_dead_letter_not_found");
     if id.is_empty() || id.len() > EVENT_ID_CHARS_MAX || id.chars().any(char::is_control) {
         return Err(not_found());
     }
     let wait = Duration::from_millis(app.settings.ingress.request_wait_ms);
-    let asked = what(Some(id.clone())).ask(&app.connections.nats, &app.settings.nats.subjects, wait).await;
+    let asked = what(Some(id.clone()))
+        .ask(&app.connections.nats, &app.settings.nats.subjects, wait)
+        .await;
     match asked {
         Ok(0) => Err(not_found()),
-        Ok(receivers) => Ok(render::json(StatusCode::OK, &SettledView { event_id: id, receivers })),
+        Ok(receivers) => Ok(render::json(
+            StatusCode::OK,
+            &SettledView {
+                event_id: id,
+                receivers,
+            },
+        )),
         Err(error) => {
             tracing::warn!(%error, "what was asked for a dead event was not done");
             Err(Problem::store_unavailable())
@@ -122,12 +141,19 @@ async fn settle(app: &App, Path(id): Path, what: fn(Option<String>) -> Request) 
 }
 
 fn cursor(last: &DeadEvent) -> String {
-    format!("{}.{}.{}", last.failed_at.timestamp_micros(), last.event_id, last.receiver)
+    format!(
+        "{}.{}.{}",
+        last.failed_at.timestamp_micros(),
+        last.event_id,
+        last.receiver
+    )
 }
 
 fn read_cursor(text: &str) -> Option<After> {
     let (micros, rest) = text.split_once('.')?;
-    let (event_id, receiver) = rest.split_once('.').filter(|_| !rest.chars().any(char::is_control))?;
+    let (event_id, receiver) = rest
+        .split_once('.')
+        .filter(|_| !rest.chars().any(char::is_control))?;
     let failed_at = DateTime::from_timestamp_micros(micros.parse().ok()?)?;
     Some((failed_at, event_id.to_owned(), receiver.to_owned()))
 }

@@ -29,7 +29,13 @@ const OPEN: &[&str] = &["parked", "unmatched", "refund_due"];
 const REFUNDS: &[&str] = &["refund_due", "refund_requested"];
 const REFUND_STATES: &[&str] = &["refund_due", "refund_requested", "refunded"];
 /// The words that `GET /api/admin/refunds` takes for a state.
-pub(crate) const REFUND_WORDS: [&str; 5] = ["due", "requested", "refund_due", "refund_requested", "refunded"];
+pub(crate) const REFUND_WORDS: [&str; 5] = [
+    "due",
+    "requested",
+    "refund_due",
+    "refund_requested",
+    "refunded",
+];
 
 #[derive(Deserialize)]
 pub(in crate::routes) struct Page {
@@ -68,7 +74,11 @@ impl From<ListedPayment> for PaymentView {
             order_reference: format!("{ORDER_REFERENCE_PREFIX}{}", payment.order_id),
             product_id: payment.product_id,
             payment_id: payment.payment_id,
-            status: if payment.succeeded { "succeeded" } else { "failed" },
+            status: if payment.succeeded {
+                "succeeded"
+            } else {
+                "failed"
+            },
             amount_minor: payment.amount_minor,
             currency: payment.currency,
             state: payment.state,
@@ -174,7 +184,10 @@ pub(in crate::routes) async fn payments(
     Query(page): Query<Page>,
 ) -> Result<Response, Problem> {
     let (payments, next) = list(&app, page, OPEN, PAYMENT_STATES).await?;
-    Ok(render::json(StatusCode::OK, &PaymentsView { payments, next }))
+    Ok(render::json(
+        StatusCode::OK,
+        &PaymentsView { payments, next },
+    ))
 }
 
 /// Payments whose money goes back
@@ -205,23 +218,44 @@ async fn list(
         (None, _) => default.to_vec(),
         (Some(_), Some(known)) => vec![*known],
         (Some(_), None) => {
-            errors.push(FieldError::new("state", format!("must be one of {}", known.join(", "))));
+            errors.push(FieldError::new(
+                "state",
+                format!("must be one of {}", known.join(", ")),
+            ));
             Vec::new()
         }
     };
-    let limit = page.limit.as_deref().map_or(Ok(PAGE), str::parse).ok().filter(|limit| (1..=PAGE_MAX).contains(limit));
+    let limit = page
+        .limit
+        .as_deref()
+        .map_or(Ok(PAGE), str::parse)
+        .ok()
+        .filter(|limit| (1..=PAGE_MAX).contains(limit));
     if limit.is_none() {
-        errors.push(FieldError::new("limit", format!("must be a whole number from 1 to {PAGE_MAX}")));
+        errors.push(FieldError::new(
+            "limit",
+            format!("must be a whole number from 1 to {PAGE_MAX}"),
+        ));
     }
     let after = page.after.as_deref().map(read_cursor);
     if after == Some(None) {
-        errors.push(FieldError::new("after", "must be the `next` of the page before"));
+        errors.push(FieldError::new(
+            "after",
+            "must be the `next` of the page before",
+        ));
     }
     if !errors.is_empty() {
         return Err(Problem::invalid_request(errors));
     }
     let limit = limit.unwrap_or(PAGE);
-    let mut found = payments::list(app.pool(), app.keys(), &states, after.flatten().as_ref(), limit + 1).await?;
+    let mut found = payments::list(
+        app.pool(),
+        app.keys(),
+        &states,
+        after.flatten().as_ref(),
+        limit + 1,
+    )
+    .await?;
     let has_next = found.len() as i64 > limit;
     found.truncate(limit as usize);
     let next = found.last().filter(|_| has_next).map(cursor);
@@ -229,22 +263,39 @@ async fn list(
 }
 
 fn cursor(last: &ListedPayment) -> String {
-    format!("{}.{}.{}", last.received_at.timestamp_micros(), last.order_id, last.payment_id)
+    format!(
+        "{}.{}.{}",
+        last.received_at.timestamp_micros(),
+        last.order_id,
+        last.payment_id
+    )
 }
 
 fn read_cursor(text: &str) -> Option<After> {
     let (micros, rest) = text.split_once('.')?;
-    let (order_id, payment_id) = rest.split_once('.').filter(|(_, id)| !id.chars().any(char::is_control))?;
+    let (order_id, payment_id) = rest
+        .split_once('.')
+        .filter(|(_, id)| !id.chars().any(char::is_control))?;
     let received_at = DateTime::from_timestamp_micros(micros.parse().ok()?)?;
-    Some(After { received_at, order_id: order_id.parse().ok()?, payment_id: payment_id.to_owned() })
+    Some(After {
+        received_at,
+        order_id: order_id.parse().ok()?,
+        payment_id: payment_id.to_owned(),
+    })
 }
 
 /// All stock together, what waits, and who applies each partition
 #[utoipa::path(get, path = "/api/admin/overview", tag = "Administration", operation_id = "getOverview",
     responses((status = 200, description = "The overview", body = OverviewView)))]
-pub(in crate::routes) async fn overview(_admin: Admin, State(app): State<Arc<App>>) -> Result<Response, Problem> {
+pub(in crate::routes) async fn overview(
+    _admin: Admin,
+    State(app): State<Arc<App>>,
+) -> Result<Response, Problem> {
     let totals = overview::totals(app.pool()).await?;
     let partitions = overview::partitions(app.pool()).await?;
     let partitions = partitions.into_iter().map(PartitionView::from).collect();
-    Ok(render::json(StatusCode::OK, &OverviewView::new(&totals, partitions)))
+    Ok(render::json(
+        StatusCode::OK,
+        &OverviewView::new(&totals, partitions),
+    ))
 }

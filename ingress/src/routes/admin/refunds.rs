@@ -37,12 +37,20 @@ struct RefundView {
 
 /// 409: the money of a refund is back.
 pub(crate) fn already_refunded() -> Problem {
-    Problem::new(StatusCode::CONFLICT, "already_refunded", "The money of this payment is back already.")
+    Problem::new(
+        StatusCode::CONFLICT,
+        "already_refunded",
+        "The money of this payment is back already.",
+    )
 }
 
 /// 409: no money of a payment has to go back.
 pub(crate) fn no_refund_owed() -> Problem {
-    Problem::new(StatusCode::CONFLICT, "no_refund_owed", "No refund is owed for this payment.")
+    Problem::new(
+        StatusCode::CONFLICT,
+        "no_refund_owed",
+        "No refund is owed for this payment.",
+    )
 }
 
 /// Has a refund asked for once more
@@ -77,17 +85,28 @@ pub(in crate::routes) async fn resolve(
     advance(state, fields, RefundStatus::Refunded).await
 }
 
-async fn advance(State(app): State<Arc<App>>, mut fields: Fields, to: RefundStatus) -> Result<Response, Problem> {
+async fn advance(
+    State(app): State<Arc<App>>,
+    mut fields: Fields,
+    to: RefundStatus,
+) -> Result<Response, Problem> {
     let order_id: Option<HoldId> = fields.required("order_id", |value| {
         let text = value.as_str().unwrap_or_default();
-        let id = text.strip_prefix(ORDER_REFERENCE_PREFIX).unwrap_or(text).parse();
-        id.map(Some).map_err(|_| "must be an order's id or reference".to_owned())
+        let id = text
+            .strip_prefix(ORDER_REFERENCE_PREFIX)
+            .unwrap_or(text)
+            .parse();
+        id.map(Some)
+            .map_err(|_| "must be an order's id or reference".to_owned())
     });
     let payment_id = fields.required("payment_id", text(PAYMENT_ID_CHARS_MAX));
     fields.finish()?;
     // `finish` refuses a request without an order.
     let order_id = order_id.ok_or_else(Problem::internal)?;
-    match payments::state(app.pool(), app.keys(), order_id, &payment_id).await?.as_deref() {
+    match payments::state(app.pool(), app.keys(), order_id, &payment_id)
+        .await?
+        .as_deref()
+    {
         None => return Err(Problem::not_found("payment_not_found")),
         Some("refunded") if to != RefundStatus::Refunded => {
             return Err(already_refunded());
@@ -97,21 +116,38 @@ async fn advance(State(app): State<Arc<App>>, mut fields: Fields, to: RefundStat
         Some("unmatched") if to == RefundStatus::Refunded => {}
         Some(_) => return Err(no_refund_owed()),
     }
-    let action = Action::AdvanceRefund { order_id, payment_id: payment_id.clone(), to };
+    let action = Action::AdvanceRefund {
+        order_id,
+        payment_id: payment_id.clone(),
+        to,
+    };
     if !apply(&app, order_id, action).await? {
         // It is in the log, and may be said again.
         return Err(Problem::from(NotPublished::Unavailable));
     }
     let state = payments::state(app.pool(), app.keys(), order_id, &payment_id).await?;
-    Ok(render::json(StatusCode::OK, &RefundView { order_id: order_id.uuid(), payment_id, state }))
+    Ok(render::json(
+        StatusCode::OK,
+        &RefundView {
+            order_id: order_id.uuid(),
+            payment_id,
+            state,
+        },
+    ))
 }
 
 /// Puts a command into the log; says whether a worker has applied it within `REQUEST_WAIT_MS`.
 async fn apply(app: &App, order_id: HoldId, action: Action) -> Result<bool, Problem> {
     let (layout, slot) = (&app.settings.nats.layout, order_id.slot());
     let partition = layout.partitions.of(slot);
-    let said =
-        internal::say(&app.connections.jetstream, layout, app.keys(), &internal::command(slot, action), None).await;
+    let said = internal::say(
+        &app.connections.jetstream,
+        layout,
+        app.keys(),
+        &internal::command(slot, action),
+        None,
+    )
+    .await;
     let seq = said.map_err(|error| {
         tracing::warn!(%error, "the log did not take an operator's command");
         Problem::from(NotPublished::Unavailable)
@@ -125,5 +161,10 @@ async fn apply(app: &App, order_id: HoldId, action: Action) -> Result<bool, Prob
             moved.await;
         }
     };
-    Ok(tokio::time::timeout(Duration::from_millis(app.settings.ingress.request_wait_ms), applied).await.is_ok())
+    Ok(tokio::time::timeout(
+        Duration::from_millis(app.settings.ingress.request_wait_ms),
+        applied,
+    )
+    .await
+    .is_ok())
 }

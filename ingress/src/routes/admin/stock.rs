@@ -65,7 +65,12 @@ struct DriftView {
 impl From<Drift> for DriftView {
     fn from(drift: Drift) -> Self {
         let (can_be_mended, off) = (drift.can_be_mended(), drift.off());
-        Self { product_id: drift.product_id.0, name: drift.name, can_be_mended, off }
+        Self {
+            product_id: drift.product_id.0,
+            name: drift.name,
+            can_be_mended,
+            off,
+        }
     }
 }
 
@@ -84,11 +89,20 @@ pub(in crate::routes) async fn verify(
     State(app): State<Arc<App>>,
     Query(page): Query<Page>,
 ) -> Result<Response, Problem> {
-    let invalid = |name, must: &'static str| Problem::invalid_request(vec![FieldError::new(name, must)]);
-    let first = page.after.as_deref().map_or(Ok(0), str::parse).ok().filter(|slot| *slot < SLOTS);
+    let invalid =
+        |name, must: &'static str| Problem::invalid_request(vec![FieldError::new(name, must)]);
+    let first = page
+        .after
+        .as_deref()
+        .map_or(Ok(0), str::parse)
+        .ok()
+        .filter(|slot| *slot < SLOTS);
     let first = first.ok_or_else(|| invalid("after", "must be the `next` of the page before"))?;
     let Some(product) = page.product_id.as_deref() else {
-        return Ok(render::json(StatusCode::OK, &count_from(&app, first).await?));
+        return Ok(render::json(
+            StatusCode::OK,
+            &count_from(&app, first).await?,
+        ));
     };
     let product = product.parse().ok().filter(|id| *id > 0).map(ProductId);
     let product = product.ok_or_else(|| invalid("product_id", "must be a product's number"))?;
@@ -97,16 +111,28 @@ pub(in crate::routes) async fn verify(
         return Err(Problem::not_found("product_not_found"));
     }
     let drift = found.drifts.into_iter().map(DriftView::from).collect();
-    Ok(render::json(StatusCode::OK, &VerifiedView { products: found.products, drift, next: None }))
+    Ok(render::json(
+        StatusCode::OK,
+        &VerifiedView {
+            products: found.products,
+            drift,
+            next: None,
+        },
+    ))
 }
 
 async fn count_from(app: &App, first: u16) -> Result<VerifiedView, Problem> {
     let enough = Instant::now() + COUNT_FOR;
-    let mut view = VerifiedView { products: 0, drift: Vec::new(), next: Some(first) };
+    let mut view = VerifiedView {
+        products: 0,
+        drift: Vec::new(),
+        next: Some(first),
+    };
     while let Some(first) = view.next {
         let step = drift::look(app.pool(), first).await?;
         view.products += step.products;
-        view.drift.extend(step.drifts.into_iter().map(DriftView::from));
+        view.drift
+            .extend(step.drifts.into_iter().map(DriftView::from));
         view.next = step.next;
         if view.drift.len() >= FINDINGS_MAX || Instant::now() >= enough {
             break;
@@ -156,5 +182,14 @@ pub(in crate::routes) async fn recalculate(
 ) -> Result<Response, Problem> {
     let product_id = read_id(&id)?;
     let action = Action::RepairStock { product_id };
-    answer(&app, &headers, &Command { request_id: new_request_id(product_id.slot()), key: None, action }).await
+    answer(
+        &app,
+        &headers,
+        &Command {
+            request_id: new_request_id(product_id.slot()),
+            key: None,
+            action,
+        },
+    )
+    .await
 }

@@ -67,7 +67,10 @@ struct WithinView {
 
 impl From<Work> for WorkerView {
     fn from(work: Work) -> Self {
-        let backlog = |told: Backlog| BacklogView { partition: told.partition, backlog: told.envelopes };
+        let backlog = |told: Backlog| BacklogView {
+            partition: told.partition,
+            backlog: told.envelopes,
+        };
         Self {
             owner: work.owner,
             partitions: work.backlogs.into_iter().map(backlog).collect(),
@@ -80,12 +83,18 @@ impl From<Work> for WorkerView {
 /// How the workers' work goes, as they say once a second
 #[utoipa::path(get, path = "/api/admin/workers", tag = "Administration", operation_id = "getWorkers",
     responses((status = 200, description = "What they have said last", body = WorkersView)))]
-pub(in crate::routes) async fn show(_admin: Admin, State(app): State<Arc<App>>) -> Result<Response, Problem> {
+pub(in crate::routes) async fn show(
+    _admin: Admin,
+    State(app): State<Arc<App>>,
+) -> Result<Response, Problem> {
     let (workers, counts) = app.work.now();
     let mut count = 0;
     let within = SECONDS.iter().zip(counts.expired).map(|(seconds, more)| {
         count += more;
-        WithinView { seconds: *seconds, count }
+        WithinView {
+            seconds: *seconds,
+            count,
+        }
     });
     let view = WorkersView {
         expired_within: within.collect(),

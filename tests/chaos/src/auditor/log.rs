@@ -20,8 +20,13 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
 fn applied(evidence: &Evidence<'_>, findings: &mut Findings) {
     for logged in evidence.log.iter().filter(|logged| logged.has_outcome) {
         let id = &logged.request_id;
-        let has_outcome = evidence.tables.outcomes.contains(id) || evidence.tables.holds.contains_key(id);
-        findings.check(has_outcome, "I6: a command of the log without an outcome", || format!("{logged:?}"));
+        let has_outcome =
+            evidence.tables.outcomes.contains(id) || evidence.tables.holds.contains_key(id);
+        findings.check(
+            has_outcome,
+            "I6: a command of the log without an outcome",
+            || format!("{logged:?}"),
+        );
     }
 }
 
@@ -30,14 +35,24 @@ fn in_order(evidence: &Evidence<'_>, findings: &mut Findings) {
     let late = late_customers(evidence);
     let (mut seen, mut last) = (HashSet::new(), HashMap::new());
     for logged in evidence.log {
-        let (Some((product, customer)), true) = (&logged.hold, seen.insert(&logged.request_id)) else { continue };
-        let Some(row) = evidence.tables.holds.get(&logged.request_id) else { continue };
+        let (Some((product, customer)), true) = (&logged.hold, seen.insert(&logged.request_id))
+        else {
+            continue;
+        };
+        let Some(row) = evidence.tables.holds.get(&logged.request_id) else {
+            continue;
+        };
         if !late.contains(customer.as_str()) {
             continue;
         }
-        let (before, of) = last.insert(product, (row.sequence, logged.log_seq)).unwrap_or_default();
+        let (before, of) = last
+            .insert(product, (row.sequence, logged.log_seq))
+            .unwrap_or_default();
         findings.check(before < row.sequence, "I6: order of the log", || {
-            format!("product {product}: sequence {} at {}, behind {before} at {of}", row.sequence, logged.log_seq)
+            format!(
+                "product {product}: sequence {} at {}, behind {before} at {of}",
+                row.sequence, logged.log_seq
+            )
         });
     }
 }
@@ -48,7 +63,9 @@ fn late_customers<'a>(evidence: &Evidence<'a>) -> HashSet<&'a str> {
     let lost = evidence.wipes.iter().map(|(_, back)| *back).max();
     let (mut early, mut late) = (HashSet::new(), HashSet::new());
     for exchange in evidence.exchanges {
-        let Asked::Hold { customer, .. } = &exchange.asked else { continue };
+        let Asked::Hold { customer, .. } = &exchange.asked else {
+            continue;
+        };
         let is_late = lost.is_none_or(|lost| exchange.sent > lost);
         if is_late {
             late.insert(customer.as_str())

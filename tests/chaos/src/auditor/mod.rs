@@ -78,9 +78,17 @@ impl Findings {
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for (rule, found) in &self.by_rule {
-            lines.extend(found.iter().take(TOLD_OF_A_RULE_MAX).map(|what| format!("{rule}: {what}")));
+            lines.extend(
+                found
+                    .iter()
+                    .take(TOLD_OF_A_RULE_MAX)
+                    .map(|what| format!("{rule}: {what}")),
+            );
             if found.len() > TOLD_OF_A_RULE_MAX {
-                lines.push(format!("{rule}: and {} more", found.len() - TOLD_OF_A_RULE_MAX));
+                lines.push(format!(
+                    "{rule}: and {} more",
+                    found.len() - TOLD_OF_A_RULE_MAX
+                ));
             }
         }
         lines

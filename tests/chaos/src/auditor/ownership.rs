@@ -15,13 +15,19 @@ pub fn uneven(partitions: &[PartitionRow], workers: usize) -> Vec<String> {
             _ => found.push(format!("a partition without a worker: {row:?}")),
         }
     }
-    let least = if shares.len() < workers { 0 } else { shares.values().min().copied().unwrap_or(0) };
+    let least = if shares.len() < workers {
+        0
+    } else {
+        shares.values().min().copied().unwrap_or(0)
+    };
     let most = shares.values().max().copied().unwrap_or(0);
     if partitions.is_empty() {
         found.push("there are no partitions".to_owned());
     }
     if most > least + 1 || shares.len() > workers {
-        found.push(format!("partitions are not spread evenly over {workers} workers: {shares:?}"));
+        found.push(format!(
+            "partitions are not spread evenly over {workers} workers: {shares:?}"
+        ));
     }
     found
 }

@@ -17,8 +17,11 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
             findings.add("I1: a product", format!("{product} is not there"));
             continue;
         };
-        let holds =
-            evidence.tables.holds.values().filter(|hold| hold.product_id == *product && hold.status == "active");
+        let holds = evidence
+            .tables
+            .holds
+            .values()
+            .filter(|hold| hold.product_id == *product && hold.status == "active");
         let active: Vec<i64> = holds.map(|hold| hold.quantity).collect();
         let orders = |status: &str| -> i64 {
             let orders = evidence.tables.orders.values();
@@ -33,12 +36,24 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
         let held = active.iter().sum::<i64>() + orders("pending_payment");
         let sold = orders("paid");
         let expected = (total, total - held - sold, held, sold, active.len() as i64);
-        let found = (row.total_stock, row.available_stock, row.held_stock, row.sold_stock, row.holds_count);
-        findings.check(expected == found, "I1: total, available, held, sold, holds", || {
-            format!("product {product}: recomputed {expected:?}, found {found:?}")
+        let found = (
+            row.total_stock,
+            row.available_stock,
+            row.held_stock,
+            row.sold_stock,
+            row.holds_count,
+        );
+        findings.check(
+            expected == found,
+            "I1: total, available, held, sold, holds",
+            || format!("product {product}: recomputed {expected:?}, found {found:?}"),
+        );
+        let is_positive = [found.0, found.1, found.2, found.3, found.4]
+            .iter()
+            .all(|count| *count >= 0);
+        findings.check(is_positive, "I1: counts of at least 0", || {
+            format!("product {product}: {found:?}")
         });
-        let is_positive = [found.0, found.1, found.2, found.3, found.4].iter().all(|count| *count >= 0);
-        findings.check(is_positive, "I1: counts of at least 0", || format!("product {product}: {found:?}"));
     }
 }
 
@@ -56,11 +71,16 @@ fn restocked(evidence: &Evidence<'_>, findings: &mut Findings) -> Restocked {
     let mut counted: HashSet<&str> = HashSet::new();
     let mut open: HashMap<&str, BTreeSet<(i64, i64)>> = HashMap::new();
     for exchange in evidence.exchanges {
-        let (Asked::Restock { product, quantity }, Some(key)) = (&exchange.asked, &exchange.key) else { continue };
+        let (Asked::Restock { product, quantity }, Some(key)) = (&exchange.asked, &exchange.key)
+        else {
+            continue;
+        };
         let is_stored = stored(evidence, key).is_some_and(|outcome| outcome.starts_with(CHANGED));
         match exchange.outcome() {
             Some(outcome) if outcome.status == 200 => {
-                findings.check(is_stored, "I5: a restock that was told", || format!("{:?} {key}", exchange.asked));
+                findings.check(is_stored, "I5: a restock that was told", || {
+                    format!("{:?} {key}", exchange.asked)
+                });
                 if counted.insert(key) {
                     *restocked.certain.entry(*product).or_default() += quantity;
                 }
@@ -72,7 +92,9 @@ fn restocked(evidence: &Evidence<'_>, findings: &mut Findings) -> Restocked {
         }
     }
     for (_, asked) in open.into_iter().filter(|(key, _)| !counted.contains(key)) {
-        let (Some((product, least)), Some((_, most))) = (asked.first(), asked.last()) else { continue };
+        let (Some((product, least)), Some((_, most))) = (asked.first(), asked.last()) else {
+            continue;
+        };
         *restocked.certain.entry(*product).or_default() += least;
         *restocked.leeway.entry(*product).or_default() += most - least;
     }
@@ -80,5 +102,8 @@ fn restocked(evidence: &Evidence<'_>, findings: &mut Findings) -> Restocked {
 }
 
 fn stored<'a>(evidence: &Evidence<'a>, key: &str) -> Option<&'a String> {
-    evidence.tables.restocks.get(&hex::encode(&Sha256::digest(key)[..16]))
+    evidence
+        .tables
+        .restocks
+        .get(&hex::encode(&Sha256::digest(key)[..16]))
 }

@@ -117,8 +117,12 @@ impl Tables {
     /// # Errors
     /// When Postgres fails.
     pub async fn read(pool: &PgPool) -> sqlx::Result<Self> {
-        let mut one_moment = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-        let products: Vec<ProductRow> = sqlx::query_as("SELECT * FROM products").fetch_all(&mut *one_moment).await?;
+        let mut one_moment = pool
+            .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            .await?;
+        let products: Vec<ProductRow> = sqlx::query_as("SELECT * FROM products")
+            .fetch_all(&mut *one_moment)
+            .await?;
         let holds: Vec<HoldRow> = sqlx::query_as(
             "SELECT hold_id::text, product_id, quantity::bigint, customer_id, status::text, sequence, expires_at FROM holds",
         )
@@ -141,19 +145,34 @@ impl Tables {
         )
         .fetch_all(&mut *one_moment)
         .await?;
-        let outcomes: Vec<String> =
-            sqlx::query_scalar("SELECT request_id::text FROM outcomes").fetch_all(&mut *one_moment).await?;
+        let outcomes: Vec<String> = sqlx::query_scalar("SELECT request_id::text FROM outcomes")
+            .fetch_all(&mut *one_moment)
+            .await?;
         let dead_letters = sqlx::query_as(
             "SELECT dead_letter_id, request_id::text, log_seq, action, error FROM dead_letters ORDER BY dead_letter_id",
         )
         .fetch_all(&mut *one_moment)
         .await?;
-        let falls = sqlx::query_as("SELECT * FROM chaos.falls").fetch_all(&mut *one_moment).await?;
+        let falls = sqlx::query_as("SELECT * FROM chaos.falls")
+            .fetch_all(&mut *one_moment)
+            .await?;
         Ok(Self {
-            products: products.into_iter().map(|row| (row.product_id, row)).collect(),
-            holds: holds.into_iter().map(|row| (row.hold_id.clone(), row)).collect(),
-            orders: orders.into_iter().map(|row| (row.order_id.clone(), row)).collect(),
-            payments: payments.into_iter().map(|row| ((row.order_id.clone(), row.payment_id.clone()), row)).collect(),
+            products: products
+                .into_iter()
+                .map(|row| (row.product_id, row))
+                .collect(),
+            holds: holds
+                .into_iter()
+                .map(|row| (row.hold_id.clone(), row))
+                .collect(),
+            orders: orders
+                .into_iter()
+                .map(|row| (row.order_id.clone(), row))
+                .collect(),
+            payments: payments
+                .into_iter()
+                .map(|row| ((row.order_id.clone(), row.payment_id.clone()), row))
+                .collect(),
             restocks: restocks.into_iter().collect(),
             outcomes: outcomes.into_iter().collect(),
             dead_letters,

@@ -27,42 +27,102 @@ fn exchange(begun: Instant, asked: Asked, key: Option<&str>, status: u16, body: 
         (Asked::Order { .. }, 201) => format!("/api/orders/{}", body["order_id"].as_str().unwrap()),
         _ => String::new(),
     };
-    let content_type = if status < 400 { "application/json" } else { "application/problem+json" }.to_owned();
+    let content_type = if status < 400 {
+        "application/json"
+    } else {
+        "application/problem+json"
+    }
+    .to_owned();
     let (text, has_retry_after) = (body.to_string(), matches!(status, 202 | 503));
-    let told = Ok(Reply { status, body, text, replayed: false, location, content_type, has_retry_after });
+    let told = Ok(Reply {
+        status,
+        body,
+        text,
+        replayed: false,
+        location,
+        content_type,
+        has_retry_after,
+    });
     let (key, ends, places) = (key.map(str::to_owned), Vec::new(), Vec::new());
-    Exchange { asked, key, ingress: 0, sent: begun, told, answered: begun, ends, places }
+    Exchange {
+        asked,
+        key,
+        ingress: 0,
+        sent: begun,
+        told,
+        answered: begun,
+        ends,
+        places,
+    }
 }
 
 fn hold_row(id: &str, quantity: i64, sequence: i64, status: &str) -> HoldRow {
     let expires_at = "2026-01-01T00:00:03Z".parse().unwrap();
     let customer_id = Some(format!("customer-{id}"));
-    HoldRow { hold_id: id.into(), product_id: 1, quantity, customer_id, status: status.into(), sequence, expires_at }
+    HoldRow {
+        hold_id: id.into(),
+        product_id: 1,
+        quantity,
+        customer_id,
+        status: status.into(),
+        sequence,
+        expires_at,
+    }
 }
 
 fn hold_told(begun: Instant, row: &HoldRow) -> Exchange {
     let customer = row.customer_id.clone().unwrap();
     let body = json!({"hold_id": row.hold_id, "product_id": 1, "quantity": row.quantity, "customer_id": customer,
         "status": "active", "expires_at": "2026-01-01T00:00:03Z", "sequence": row.sequence});
-    let asked = Asked::Hold { product: 1, quantity: row.quantity, customer };
-    exchange(begun, asked, Some(&format!("key-{}", row.hold_id)), 201, body)
+    let asked = Asked::Hold {
+        product: 1,
+        quantity: row.quantity,
+        customer,
+    };
+    exchange(
+        begun,
+        asked,
+        Some(&format!("key-{}", row.hold_id)),
+        201,
+        body,
+    )
 }
 
 impl Story {
     fn new() -> Self {
         let begun = Instant::now();
         let later = |seconds| begun + Duration::from_secs(seconds);
-        let (paid, released) = (hold_row("a", 2, 1, "consumed"), hold_row("b", 3, 2, "released"));
+        let (paid, released) = (
+            hold_row("a", 2, 1, "consumed"),
+            hold_row("b", 3, 2, "released"),
+        );
         let order = json!({"order_id": "a", "hold_id": "a", "product_id": 1, "quantity": 2, "amount_minor": 20,
             "status": "pending_payment"});
-        let notice = Notice { order: "a".into(), payment: "p".into(), succeeded: true, amount_minor: Some(20) };
+        let notice = Notice {
+            order: "a".into(),
+            payment: "p".into(),
+            succeeded: true,
+            amount_minor: Some(20),
+        };
         let processed = json!({"result": "processed", "order_id": "a", "order_status": "paid"});
         let exchanges = vec![
             hold_told(later(0), &paid),
             hold_told(later(1), &released),
-            exchange(later(2), Asked::Order { hold: "a".into() }, None, 201, order),
+            exchange(
+                later(2),
+                Asked::Order { hold: "a".into() },
+                None,
+                201,
+                order,
+            ),
             exchange(later(3), Asked::Pay(notice), Some("evt"), 200, processed),
-            exchange(later(4), Asked::Release { hold: "b".into() }, None, 200, json!({"status": "released"})),
+            exchange(
+                later(4),
+                Asked::Release { hold: "b".into() },
+                None,
+                200,
+                json!({"status": "released"}),
+            ),
         ];
         let mut tables = Tables::default();
         let product = ProductRow {
@@ -75,7 +135,9 @@ impl Story {
             hold_sequence: 2,
         };
         tables.products.insert(1, product);
-        tables.holds.extend([paid, released].map(|row| (row.hold_id.clone(), row)));
+        tables
+            .holds
+            .extend([paid, released].map(|row| (row.hold_id.clone(), row)));
         let order = OrderRow {
             order_id: "a".into(),
             product_id: 1,
@@ -101,10 +163,26 @@ impl Story {
             has_outcome: true,
             hold: row.customer_id.clone().map(|customer| (1, customer)),
         };
-        let mut log: Vec<_> = ["a", "b"].iter().zip(1..).map(|(id, seq)| logged(seq, &tables.holds[*id])).collect();
-        log.push(Logged { log_seq: 3, request_id: "d".into(), has_outcome: true, hold: None });
+        let mut log: Vec<_> = ["a", "b"]
+            .iter()
+            .zip(1..)
+            .map(|(id, seq)| logged(seq, &tables.holds[*id]))
+            .collect();
+        log.push(Logged {
+            log_seq: 3,
+            request_id: "d".into(),
+            has_outcome: true,
+            hold: None,
+        });
         tables.outcomes.insert("d".to_owned());
-        Self { begun, exchanges, log, tables, refunds: Vec::new(), wipes: Vec::new() }
+        Self {
+            begun,
+            exchanges,
+            log,
+            tables,
+            refunds: Vec::new(),
+            wipes: Vec::new(),
+        }
     }
 
     fn rules(&self) -> Vec<&'static str> {
@@ -123,10 +201,17 @@ impl Story {
 
     fn accept(&mut self, end: Option<End>) {
         let (customer, at) = ("customer-c".to_owned(), self.begun + Duration::from_secs(5));
-        let body = json!({"status": "queued", "position": 3, "status_url": "/api/requests/c?seq=9"});
-        let asked = Asked::Hold { product: 1, quantity: 1, customer };
+        let body =
+            json!({"status": "queued", "position": 3, "status_url": "/api/requests/c?seq=9"});
+        let asked = Asked::Hold {
+            product: 1,
+            quantity: 1,
+            customer,
+        };
         let mut accepted = exchange(at, asked, None, 202, body);
-        accepted.ends.extend(end.map(|end| (at + Duration::from_secs(1), end)));
+        accepted
+            .ends
+            .extend(end.map(|end| (at + Duration::from_secs(1), end)));
         self.exchanges.push(accepted);
     }
 }
@@ -161,13 +246,19 @@ fn holds_out_of_order_are_found() {
         let reply = exchange.told.as_mut().unwrap();
         reply.body["sequence"] = json!(3 - reply.body["sequence"].as_i64().unwrap());
     }
-    assert_eq!(story.rules(), ["I6: order of holds", "I6: order of the log"]);
+    assert_eq!(
+        story.rules(),
+        ["I6: order of holds", "I6: order of the log"]
+    );
 }
 
 #[test]
 fn a_second_effect_of_one_request_is_found() {
     let mut story = Story::new();
-    let twice = HoldRow { customer_id: Some("customer-b".into()), ..hold_row("c", 3, 3, "expired") };
+    let twice = HoldRow {
+        customer_id: Some("customer-b".into()),
+        ..hold_row("c", 3, 3, "expired")
+    };
     story.tables.products.get_mut(&1).unwrap().hold_sequence = 3;
     story.tables.holds.insert("c".into(), twice);
     assert_eq!(story.rules(), ["I4: one request, two holds"]);
@@ -218,24 +309,44 @@ fn an_accepted_request_has_an_end_unless_the_log_was_lost_after_it() {
 fn a_refund_that_nobody_is_owed_is_found() {
     let mut story = Story::new();
     let body = json!({"refund_id": "r", "order_id": "a", "payment_id": "p"}).to_string();
-    story.refunds.push(RefundRequest { id: "r".into(), body, is_accepted: true });
+    story.refunds.push(RefundRequest {
+        id: "r".into(),
+        body,
+        is_accepted: true,
+    });
     assert_eq!(story.rules(), ["a refund that nobody is owed"]);
 }
 
 #[test]
 fn a_failure_and_a_text_that_is_no_json_are_found() {
     let mut story = Story::new();
-    let problem = json!({"type": "t", "title": "t", "detail": "d", "code": "internal_error", "status": 500});
-    story.exchanges.push(exchange(story.begun, Asked::Release { hold: "b".into() }, None, 500, problem));
+    let problem =
+        json!({"type": "t", "title": "t", "detail": "d", "code": "internal_error", "status": 500});
+    story.exchanges.push(exchange(
+        story.begun,
+        Asked::Release { hold: "b".into() },
+        None,
+        500,
+        problem,
+    ));
     assert_eq!(story.rules(), ["failure"]);
-    story.exchanges.last_mut().unwrap().told.as_mut().unwrap().body = Value::Null;
+    story
+        .exchanges
+        .last_mut()
+        .unwrap()
+        .told
+        .as_mut()
+        .unwrap()
+        .body = Value::Null;
     assert!(story.rules().contains(&"form of an answer"));
 }
 
 #[test]
 fn an_order_that_does_not_show_the_payment_that_waited_for_it_is_found() {
     let mut story = Story::new();
-    let Asked::Pay(notice) = &mut story.exchanges[3].asked else { panic!("no webhook") };
+    let Asked::Pay(notice) = &mut story.exchanges[3].asked else {
+        panic!("no webhook")
+    };
     notice.amount_minor = None;
     let reply = story.exchanges[3].told.as_mut().unwrap();
     (reply.status, reply.body) = (202, json!({"result": "parked"}));
@@ -246,13 +357,32 @@ fn an_order_that_does_not_show_the_payment_that_waited_for_it_is_found() {
 fn a_command_that_was_passed_over_or_set_aside_is_found() {
     let mut story = Story::new();
     story.tables.outcomes.remove("d");
-    assert_eq!(story.rules(), ["I6: a command of the log without an outcome"]);
+    assert_eq!(
+        story.rules(),
+        ["I6: a command of the log without an outcome"]
+    );
     let mut story = Story::new();
-    let (request_id, action, error) = ("c".to_owned(), "create_hold".to_owned(), "a panic".to_owned());
-    story.tables.dead_letters.push(DeadLetterRow { dead_letter_id: 1, request_id, log_seq: 3, action, error });
+    let (request_id, action, error) = (
+        "c".to_owned(),
+        "create_hold".to_owned(),
+        "a panic".to_owned(),
+    );
+    story.tables.dead_letters.push(DeadLetterRow {
+        dead_letter_id: 1,
+        request_id,
+        log_seq: 3,
+        action,
+        error,
+    });
     assert_eq!(story.rules(), ["a dead letter"]);
     let mut story = Story::new();
-    story.tables.falls.push(Fall { partition: 0, from_epoch: 2, from_seq: 9, to_epoch: 2, to_seq: 7 });
+    story.tables.falls.push(Fall {
+        partition: 0,
+        from_epoch: 2,
+        from_seq: 9,
+        to_epoch: 2,
+        to_seq: 7,
+    });
     assert_eq!(story.rules(), ["I6: a partition went back"]);
 }
 
@@ -284,10 +414,29 @@ fn partitions_without_a_worker_or_not_shared_evenly_are_found() {
     let even = partitions(&[Some("x"), Some("y"), Some("z"), Some("x")]);
     assert_eq!(uneven(&even, 3), Vec::<String>::new());
     assert_eq!(uneven(&even, 2).len(), 1, "more owners than workers");
-    assert_eq!(uneven(&partitions(&[Some("x"), Some("y"), Some("x"), Some("x")]), 2).len(), 1);
-    assert_eq!(uneven(&partitions(&[Some("x"), Some("x"), Some("y"), Some("y")]), 3).len(), 1, "one has none");
+    assert_eq!(
+        uneven(
+            &partitions(&[Some("x"), Some("y"), Some("x"), Some("x")]),
+            2
+        )
+        .len(),
+        1
+    );
+    assert_eq!(
+        uneven(
+            &partitions(&[Some("x"), Some("x"), Some("y"), Some("y")]),
+            3
+        )
+        .len(),
+        1,
+        "one has none"
+    );
     assert_eq!(uneven(&partitions(&[Some("x"), None]), 1).len(), 1);
     let mut lapsed = even;
     lapsed[2].is_live = false;
-    assert_eq!(uneven(&lapsed, 3).len(), 2, "one lives no more, and its worker has none");
+    assert_eq!(
+        uneven(&lapsed, 3).len(),
+        2,
+        "one lives no more, and its worker has none"
+    );
 }

@@ -38,7 +38,10 @@ pub fn lacks() -> Option<String> {
         return Some("this machine has no loop devices (/dev/loop-control)".to_owned());
     }
     let is_missing = |name: &&&str| Command::new(name).arg("--version").output().is_err();
-    PROGRAMS.iter().find(is_missing).map(|name| format!("{name} is not installed (e2fsprogs, mount, coreutils)"))
+    PROGRAMS
+        .iter()
+        .find(is_missing)
+        .map(|name| format!("{name} is not installed (e2fsprogs, mount, coreutils)"))
 }
 
 impl Disk {
@@ -58,10 +61,19 @@ impl Disk {
     /// When the system refuses.
     pub fn attach(image: PathBuf, mount: PathBuf) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&mount)?;
-        let device = run("losetup", &["--find", "--show", &text(&image)])?.trim().to_owned();
-        let disk = Self { image, device, mount };
+        let device = run("losetup", &["--find", "--show", &text(&image)])?
+            .trim()
+            .to_owned();
+        let disk = Self {
+            image,
+            device,
+            mount,
+        };
         // The journal is committed when somebody syncs, and else as good as never: as little as possible is there by chance.
-        run("mount", &["-o", "noatime,commit=600", &disk.device, &text(&disk.mount)])?;
+        run(
+            "mount",
+            &["-o", "noatime,commit=600", &disk.device, &text(&disk.mount)],
+        )?;
         std::fs::set_permissions(&disk.mount, std::fs::Permissions::from_mode(0o755))?;
         Ok(disk)
     }
@@ -103,7 +115,10 @@ impl Disk {
         let name = self.device.trim_start_matches("/dev/");
         let path = format!("/sys/block/{name}/stat");
         let stat = std::fs::read_to_string(&path).with_context(|| path.clone())?;
-        let fields: Vec<u64> = stat.split_whitespace().map_while(|field| field.parse().ok()).collect();
+        let fields: Vec<u64> = stat
+            .split_whitespace()
+            .map_while(|field| field.parse().ok())
+            .collect();
         ensure!(fields.len() > 8, "{path}: {stat}");
         Ok([fields[4], fields[6], fields[8]])
     }
@@ -122,9 +137,15 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        let gone = self.unmount().and_then(|()| run("losetup", &["--detach", &self.device]));
+        let gone = self
+            .unmount()
+            .and_then(|()| run("losetup", &["--detach", &self.device]));
         if let Err(error) = gone {
-            println!("{} stays mounted in {}: {error:#}", self.device, self.mount.display());
+            println!(
+                "{} stays mounted in {}: {error:#}",
+                self.device,
+                self.mount.display()
+            );
         }
     }
 }
@@ -134,7 +155,14 @@ fn text(path: &Path) -> String {
 }
 
 fn run(program: &str, arguments: &[&str]) -> anyhow::Result<String> {
-    let output = Command::new(program).args(arguments).output().with_context(|| program.to_owned())?;
-    ensure!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .with_context(|| program.to_owned())?;
+    ensure!(
+        output.status.success(),
+        "{program} {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -39,9 +39,16 @@ const UNSYNCED: &str = "unsynced";
 /// # Errors
 /// When the round itself fails, or the disk shows what it should have lost.
 pub async fn round(options: &Options, is_control: bool) -> anyhow::Result<Report> {
-    let directory = std::env::temp_dir().join(format!("holdfast-power-{}-{}", std::process::id(), options.seed));
+    let directory = std::env::temp_dir().join(format!(
+        "holdfast-power-{}-{}",
+        std::process::id(),
+        options.seed
+    ));
     std::fs::create_dir_all(&directory)?;
-    let mut report = Report { seed: options.seed, ..Report::default() };
+    let mut report = Report {
+        seed: options.seed,
+        ..Report::default()
+    };
     let disk = Disk::make(directory.join("disk.img"), directory.join("disk"))?;
     let setup = |disk: &Disk, logs, refunds| Setup {
         directory: directory.join(logs),
@@ -68,8 +75,16 @@ pub async fn round(options: &Options, is_control: bool) -> anyhow::Result<Report
     let copy = directory.join("copy.img");
     let market = trade_until_cut(market, options.seed, &disk, &copy, &mut report).await?;
     let cut = Instant::now();
-    let Market { cluster, journal, shelf, products: on_sale } = market;
-    let refunds = Arc::into_inner(cluster).context("the cluster is still in use")?.stop().await?;
+    let Market {
+        cluster,
+        journal,
+        shelf,
+        products: on_sale,
+    } = market;
+    let refunds = Arc::into_inner(cluster)
+        .context("the cluster is still in use")?
+        .stop()
+        .await?;
     drop(disk);
 
     let disk = Disk::attach(copy, directory.join("copy"))?;
@@ -77,22 +92,36 @@ pub async fn round(options: &Options, is_control: bool) -> anyhow::Result<Report
     let cluster = match Cluster::start(setup(&disk, "logs-after", Some(refunds))).await {
         Ok(cluster) => Arc::new(cluster),
         Err(error) => {
-            report.findings.push(format!("it does not start again: {error:#}"));
+            report
+                .findings
+                .push(format!("it does not start again: {error:#}"));
             return Ok(report);
         }
     };
-    let market = Arc::new(Market { cluster, journal, shelf, products: on_sale });
-    let restless = rest::come_to_rest(&market, options.rest).await.unwrap_or_else(|error| vec![format!("{error:#}")]);
+    let market = Arc::new(Market {
+        cluster,
+        journal,
+        shelf,
+        products: on_sale,
+    });
+    let restless = rest::come_to_rest(&market, options.rest)
+        .await
+        .unwrap_or_else(|error| vec![format!("{error:#}")]);
     report.to_rest = cut.elapsed();
     judge(&market, &products, restless, &mut report).await?;
     report.count(&market.journal.exchanges(), begin, cut);
     let market = Arc::into_inner(market).context("the market is still in use")?;
-    Arc::into_inner(market.cluster).context("the cluster is still in use")?.stop().await?;
+    Arc::into_inner(market.cluster)
+        .context("the cluster is still in use")?
+        .stop()
+        .await?;
     drop(disk);
     if report.findings.is_empty() || is_control {
         std::fs::remove_dir_all(&directory)?;
     } else {
-        report.findings.push(format!("logs and disks are in {}", directory.display()));
+        report
+            .findings
+            .push(format!("logs and disks are in {}", directory.display()));
     }
     Ok(report)
 }
@@ -100,8 +129,12 @@ pub async fn round(options: &Options, is_control: bool) -> anyhow::Result<Report
 /// The control: commits are told before they are synced.
 async fn do_not_sync(cluster: &Cluster) -> anyhow::Result<()> {
     let pool = cluster.pool().await?;
-    sqlx::query("ALTER SYSTEM SET fsync = off").execute(&pool).await?;
-    sqlx::query("SELECT pg_reload_conf()").execute(&pool).await?;
+    sqlx::query("ALTER SYSTEM SET fsync = off")
+        .execute(&pool)
+        .await?;
+    sqlx::query("SELECT pg_reload_conf()")
+        .execute(&pool)
+        .await?;
     pool.close().await;
     Ok(())
 }
@@ -139,6 +172,9 @@ fn prove(mount: &Path) -> anyhow::Result<()> {
     let synced = std::fs::read_to_string(mount.join(SYNCED)).context("a synced file")?;
     ensure!(synced == SYNCED, "a synced file is not whole");
     let unsynced = std::fs::read(mount.join(UNSYNCED)).unwrap_or_default();
-    ensure!(unsynced.is_empty(), "a file that nobody synced is there: this shows nothing about a power cut");
+    ensure!(
+        unsynced.is_empty(),
+        "a file that nobody synced is there: this shows nothing about a power cut"
+    );
     Ok(())
 }

@@ -17,18 +17,29 @@ pub(super) async fn load<'a>(
     // A limit may also be set by the batch itself.
     let sets_limit = |command: &'a Command| match &command.action {
         Action::CreateProduct(new) => new.max_per_customer.map(|_| new.product_id),
-        Action::ChangeProduct { product_id, change } => change.max_per_customer.flatten().map(|_| *product_id),
+        Action::ChangeProduct { product_id, change } => {
+            change.max_per_customer.flatten().map(|_| *product_id)
+        }
         _ => None,
     };
     let newly_limited: BTreeSet<ProductId> = commands.clone().filter_map(sets_limit).collect();
     let buyers = commands.filter_map(|command| match &command.action {
-        Action::CreateHold { product_id, customer_id, .. } => Some((*product_id, customer_id.as_deref()?)),
+        Action::CreateHold {
+            product_id,
+            customer_id,
+            ..
+        } => Some((*product_id, customer_id.as_deref()?)),
         _ => None,
     });
     let is_limited = |id: ProductId| {
-        newly_limited.contains(&id) || state.product(id).is_some_and(|product| product.max_per_customer.is_some())
+        newly_limited.contains(&id)
+            || state
+                .product(id)
+                .is_some_and(|product| product.max_per_customer.is_some())
     };
-    let counted: BTreeSet<(ProductId, &str)> = buyers.filter(|(product_id, _)| is_limited(*product_id)).collect();
+    let counted: BTreeSet<(ProductId, &str)> = buyers
+        .filter(|(product_id, _)| is_limited(*product_id))
+        .collect();
     if counted.is_empty() {
         return Ok(());
     }
@@ -48,7 +59,10 @@ pub(super) async fn load<'a>(
     .fetch_all(connection)
     .await?;
     for (place, units) in rows {
-        if let Some((product_id, customer)) = usize::try_from(place - 1).ok().and_then(|at| counted.get(at)) {
+        if let Some((product_id, customer)) = usize::try_from(place - 1)
+            .ok()
+            .and_then(|at| counted.get(at))
+        {
             state.load_customer(*product_id, (*customer).to_owned(), units);
         }
     }

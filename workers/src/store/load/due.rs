@@ -43,7 +43,10 @@ pub async fn find(connection: &mut PgConnection, scope: &Scope) -> sqlx::Result<
     .fetch_all(connection)
     .await?;
     // With as many of one kind there may be more; with as many of both together there may not, and one look more shows.
-    Ok(Due { has_more: found.len() as i64 >= DUE_MAX, ids: hold_ids(found)? })
+    Ok(Due {
+        has_more: found.len() as i64 >= DUE_MAX,
+        ids: hold_ids(found)?,
+    })
 }
 
 /// When the next hold or order falls due that is not due yet; `None` when there is none.
@@ -71,7 +74,11 @@ pub async fn next(connection: &mut PgConnection, scope: &Scope) -> sqlx::Result<
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn add_parked(connection: &mut PgConnection, scope: &Scope, due: &mut Due) -> sqlx::Result<()> {
+pub async fn add_parked(
+    connection: &mut PgConnection,
+    scope: &Scope,
+    due: &mut Due,
+) -> sqlx::Result<()> {
     let found: Vec<Uuid> = sqlx::query_scalar(
         "SELECT order_id FROM payments
          WHERE state = 'parked' AND received_at <= $1 - interval '24 hours' AND slot BETWEEN $2 AND $3
@@ -88,6 +95,9 @@ pub async fn add_parked(connection: &mut PgConnection, scope: &Scope, due: &mut 
 }
 
 fn hold_ids(found: Vec<Uuid>) -> sqlx::Result<BTreeSet<HoldId>> {
-    let ids = found.into_iter().map(HoldId::from_uuid).collect::<Result<_, _>>();
+    let ids = found
+        .into_iter()
+        .map(HoldId::from_uuid)
+        .collect::<Result<_, _>>();
     ids.map_err(|error| sqlx::Error::Decode(error.into()))
 }

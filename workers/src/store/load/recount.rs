@@ -40,7 +40,15 @@ pub(super) async fn load<'a>(
     .fetch_all(connection)
     .await?;
     for (product_id, held, sold, holds_count, hold_sequence) in rows {
-        state.load_recount(ProductId(product_id), Recount { held, sold, holds_count, hold_sequence });
+        state.load_recount(
+            ProductId(product_id),
+            Recount {
+                held,
+                sold,
+                holds_count,
+                hold_sequence,
+            },
+        );
     }
     Ok(())
 }

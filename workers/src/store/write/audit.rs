@@ -14,14 +14,22 @@ use super::Statement;
 use crate::store::lease::Move;
 
 /// Inserts the entries of batches that move their partitions. When, is for Postgres to say.
-pub(super) fn insert(write: &mut Statement, groups: &[AuditGroup], moves: &[Move], partitions: Partitions) {
+pub(super) fn insert(
+    write: &mut Statement,
+    groups: &[AuditGroup],
+    moves: &[Move],
+    partitions: Partitions,
+) {
     if groups.is_empty() {
         return;
     }
     let entries: Vec<&AuditEntry> = groups.iter().flat_map(|group| &group.entries).collect();
     let moved = |group: &AuditGroup| {
         let partition = partitions.of(group.entries[0].slot);
-        moves.iter().find(|row| row.to.partition == partition).map(|row| (partition.0, row.to.applied_seq))
+        moves
+            .iter()
+            .find(|row| row.to.partition == partition)
+            .map(|row| (partition.0, row.to.applied_seq))
     };
     write.insert("audit", groups.len(), |query| {
         query.push(
@@ -60,7 +68,10 @@ fn cut<C>(query: &mut QueryBuilder<Postgres>, kind: &str, values: Vec<C>)
 where
     Vec<C>: Encode<'static, Postgres> + Type<Postgres> + 'static,
 {
-    query.push(", (").push_bind(values).push(format_args!("::{kind}[])[last - entries + 1:last]"));
+    query
+        .push(", (")
+        .push_bind(values)
+        .push(format_args!("::{kind}[])[last - entries + 1:last]"));
 }
 
 fn column<'r, R, C>(rows: &'r [R], value: impl Fn(&'r R) -> C) -> Vec<C> {
@@ -70,7 +81,9 @@ fn column<'r, R, C>(rows: &'r [R], value: impl Fn(&'r R) -> C) -> Vec<C> {
 /// The place of each group's last entry among all, from 1. A batch has a few thousand entries at most.
 fn ends(groups: &[AuditGroup]) -> Vec<i32> {
     let lengths = groups.iter().map(|group| group.entries.len() as i32);
-    lengths.scan(0, |end, length| Some((*end += length, *end).1)).collect()
+    lengths
+        .scan(0, |end, length| Some((*end += length, *end).1))
+        .collect()
 }
 
 /// A count of units, at most `STOCK_MAX`.
@@ -80,10 +93,17 @@ fn units(count: i64) -> i32 {
 
 /// What products were sold as before and after, by the place of the entry.
 fn detail(group: &AuditGroup) -> Option<String> {
-    let changed = group.entries.iter().zip(1..).filter_map(|(entry, place): (&AuditEntry, u32)| {
-        let (before, after) = entry.change.as_deref()?;
-        Some((place.to_string(), json!({"before": terms(before), "after": terms(after)})))
-    });
+    let changed = group
+        .entries
+        .iter()
+        .zip(1..)
+        .filter_map(|(entry, place): (&AuditEntry, u32)| {
+            let (before, after) = entry.change.as_deref()?;
+            Some((
+                place.to_string(),
+                json!({"before": terms(before), "after": terms(after)}),
+            ))
+        });
     let changed: Map<String, Value> = changed.collect();
     (!changed.is_empty()).then(|| Value::from(changed).to_string())
 }

@@ -14,23 +14,40 @@ pub(super) fn insert(write: &mut Statement, keys: &Keyring, rows: &[Order]) {
         .key("order_id", "uuid", |order| order.id.uuid())
         .column("product_id", "bigint", |order| order.product_id.0)
         .column("quantity", "integer", |order| order.quantity.cast_signed())
-        .column("customer_id", "text", |order| index(keys, Kind::CustomerId, order.customer_id.as_deref()))
-        .sealed("customer_sealed", keys, |order| (Kind::CustomerId, order.id, order.customer_id.as_deref()))
+        .column("customer_id", "text", |order| {
+            index(keys, Kind::CustomerId, order.customer_id.as_deref())
+        })
+        .sealed("customer_sealed", keys, |order| {
+            (Kind::CustomerId, order.id, order.customer_id.as_deref())
+        })
         .column("amount_minor", "bigint", |order| order.amount_minor)
         .column("currency", "text", |order| order.currency.code())
-        .column("status", "order_status", |order| order_status(order.status()))
+        .column("status", "order_status", |order| {
+            order_status(order.status())
+        })
         .column("cancel_reason", "cancel_reason", cancelled_for)
-        .column("payment_id", "text", |order| index(keys, Kind::PaymentId, paid_by(order)))
-        .sealed("payment_sealed", keys, |order| (Kind::PaymentId, order.id, paid_by(order)))
+        .column("payment_id", "text", |order| {
+            index(keys, Kind::PaymentId, paid_by(order))
+        })
+        .sealed("payment_sealed", keys, |order| {
+            (Kind::PaymentId, order.id, paid_by(order))
+        })
         .column("settled_at", "timestamptz", settled_at)
-        .column("refund_status", "refund_status", |order| refund_status(order.refund_status))
-        .column("payment_due_at", "timestamptz", |order| DateTime::from(order.payment_due_at))
-        .column("created_at", "timestamptz", |order| DateTime::from(order.created_at))
+        .column("refund_status", "refund_status", |order| {
+            refund_status(order.refund_status)
+        })
+        .column("payment_due_at", "timestamptz", |order| {
+            DateTime::from(order.payment_due_at)
+        })
+        .column("created_at", "timestamptz", |order| {
+            DateTime::from(order.created_at)
+        })
         .insert();
 }
 
 /// I3: what is paid stays paid. A paid order changes only in how far its refunds have come.
-const NEVER_UNPAID: &str = "(orders.status <> 'paid' OR (new.status = 'paid' AND orders.payment_id = new.payment_id))";
+const NEVER_UNPAID: &str =
+    "(orders.status <> 'paid' OR (new.status = 'paid' AND orders.payment_id = new.payment_id))";
 
 pub(super) fn update(write: &mut Statement, keys: &Keyring, rows: &[Order]) {
     changed(write, keys, rows).update_where(NEVER_UNPAID);
@@ -44,17 +61,29 @@ pub(super) fn forget(write: &mut Statement, keys: &Keyring, rows: &[Order]) {
         .update_where(NEVER_UNPAID);
 }
 
-fn changed<'s, 'r>(write: &'s mut Statement, keys: &Keyring, rows: &'r [Order]) -> Part<'s, 'r, Order> {
+fn changed<'s, 'r>(
+    write: &'s mut Statement,
+    keys: &Keyring,
+    rows: &'r [Order],
+) -> Part<'s, 'r, Order> {
     write
         .rows("orders", rows)
         .key("slot", "smallint", |order| order.id.slot().as_i16())
         .key("order_id", "uuid", |order| order.id.uuid())
-        .column("status", "order_status", |order| order_status(order.status()))
+        .column("status", "order_status", |order| {
+            order_status(order.status())
+        })
         .column("cancel_reason", "cancel_reason", cancelled_for)
-        .column("payment_id", "text", |order| index(keys, Kind::PaymentId, paid_by(order)))
-        .sealed("payment_sealed", keys, |order| (Kind::PaymentId, order.id, paid_by(order)))
+        .column("payment_id", "text", |order| {
+            index(keys, Kind::PaymentId, paid_by(order))
+        })
+        .sealed("payment_sealed", keys, |order| {
+            (Kind::PaymentId, order.id, paid_by(order))
+        })
         .column("settled_at", "timestamptz", settled_at)
-        .column("refund_status", "refund_status", |order| refund_status(order.refund_status))
+        .column("refund_status", "refund_status", |order| {
+            refund_status(order.refund_status)
+        })
 }
 
 fn cancelled_for(order: &Order) -> Option<&'static str> {

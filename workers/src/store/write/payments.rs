@@ -9,9 +9,13 @@ use super::{Part, Statement};
 
 pub(super) fn insert(write: &mut Statement, keys: &Keyring, rows: &[Payment]) {
     settled(write, keys, rows)
-        .sealed("payment_sealed", keys, |payment| (Kind::PaymentId, payment.order_id, Some(&payment.payment_id)))
+        .sealed("payment_sealed", keys, |payment| {
+            (Kind::PaymentId, payment.order_id, Some(&payment.payment_id))
+        })
         .column("arrival", "integer", |payment| payment.arrival)
-        .column("received_at", "timestamptz", |payment| DateTime::from(payment.received_at))
+        .column("received_at", "timestamptz", |payment| {
+            DateTime::from(payment.received_at)
+        })
         .insert();
 }
 
@@ -21,22 +25,37 @@ pub(super) fn update(write: &mut Statement, keys: &Keyring, rows: &[Payment]) {
 }
 
 /// A payment, and what it says and did.
-fn settled<'s, 'r>(write: &'s mut Statement, keys: &Keyring, rows: &'r [Payment]) -> Part<'s, 'r, Payment> {
+fn settled<'s, 'r>(
+    write: &'s mut Statement,
+    keys: &Keyring,
+    rows: &'r [Payment],
+) -> Part<'s, 'r, Payment> {
     write
         .rows("payments", rows)
-        .key("slot", "smallint", |payment| payment.order_id.slot().as_i16())
+        .key("slot", "smallint", |payment| {
+            payment.order_id.slot().as_i16()
+        })
         .key("order_id", "uuid", |payment| payment.order_id.uuid())
-        .key("payment_id", "text", |payment| keys.index(Kind::PaymentId, &payment.payment_id))
+        .key("payment_id", "text", |payment| {
+            keys.index(Kind::PaymentId, &payment.payment_id)
+        })
         .column("succeeded", "boolean", |payment| payment.succeeded)
         .column("amount_minor", "bigint", |payment| payment.amount_minor)
-        .column("currency", "text", |payment| payment.currency.map(|currency| currency.code()))
-        .column("state", "payment_state", |payment| payment_state(&payment.state))
+        .column("currency", "text", |payment| {
+            payment.currency.map(|currency| currency.code())
+        })
+        .column("state", "payment_state", |payment| {
+            payment_state(&payment.state)
+        })
         .column("refund_reason", "refund_reason", owed_for)
 }
 
 fn owed_for(payment: &Payment) -> Option<&'static str> {
     match payment.state {
         PaymentState::Refund { reason, .. } => Some(refund_reason(reason)),
-        PaymentState::Parked | PaymentState::Unmatched | PaymentState::Applied | PaymentState::Ignored => None,
+        PaymentState::Parked
+        | PaymentState::Unmatched
+        | PaymentState::Applied
+        | PaymentState::Ignored => None,
     }
 }

@@ -25,15 +25,31 @@ impl Statement {
         fence.push_to(&mut query);
         query.push(" RETURNING 1), fence AS (SELECT FROM moved HAVING count(*) = ");
         query.push_bind(fence.moves.len() as i64).push(")");
-        Self { query, parts: Vec::new() }
+        Self {
+            query,
+            parts: Vec::new(),
+        }
     }
 
     /// Begins a part about rows of a table. One without rows leaves no trace.
-    pub(in crate::store) fn rows<'r, R>(&mut self, table: &'static str, rows: &'r [R]) -> Part<'_, 'r, R> {
+    pub(in crate::store) fn rows<'r, R>(
+        &mut self,
+        table: &'static str,
+        rows: &'r [R],
+    ) -> Part<'_, 'r, R> {
         if !rows.is_empty() {
-            self.query.push(format_args!(", new{} AS (SELECT * FROM UNNEST(", self.parts.len()));
+            self.query.push(format_args!(
+                ", new{} AS (SELECT * FROM UNNEST(",
+                self.parts.len()
+            ));
         }
-        Part { statement: self, table, rows, keys: Vec::new(), columns: Vec::new() }
+        Part {
+            statement: self,
+            table,
+            rows,
+            keys: Vec::new(),
+            columns: Vec::new(),
+        }
     }
 
     /// A part that inserts so many rows, in words of its own. They have to write nothing unless there is a row in `fence`.
@@ -43,7 +59,10 @@ impl Statement {
         rows: usize,
         push: impl FnOnce(&mut QueryBuilder<Postgres>),
     ) {
-        self.query.push(format_args!(", part{} AS (INSERT INTO {table} ", self.parts.len()));
+        self.query.push(format_args!(
+            ", part{} AS (INSERT INTO {table} ",
+            self.parts.len()
+        ));
         push(&mut self.query);
         self.query.push(" RETURNING 1)");
         self.parts.push((table, rows));
@@ -53,15 +72,23 @@ impl Statement {
     ///
     /// # Errors
     /// When Postgres fails, a constraint is broken, or a part wrote another number of rows than it has.
-    pub(in crate::store) async fn execute(mut self, connection: &mut PgConnection) -> sqlx::Result<bool> {
+    pub(in crate::store) async fn execute(
+        mut self,
+        connection: &mut PgConnection,
+    ) -> sqlx::Result<bool> {
         // CASE decides in order: when the fence does not hold, no part has written, and none should have. Nor may it have
         // moved some of several partitions.
-        self.query.push(" SELECT CASE WHEN EXISTS (SELECT FROM fence) THEN true");
+        self.query
+            .push(" SELECT CASE WHEN EXISTS (SELECT FROM fence) THEN true");
         for (number, (table, rows)) in self.parts.iter().enumerate() {
-            self.query.push(format_args!(" AND expect_rows('{table}', ")).push_bind(*rows as i64);
-            self.query.push(format_args!(", (SELECT count(*) FROM part{number}))"));
+            self.query
+                .push(format_args!(" AND expect_rows('{table}', "))
+                .push_bind(*rows as i64);
+            self.query
+                .push(format_args!(", (SELECT count(*) FROM part{number}))"));
         }
-        self.query.push(" ELSE NOT expect_rows('partitions', 0, (SELECT count(*) FROM moved)) END");
+        self.query
+            .push(" ELSE NOT expect_rows('partitions', 0, (SELECT count(*) FROM moved)) END");
         self.query.build_query_scalar().fetch_one(connection).await
     }
 }
@@ -78,7 +105,12 @@ pub(in crate::store) struct Part<'s, 'r, R> {
 
 impl<'r, R> Part<'_, 'r, R> {
     /// A column of the primary key.
-    pub(in crate::store) fn key<C>(mut self, name: &'static str, kind: &'static str, value: impl Fn(&'r R) -> C) -> Self
+    pub(in crate::store) fn key<C>(
+        mut self,
+        name: &'static str,
+        kind: &'static str,
+        value: impl Fn(&'r R) -> C,
+    ) -> Self
     where
         Vec<C>: Encode<'r, Postgres> + Type<Postgres>,
     {
@@ -113,7 +145,11 @@ impl<'r, R> Part<'_, 'r, R> {
     where
         Vec<C>: Encode<'r, Postgres> + Type<Postgres>,
     {
-        if is_written { self.column(name, kind, value) } else { self }
+        if is_written {
+            self.column(name, kind, value)
+        } else {
+            self
+        }
     }
 
     /// A column of texts that are sealed, each with the hold or order that it belongs to. Without keys it is not written.
@@ -138,14 +174,18 @@ impl<'r, R> Part<'_, 'r, R> {
         }
         let comma = if self.keys.is_empty() { "" } else { ", " };
         self.statement.query.push(comma);
-        self.statement.query.push_bind(self.rows.iter().map(value).collect::<Vec<C>>());
+        self.statement
+            .query
+            .push_bind(self.rows.iter().map(value).collect::<Vec<C>>());
         self.statement.query.push(format_args!("::{kind}[]"));
     }
 
     /// Inserts the rows. One that is there is an error.
     pub(in crate::store) fn insert(self) {
         self.end(|table, new, names, _| {
-            format!("INSERT INTO {table} ({names}) SELECT * FROM {new} WHERE EXISTS (SELECT FROM fence)")
+            format!(
+                "INSERT INTO {table} ({names}) SELECT * FROM {new} WHERE EXISTS (SELECT FROM fence)"
+            )
         });
     }
 
@@ -175,13 +215,25 @@ impl<'r, R> Part<'_, 'r, R> {
             return;
         }
         let number = self.statement.parts.len();
-        let names = self.keys.iter().chain(&self.columns).copied().collect::<Vec<_>>().join(", ");
+        let names = self
+            .keys
+            .iter()
+            .chain(&self.columns)
+            .copied()
+            .collect::<Vec<_>>()
+            .join(", ");
         let write = write(self.table, &format!("new{number}"), &names, &self);
-        self.statement.query.push(format_args!(") AS new ({names})), part{number} AS ({write} RETURNING 1)"));
+        self.statement.query.push(format_args!(
+            ") AS new ({names})), part{number} AS ({write} RETURNING 1)"
+        ));
         self.statement.parts.push((self.table, self.rows.len()));
     }
 }
 
 fn assignments(columns: &[&str], from: &str) -> String {
-    columns.iter().map(|column| format!("{column} = {from}.{column}")).collect::<Vec<_>>().join(", ")
+    columns
+        .iter()
+        .map(|column| format!("{column} = {from}.{column}"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
