@@ -6,11 +6,11 @@ use anyhow::bail;
 use async_nats::StatusCode;
 use clap::{Args, Subcommand};
 use futures_util::StreamExt;
-use holdfast_common::cache::{Done, Request};
 use holdfast_common::id::ProductId;
 use holdfast_common::log;
+use holdfast_common::messages::cache_request::{Done, Request};
+use holdfast_common::messages::wire::Message as _;
 use holdfast_common::settings::NatsSettings;
-use holdfast_common::wire::Message as _;
 use serde_json::json;
 use tokio::time::timeout;
 

@@ -5,16 +5,17 @@
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use holdfast_common::command::Action;
-use holdfast_common::seal::Keyring;
+use holdfast_common::encryption::Keyring;
 use holdfast_common::settings::{EncryptionSettings, NatsSettings, PostgresSettings};
-use holdfast_ingress::clock::new_request_id;
+use holdfast_ingress::commands::clock::new_request_id;
 use holdfast_ingress::store::dead_letters::{self, ListedLetter};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::exit::Found;
+use crate::listing;
 use crate::say::{say, until_applied};
-use crate::{listing, store};
+use crate::store;
 
 /// The most dead letters that are listed.
 const LISTED_MAX: i64 = 1000;

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use clap::{Args, Subcommand};
-use holdfast_common::dead_events::Request;
 use holdfast_common::log;
+use holdfast_common::messages::event_dead_letters::Request;
 use holdfast_common::settings::{NatsSettings, PostgresSettings};
 use holdfast_ingress::store::event_dead_letters::{self, DeadEvent};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::{listing, store};
+use crate::listing;
+use crate::store;
 
 /// How long a worker may take.
 const ANSWER_WAIT: Duration = Duration::from_secs(15);

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use holdfast_common::settings::{EncryptionSettings, PostgresSettings};
-use holdfast_workers::sealing::{self, PROGRESS_MAX, Sealed};
+use holdfast_workers::upkeep::reencrypt::{self, PROGRESS_MAX, Sealed};
 use indicatif::ProgressBar;
 
 use crate::exit::{self, Found};
@@ -44,7 +44,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
     let keys = encryption.keyring()?;
     let pool = store::open(&postgres, "holdfast-keys").await?;
     let progress = ProgressBar::new(PROGRESS_MAX);
-    let sealed = sealing::seal(&pool, &keys, |done| progress.set_position(done)).await?;
+    let sealed = reencrypt::seal(&pool, &keys, |done| progress.set_position(done)).await?;
     progress.finish_and_clear();
     if json {
         println!("{}", serde_json::to_string(&sealed)?);
@@ -63,7 +63,7 @@ pub(crate) async fn seal_before_start(
 ) -> anyhow::Result<()> {
     let keys = encryption.keyring()?;
     if keys.is_on() {
-        sealing::seal(
+        reencrypt::seal(
             &store::open(postgres, "holdfast-keys").await?,
             &keys,
             |_| (),

@@ -1,9 +1,9 @@
 //! `holdfast migrate`: brings the database to this build's schema. Safe to run again, and by several at once.
 
 use clap::Args;
-use holdfast_common::postgres::{self, Pool};
-use holdfast_common::schema;
 use holdfast_common::settings::PostgresSettings;
+use holdfast_common::store::postgres::{self, Pool};
+use holdfast_common::store::schema;
 use serde_json::json;
 
 /// What `migrate` is told.

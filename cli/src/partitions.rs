@@ -6,7 +6,8 @@ use holdfast_ingress::store::overview::{self, ListedPartition};
 use serde_json::{Value, json};
 
 use crate::exit::Found;
-use crate::{listing, store};
+use crate::listing;
+use crate::store;
 
 /// What `partitions` is told.
 #[derive(Args)]

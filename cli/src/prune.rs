@@ -5,8 +5,8 @@ use std::time::Duration;
 use clap::Args;
 use holdfast_common::id::SLOTS;
 use holdfast_common::settings::{HoldSettings, PostgresSettings, RetentionSettings};
-use holdfast_workers::prune::{Pruned, prune};
 use holdfast_workers::store::retention::Ages;
+use holdfast_workers::upkeep::retention::{Pruned, prune};
 use indicatif::ProgressBar;
 
 use crate::store;

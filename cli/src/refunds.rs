@@ -6,16 +6,17 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use holdfast_common::command::Action;
 use holdfast_common::domain::RefundStatus;
+use holdfast_common::encryption::Keyring;
 use holdfast_common::id::HoldId;
 use holdfast_common::log::internal;
-use holdfast_common::seal::Keyring;
 use holdfast_common::settings::{EncryptionSettings, NatsSettings, PostgresSettings};
 use holdfast_ingress::store::payments::{self, ListedPayment};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
+use crate::listing;
 use crate::say::{say, until_applied};
-use crate::{listing, store};
+use crate::store;
 
 /// The most refunds that are listed.
 const LISTED_MAX: i64 = 10_000;

@@ -11,14 +11,15 @@ use holdfast_common::domain::Product;
 use holdfast_common::money::{Currency, PRICE_MINOR_MAX};
 use holdfast_common::outcome::Outcome;
 use holdfast_common::settings::{EncryptionSettings, NatsSettings, PostgresSettings};
-use holdfast_ingress::clock::new_request_id;
+use holdfast_ingress::commands::clock::new_request_id;
 use indicatif::ProgressBar;
 use serde_json::json;
 use sqlx::PgPool;
 
 use crate::exit::{self, Found};
+use crate::listing;
 use crate::say::Speaker;
-use crate::{listing, store};
+use crate::store;
 
 /// The most products of one call.
 const PRODUCTS_MAX: u32 = 100_000;

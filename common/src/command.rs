@@ -1,7 +1,7 @@
 //! Commands: what ingresses ask for and workers apply.
 //!
 //! A command is one wish, valid in form, about one product's slot. It is written to the log as it is here, so variants
-//! and fields are only ever added at the end. Next: [`crate::envelope`] for the way into the log,
+//! and fields are only ever added at the end. Next: [`crate::messages::envelope`] for the way into the log,
 //! [`crate::domain`] for what becomes of it.
 
 use serde::{Deserialize, Serialize};

@@ -8,32 +8,20 @@
 //!
 //! Nothing in here reads a clock or draws a random number, but for the nonces of [`seal`]: whoever calls passes them in.
 
-pub mod answers;
-pub mod cache;
 pub mod command;
-pub mod dead_events;
 pub mod domain;
-pub mod envelope;
-#[cfg(test)]
-mod golden;
+pub mod encryption;
 pub mod id;
 pub mod log;
-pub mod measures;
+pub mod messages;
+pub mod metrics;
 pub mod money;
-pub mod news;
 pub mod outcome;
 pub mod partition;
-pub mod postgres;
-pub mod reply;
-pub mod rows;
-pub mod schema;
-pub mod seal;
 pub mod settings;
 pub mod shutdown;
-pub mod subjects;
+pub mod store;
 pub mod telemetry;
 pub mod time;
 pub mod tls;
 pub mod traces;
-pub mod wire;
-pub mod work;

@@ -1,7 +1,7 @@
 //! Outcomes: what became of a command.
 //!
 //! A refusal by the business is an outcome like any other. Outcomes are stored as JSON and sent as bytes, so variants
-//! and fields are only ever added at the end. Next: [`crate::reply`] for the way back to the ingress that asked.
+//! and fields are only ever added at the end. Next: [`crate::messages::reply`] for the way back to the ingress that asked.
 
 use serde::{Deserialize, Serialize};
 

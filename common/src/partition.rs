@@ -1,7 +1,7 @@
 //! Partitions: how slots are shared out among workers.
 //!
 //! Each partition is a run of neighbouring slots with one subject in the log and one worker at a time. How many there
-//! are is recorded with the log, and must not change under a running sale. Next: [`crate::subjects`].
+//! are is recorded with the log, and must not change under a running sale. Next: [`crate::messages::subjects`].
 
 use std::fmt;
 

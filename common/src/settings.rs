@@ -21,8 +21,8 @@ pub use self::events::{EventSettings, Switch};
 pub use self::limits::LimitSettings;
 pub use self::networks::{Networks, NoNetwork};
 pub use self::safety::{Risk, SafetySettings, UnsafeSetting, UnsafeSettings};
+use crate::messages::subjects::Subjects;
 use crate::partition::Partitions;
-use crate::subjects::Subjects;
 
 /// The admin token of `holdfast dev`, which everybody knows.
 pub const DEV_ADMIN_TOKEN: &str = "dev-admin-token";

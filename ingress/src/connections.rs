@@ -7,10 +7,11 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::jetstream::{self, Context};
 use async_nats::{Client, Event};
-use holdfast_common::postgres::{self, Pool};
-use holdfast_common::reply::IngressId;
-use holdfast_common::seal::{self, Keyring};
-use holdfast_common::{log, schema};
+use holdfast_common::encryption::{self, Keyring};
+use holdfast_common::log;
+use holdfast_common::messages::reply::IngressId;
+use holdfast_common::store::postgres::{self, Pool};
+use holdfast_common::store::schema;
 use sqlx::PgPool;
 
 use crate::Settings;
@@ -49,7 +50,7 @@ impl Connections {
         let keys = settings.encryption.keyring()?;
         let pool = postgres::connect(&settings.postgres, POOL).await?;
         schema::check(&pool).await?;
-        seal::check::check(&pool, &keys).await?;
+        encryption::check::check(&pool, &keys).await?;
         let interruptions = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&interruptions);
         let on_event = move |event: &Event| {

@@ -5,62 +5,45 @@
 //! Reads go to [`store`] and to [`stock`], the products in memory that the workers' news keeps fresh. Nothing in here
 //! changes business state. [`measures`] says what is counted on the way.
 
-pub mod answer_counts;
-pub mod audiences;
-pub mod cache_requests;
-pub mod clock;
+pub mod commands;
 pub mod connections;
 pub mod demo;
-pub mod drift;
 pub mod http;
-pub mod listener;
-pub mod log;
-pub mod measures;
-pub mod missed;
-pub mod open_files;
-pub mod overload;
+pub mod metrics;
+pub mod operators;
 pub mod pages;
-pub mod positions;
-pub mod publisher;
-pub mod pulses;
-pub mod queued_keys;
+pub mod products;
 pub mod rate_limits;
 pub mod routes;
-pub mod session;
-pub mod small_pages;
-pub mod stock;
+pub mod server;
 pub mod store;
-pub mod submit;
-pub mod waiters;
-pub mod webhooks;
-pub mod work;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use clap::Args;
-use holdfast_common::seal::Keyring;
+use holdfast_common::encryption::Keyring;
 use holdfast_common::settings::{
     EncryptionSettings, HoldSettings, IngressSettings, NatsSettings, PostgresSettings, Secret,
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::commands::log::Log;
+use crate::commands::lost_replies::Missed;
+use crate::commands::publisher::Publisher;
+use crate::commands::queued_keys::QueuedKeys;
+use crate::commands::waiters::Waiters;
+use crate::commands::webhooks::publisher::WebhookPublisher;
 use crate::connections::Connections;
 use crate::demo::crowd::Crowd;
 use crate::demo::loopback;
 use crate::http::signature::WebhookSecrets;
-use crate::log::Log;
-use crate::measures::look::{self, Gauges};
-use crate::missed::Missed;
-use crate::positions::Positions;
-use crate::publisher::Publisher;
-use crate::queued_keys::QueuedKeys;
+use crate::metrics::gauges::{self, Gauges};
+use crate::operators::worker_stats::AllWork;
+use crate::products::cache::StockView;
+use crate::products::positions::Positions;
 use crate::rate_limits::RateLimits;
-use crate::stock::StockView;
-use crate::waiters::Waiters;
-use crate::webhooks::publisher::WebhookPublisher;
-use crate::work::AllWork;
 
 /// How long requests that are being answered may take when the ingress stops.
 const DRAIN_WAIT: Duration = Duration::from_secs(2);
@@ -149,10 +132,10 @@ impl Ingress {
     /// # Errors
     /// When one of them can't be reached or is not what Holdfast needs, or the port is taken.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
-        holdfast_common::measures::start();
-        LazyLock::force(&measures::MEASURES);
-        open_files::make_room(settings.ingress.limits.connections_max);
-        small_pages::ask();
+        holdfast_common::metrics::start();
+        LazyLock::force(&metrics::METRICS);
+        server::open_files::make_room(settings.ingress.limits.connections_max);
+        server::small_pages::ask();
         let connections = Connections::open(&settings).await?;
         let waiters = Arc::new(Waiters::new(
             settings.ingress.limits.connections_max as usize,
@@ -194,13 +177,13 @@ impl Ingress {
             work: AllWork::default(),
             stopping: CancellationToken::new(),
         });
-        let listening = listener::start(Arc::clone(&app)).await?;
-        let watching = tokio::spawn(stock::watch(Arc::clone(&app)));
-        let catching_up = tokio::spawn(missed::run(Arc::clone(&app)));
+        let listening = products::listener::start(Arc::clone(&app)).await?;
+        let watching = tokio::spawn(products::cache::watch(Arc::clone(&app)));
+        let catching_up = tokio::spawn(commands::lost_replies::run(Arc::clone(&app)));
         let asked = [
-            cache_requests::start(Arc::clone(&app)).await?,
-            answer_counts::start(Arc::clone(&app)).await?,
-            work::start(Arc::clone(&app)).await?,
+            operators::cache_requests::start(Arc::clone(&app)).await?,
+            operators::answer_counts::start(Arc::clone(&app)).await?,
+            operators::worker_stats::start(Arc::clone(&app)).await?,
         ];
         Ok(Self {
             app,
@@ -234,10 +217,10 @@ impl Ingress {
     pub async fn serve(self, stop: CancellationToken) -> anyhow::Result<()> {
         let router = routes::router(Arc::clone(&self.app));
         let gauges = Gauges::register(self.app.settings.nats.partitions);
-        let looking = tokio::spawn(look::run(Arc::clone(&self.app), gauges, stop.clone()));
+        let looking = tokio::spawn(gauges::run(Arc::clone(&self.app), gauges, stop.clone()));
         let drained = stop.clone();
         let serving =
-            http::serve::serve(self.socket, router, &self.app.settings.ingress.limits, stop);
+            server::accept::serve(self.socket, router, &self.app.settings.ingress.limits, stop);
         let out_of_time = async {
             drained.cancelled().await;
             self.app.stopping.cancel();

@@ -2,7 +2,8 @@
 
 use clap::Parser;
 use holdfast_common::settings::{SafetySettings, TelemetrySettings};
-use holdfast_common::{shutdown, telemetry};
+use holdfast_common::shutdown;
+use holdfast_common::telemetry;
 use holdfast_ingress::Ingress;
 use tokio_util::sync::CancellationToken;
 

@@ -3,6 +3,11 @@
 //! All files lie under one address that has the hash of all of them, so that modules import each other by plain relative
 //! names and browsers keep them for ever. A page must not run anybody else's code, nor any that stands in it.
 
+pub mod assets;
+pub mod docs;
+pub mod routes;
+pub mod session;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
@@ -14,7 +19,7 @@ use axum::response::Response;
 use rust_embed::Embed;
 use sha2::{Digest, Sha256};
 
-use crate::http::assets::{Asset, Keep};
+use crate::pages::assets::{Asset, Keep};
 
 /// Nothing but our own files, and nothing written into a page: no script, no style.
 const POLICY: HeaderValue = HeaderValue::from_static(

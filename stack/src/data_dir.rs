@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use crate::account::Account;
+use crate::child_process::POLL;
 use crate::error::{Doing, StackError};
-use crate::nursery::POLL;
 
 const LOCK: &str = "holdfast.lock";
 const POSTGRES: &str = "postgres";

@@ -11,10 +11,10 @@
 //! - `error`: what can go wrong, and what to do then
 
 mod account;
+mod child_process;
 mod data_dir;
 mod error;
 mod nats;
-mod nursery;
 mod postgres;
 mod programs;
 mod server;

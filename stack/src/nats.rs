@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use crate::Progress;
+use crate::child_process::POLL;
 use crate::error::{Doing, StackError};
-use crate::nursery::POLL;
 use crate::server::{Program, Server};
 
 const CONFIGURATION: &str = include_str!("../../nats.conf");

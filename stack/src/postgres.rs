@@ -16,8 +16,8 @@ use nix::sys::signal::Signal;
 
 use crate::Progress;
 use crate::account::{self, Account};
+use crate::child_process::{self, POLL};
 use crate::error::{Doing, StackError};
-use crate::nursery::{self, POLL};
 use crate::programs::PostgresPrograms;
 use crate::server::{Program, Server};
 
@@ -288,7 +288,7 @@ fn write_secret(path: &Path, account: Option<Account>) -> std::io::Result<()> {
 }
 
 async fn run(command: Command, input: &str, what: &str) -> Result<(), StackError> {
-    let finished = nursery::run(command, input, INITDB_WAIT)
+    let finished = child_process::run(command, input, INITDB_WAIT)
         .await
         .doing(|| format!("run {what}"))?;
     if finished.status.success() {

@@ -14,8 +14,8 @@ use semver::Version;
 
 use crate::Progress;
 use crate::account::{self, Account};
+use crate::child_process;
 use crate::error::StackError;
-use crate::nursery;
 use crate::wheels;
 
 /// The oldest Postgres whose SQL Holdfast keeps to.
@@ -302,7 +302,7 @@ async fn stated_version(program: &Path, account: Option<Account>) -> Result<Stri
     let failed = |reason: &dyn std::fmt::Display| {
         format!("`{} --version` failed: {reason}", program.display())
     };
-    match nursery::run(command, "", VERSION_WAIT).await {
+    match child_process::run(command, "", VERSION_WAIT).await {
         Ok(finished) if finished.status.success() => Ok(finished.output),
         Ok(finished) => Err(failed(&format_args!(
             "{} {}",

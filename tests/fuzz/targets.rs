@@ -3,16 +3,16 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use holdfast_common::envelope::{self, EnvelopeBuilder};
+use holdfast_common::encryption::Keyring;
 use holdfast_common::id::{HoldId, RequestId};
+use holdfast_common::messages::envelope::{self, EnvelopeBuilder};
 use holdfast_common::money::Currency;
-use holdfast_common::seal::Keyring;
 use holdfast_common::settings::{Networks, Secret};
 use holdfast_common::time::Timestamp;
 use holdfast_ingress::http::body::{Fields, integer, parsed, text, time};
-use holdfast_ingress::http::client_address::client_address;
 use holdfast_ingress::http::prefer::Preference;
 use holdfast_ingress::http::signature::{WebhookSecrets, verify};
+use holdfast_ingress::server::client_address::client_address;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 /// A parser.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use holdfast_common::schema;
+use holdfast_common::store::schema;
 use holdfast_stack::Stack;
 use reqwest::StatusCode;
 use serde_json::{Value, json};

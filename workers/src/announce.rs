@@ -3,18 +3,20 @@
 //! Everything said here is a hint that may be lost: an ingress that hears nothing reads the rows. So a failure to say
 //! it is logged and nothing more. Never called before the commit.
 
+pub mod heartbeat;
+
 use std::collections::BTreeMap;
 
 use async_nats::Subject;
 use holdfast_common::domain::{Changes, Product};
-use holdfast_common::news::{self, Heartbeat, Message, News};
+use holdfast_common::messages::news::{self, Heartbeat, Message, News};
+use holdfast_common::messages::reply::{self, IngressId, Reply};
 use holdfast_common::outcome::ProductAsOf;
 use holdfast_common::partition::Partition;
-use holdfast_common::reply::{self, IngressId, Reply};
 use holdfast_common::time::Timestamp;
 
 use crate::Worker;
-use crate::horizon::Horizon;
+use crate::apply::next_due::Horizon;
 use crate::store::lease::Lease;
 
 /// The most products in one message of news: with the longest names well below NATS's limit of 1 MiB.

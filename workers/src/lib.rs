@@ -7,27 +7,15 @@
 //! No row of business state is written anywhere else.
 
 pub mod announce;
-pub mod batch;
-mod crash_points;
+pub mod apply;
 pub mod events;
 pub mod expiry;
-pub mod groups;
-pub mod heartbeat;
-pub mod horizon;
-pub mod isolation;
-mod journal;
-mod measures;
+pub mod observe;
 pub mod ownership;
-pub mod partition;
 pub mod post;
-pub mod probe;
-pub mod prune;
-pub mod purge;
-pub mod reader;
 pub mod refunds;
-pub mod sealing;
 pub mod store;
-mod tally;
+pub mod upkeep;
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -35,27 +23,28 @@ use std::time::Duration;
 use async_nats::jetstream::{Context, ContextBuilder};
 use clap::Args;
 use holdfast_common::domain::Policy;
-use holdfast_common::postgres::{self, Pool};
-use holdfast_common::seal::{self, Keyring};
+use holdfast_common::encryption::{self, Keyring};
+use holdfast_common::log;
 use holdfast_common::settings::{
     EncryptionSettings, HoldSettings, LatePayment, NatsSettings, PostgresSettings, WorkerSettings,
 };
-use holdfast_common::{log, schema};
+use holdfast_common::store::postgres::{self, Pool};
+use holdfast_common::store::schema;
 use sqlx::PgPool;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::announce::heartbeat::Pulses;
+use crate::apply::group_commit::Groups;
 use crate::events::Committed;
 use crate::expiry::tickets::Tickets;
-use crate::groups::Groups;
-use crate::heartbeat::Pulses;
 
 /// Connections to Postgres: one for each group of batches, and as many for all else, such as leases, which no flood of
 /// batches may keep waiting. None is tried before its use: a batch that fails is tried again in any case.
 fn pool() -> Pool<'static> {
     Pool {
         name: concat!("holdfast-workers ", env!("CARGO_PKG_VERSION")),
-        connections_max: 2 * groups::groups_max(),
+        connections_max: 2 * apply::group_commit::groups_max(),
         session: SESSION,
         tests_before_use: false,
     }
@@ -126,12 +115,12 @@ impl Worker {
 /// # Errors
 /// When Postgres or NATS can't be reached at the start, or are not what Holdfast needs.
 pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
-    holdfast_common::measures::start();
-    LazyLock::force(&measures::MEASURES);
+    holdfast_common::metrics::start();
+    LazyLock::force(&observe::metrics::METRICS);
     let keys = settings.encryption.keyring()?;
     let pool = postgres::connect(&settings.postgres, pool()).await?;
     schema::check(&pool).await?;
-    seal::check::check(&pool, &keys).await?;
+    encryption::check::check(&pool, &keys).await?;
     let nats = log::connect(&settings.nats, "holdfast-workers", |_| ()).await?;
     let jetstream = ContextBuilder::new()
         .ack_timeout(ACK_WAIT)
@@ -162,9 +151,9 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
     let worker = Arc::new(worker);
     expiry::open_stream(&worker).await?;
     let mut beside = JoinSet::new();
-    beside.spawn(measures::run(Arc::clone(&worker), stop.clone()));
-    beside.spawn(purge::run(Arc::clone(&worker), stop.clone()));
-    beside.spawn(prune::run(Arc::clone(&worker), stop.clone()));
+    beside.spawn(observe::metrics::run(Arc::clone(&worker), stop.clone()));
+    beside.spawn(upkeep::log_purge::run(Arc::clone(&worker), stop.clone()));
+    beside.spawn(upkeep::retention::run(Arc::clone(&worker), stop.clone()));
     beside.spawn(refunds::run(Arc::clone(&worker), stop.clone()));
     let asked = events::asked::hear(&worker).await?;
     beside.spawn(events::asked::run(Arc::clone(&worker), asked, stop.clone()));
@@ -173,10 +162,13 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
         events::webhooks::start(&worker, &stop, &mut beside).await?;
     }
     beside.spawn(expiry::redelivery::run(Arc::clone(&worker), stop.clone()));
-    beside.spawn(heartbeat::run(Arc::clone(&worker), stop.clone()));
-    beside.spawn(tally::run(Arc::clone(&worker), stop.clone()));
+    beside.spawn(announce::heartbeat::run(Arc::clone(&worker), stop.clone()));
+    beside.spawn(observe::worker_stats::run(
+        Arc::clone(&worker),
+        stop.clone(),
+    ));
     beside.spawn(expiry::backstop::run(Arc::clone(&worker), stop.clone()));
-    let groups = groups::start(&worker);
+    let groups = apply::group_commit::start(&worker);
     ownership::run(Arc::clone(&worker), stop).await?;
     drop(groups);
     beside.join_all().await;

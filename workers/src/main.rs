@@ -2,8 +2,9 @@
 
 use clap::Parser;
 use holdfast_common::settings::{MetricsSettings, SafetySettings, TelemetrySettings};
-use holdfast_common::{shutdown, telemetry};
-use holdfast_workers::probe;
+use holdfast_common::shutdown;
+use holdfast_common::telemetry;
+use holdfast_workers::observe::http;
 use tokio_util::sync::CancellationToken;
 
 #[global_allocator]
@@ -44,7 +45,7 @@ async fn main() -> anyhow::Result<()> {
             .chain(worker.unsafe_settings().await),
     )?;
     let stop = CancellationToken::new();
-    probe::start(&program.metrics, stop.clone()).await?;
+    http::start(&program.metrics, stop.clone()).await?;
     let workers = tokio::spawn(holdfast_workers::run(program.settings, stop.clone()));
     shutdown::signalled_or_ended(workers, stop).await
 }

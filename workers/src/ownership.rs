@@ -8,16 +8,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::{FutureExt, StreamExt};
+use holdfast_common::encryption;
 use holdfast_common::partition::Partition;
-use holdfast_common::seal;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::Worker;
+use crate::apply::partition;
 use crate::events::publisher;
 use crate::store::lease::{self, Lease};
 use crate::store::roster::{self, Signed};
-use crate::{Worker, partition};
 
 /// How many times within a lease the process looks after its partitions.
 const TURNS_A_LEASE: u32 = 6;
@@ -55,7 +56,7 @@ pub async fn run(worker: Arc<Worker>, stop: CancellationToken) -> anyhow::Result
         }
         if owned.is_sealed_otherwise {
             // What to do about it is what the look before the start would have said.
-            break seal::check::check(&worker.pool, &worker.keys).await;
+            break encryption::check::check(&worker.pool, &worker.keys).await;
         }
     };
     // First the roster, so that what is given back is within the others' shares.

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Worker;
-use crate::measures::MEASURES;
+use crate::observe::metrics::METRICS;
 use crate::post::Poster;
 use crate::store::clock;
 use crate::store::refunds::{self, DueRefund};
@@ -93,11 +93,11 @@ async fn ask_for_due(
     while let Some((id, refund, accepted)) = answered.next().await {
         match accepted {
             Ok(()) => {
-                MEASURES.refunds_accepted.increment(1);
+                METRICS.refunds_accepted.increment(1);
                 note_requested(worker, &refund).await?;
             }
             Err(error) => {
-                MEASURES.refunds_failed.increment(1);
+                METRICS.refunds_failed.increment(1);
                 tracing::warn!(refund = id, %error, "a refund request was not accepted, will try again");
             }
         }

@@ -8,8 +8,8 @@ use holdfast_common::id::ProductId;
 use holdfast_common::outcome::{Outcome, Refusal};
 use holdfast_common::partition::Partitions;
 use holdfast_ingress::App;
-use holdfast_ingress::clock::new_request_id;
-use holdfast_ingress::submit::{Submitted, submit};
+use holdfast_ingress::commands::clock::new_request_id;
+use holdfast_ingress::commands::submit::{Submitted, submit};
 use sqlx::PgPool;
 use tokio::time::Instant;
 

@@ -22,7 +22,8 @@ use holdfast_stack::{Stack, StackOptions};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{keys, migrate};
+use crate::keys;
+use crate::migrate;
 use progress::Progress;
 use stack_file::StackFile;
 

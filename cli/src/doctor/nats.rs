@@ -5,9 +5,10 @@ use std::time::Duration;
 use async_nats::Client;
 use async_nats::jetstream::{self, Context};
 use futures_util::StreamExt;
+use holdfast_common::log;
 use holdfast_common::log::server::{self, Durability, LEAST_VERSION};
 use holdfast_common::log::{access, stream};
-use holdfast_common::{log, news};
+use holdfast_common::messages::news;
 use tokio::time::{Instant, timeout};
 
 use super::Options;

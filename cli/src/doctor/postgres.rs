@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use holdfast_common::encryption;
+use holdfast_common::store::postgres;
+use holdfast_common::store::schema;
 use holdfast_common::time::Timestamp;
-use holdfast_common::{postgres, schema, seal};
-use holdfast_ingress::clock;
+use holdfast_ingress::commands::clock;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, PgConnection, PgPool};
 use tokio::time::{Instant, timeout};
@@ -117,7 +119,7 @@ async fn examine(
 async fn encryption(pool: &PgPool, options: &Options) -> Finding {
     let checked = match options.encryption.keyring() {
         Err(error) => Err(error.to_string()),
-        Ok(keys) => seal::check::check(pool, &keys)
+        Ok(keys) => encryption::check::check(pool, &keys)
             .await
             .map_err(|error| error.to_string())
             .map(|()| {

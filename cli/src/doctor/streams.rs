@@ -3,8 +3,9 @@
 use async_nats::jetstream::consumer::{self, pull};
 use async_nats::jetstream::stream::{Config, Stream};
 use async_nats::jetstream::{Context, context::GetStreamErrorKind};
+use holdfast_workers::events;
 use holdfast_workers::events::webhooks::{consumer_config, receiver_name};
-use holdfast_workers::{events, expiry};
+use holdfast_workers::expiry;
 
 use super::Options;
 use super::finding::Finding;

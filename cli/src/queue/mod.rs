@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 use self::backlog::Backlog;
 pub(crate) use self::backlog::Log;
 use crate::exit::{self, Found};
+use crate::listing;
+use crate::store;
 use crate::store::queue::Standing;
-use crate::{listing, store};
 
 /// What `queue` is told.
 #[derive(Args)]

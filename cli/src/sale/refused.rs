@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use async_nats::{Client, Subject, Subscriber};
 use futures_util::{FutureExt, StreamExt};
-use holdfast_common::answers::Answers;
-use holdfast_common::reply::IngressId;
+use holdfast_common::messages::answer_counts::Answers;
+use holdfast_common::messages::reply::IngressId;
+use holdfast_common::messages::wire::Message as _;
 use holdfast_common::settings::LogLayout;
-use holdfast_common::wire::Message as _;
 
 /// A refusal's status from here on.
 const REFUSED: u16 = 400;

@@ -3,7 +3,7 @@
 use anyhow::bail;
 use comfy_table::Table;
 use holdfast_common::id::{ProductId, SLOTS};
-use holdfast_ingress::drift::{self, Drift, Field};
+use holdfast_ingress::operators::drift::{self, Drift, Field};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use sqlx::PgPool;

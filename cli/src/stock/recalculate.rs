@@ -9,8 +9,8 @@ use holdfast_common::command::{Action, Command};
 use holdfast_common::domain::{Counts, StockRepair};
 use holdfast_common::outcome::Outcome;
 use holdfast_common::settings::{EncryptionSettings, NatsSettings, PostgresSettings};
-use holdfast_ingress::clock::new_request_id;
-use holdfast_ingress::drift::Drift;
+use holdfast_ingress::commands::clock::new_request_id;
+use holdfast_ingress::operators::drift::Drift;
 use indicatif::ProgressBar;
 use serde_json::json;
 

@@ -2,9 +2,9 @@
 
 use std::ops::RangeInclusive;
 
+use holdfast_common::encryption::{Keyring, Kind};
 use holdfast_common::id::{HoldId, InvalidId};
 use holdfast_common::outcome::Outcome;
-use holdfast_common::seal::{Keyring, Kind};
 use serde_json::Value;
 use sqlx::types::{Json, Uuid};
 use sqlx::{FromRow, PgPool};

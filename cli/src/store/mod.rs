@@ -7,10 +7,10 @@ pub(crate) mod holds;
 pub(crate) mod queue;
 pub(crate) mod selling;
 
-use holdfast_common::postgres::{self, Pool};
-use holdfast_common::schema;
-use holdfast_common::seal::{self, Keyring};
+use holdfast_common::encryption::{self, Keyring};
 use holdfast_common::settings::{EncryptionSettings, PostgresSettings};
+use holdfast_common::store::postgres::{self, Pool};
+use holdfast_common::store::schema;
 use sqlx::PgPool;
 
 /// A connection for a command that runs once, to a database with this build's schema. `name` is what Postgres's own lists
@@ -35,6 +35,6 @@ pub(crate) async fn open_sealed(
 ) -> anyhow::Result<(PgPool, Keyring)> {
     let keys = encryption.keyring()?;
     let pool = open(settings, name).await?;
-    seal::check::check(&pool, &keys).await?;
+    encryption::check::check(&pool, &keys).await?;
     Ok((pool, keys))
 }

@@ -4,13 +4,13 @@
 //! holds and orders by id and payments by their order: no customer and no payment id is in them. Next:
 //! [`super::changes`] for the rows that they become.
 
-use super::hold::Hold;
-use super::order::{CancelReason, Order};
-use super::payment::{PaymentState, RefundReason, RefundStatus};
-use super::product::Product;
-use super::state::State;
-use super::stock::Stock;
 use crate::command::{Action, Command};
+use crate::domain::hold::Hold;
+use crate::domain::order::{CancelReason, Order};
+use crate::domain::payment::{PaymentState, RefundReason, RefundStatus};
+use crate::domain::product::Product;
+use crate::domain::state::State;
+use crate::domain::stock::Stock;
 use crate::id::{HoldId, ProductId, RequestId, Slot};
 
 /// Who changed something. Stored by number.

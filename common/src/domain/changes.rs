@@ -1,12 +1,12 @@
 //! What a batch changed: the rows to write, and nothing that the tables have already.
 
-use super::audit::AuditGroup;
-use super::decide::Decision;
-use super::hold::{Hold, HoldState};
-use super::order::Order;
-use super::payment::Payment;
-use super::product::Product;
-use super::state::{KeyScope, KeyUse, Row, State};
+use crate::domain::audit::AuditGroup;
+use crate::domain::decide::Decision;
+use crate::domain::hold::{Hold, HoldState};
+use crate::domain::order::Order;
+use crate::domain::payment::Payment;
+use crate::domain::product::Product;
+use crate::domain::state::{KeyScope, KeyUse, Row, State};
 use crate::id::{RequestId, Slot};
 use crate::outcome::DeadLetterSettled;
 use crate::time::Timestamp;

@@ -3,16 +3,16 @@
 //! A command that was applied before gets its outcome again and changes nothing (I4). An unknown product, a sale that
 //! is closed, too little stock: refusals are outcomes too, kept like the others.
 
-use super::audit::{AuditKind, Cause};
-use super::forget::forget_customer;
-use super::hold::{Hold, HoldState};
-use super::order::{CancelReason, Order};
-use super::payment::PaymentState;
-use super::product::Product;
-use super::repair::repair_stock;
-use super::settle::{advance_refund, apply_parked, cancel, refund_parked, settle};
-use super::state::{KeyScope, KeyUse, State};
 use crate::command::{Action, Command, NewProduct, ProductChange, STOCK_MAX};
+use crate::domain::audit::{AuditKind, Cause};
+use crate::domain::forget::forget_customer;
+use crate::domain::hold::{Hold, HoldState};
+use crate::domain::order::{CancelReason, Order};
+use crate::domain::payment::PaymentState;
+use crate::domain::product::Product;
+use crate::domain::repair::repair_stock;
+use crate::domain::settle::{advance_refund, apply_parked, cancel, refund_parked, settle};
+use crate::domain::state::{KeyScope, KeyUse, State};
 use crate::id::{HoldId, ProductId};
 use crate::outcome::{
     DeadLetterSettled, Outcome, ProductAsOf, Refusal, Settlement, SettlementResult,

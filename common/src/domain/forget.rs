@@ -2,10 +2,10 @@
 //!
 //! What a customer had still counts as held and sold, and payments stay (I8): they tell of money, and name no customer.
 
-use super::audit::AuditKind;
-use super::hold::{Hold, HoldState};
-use super::order::{Order, OrderStatus};
-use super::state::State;
+use crate::domain::audit::AuditKind;
+use crate::domain::hold::{Hold, HoldState};
+use crate::domain::order::{Order, OrderStatus};
+use crate::domain::state::State;
 use crate::id::HoldId;
 
 /// Takes the customer off a hold and its order, when both have ended. Otherwise nothing changes, and whoever asked looks.

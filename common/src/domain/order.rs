@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::hold::Hold;
-use super::payment::RefundStatus;
+use crate::domain::hold::Hold;
+use crate::domain::payment::RefundStatus;
 use crate::id::{HoldId, ProductId};
 use crate::money::Currency;
 use crate::time::Timestamp;

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::stock::Stock;
 use crate::command::{NewProduct, ProductChange};
+use crate::domain::stock::Stock;
 use crate::id::ProductId;
 use crate::money::Currency;
 use crate::time::Timestamp;

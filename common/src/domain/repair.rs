@@ -6,9 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::audit::AuditKind;
-use super::product::Product;
-use super::state::State;
+use crate::domain::audit::AuditKind;
+use crate::domain::product::Product;
+use crate::domain::state::State;
 use crate::id::ProductId;
 use crate::outcome::{Outcome, Refusal};
 

@@ -3,12 +3,12 @@
 //! A payment that succeeded is never dropped (I8), and a paid order never becomes anything else (I3). What cannot be
 //! given for a payment is owed back.
 
-use super::audit::AuditKind;
-use super::decide::Policy;
-use super::order::{CancelReason, Order, OrderState};
-use super::payment::{Payment, PaymentState, RefundReason, RefundStatus};
-use super::state::State;
 use crate::command::PaymentNotice;
+use crate::domain::audit::AuditKind;
+use crate::domain::decide::Policy;
+use crate::domain::order::{CancelReason, Order, OrderState};
+use crate::domain::payment::{Payment, PaymentState, RefundReason, RefundStatus};
+use crate::domain::state::State;
 use crate::id::HoldId;
 use crate::outcome::{Settlement, SettlementResult};
 use crate::time::Timestamp;

@@ -5,15 +5,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::audit::{AuditEntry, Cause};
-use super::decide::Decision;
-use super::hold::Hold;
-use super::order::Order;
-use super::payment::Payment;
-use super::product::Product;
-use super::repair::{Counts, Recount};
-use super::stock::Stock;
 use crate::command::{Action, Command, Endpoint};
+use crate::domain::audit::{AuditEntry, Cause};
+use crate::domain::decide::Decision;
+use crate::domain::hold::Hold;
+use crate::domain::order::Order;
+use crate::domain::payment::Payment;
+use crate::domain::product::Product;
+use crate::domain::repair::{Counts, Recount};
+use crate::domain::stock::Stock;
 use crate::id::{HoldId, ProductId, RequestId, Slot};
 use crate::outcome::{DeadLetterSettled, Outcome};
 use crate::time::Timestamp;

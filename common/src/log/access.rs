@@ -8,7 +8,7 @@ use std::path::Path;
 use async_nats::{ConnectError, ConnectErrorKind, ConnectOptions, ServerAddr};
 use percent_encoding::percent_decode_str;
 
-use super::LogError;
+use crate::log::LogError;
 use crate::settings::NatsSettings;
 use crate::tls::{self, TlsSettings};
 

@@ -4,10 +4,10 @@ use async_nats::jetstream::Context;
 use async_nats::jetstream::message::PublishMessage;
 
 use crate::command::{Action, Command};
-use crate::envelope::{EnvelopeBuilder, encode_command};
+use crate::encryption::Keyring;
 use crate::id::{RequestId, Slot};
-use crate::reply::IngressId;
-use crate::seal::Keyring;
+use crate::messages::envelope::{EnvelopeBuilder, encode_command};
+use crate::messages::reply::IngressId;
 use crate::settings::LogLayout;
 
 /// Nobody.

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use semver::Version;
 use serde::Deserialize;
 
-use super::LogError;
+use crate::log::LogError;
 
 /// The oldest nats-server that will do.
 pub const LEAST_VERSION: Version = Version::new(2, 15, 1);

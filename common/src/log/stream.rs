@@ -13,7 +13,7 @@ use async_nats::jetstream::stream::{
     Config, DiscardPolicy, PersistenceMode, RetentionPolicy, StorageType, Stream,
 };
 
-use super::LogError;
+use crate::log::LogError;
 use crate::partition::Partitions;
 use crate::settings::NatsSettings;
 use crate::time::Timestamp;

@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use super::Secret;
-use crate::seal::{Keyring, KeyringError};
+use crate::encryption::{Keyring, KeyringError};
+use crate::settings::Secret;
 
 /// The keys by which customers and payments are sealed.
 #[derive(Args, Clone, Debug)]

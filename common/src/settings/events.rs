@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::Secret;
+use crate::settings::Secret;
 
 /// Whether something is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::networks::Networks;
+use crate::settings::networks::Networks;
 
 /// Requests a second from one address, unless it is set, where limits are on by default.
 const RATE_PER_IP: u32 = 100;

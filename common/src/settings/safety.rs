@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::Url;
 
-use super::{
+use crate::settings::{
     DEV_ADMIN_TOKEN, DEV_WEBHOOK_SECRET, EventSettings, IngressSettings, NatsSettings, Networks,
     PostgresSettings, Secret, WorkerSettings,
 };

@@ -14,9 +14,9 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::loopback::{self, Answer, NoAnswer};
-use super::payments::{self, Kind};
 use crate::App;
+use crate::demo::loopback::{self, Answer, NoAnswer};
+use crate::demo::payments::{self, Kind};
 
 /// The most buyers of a crowd.
 pub const BUYERS_MAX: i64 = 2000;

@@ -2,6 +2,8 @@
 //! ingress over HTTP like anybody else, so that what is seen is what real clients would see. There only with `DEMO_STORE`, and the
 //! crowd only for `holdfast dev`.
 
+pub mod routes;
+
 pub mod crowd;
 pub mod loopback;
 pub mod payments;

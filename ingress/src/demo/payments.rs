@@ -6,9 +6,9 @@ use holdfast_common::id::HoldId;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::loopback::{self, NoAnswer};
 use crate::App;
-use crate::clock;
+use crate::commands::clock;
+use crate::demo::loopback::{self, NoAnswer};
 use crate::http::problem::Problem;
 
 const SIGNATURE: HeaderName = HeaderName::from_static("x-webhook-signature");

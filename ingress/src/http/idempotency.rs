@@ -2,10 +2,10 @@
 
 use axum::http::HeaderMap;
 use holdfast_common::command::{Action, IdempotencyKey};
-use holdfast_common::seal::Keyring;
+use holdfast_common::encryption::Keyring;
 
-use super::body::FieldError;
-use super::problem::Problem;
+use crate::http::body::FieldError;
+use crate::http::problem::Problem;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const KEY_CHARS_MAX: usize = 255;

@@ -5,8 +5,8 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use super::body::FieldError;
-use super::problem::Problem;
+use crate::http::body::FieldError;
+use crate::http::problem::Problem;
 
 /// The one parameter in a path. What is no UTF-8 is empty, so it names nothing.
 #[derive(Debug)]

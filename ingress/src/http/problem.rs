@@ -12,8 +12,8 @@ use holdfast_common::outcome::Refusal;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::body::{BODY_BYTES_MAX, FieldError};
-use crate::publisher::NotPublished;
+use crate::commands::publisher::NotPublished;
+use crate::http::body::{BODY_BYTES_MAX, FieldError};
 
 /// When to come back after a 503, in seconds.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");

@@ -9,11 +9,11 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 
-use super::prefer::Preference;
-use super::problem::{Code, Problem};
-use super::shown::Shown;
-use super::views::{HoldView, OrderView, ProductView, SettlementView};
-use crate::submit::{Queued, Submitted};
+use crate::commands::submit::{Queued, Submitted};
+use crate::http::prefer::Preference;
+use crate::http::problem::{Code, Problem};
+use crate::http::views::{HoldView, OrderView, ProductView, SettlementView};
+use crate::products::snapshot::Shown;
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 /// Whether a response is that of an earlier request with the same key.
@@ -179,7 +179,7 @@ pub fn sold_out(shown: &Shown, preference: &Preference) -> Response {
 }
 
 /// RFC 9110, section 13.1.2: any of the listed tags, compared weakly, or `*`.
-pub(super) fn has_version(request: &HeaderMap, etag: &HeaderValue) -> bool {
+pub(crate) fn has_version(request: &HeaderMap, etag: &HeaderValue) -> bool {
     let listed = request
         .get_all(IF_NONE_MATCH)
         .iter()

@@ -2,12 +2,12 @@
 
 use holdfast_common::domain::{Hold, HoldState, Order, OrderState};
 use holdfast_common::outcome::{ProductAsOf, Settlement};
-use holdfast_common::rows::{cancel_reason, hold_status, order_status, refund_status};
+use holdfast_common::store::rows::{cancel_reason, hold_status, order_status, refund_status};
 use holdfast_common::time::Timestamp;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::openapi::{
+use crate::http::openapi::{
     CancelledFor, CurrencyCode, HoldStatus, PaymentResult, RefundProgress, StatusOfOrder,
 };
 

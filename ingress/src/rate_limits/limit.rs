@@ -10,9 +10,9 @@ use governor::clock::{Clock, MonotonicClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::{Quota, RateLimiter};
 
-use super::buckets::{Buckets, CLIENTS_MAX};
 use crate::http::problem::Problem;
-use crate::measures::MEASURES;
+use crate::metrics::METRICS;
+use crate::rate_limits::buckets::{Buckets, CLIENTS_MAX};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -143,7 +143,7 @@ impl<C: Clock + Clone> Limit<C> {
     }
 
     fn refusal(&self, wait: Duration) -> Problem {
-        MEASURES.rate_limited.count(self.name);
+        METRICS.rate_limited.count(self.name);
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         let seconds = seconds.max(1);
         let Left { policy, limit } = self.left(0, seconds);

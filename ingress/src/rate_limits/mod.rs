@@ -18,8 +18,8 @@ use holdfast_common::settings::{LimitSettings, Networks};
 
 use self::limit::{Left, Limit};
 use crate::App;
-use crate::http::client_address::{Peer, client_address, network_of};
 use crate::http::problem::Problem;
+use crate::server::client_address::{Peer, client_address, network_of};
 
 /// How often those who are within their limit are forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);

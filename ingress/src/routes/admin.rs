@@ -22,17 +22,17 @@ use holdfast_common::id::ProductId;
 use holdfast_common::money::PRICE_MINOR_MAX;
 use subtle::ConstantTimeEq;
 
-use super::holds::command;
-use super::products::read_id;
-use super::requests::answer;
 use crate::App;
-use crate::clock::{self, new_request_id};
+use crate::commands::clock::{self, new_request_id};
 use crate::http::body::{Fields, integer, parsed, text, time};
 use crate::http::openapi;
 use crate::http::parameters::Path;
 use crate::http::problem::Problem;
 use crate::http::views::ProductView;
-use crate::session;
+use crate::pages::session;
+use crate::routes::holds::command;
+use crate::routes::products::read_id;
+use crate::routes::requests::answer;
 use crate::store;
 
 /// Proof that a request has the admin token, or comes from the console of somebody who has shown it. Asked for before

@@ -13,13 +13,13 @@ use axum::http::{HeaderMap, HeaderName};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 
-use super::products::read_id;
 use crate::App;
-use crate::clock::new_request_id;
+use crate::commands::clock::new_request_id;
+use crate::commands::load_shedding::Room;
 use crate::http::openapi;
 use crate::http::parameters::Path;
 use crate::http::problem::Problem;
-use crate::overload::Room;
+use crate::routes::products::read_id;
 
 const LAST_EVENT_ID: &str = "last-event-id";
 /// Asks nginx, and who does as it does, to pass on each event as it comes.

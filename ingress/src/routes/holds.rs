@@ -10,9 +10,8 @@ use holdfast_common::command::{Action, CUSTOMER_CHARS_MAX, Command, QUANTITY_MAX
 use holdfast_common::id::{HoldId, ProductId, Slot};
 use serde::Deserialize;
 
-use super::requests::answer;
 use crate::App;
-use crate::clock::new_request_id;
+use crate::commands::clock::new_request_id;
 use crate::http::body::{self, Fields, integer, is_text, text};
 use crate::http::idempotency;
 use crate::http::openapi;
@@ -21,8 +20,9 @@ use crate::http::prefer::Preference;
 use crate::http::problem::Problem;
 use crate::http::render;
 use crate::http::views::HoldView;
-use crate::measures::MEASURES;
+use crate::metrics::METRICS;
 use crate::rate_limits::told;
+use crate::routes::requests::answer;
 use crate::store;
 
 /// What a hold is asked for with.
@@ -102,7 +102,7 @@ pub(super) async fn create(
             .sold_out(product_id, quantity, &app.connections)
             .await
     {
-        MEASURES.sold_out.increment(1);
+        METRICS.sold_out.increment(1);
         return Ok(told(render::sold_out(&shown, &preference), left));
     }
     let action = Action::CreateHold {

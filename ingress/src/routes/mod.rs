@@ -1,14 +1,11 @@
 //! The endpoints of the contract, one module a resource.
 
 pub(crate) mod admin;
-mod demo;
-mod docs;
 mod events;
 mod health;
 mod holds;
 mod metrics;
 mod orders;
-mod pages;
 pub(crate) mod payments;
 pub(crate) mod products;
 mod requests;
@@ -30,6 +27,7 @@ use crate::App;
 use crate::http::openapi;
 use crate::http::problem::Problem;
 use crate::rate_limits;
+use crate::{demo, pages};
 
 type Routes = UtoipaMethodRouter<Arc<App>>;
 
@@ -54,7 +52,7 @@ fn joined(limited: OpenApiRouter<Arc<App>>) -> Router<Arc<App>> {
 }
 
 /// The description of every path.
-fn description() -> OpenApi {
+pub(crate) fn description() -> OpenApi {
     let mut limited = limited_by_address();
     openapi::limit(limited.get_openapi_mut());
     let all = OpenApiRouter::with_openapi(openapi::begun())
@@ -102,8 +100,8 @@ fn unlimited() -> OpenApiRouter<Arc<App>> {
         .routes(only(routes!(health::alive)))
         .routes(only(routes!(health::ready)))
         .routes(only(routes!(metrics::show)))
-        .routes(only(routes!(docs::description)))
-        .routes(only(routes!(docs::page)))
+        .routes(only(routes!(pages::docs::description)))
+        .routes(only(routes!(pages::docs::page)))
 }
 
 /// What pages are made of, and what they call beside the API.
@@ -111,22 +109,25 @@ fn looked_at() -> Router<Arc<App>> {
     let only = |allowed: &'static str, routes: MethodRouter<Arc<App>>| {
         routes.fallback(async move || Problem::method_not_allowed(allowed))
     };
-    let session = post(pages::sign_in)
-        .delete(pages::sign_out)
-        .layer(DefaultBodyLimit::max(pages::FORM_BYTES_MAX));
+    let session = post(pages::routes::sign_in)
+        .delete(pages::routes::sign_out)
+        .layer(DefaultBodyLimit::max(pages::routes::FORM_BYTES_MAX));
     Router::new()
-        .route("/docs/{file}", only("GET, HEAD", get(docs::file)))
-        .route("/", only("GET, HEAD", get(pages::store)))
-        .route("/console", only("GET, HEAD", get(pages::console)))
+        .route("/docs/{file}", only("GET, HEAD", get(pages::docs::file)))
+        .route("/", only("GET, HEAD", get(pages::routes::store)))
+        .route("/console", only("GET, HEAD", get(pages::routes::console)))
         .route("/console/session", only("POST, DELETE", session))
-        .route("/demo/payments", only("POST", post(demo::pay)))
+        .route("/demo/payments", only("POST", post(demo::routes::pay)))
         .route(
             "/demo/crowd",
-            only("GET, HEAD, POST", get(demo::crowd).post(demo::begin_crowd)),
+            only(
+                "GET, HEAD, POST",
+                get(demo::routes::crowd).post(demo::routes::begin_crowd),
+            ),
         )
         .route(
             "/assets/{hash}/{*file}",
-            only("GET, HEAD", get(pages::file)),
+            only("GET, HEAD", get(pages::routes::file)),
         )
 }
 

@@ -11,9 +11,11 @@ use holdfast_common::domain::Decision;
 use holdfast_common::id::HoldId;
 use holdfast_common::outcome::{Outcome, Refusal};
 
-use super::requests::answer;
 use crate::App;
-use crate::clock::{self, new_request_id};
+use crate::commands::clock::{self, new_request_id};
+use crate::commands::load_shedding::Room;
+use crate::commands::publisher::NotPublished;
+use crate::commands::submit::{Submitted, submit};
 use crate::http::body::{Fields, parsed};
 use crate::http::idempotency;
 use crate::http::openapi;
@@ -22,10 +24,8 @@ use crate::http::prefer::Preference;
 use crate::http::problem::Problem;
 use crate::http::render;
 use crate::http::views::{ORDER_REFERENCE_PREFIX, OrderView};
-use crate::overload::Room;
-use crate::publisher::NotPublished;
+use crate::routes::requests::answer;
 use crate::store;
-use crate::submit::{Submitted, submit};
 
 /// How long the outcome of an order on an expired hold is waited for.
 const EXPIRED_WAIT: Duration = Duration::from_secs(1);

@@ -13,14 +13,14 @@ use holdfast_common::money::{Currency, InvalidCurrency};
 use serde_json::Value;
 
 use crate::App;
-use crate::clock::{self, new_request_id};
+use crate::commands::clock::{self, new_request_id};
+use crate::commands::webhooks;
 use crate::http::body::{self, FieldError, Fields, integer, text, time};
 use crate::http::openapi;
 use crate::http::problem::Problem;
 use crate::http::render;
 use crate::http::signature;
 use crate::http::views::{ORDER_REFERENCE_PREFIX, SettlementView};
-use crate::webhooks;
 
 /// The longest payment id, in characters.
 pub(crate) const PAYMENT_ID_CHARS_MAX: usize = 255;

@@ -11,6 +11,7 @@ use holdfast_common::command::Command;
 use holdfast_common::id::RequestId;
 
 use crate::App;
+use crate::commands::submit::{Queued, submit};
 use crate::http::body::FieldError;
 use crate::http::openapi;
 use crate::http::parameters::{Path, Query};
@@ -18,7 +19,6 @@ use crate::http::prefer::Preference;
 use crate::http::problem::Problem;
 use crate::http::render::{self, RequestView};
 use crate::store;
-use crate::submit::{Queued, submit};
 
 /// Submits a command, waits as long as the client prefers, and answers.
 pub(super) async fn answer(

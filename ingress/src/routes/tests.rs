@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{description, limited_by_address, unlimited};
 use crate::http::openapi;
+use crate::routes::{description, limited_by_address, unlimited};
 
 /// Pages, and what they are made of and call beside the API, are nobody else's to call; all other paths come out at the
 /// fallback, which axum shows as `/`.

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use holdfast_common::command::Command;
-use holdfast_common::envelope::decode_command;
+use holdfast_common::encryption::Keyring;
 use holdfast_common::id::{RequestId, Slot};
-use holdfast_common::seal::Keyring;
+use holdfast_common::messages::envelope::decode_command;
 use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 

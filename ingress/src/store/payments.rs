@@ -1,8 +1,8 @@
 //! Lists of payments, for operators: oldest first, a page at a time.
 
 use chrono::{DateTime, Utc};
+use holdfast_common::encryption::{Keyring, Kind};
 use holdfast_common::id::HoldId;
-use holdfast_common::seal::{Keyring, Kind};
 use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use holdfast_common::schema;
+use holdfast_common::store::schema;
 use holdfast_stack::{Sources, Stack, StackOptions};
 use holdfast_tests::{ADMIN_TOKEN, Client, WEBHOOK_SECRET};
 use nix::sys::signal::Signal;

@@ -5,8 +5,8 @@ use async_nats::jetstream;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
 use futures_util::StreamExt;
 use holdfast_common::command::{Action, Command};
-use holdfast_common::envelope;
-use holdfast_common::seal::Keyring;
+use holdfast_common::encryption::Keyring;
+use holdfast_common::messages::envelope;
 
 use crate::cluster::{Cluster, PREFIX};
 

@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
 
+use crate::Options;
 use crate::faults::Kind;
-use crate::{Options, run};
+use crate::run;
 
 /// How long clients and faults go on with each seed.
 const LASTING: Duration = Duration::from_secs(8);

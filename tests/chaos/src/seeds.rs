@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use tokio::task::{Id, JoinSet};
 
+use crate::Options;
 use crate::faults::Kind;
 use crate::report::Report;
-use crate::{Options, run};
+use crate::run;
 
 /// Which seeds to run, and how.
 #[derive(Clone, Debug)]

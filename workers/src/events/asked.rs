@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_nats::Subscriber;
 use futures_util::StreamExt;
-use holdfast_common::dead_events::{Done, Request};
-use holdfast_common::wire::Message as _;
+use holdfast_common::messages::event_dead_letters::{Done, Request};
+use holdfast_common::messages::wire::Message as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::Worker;

@@ -15,8 +15,8 @@ use holdfast_common::log::atomic::{self, MESSAGES_MAX, Message};
 use holdfast_common::partition::Partition;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::cloud_event::{self, CONTENT_TYPE, Position};
 use crate::Worker;
+use crate::events::cloud_event::{self, CONTENT_TYPE, Position};
 use crate::store::events;
 
 /// How many rows of the audit are read at once; each has the changes of one batch.

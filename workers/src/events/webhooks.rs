@@ -19,8 +19,8 @@ use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::cloud_event::CONTENT_TYPE;
 use crate::Worker;
+use crate::events::cloud_event::CONTENT_TYPE;
 use crate::post::Poster;
 use crate::store::clock;
 use crate::store::event_dead_letters::{self, GivenUp};

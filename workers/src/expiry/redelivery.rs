@@ -13,8 +13,8 @@ use futures_util::StreamExt;
 use holdfast_common::partition::Partition;
 use tokio_util::sync::CancellationToken;
 
-use super::tickets::{TICKETS_MAX, Ticket};
 use crate::Worker;
+use crate::expiry::tickets::{TICKETS_MAX, Ticket};
 use crate::store::clock;
 
 /// The consumer that all workers share.

@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use holdfast_common::command::{Action, Command};
 use holdfast_common::domain::{Decision, State};
-use holdfast_common::envelope::{decode_command, seal_command};
+use holdfast_common::encryption::Keyring;
 use holdfast_common::id::Slot;
+use holdfast_common::messages::envelope::{decode_command, seal_command};
 use holdfast_common::outcome::{DeadLetterSettled, Outcome};
-use holdfast_common::seal::Keyring;
 use holdfast_common::time::Timestamp;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use super::write::Statement;
+use crate::store::write::Statement;
 
 /// A command that could not be applied.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
-//! What the database says about its keys, as sealing it changes that. What is read of it: [`holdfast_common::seal::check`].
+//! What the database says about its keys, as sealing it changes that. What is read of it: [`holdfast_common::encryption::check`].
 
-use holdfast_common::seal::Keyring;
+use holdfast_common::encryption::Keyring;
 use sqlx::PgPool;
 
 /// Every worker signs the roster at least this often, in seconds: a sixth of its lease, of at most 60.

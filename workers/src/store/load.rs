@@ -14,10 +14,10 @@ use std::ops::RangeInclusive;
 use chrono::{DateTime, Utc};
 use holdfast_common::command::{Command, Endpoint};
 use holdfast_common::domain::{Decision, KeyScope, KeyUse, State};
+use holdfast_common::encryption::Keyring;
 use holdfast_common::id::{HoldId, ProductId, RequestId, Slot};
 use holdfast_common::outcome::Outcome;
-use holdfast_common::rows::{HoldRow, OrderRow, PaymentRow, ProductRow};
-use holdfast_common::seal::Keyring;
+use holdfast_common::store::rows::{HoldRow, OrderRow, PaymentRow, ProductRow};
 use holdfast_common::time::Timestamp;
 use serde::Deserialize;
 use sqlx::PgConnection;
@@ -25,8 +25,8 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use self::due::Due;
-use super::dead_letters;
-use crate::reader::Entry;
+use crate::apply::reader::Entry;
+use crate::store::dead_letters;
 
 /// Where a batch looks for what is due.
 pub struct Scope {

@@ -1,8 +1,8 @@
 //! Payments whose money goes back.
 
+use holdfast_common::encryption::{Keyring, Kind};
 use holdfast_common::id::HoldId;
 use holdfast_common::partition::Partitions;
-use holdfast_common::seal::{Keyring, Kind};
 use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use holdfast_common::seal::Keyring;
+use holdfast_common::encryption::Keyring;
 use holdfast_common::time::Timestamp;
 use sqlx::PgPool;
 
-use super::lease::interval;
+use crate::store::lease::interval;
 
 /// A worker that has given no sign of life for so many leases is forgotten.
 const FORGOTTEN_AFTER_LEASES: u32 = 20;

@@ -9,17 +9,17 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use holdfast_common::domain::{Changes, Decision, Hold, HoldState, KeyScope, KeyUse, Product};
+use holdfast_common::encryption::{Keyring, Kind};
 use holdfast_common::id::RequestId;
 use holdfast_common::partition::Partitions;
-use holdfast_common::rows::hold_status;
-use holdfast_common::seal::{Keyring, Kind};
+use holdfast_common::store::rows::hold_status;
 use holdfast_common::time::Timestamp;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
 pub(super) use self::statement::{Part, Statement};
-use super::dead_letters;
-use super::lease::Fence;
+use crate::store::dead_letters;
+use crate::store::lease::Fence;
 
 /// Commits changes, made at `now`, and moves the partitions that they are of. Says whether the fence held; otherwise
 /// nothing happened.

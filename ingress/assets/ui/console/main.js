@@ -1,15 +1,15 @@
 // The operator's console. The address's fragment says which view.
 import { html, render, useEffect, useRef, useState } from '../shared/ui.js';
 import { signOut } from './api.js';
-import { Audit } from './audit.js';
-import { DeadLetters } from './dead_letters.js';
+import { Audit } from './pages/audit.js';
+import { DeadLetters } from './pages/dead_letters.js';
 import { Now, useWrong } from './now.js';
-import { Overview } from './overview.js';
-import { Payments } from './payments.js';
-import { Products } from './products.js';
+import { Overview } from './pages/overview.js';
+import { Payments } from './pages/payments.js';
+import { Products } from './pages/products.js';
 import { start, useReadings } from './readings.js';
-import { Refunds } from './refunds.js';
-import { Stock } from './stock.js';
+import { Refunds } from './pages/refunds.js';
+import { Stock } from './pages/stock.js';
 
 const VIEWS = [
   ['', 'Overview', Overview],

@@ -8,7 +8,9 @@ use utoipa::openapi::schema::{
     AdditionalProperties, AllOfBuilder, AnyOfBuilder, ObjectBuilder, OneOfBuilder, Schema, Type,
 };
 
-use super::schemas::{ID_PATTERN, currency, id, named, nullable, string, text, time, whole, words};
+use crate::http::openapi::schemas::{
+    ID_PATTERN, currency, id, named, nullable, string, text, time, whole, words,
+};
 use crate::routes::payments::{PAYMENT_ID_CHARS_MAX, REFERENCES};
 
 fn object(required: &[&str], example: Value) -> ObjectBuilder {

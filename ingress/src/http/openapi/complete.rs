@@ -10,9 +10,9 @@ use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Components, Header, Ref, RefOr, Response};
 
-use super::problems::{self, Known};
-use super::schemas::{string, whole};
-use super::{ADMIN_TOKEN, IDEMPOTENCY_KEY, PREFER, WEBHOOK_KEY};
+use crate::http::openapi::problems::{self, Known};
+use crate::http::openapi::schemas::{string, whole};
+use crate::http::openapi::{ADMIN_TOKEN, IDEMPOTENCY_KEY, PREFER, WEBHOOK_KEY};
 
 /// What each operation of a path item is.
 pub(super) fn operations(item: &PathItem) -> impl Iterator<Item = (&'static str, &Operation)> {

@@ -1,13 +1,13 @@
 //! What requests say beside their body.
 
 use holdfast_common::id::SLOTS;
-use holdfast_common::rows::PAYMENT_STATES;
+use holdfast_common::store::rows::PAYMENT_STATES;
 use utoipa::IntoParams;
 use utoipa::openapi::Required;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::ObjectBuilder;
 
-use super::schemas::{ID_PATTERN, id, string, text, whole, words};
+use crate::http::openapi::schemas::{ID_PATTERN, id, string, text, whole, words};
 use crate::routes::admin::event_dead_letters::EVENT_ID_CHARS_MAX;
 use crate::routes::admin::lists::REFUND_WORDS;
 use crate::routes::products::{PAGE, PAGE_MAX};

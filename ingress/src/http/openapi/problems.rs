@@ -13,10 +13,10 @@ use utoipa::openapi::schema::{AllOfBuilder, ArrayBuilder, ObjectBuilder, Schema,
 use utoipa::openapi::{Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::schemas::{nullable, string, time, whole};
+use crate::commands::publisher::NotPublished;
 use crate::http::body::FieldError;
+use crate::http::openapi::schemas::{nullable, string, time, whole};
 use crate::http::problem::Problem;
-use crate::publisher::NotPublished;
 use crate::routes::admin::refunds;
 
 /// A problem that clients may be told.

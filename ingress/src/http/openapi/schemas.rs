@@ -2,7 +2,7 @@
 
 use holdfast_common::domain::{CancelReason, HoldState, OrderStatus, RefundReason, RefundStatus};
 use holdfast_common::money::Currency;
-use holdfast_common::rows::{
+use holdfast_common::store::rows::{
     PAYMENT_STATES, cancel_reason, hold_status, order_status, refund_reason, refund_status,
 };
 use holdfast_common::time::Timestamp;

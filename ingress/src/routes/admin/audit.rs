@@ -9,7 +9,6 @@ use holdfast_common::id::{HoldId, ProductId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Admin;
 use crate::App;
 use crate::http::audit_view::{EntryView, cursor};
 use crate::http::body::FieldError;
@@ -18,6 +17,7 @@ use crate::http::parameters::Query;
 use crate::http::problem::Problem;
 use crate::http::render;
 use crate::http::views::ORDER_REFERENCE_PREFIX;
+use crate::routes::admin::Admin;
 use crate::routes::products::{PAGE, PAGE_MAX};
 use crate::store::audit::{self, Of};
 

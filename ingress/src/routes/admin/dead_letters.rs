@@ -10,13 +10,13 @@ use holdfast_common::command::{Action, Command};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Admin;
 use crate::App;
-use crate::clock::new_request_id;
+use crate::commands::clock::new_request_id;
 use crate::http::openapi;
 use crate::http::parameters::{Path, Query};
 use crate::http::problem::Problem;
 use crate::http::render::{self, SettledLetter};
+use crate::routes::admin::Admin;
 use crate::routes::products::read_page;
 use crate::routes::requests::answer;
 use crate::store::dead_letters::{self, ListedLetter};

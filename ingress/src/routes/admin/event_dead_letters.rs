@@ -7,18 +7,18 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, SecondsFormat};
-use holdfast_common::dead_events::Request;
+use holdfast_common::messages::event_dead_letters::Request;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::Admin;
 use crate::App;
 use crate::http::body::FieldError;
 use crate::http::openapi;
 use crate::http::parameters::{Path, Query};
 use crate::http::problem::Problem;
 use crate::http::render;
+use crate::routes::admin::Admin;
 use crate::routes::products::read_page;
 use crate::store::event_dead_letters::{self, After, DeadEvent};
 

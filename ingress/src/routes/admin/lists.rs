@@ -6,11 +6,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, SecondsFormat, Utc};
-use holdfast_common::rows::PAYMENT_STATES;
+use holdfast_common::store::rows::PAYMENT_STATES;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Admin;
 use crate::App;
 use crate::http::body::FieldError;
 use crate::http::openapi;
@@ -18,6 +17,7 @@ use crate::http::parameters::Query;
 use crate::http::problem::Problem;
 use crate::http::render;
 use crate::http::views::ORDER_REFERENCE_PREFIX;
+use crate::routes::admin::Admin;
 use crate::store::overview::{self, ListedPartition, Totals};
 use crate::store::payments::{self, After, ListedPayment};
 

@@ -14,14 +14,14 @@ use holdfast_common::log::internal;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Admin;
 use crate::App;
+use crate::commands::publisher::NotPublished;
 use crate::http::body::{Fields, text};
 use crate::http::openapi;
 use crate::http::problem::Problem;
 use crate::http::render;
 use crate::http::views::ORDER_REFERENCE_PREFIX;
-use crate::publisher::NotPublished;
+use crate::routes::admin::Admin;
 use crate::routes::payments::PAYMENT_ID_CHARS_MAX;
 use crate::store::payments;
 

@@ -13,15 +13,15 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use super::Admin;
 use crate::App;
-use crate::clock::new_request_id;
-use crate::drift::{self, Drift};
+use crate::commands::clock::new_request_id;
 use crate::http::body::FieldError;
 use crate::http::openapi;
 use crate::http::parameters::{Path, Query};
 use crate::http::problem::Problem;
 use crate::http::render;
+use crate::operators::drift::{self, Drift};
+use crate::routes::admin::Admin;
 use crate::routes::products::read_id;
 use crate::routes::requests::answer;
 

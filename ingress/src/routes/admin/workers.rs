@@ -5,15 +5,15 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use holdfast_common::measures::SECONDS;
-use holdfast_common::work::{Backlog, Work};
+use holdfast_common::messages::worker_stats::{Backlog, Work};
+use holdfast_common::metrics::SECONDS;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Admin;
 use crate::App;
 use crate::http::problem::Problem;
 use crate::http::render;
+use crate::routes::admin::Admin;
 
 /// How the workers' work goes.
 #[derive(Serialize, ToSchema)]

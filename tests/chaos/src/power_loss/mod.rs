@@ -22,12 +22,17 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::disk::Disk;
+use crate::CLIENTS;
+use crate::Options;
 use crate::clients::{Client, Market};
 use crate::cluster::{Cluster, Setup};
+use crate::create_products;
+use crate::every_partition_has_a_worker;
+use crate::judge;
 use crate::record::Journal;
 use crate::report::Report;
+use crate::rest;
 use crate::shelf::Shelf;
-use crate::{CLIENTS, Options, create_products, every_partition_has_a_worker, judge, rest};
 
 /// The shortest and the longest time until the power fails, in milliseconds.
 const CUT_AFTER_MS: (u64, u64) = (4000, 9000);

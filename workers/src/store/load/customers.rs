@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use holdfast_common::command::{Action, Command};
 use holdfast_common::domain::State;
+use holdfast_common::encryption::{Keyring, Kind};
 use holdfast_common::id::ProductId;
-use holdfast_common::seal::{Keyring, Kind};
 use sqlx::PgConnection;
 
 pub(super) async fn load<'a>(

@@ -10,7 +10,7 @@ use holdfast_common::time::Timestamp;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::Scope;
+use crate::store::load::Scope;
 
 /// The most holds, orders and payments each that one transaction ends.
 const DUE_MAX: i64 = 4096;

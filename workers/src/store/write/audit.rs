@@ -10,8 +10,8 @@ use sqlx::postgres::Postgres;
 use sqlx::types::Uuid;
 use sqlx::{Encode, QueryBuilder, Type};
 
-use super::Statement;
 use crate::store::lease::Move;
+use crate::store::write::Statement;
 
 /// Inserts the entries of batches that move their partitions. When, is for Postgres to say.
 pub(super) fn insert(

@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use holdfast_common::domain::{Order, OrderState};
-use holdfast_common::rows::{cancel_reason, order_status, refund_status};
-use holdfast_common::seal::{Keyring, Kind};
+use holdfast_common::encryption::{Keyring, Kind};
+use holdfast_common::store::rows::{cancel_reason, order_status, refund_status};
 
-use super::{Part, Statement, index};
+use crate::store::write::{Part, Statement, index};
 
 pub(super) fn insert(write: &mut Statement, keys: &Keyring, rows: &[Order]) {
     write

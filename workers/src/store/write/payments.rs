@@ -2,10 +2,10 @@
 
 use chrono::DateTime;
 use holdfast_common::domain::{Payment, PaymentState};
-use holdfast_common::rows::{payment_state, refund_reason};
-use holdfast_common::seal::{Keyring, Kind};
+use holdfast_common::encryption::{Keyring, Kind};
+use holdfast_common::store::rows::{payment_state, refund_reason};
 
-use super::{Part, Statement};
+use crate::store::write::{Part, Statement};
 
 pub(super) fn insert(write: &mut Statement, keys: &Keyring, rows: &[Payment]) {
     settled(write, keys, rows)

@@ -4,8 +4,8 @@
 //! writes nothing unless the fence holds for every partition, and counts the rows it wrote; a number other than expected
 //! is an error that undoes all of it. There are few kinds of batches, so there are few texts, and Postgres plans each once.
 
+use holdfast_common::encryption::{Keyring, Kind};
 use holdfast_common::id::HoldId;
-use holdfast_common::seal::{Keyring, Kind};
 use sqlx::postgres::Postgres;
 use sqlx::{Encode, PgConnection, QueryBuilder, Type};
 

@@ -1,0 +1,81 @@
+//! Outcomes that name a customer or a payment, as they are stored.
+
+use std::borrow::Cow;
+
+use uuid::Uuid;
+
+use crate::domain::OrderState;
+use crate::encryption::{Keyring, Kind, SealError};
+use crate::outcome::Outcome;
+
+impl Keyring {
+    /// An outcome as it is stored; without keys as it is.
+    #[must_use]
+    pub fn seal_outcome<'o>(&self, outcome: &'o Outcome) -> Cow<'o, Outcome> {
+        if !self.is_on() {
+            return Cow::Borrowed(outcome);
+        }
+        let mut sealed = outcome.clone();
+        for (kind, row, text) in personal(&mut sealed).into_iter().flatten() {
+            *text = self.seal_text(kind, row, text).unwrap_or_default();
+        }
+        Cow::Owned(sealed)
+    }
+
+    /// Whether all that an outcome says of a customer and a payment is sealed by the key that seals.
+    #[must_use]
+    pub fn has_sealed_outcome(&self, outcome: &Outcome) -> bool {
+        personal(&mut outcome.clone())
+            .into_iter()
+            .flatten()
+            .all(|(.., text)| self.has_sealed(text))
+    }
+
+    /// An outcome as it was before it was stored.
+    ///
+    /// # Errors
+    /// When no key opens it.
+    pub fn open_outcome(&self, mut outcome: Outcome) -> Result<Outcome, SealError> {
+        for (kind, row, text) in personal(&mut outcome).into_iter().flatten() {
+            *text = self.open_text(kind, row, std::mem::take(text))?;
+        }
+        Ok(outcome)
+    }
+}
+
+/// What an outcome says of a customer and a payment, each with the hold or order that it belongs to.
+fn personal(outcome: &mut Outcome) -> [Option<(Kind, Uuid, &mut String)>; 2] {
+    match outcome {
+        Outcome::HoldCreated(hold) | Outcome::HoldReleased(hold) => {
+            let row = hold.id.uuid();
+            [
+                hold.customer_id
+                    .as_mut()
+                    .map(|text| (Kind::CustomerId, row, text)),
+                None,
+            ]
+        }
+        Outcome::OrderCreated(order) => {
+            let order = order.as_mut();
+            let row = order.id.uuid();
+            let paid_by = match &mut order.state {
+                OrderState::Paid { payment_id, .. } => Some((Kind::PaymentId, row, payment_id)),
+                OrderState::PendingPayment | OrderState::Cancelled { .. } => None,
+            };
+            [
+                order
+                    .customer_id
+                    .as_mut()
+                    .map(|text| (Kind::CustomerId, row, text)),
+                paid_by,
+            ]
+        }
+        Outcome::ProductCreated(_)
+        | Outcome::ProductChanged(_)
+        | Outcome::Refused(_)
+        | Outcome::PaymentSettled(_)
+        | Outcome::Failed
+        | Outcome::DeadLetterSettled(_)
+        | Outcome::StockRepaired(_) => [None, None],
+    }
+}

@@ -1,0 +1,17 @@
+//! Messages between programs, and their binary forms.
+//!
+//! The log carries [`envelope`]s of commands. Workers answer with a [`reply`] for each ingress and with [`news`] for all
+//! ingresses. The other modules are requests of operators and the statistics of workers. [`wire`] has the version bytes,
+//! [`subjects`] the names in NATS.
+
+pub mod answer_counts;
+pub mod cache_request;
+pub mod envelope;
+pub mod event_dead_letters;
+#[cfg(test)]
+mod golden;
+pub mod news;
+pub mod reply;
+pub mod subjects;
+pub mod wire;
+pub mod worker_stats;

@@ -1,0 +1,102 @@
+//! Replies: the outcomes of a batch, on their way to the ingress that asked.
+//!
+//! A reply is a hint sent after the commit; what counts is the row. So it may be lost, and must never be sent before.
+//! A message is a version byte and the replies one behind the other until its end.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::RequestId;
+use crate::messages::wire::{self, DecodeError};
+use crate::outcome::Outcome;
+
+const VERSION: u8 = 1;
+/// No more replies are added to a message that is this long, so that it stays well below NATS's limit of 1 MiB.
+const REPLIES_BYTES_MAX: usize = 512 * 1024;
+
+/// Names one running ingress; drawn at random at its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct IngressId(pub u64);
+
+/// What became of one command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The command.
+    pub request_id: RequestId,
+    /// Whether the outcome is that of an earlier command with the same idempotency key.
+    pub replayed: bool,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// Writes replies, in as few messages as their size allows.
+#[must_use]
+pub fn encode<'a>(replies: impl IntoIterator<Item = &'a Reply>) -> Vec<Vec<u8>> {
+    let mut messages: Vec<Vec<u8>> = Vec::new();
+    for reply in replies {
+        let open = match messages.pop() {
+            Some(message) if message.len() < REPLIES_BYTES_MAX => message,
+            full => {
+                messages.extend(full);
+                vec![VERSION]
+            }
+        };
+        messages.push(wire::append(open, reply));
+    }
+    messages
+}
+
+/// Reads a message of replies.
+///
+/// # Errors
+/// When its version is unknown or it is damaged.
+pub fn decode(message: &[u8]) -> Result<Vec<Reply>, DecodeError> {
+    let mut rest = wire::body(message, VERSION)?;
+    let mut replies = Vec::new();
+    while !rest.is_empty() {
+        let (reply, behind) = postcard::take_from_bytes(rest)?;
+        replies.push(reply);
+        rest = behind;
+    }
+    Ok(replies)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::ProductId;
+    use crate::outcome::Refusal;
+
+    #[test]
+    fn many_replies_are_split_into_messages_and_keep_their_order() {
+        let slot = ProductId(1).slot();
+        let outcome = Outcome::Refused(Refusal::InsufficientStock { available_stock: 3 });
+        let reply = |number| Reply {
+            request_id: RequestId::new(slot, 0, number),
+            replayed: false,
+            outcome: outcome.clone(),
+        };
+        let replies: Vec<_> = (0..60_000).map(reply).collect();
+        let messages = encode(&replies);
+        assert!(messages.len() > 1 && messages.iter().all(|message| message.len() < 1024 * 1024));
+        let read: Vec<_> = messages
+            .iter()
+            .flat_map(|message| decode(message).unwrap())
+            .collect();
+        assert_eq!(read, replies);
+    }
+
+    #[test]
+    fn the_bytes_of_a_reply_never_change() {
+        let outcome = Outcome::Refused(Refusal::InsufficientStock { available_stock: 3 });
+        let request_id = RequestId::new(ProductId(1).slot(), 0x0123_4567_89ab, 42);
+        let messages = encode(&[Reply {
+            request_id,
+            replayed: true,
+            outcome,
+        }]);
+        assert_eq!(
+            hex::encode(messages.concat()),
+            "01100123456789ab8cc1800000000000002a01040106"
+        );
+    }
+}

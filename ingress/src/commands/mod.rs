@@ -1,0 +1,14 @@
+//! Commands on their way into the log, and the wait for their outcomes.
+//!
+//! [`submit`] takes a place among the [`waiters`] and hands the command to the [`publisher`] of its partition. [`webhooks`]
+//! publishes payment webhooks. [`lost_replies`] reads outcomes whose reply did not arrive.
+
+pub mod clock;
+pub mod load_shedding;
+pub mod log;
+pub mod lost_replies;
+pub mod publisher;
+pub mod queued_keys;
+pub mod submit;
+pub mod waiters;
+pub mod webhooks;

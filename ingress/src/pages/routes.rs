@@ -1,0 +1,164 @@
+//! `/` is the demo store, `/console` the operator's console, `/assets` what both are made of. Without `DEMO_STORE` there
+//! is no store, without `ADMIN_TOKEN` no console, and without signing in nothing of the console but its door.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequest, Path, Request, State};
+use axum::http::header::{CACHE_CONTROL, LOCATION, ORIGIN, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use subtle::ConstantTimeEq;
+
+use crate::App;
+use crate::commands::clock;
+use crate::http::problem::Problem;
+use crate::pages::session::{self, COOKIE_NAME, SESSION_SECONDS};
+use crate::pages::{self, CONSOLE_FOLDER, Page, STORE_FOLDER};
+
+/// The largest form that signs in, in bytes.
+pub(crate) const FORM_BYTES_MAX: usize = 4096;
+const SEC_FETCH_SITE: &str = "sec-fetch-site";
+const CONSOLE: HeaderValue = HeaderValue::from_static("/console");
+
+fn not_found() -> Problem {
+    Problem::not_found("not_found")
+}
+
+/// `GET /`
+pub(crate) async fn store(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    if !app.has_demo_store() {
+        return Err(not_found());
+    }
+    Ok(pages::page(
+        if app.has_crowd() {
+            Page::StoreWithCrowd
+        } else {
+            Page::Store
+        },
+        &headers,
+    ))
+}
+
+/// `GET /console`
+pub(crate) async fn console(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let token = app.admin_token().ok_or_else(not_found)?;
+    let is_signed_in = session::is_signed_in(token, &headers, clock::unix_seconds());
+    Ok(pages::page(
+        if is_signed_in {
+            Page::Console
+        } else {
+            Page::SignIn
+        },
+        &headers,
+    ))
+}
+
+/// `GET /assets/{hash}/{file}`
+pub(crate) async fn file(
+    State(app): State<Arc<App>>,
+    path: Result<Path<(String, String)>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Path((hash, name)) = path.map_err(|_| not_found())?;
+    let is_signed_in = || {
+        let token = app.admin_token();
+        token.is_some_and(|token| session::is_signed_in(token, &headers, clock::unix_seconds()))
+    };
+    let is_hidden = name.starts_with(CONSOLE_FOLDER) && !is_signed_in();
+    if is_hidden || name.starts_with(STORE_FOLDER) && !app.has_demo_store() {
+        return Err(not_found());
+    }
+    pages::file(&hash, &name, &headers).ok_or_else(not_found)
+}
+
+#[derive(Deserialize)]
+struct SignIn {
+    token: String,
+}
+
+/// `POST /console/session`: a form with the admin token; sets the cookie.
+pub(crate) async fn sign_in(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let token = app.admin_token().ok_or_else(not_found)?;
+    let headers = request.headers().clone();
+    // Nobody is signed in by a page of somebody else's.
+    let site = headers
+        .get(SEC_FETCH_SITE)
+        .map_or(&b"same-origin"[..], HeaderValue::as_bytes);
+    if site != b"same-origin" && site != b"none" {
+        return Err(Problem::unauthorized());
+    }
+    if let Err(refused) = app.rate_limits.check_sign_in(&request) {
+        // The same head, for people.
+        let mut response = refused.into_response();
+        let page = pages::page(Page::SignInTooOften, &HeaderMap::new());
+        response.headers_mut().extend(page.headers().clone());
+        *response.body_mut() = page.into_body();
+        return Ok(response);
+    }
+    let form = read_form(request, app.settings.ingress.limits.request_read()).await?;
+    let is_token = bool::from(form.token.as_bytes().ct_eq(token.expose().as_bytes()));
+    if !is_token {
+        let page = pages::page(Page::SignInRefused, &HeaderMap::new());
+        return Ok((StatusCode::UNAUTHORIZED, page).into_response());
+    }
+    let value = session::begin(token, clock::unix_seconds()).ok_or_else(Problem::internal)?;
+    let is_https = headers
+        .get(ORIGIN)
+        .is_some_and(|origin| origin.as_bytes().starts_with(b"https://"));
+    let cookie = cookie(&value, SESSION_SECONDS, is_https)?;
+    Ok((
+        StatusCode::SEE_OTHER,
+        [(LOCATION, CONSOLE), (SET_COOKIE, cookie)],
+    )
+        .into_response())
+}
+
+async fn read_form(request: Request, wait: Duration) -> Result<SignIn, Problem> {
+    let read = axum::Form::<SignIn>::from_request(request, &());
+    match tokio::time::timeout(wait, read).await {
+        Ok(Ok(axum::Form(form))) => Ok(form),
+        Ok(Err(_)) => Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "malformed_form",
+            "Send the form of the sign-in page.",
+        )),
+        Err(_) => Err(Problem::request_timeout()),
+    }
+}
+
+/// `DELETE /console/session`: the browser forgets the cookie.
+pub(crate) async fn sign_out(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    app.admin_token().ok_or_else(not_found)?;
+    if !session::is_ours(request.method(), request.headers()) {
+        return Err(Problem::unauthorized());
+    }
+    let head = [
+        (SET_COOKIE, cookie("", 0, false)?),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    Ok((StatusCode::NO_CONTENT, head).into_response())
+}
+
+/// Scripts can't read it, and no other site's page sends it.
+fn cookie(value: &str, seconds: u64, is_https: bool) -> Result<HeaderValue, Problem> {
+    let secure = if is_https { "; Secure" } else { "" };
+    let text = format!(
+        "{COOKIE_NAME}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}"
+    );
+    HeaderValue::from_str(&text).map_err(|_| Problem::internal())
+}

@@ -1,0 +1,181 @@
+//! Time: what is not paid for goes back on sale by itself.
+
+use holdfast_tests::{Answer, Client, Sale, SaleBuilder, until};
+use reqwest::StatusCode;
+use serde_json::json;
+
+use crate::operating::metrics::{builder, metrics, sum, until_is, worker};
+
+async fn available(sale: &Sale, product: i64) -> i64 {
+    sale.count(
+        "SELECT available_stock FROM products WHERE product_id = $1",
+        product,
+    )
+    .await
+}
+
+#[tokio::test]
+async fn holds_end_by_themselves_and_their_stock_is_back() {
+    let mut sale = builder().setting("HOLD_EXPIRY_SECONDS", "1").start().await;
+    let product = sale.product(10).await;
+    for _ in 0..5 {
+        assert_eq!(
+            sale.client().hold(product, 2, &[]).await.status,
+            StatusCode::CREATED
+        );
+    }
+    until("the stock to be back", async || {
+        (available(&sale, product).await == 10).then_some(())
+    })
+    .await;
+    let shown = until("the stock to be shown", async || {
+        let shown = sale
+            .client()
+            .get(&format!("/api/products/{product}"))
+            .await
+            .body;
+        (shown["available_stock"] == 10).then_some(shown)
+    })
+    .await;
+    assert_eq!(
+        (&shown["held_stock"], &shown["holds_count"]),
+        (&json!(0), &json!(0))
+    );
+    assert_eq!(
+        sale.count(
+            "SELECT count(*) FROM holds WHERE product_id = $1 AND status = 'expired'",
+            product
+        )
+        .await,
+        5
+    );
+    let worker = worker(&mut sale).await;
+    // It is counted behind the commit.
+    until_is(&worker, "holdfast_expiry_lag_seconds_count", &[], |ended| {
+        ended == 5.0
+    })
+    .await;
+    assert!(
+        sum(
+            &metrics(&worker).await,
+            "holdfast_expiry_lag_seconds_sum",
+            &[]
+        ) > 0.0
+    );
+}
+
+#[tokio::test]
+async fn holds_that_fell_due_without_a_worker_end_once_one_is_there() {
+    let mut sale = SaleBuilder::default()
+        .setting("HOLD_EXPIRY_SECONDS", "1")
+        .start()
+        .await;
+    let product = sale.product(10).await;
+    let hold = sale.client().hold(product, 10, &[]).await;
+    let path = hold.header("location").to_owned();
+    sale.workers.remove(0).crash().await;
+    until(
+        "the hold to be shown as expired, though nobody has processed it",
+        async || (sale.client().get(&path).await.body["status"] == "expired").then_some(()),
+    )
+    .await;
+    let order = json!({"hold_id": hold.body["hold_id"]});
+    for headers in [
+        &[][..],
+        &[("prefer", "respond-async")],
+        &[("idempotency-key", "k-1")],
+    ] {
+        let refused = sale.client().post("/api/orders", headers, &order).await;
+        assert_eq!(
+            (refused.status, refused.problem()),
+            (StatusCode::GONE, "hold_expired")
+        );
+    }
+    sale.start_worker().await;
+    until("the stock to be back", async || {
+        (available(&sale, product).await == 10).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn due_units_are_taken_back_before_a_buyer_is_refused() {
+    let sale = SaleBuilder::default()
+        .setting("HOLD_EXPIRY_SECONDS", "2")
+        .start()
+        .await;
+    let product = sale.product(10).await;
+    let hold = sale.client().hold(product, 10, &[]).await;
+    let path = hold.header("location").to_owned();
+    assert_eq!(
+        sale.client().hold(product, 1, &[]).await.problem(),
+        "insufficient_stock"
+    );
+    until("the hold to be expired", async || {
+        (sale.client().get(&path).await.body["status"] == "expired").then_some(())
+    })
+    .await;
+    assert_eq!(
+        sale.client().hold(product, 10, &[]).await.status,
+        StatusCode::CREATED
+    );
+}
+
+/// A hold that is shown as expired before what ends it otherwise is committed.
+async fn assert_stays_expired(ending: impl AsyncFn(&Client, &Answer) -> Answer) {
+    let settings = SaleBuilder::default()
+        .setting("HOLD_EXPIRY_SECONDS", "3")
+        .setting("PARTITION_LEASE_MS", "30000");
+    let sale = settings.start().await;
+    let product = sale.product(10).await;
+    let hold = sale.client().hold(product, 1, &[]).await;
+    let path = hold.header("location").to_owned();
+    // It is decided in time, but its commit is held up.
+    let mut held_up = sale.pool.begin().await.unwrap();
+    sqlx::query("UPDATE partitions SET owner = owner")
+        .execute(&mut *held_up)
+        .await
+        .unwrap();
+    let expiring = async {
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                     AND wait_event_type = 'Lock' AND query LIKE 'WITH moved%' AND $1 > 0";
+        until("the commit to wait", async || {
+            (sale.count(waits, product).await > 0).then_some(())
+        })
+        .await;
+        until("the hold to be shown as expired", async || {
+            (sale.client().get(&path).await.body["status"] == "expired").then_some(())
+        })
+        .await;
+        held_up.commit().await.unwrap();
+    };
+    let (answer, ()) = futures_util::join!(ending(sale.client(), &hold), expiring);
+    assert_eq!(
+        (answer.status, answer.problem()),
+        (StatusCode::GONE, "hold_expired")
+    );
+    assert_eq!(sale.client().get(&path).await.body["status"], "expired");
+    until("the stock to be back", async || {
+        (available(&sale, product).await == 10).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_hold_that_was_told_to_be_expired_never_becomes_an_order() {
+    assert_stays_expired(async |client, hold| {
+        client
+            .post(
+                "/api/orders",
+                &[],
+                &json!({"hold_id": hold.body["hold_id"]}),
+            )
+            .await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_hold_that_was_told_to_be_expired_is_never_given_back() {
+    assert_stays_expired(async |client, hold| client.delete(hold.header("location")).await).await;
+}

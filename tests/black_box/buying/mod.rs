@@ -1,0 +1,13 @@
+//! Products, holds, orders and their time.
+
+mod events;
+mod expiry;
+mod expiry_storm;
+mod holds;
+mod idempotency;
+mod limits;
+mod orders;
+mod products;
+pub(crate) mod requests;
+mod sold_out;
+mod stock_boundary;

@@ -1,0 +1,155 @@
+//! Where stock ends: exactly the units there are get held, by those who came first.
+
+use std::collections::HashMap;
+
+use futures_util::future::join_all;
+use holdfast_tests::{Answer, Sale, SaleBuilder};
+use reqwest::StatusCode;
+
+/// What was granted and refused of a product.
+#[derive(Default)]
+struct Tally {
+    units: i64,
+    sequences: Vec<i64>,
+    refusals: usize,
+}
+
+impl Tally {
+    fn add(&mut self, answer: &Answer) {
+        match answer.status {
+            StatusCode::CREATED => {
+                self.units += answer.body["quantity"].as_i64().unwrap();
+                self.sequences
+                    .push(answer.body["sequence"].as_i64().unwrap());
+            }
+            StatusCode::CONFLICT => {
+                assert_eq!(answer.problem(), "insufficient_stock");
+                assert!(answer.body["available_stock"].is_i64(), "{answer:?}");
+                self.refusals += 1;
+            }
+            _ => panic!("{answer:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_oversell_at_the_stock_boundary() {
+    let sale = Sale::start().await;
+    let product = sale.product(10).await;
+    let answers = join_all((0..20).map(|_| sale.client().hold(product, 1, &[]))).await;
+    let mut tally = Tally::default();
+    answers.iter().for_each(|answer| tally.add(answer));
+    assert_eq!((tally.units, tally.refusals), (10, 10));
+    assert_tables_agree(&sale, product, 10, &mut tally).await;
+}
+
+#[tokio::test]
+async fn no_oversell_with_mixed_quantities_across_two_ingresses_and_two_products() {
+    let sale = SaleBuilder::default().ingresses(2).start().await;
+    let products = [sale.product(100).await, sale.product(100).await];
+    let requests = (0..2000_usize).map(|number| {
+        let client = &sale.clients[number % 2];
+        let (product, quantity) = (products[number / 2 % 2], 1 + (number / 4 % 3) as i64);
+        async move { (product, client.hold(product, quantity, &[]).await) }
+    });
+    let mut tallies: HashMap<i64, Tally> = HashMap::new();
+    for (product, answer) in join_all(requests).await {
+        tallies.entry(product).or_default().add(&answer);
+    }
+    for product in products {
+        let tally = tallies.get_mut(&product).unwrap();
+        // Wishes for 1 unit come often enough that none is left over.
+        assert_eq!(tally.units, 100);
+        assert_tables_agree(&sale, product, 100, tally).await;
+    }
+}
+
+#[tokio::test]
+async fn for_equal_quantities_the_winners_are_the_first_in_log_order() {
+    let sale = SaleBuilder::default()
+        .ingresses(2)
+        .setting("REQUEST_WAIT_MS", "20000")
+        .start_without_workers()
+        .await;
+    let mut sale = sale;
+    // Nobody applies yet, so the log's order is known from the places that requests are given.
+    let product = 1;
+    let mut queued = Vec::new();
+    for number in 0..60 {
+        let answer = sale.clients[number % 2]
+            .hold(product, 1, &[("prefer", "respond-async")])
+            .await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
+        let url = answer.body["status_url"].as_str().unwrap().to_owned();
+        let seq: u64 = url.rsplit_once('=').unwrap().1.parse().unwrap();
+        queued.push((seq, url));
+    }
+    assert!(queued.is_sorted(), "places follow the order of acceptance");
+    insert_product(&sale, product, 25).await;
+    sale.start_worker().await;
+    let mut sequences = Vec::new();
+    for (place, (_, url)) in queued.iter().enumerate() {
+        let response = crate::buying::requests::done(sale.client(), url).await;
+        assert_eq!(
+            response["status"] == 201,
+            place < 25,
+            "place {place}: {response}"
+        );
+        sequences.extend(response["body"]["sequence"].as_i64());
+    }
+    assert_eq!(sequences, (1..=25).collect::<Vec<_>>());
+}
+
+/// A product that is there before any worker: a command could not make it.
+async fn insert_product(sale: &Sale, product: i64, stock: i64) {
+    let slot = holdfast_common::id::ProductId(product).slot();
+    sqlx::query(
+        "INSERT INTO products (slot, product_id, name, price_minor, currency, total_stock, available_stock, held_stock,
+             sold_stock, holds_count, hold_sequence, version, updated_at)
+         VALUES ($1, $2, 'Lamp', 1, 'USD', $3, $3, 0, 0, 0, 0, 1, now())",
+    )
+    .bind(slot.as_i16())
+    .bind(product)
+    .bind(stock)
+    .execute(&sale.pool)
+    .await
+    .unwrap();
+}
+
+/// The product's row, the sum of its holds and what clients were told say the same.
+async fn assert_tables_agree(sale: &Sale, product: i64, total: i64, tally: &mut Tally) {
+    tally.sequences.sort_unstable();
+    let granted = tally.sequences.len() as i64;
+    assert_eq!(
+        tally.sequences,
+        (1..=granted).collect::<Vec<_>>(),
+        "sequences rise without gaps or repeats"
+    );
+    let count = async |query| sale.count(query, product).await;
+    assert_eq!(
+        count("SELECT held_stock FROM products WHERE product_id = $1").await,
+        tally.units
+    );
+    assert_eq!(
+        count("SELECT held_stock + available_stock FROM products WHERE product_id = $1").await,
+        total
+    );
+    assert_eq!(
+        count("SELECT sum(quantity) FROM holds WHERE product_id = $1 AND status = 'active'").await,
+        tally.units
+    );
+    assert_eq!(
+        count("SELECT count(DISTINCT sequence) FROM holds WHERE product_id = $1").await,
+        granted
+    );
+    let shown = sale
+        .client()
+        .get(&format!("/api/products/{product}"))
+        .await
+        .body;
+    assert_eq!(
+        (&shown["held_stock"], &shown["available_stock"]),
+        (&tally.units.into(), &(total - tally.units).into())
+    );
+    assert_eq!(shown["holds_count"], granted);
+}

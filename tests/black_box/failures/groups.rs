@@ -1,0 +1,163 @@
+//! Batches of several partitions that share a transaction: what is wrong with one of them is its own matter.
+
+use std::collections::BTreeMap;
+
+use futures_util::join;
+use holdfast_tests::{Client, PARTITIONS, Sale, assert_invariants, until};
+use reqwest::StatusCode;
+use sqlx::{Postgres, Transaction};
+
+use crate::buying::requests::done;
+use crate::operating::metrics::{builder, metrics, sum, worker};
+
+const LATER: &[(&str, &str)] = &[("prefer", "respond-async")];
+
+/// A product of each partition.
+async fn products(sale: &Sale) -> Vec<i64> {
+    let mut products = BTreeMap::new();
+    while products.len() < usize::from(PARTITIONS) {
+        let product = sale.product(10).await;
+        let partition = "SELECT slot::bigint * 4 / 4096 FROM products WHERE product_id = $1";
+        products.insert(sale.count(partition, product).await, product);
+    }
+    products.into_values().collect()
+}
+
+/// Transactions that are held up: whatever partitions have ready meanwhile gathers behind them.
+struct HeldUp<'s> {
+    sale: &'s Sale,
+    worker: Client,
+    lock: Transaction<'static, Postgres>,
+}
+
+impl<'s> HeldUp<'s> {
+    /// Holds the first two partitions' commits up, each with a hold of its product.
+    async fn begin(sale: &'s Sale, worker: Client, products: &[i64]) -> Self {
+        let mut lock = sale.pool.begin().await.unwrap();
+        sqlx::query("SELECT FROM partitions WHERE partition < 2 FOR UPDATE")
+            .execute(&mut *lock)
+            .await
+            .unwrap();
+        for (waiting, product) in (1..).zip(&products[..2]) {
+            assert_eq!(
+                sale.client().hold(*product, 1, LATER).await.status,
+                StatusCode::ACCEPTED
+            );
+            let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                         AND wait_event_type = 'Lock' AND query LIKE 'WITH moved%' AND $1 > 0";
+            until("a commit to wait", async || {
+                (sale.count(waits, 1).await == waiting).then_some(())
+            })
+            .await;
+        }
+        Self { sale, worker, lock }
+    }
+
+    /// Asks for a hold, and waits until its partition's worker has it in its hands. Says where to ask for its outcome.
+    async fn hold(&self, partition: &str, product: i64) -> String {
+        let queued = self.sale.client().hold(product, 1, LATER).await;
+        assert_eq!(queued.status, StatusCode::ACCEPTED, "{queued:?}");
+        until("the worker to have it", async || {
+            let backlog = sum(
+                &metrics(&self.worker).await,
+                "holdfast_backlog_envelopes",
+                &[("partition", partition)],
+            );
+            (backlog == 1.0).then_some(())
+        })
+        .await;
+        queued.header("location").to_owned()
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_can_not_be_applied_fails_no_other_partition_s() {
+    let mut sale = builder().start().await;
+    let worker = worker(&mut sale).await;
+    let products = products(&sale).await;
+    sqlx::query("UPDATE products SET currency = '???' WHERE product_id = $1")
+        .bind(products[3])
+        .execute(&sale.pool)
+        .await
+        .unwrap();
+    let held_up = HeldUp::begin(&sale, worker, &products).await;
+    let (good, bad) = (
+        held_up.hold("2", products[2]).await,
+        held_up.hold("3", products[3]).await,
+    );
+    held_up.lock.commit().await.unwrap();
+    let (good, bad) = join!(done(sale.client(), &good), done(sale.client(), &bad));
+    assert_eq!(
+        (good["status"].as_u64(), bad["status"].as_u64()),
+        (Some(201), Some(500))
+    );
+    assert_eq!(
+        sale.count("SELECT count(*) FROM dead_letters WHERE $1 > 0", 1)
+            .await,
+        1
+    );
+    sqlx::query("UPDATE products SET currency = 'USD'")
+        .execute(&sale.pool)
+        .await
+        .unwrap();
+    assert_invariants(&sale.pool).await;
+}
+
+#[tokio::test]
+async fn a_partition_that_another_worker_has_moves_with_no_other() {
+    let mut sale = builder().start().await;
+    let worker = worker(&mut sale).await;
+    let products = products(&sale).await;
+    let held_up = HeldUp::begin(&sale, worker, &products).await;
+    let (kept, lost) = (
+        held_up.hold("2", products[2]).await,
+        held_up.hold("3", products[3]).await,
+    );
+    let position = "SELECT applied_seq FROM partitions WHERE partition = $1";
+    let before = sale.count(position, 3).await;
+    // Another has it for as long as this test looks.
+    sqlx::query(
+        "UPDATE partitions SET epoch = epoch + 1, owner = 'another', lease_until = 'infinity' WHERE partition = 3",
+    )
+    .execute(&sale.pool)
+    .await
+    .unwrap();
+    held_up.lock.commit().await.unwrap();
+    assert_eq!(
+        done(sale.client(), &kept).await["status"],
+        201,
+        "it moves without the other"
+    );
+    until("the worker to let go of the lost one", async || {
+        sale.workers[0]
+            .output()
+            .contains("another worker has the partition")
+            .then_some(())
+    })
+    .await;
+    assert_eq!(
+        sale.count(position, 3).await,
+        before,
+        "what is another's is not moved"
+    );
+    assert_eq!(
+        sale.count(
+            "SELECT count(*) FROM holds WHERE product_id = $1",
+            products[3]
+        )
+        .await,
+        0
+    );
+    sqlx::query(
+        "UPDATE partitions SET owner = NULL, lease_until = '-infinity' WHERE partition = 3",
+    )
+    .execute(&sale.pool)
+    .await
+    .unwrap();
+    assert_eq!(
+        done(sale.client(), &lost).await["status"],
+        201,
+        "it is applied by whoever has the partition next"
+    );
+    assert_invariants(&sale.pool).await;
+}

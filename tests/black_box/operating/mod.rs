@@ -1,0 +1,13 @@
+//! The commands, metrics, logs and starts that an operator sees.
+
+mod audit;
+mod dev;
+mod logs;
+pub(crate) mod metrics;
+mod operator;
+mod operator_doctor;
+mod operator_holds;
+mod operator_queue;
+mod operator_seed;
+mod operator_stock;
+mod start;

@@ -1,0 +1,8 @@
+//! Payment webhooks, refunds and outgoing events.
+
+mod outgoing_events;
+mod payment_storm;
+mod payments;
+pub(crate) mod receiver;
+mod refunds;
+mod webhook_signatures;

@@ -1,0 +1,211 @@
+//! Users of NATS: a password, a token, a credentials file; a wrong one is refused and not repeated.
+
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use holdfast_stack::Stack;
+use holdfast_tests::{Process, program, start_stack};
+use nkeys::KeyPair;
+use serde_json::{Value, json};
+
+use crate::security::certificates::nats_with;
+
+/// What a wrong user is told.
+const REFUSED: &str = "NATS knows no such user";
+
+struct Place {
+    stack: Stack,
+    directory: tempfile::TempDir,
+}
+
+impl Place {
+    async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let stack = start_stack(&directory.path().join("stack")).await;
+        let pool = sqlx::PgPool::connect(stack.database_url()).await.unwrap();
+        holdfast_common::store::schema::migrate(&pool)
+            .await
+            .unwrap();
+        pool.close().await;
+        Self { stack, directory }
+    }
+
+    async fn nats_with(&mut self, change: impl FnOnce(String) -> String) {
+        nats_with(
+            &mut self.stack,
+            &self.directory.path().join("stack"),
+            change,
+        )
+        .await;
+    }
+
+    /// The URL of NATS with somebody before its `@`.
+    fn url(&self, user: &str) -> String {
+        self.stack
+            .nats_url()
+            .replace("nats://", &format!("nats://{user}"))
+    }
+
+    fn ingress(&self, nats_url: &str, more: &[(&str, &str)]) -> Process {
+        let settings = [
+            ("DATABASE_URL", self.stack.database_url()),
+            ("NATS_URL", nats_url),
+            ("PORT", "0"),
+        ];
+        let settings = settings
+            .iter()
+            .chain(more)
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        // All that NATS's client may say of it.
+        let settings: Vec<_> = settings
+            .chain([("RUST_LOG".to_owned(), "trace".to_owned())])
+            .collect();
+        let log = tempfile::NamedTempFile::new_in(self.directory.path())
+            .unwrap()
+            .into_temp_path()
+            .keep()
+            .unwrap();
+        Process::start(&program("holdfast-ingress"), &[], &settings, log)
+    }
+
+    async fn is_let_in(&self, nats_url: &str, more: &[(&str, &str)], secret: &str) {
+        let mut ingress = self.ingress(nats_url, more);
+        ingress.line("\"listening\"").await;
+        assert!(!ingress.output().contains(secret), "the log has the secret");
+    }
+
+    async fn is_refused(&self, nats_url: &str, more: &[(&str, &str)], words: &str) {
+        let mut ingress = self.ingress(nats_url, more);
+        assert!(!ingress.ended().await, "it should not start");
+        assert!(
+            ingress.output().contains(words),
+            "it should say {words:?}:\n{}",
+            ingress.output()
+        );
+        assert!(
+            !ingress.output().contains("s3cret"),
+            "the log has the secret"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_user_or_a_token_stands_in_the_url_and_a_wrong_one_is_refused_unrepeated() {
+    let mut place = Place::start().await;
+    place
+        .nats_with(|text| {
+            text.replace("no_auth_user: holdfast", "")
+                .replace("password: holdfast", "password: \"s3cret/1\"")
+        })
+        .await;
+    let (right, wrong) = (
+        place.url("holdfast:s3cret%2F1@"),
+        place.url("holdfast:s3cret@"),
+    );
+    place.is_let_in(&right, &[], "s3cret").await;
+    // Where one of several servers answers, that one will do.
+    place
+        .is_let_in(&format!("nats://127.0.0.1:1,{right}"), &[], "s3cret")
+        .await;
+    place.is_refused(&wrong, &[], REFUSED).await;
+    place.is_refused(&place.url(""), &[], REFUSED).await;
+
+    place
+        .nats_with(|_| {
+            "jetstream { sync_interval: always }\nauthorization { token: \"s3cret-t0ken\" }"
+                .to_owned()
+        })
+        .await;
+    place
+        .is_let_in(&place.url("s3cret-t0ken@"), &[], "s3cret")
+        .await;
+    place
+        .is_refused(&place.url("s3cret-other@"), &[], REFUSED)
+        .await;
+    place.stack.stop().await.unwrap();
+}
+
+/// A JWT as NATS has it, signed by its issuer.
+fn jwt(issuer: &KeyPair, subject: &KeyPair, kind: &str, mut claims: Value) -> String {
+    claims["type"] = kind.into();
+    claims["version"] = 2.into();
+    let body = json!({"jti": "x", "iat": 1, "iss": issuer.public_key(), "sub": subject.public_key(), "nats": claims});
+    let head = json!({"typ": "JWT", "alg": "ed25519-nkey"});
+    let text = [head, body]
+        .map(|part| URL_SAFE_NO_PAD.encode(part.to_string()))
+        .join(".");
+    let signature = URL_SAFE_NO_PAD.encode(issuer.sign(text.as_bytes()).unwrap());
+    format!("{text}.{signature}")
+}
+
+fn credentials(file: &Path, jwt: &str, seed: &str) {
+    let text = format!(
+        "-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n\
+         -----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
+    );
+    std::fs::write(file, text).unwrap();
+}
+
+#[tokio::test]
+async fn a_credentials_file_lets_in_and_one_of_a_stranger_does_not() {
+    let mut place = Place::start().await;
+    let operator = KeyPair::new_operator();
+    let [system, shop, strange] = std::array::from_fn(|_| KeyPair::new_account());
+    let user = KeyPair::new_user();
+    let no_limits = json!({"subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true,
+        "conn": -1, "leaf": -1, "mem_storage": -1, "disk_storage": -1, "streams": -1, "consumer": -1});
+    let operator_jwt = jwt(
+        &operator,
+        &operator,
+        "operator",
+        json!({"system_account": system.public_key()}),
+    );
+    let shop_jwt = jwt(&operator, &shop, "account", json!({"limits": no_limits}));
+    let system_jwt = jwt(&operator, &system, "account", json!({}));
+    place
+        .nats_with(|_| {
+            format!(
+                "jetstream {{ sync_interval: always }}\noperator: {operator_jwt}\nsystem_account: {}\nresolver: MEMORY\n\
+                 resolver_preload: {{ {}: {shop_jwt}\n {}: {system_jwt} }}",
+                system.public_key(),
+                shop.public_key(),
+                system.public_key()
+            )
+        })
+        .await;
+    let seed = user.seed().unwrap();
+    let [right, wrong, damaged] =
+        ["right", "wrong", "damaged"].map(|name| place.directory.path().join(name));
+    credentials(
+        &right,
+        &jwt(
+            &shop,
+            &user,
+            "user",
+            json!({"subs": -1, "data": -1, "payload": -1}),
+        ),
+        &seed,
+    );
+    credentials(
+        &wrong,
+        &jwt(
+            &strange,
+            &user,
+            "user",
+            json!({"subs": -1, "data": -1, "payload": -1}),
+        ),
+        &seed,
+    );
+    credentials(&damaged, "eyJ0.eyJ0.x", "s3cret");
+    let file = |path: &Path| [("NATS_CREDENTIALS_FILE", path.to_str().unwrap().to_owned())];
+    let url = place.url("");
+    let [(name, right)] = file(&right);
+    place.is_let_in(&url, &[(name, &right)], &seed).await;
+    for (path, words) in [(&wrong, REFUSED), (&damaged, "NATS_CREDENTIALS_FILE names")] {
+        let [(name, path)] = file(path);
+        place.is_refused(&url, &[(name, &path)], words).await;
+    }
+    place.is_refused(&url, &[], REFUSED).await;
+    place.stack.stop().await.unwrap();
+}
