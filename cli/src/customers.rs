@@ -25,9 +25,9 @@ use sqlx::PgPool;
 use sqlx::types::Uuid;
 
 use crate::exit::{self, Found};
-use crate::say::{Speaker, until_applied};
 use crate::store;
 use crate::store::customers::{self, Held, Told};
+use crate::submit::{CommandLog, wait_until_applied};
 
 /// How many slots one statement looks through.
 const SLOTS_AT_ONCE: u16 = 64;
@@ -266,14 +266,14 @@ async fn forget(options: Forget) -> anyhow::Result<Found> {
         .filter(|hold| hold.has_ended)
         .map(Held::id)
         .collect::<Result<_, _>>()?;
-    let speaker = Speaker::connect(&nats, &keys).await?;
-    ask(&speaker, &pool, &nats, &ended).await?;
+    let log = CommandLog::connect(&nats, &keys).await?;
+    ask(&log, &pool, &nats, &ended).await?;
     let mut outcomes = customer.erase_outcomes().await?;
     // A batch that had read an outcome before may have written a copy behind us. When every partition has applied
     // something that was said after that, no such batch is left.
     let first_of = |partition| HoldId::new(*nats.partitions.slots(partition).start(), 0, 0);
     ask(
-        &speaker,
+        &log,
         &pool,
         &nats,
         &nats.partitions.all().map(first_of).collect::<Vec<_>>(),
@@ -324,7 +324,7 @@ async fn forget(options: Forget) -> anyhow::Result<Found> {
 
 /// Has holds lose their customer, and waits until that is done. A hold that is not there loses nothing.
 async fn ask(
-    speaker: &Speaker<'_>,
+    log: &CommandLog<'_>,
     pool: &PgPool,
     nats: &NatsSettings,
     holds: &[HoldId],
@@ -335,10 +335,10 @@ async fn ask(
             internal::command(hold_id.slot(), Action::ForgetCustomer { hold_id: *hold_id });
         until.insert(
             nats.partitions.of(hold_id.slot()),
-            speaker.say(&command).await?,
+            log.publish(&command).await?,
         );
     }
-    until_applied(async || {
+    wait_until_applied(async || {
         let at: BTreeMap<_, _> = positions(pool).await?.into_iter().collect();
         let is_applied = |(partition, seq): (_, &u64)| {
             at.get(partition).is_some_and(|at| at.applied_seq >= *seq)

@@ -14,8 +14,8 @@ use sqlx::PgPool;
 
 use crate::exit::Found;
 use crate::listing;
-use crate::say::{say, until_applied};
 use crate::store;
+use crate::submit::{CommandLog, wait_until_applied};
 
 /// The most dead letters that are listed.
 const LISTED_MAX: i64 = 1000;
@@ -160,8 +160,9 @@ async fn settle(one: One, is_retry: bool) -> anyhow::Result<Found> {
         key: None,
         action,
     };
-    say(&one.nats, &keys, &command).await?;
-    let now = until_applied(async || {
+    let log = CommandLog::connect(&one.nats, &keys).await?;
+    log.publish(&command).await?;
+    let now = wait_until_applied(async || {
         let now = find(&pool, one.id).await?;
         Ok((now.settled_at.is_some() || now.tries > letter.tries).then_some(now))
     })

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use crate::exit::{self, Found};
 use crate::listing;
-use crate::say::Speaker;
 use crate::store::{self, holds::Listed};
+use crate::submit::CommandLog;
 
 /// The most holds that can be listed.
 const LISTED_MAX: i64 = 100_000;
@@ -147,9 +147,9 @@ async fn expire(options: Expire) -> anyhow::Result<()> {
         key: None,
         action,
     };
-    match Speaker::connect(&options.nats, &keys)
+    match CommandLog::connect(&options.nats, &keys)
         .await?
-        .ask(&pool, &command)
+        .submit(&pool, &command)
         .await?
     {
         Outcome::HoldReleased(_) => {}

@@ -18,10 +18,10 @@ mod prune;
 mod queue;
 mod refunds;
 mod sale;
-mod say;
 mod seed;
 mod stock;
 mod store;
+mod submit;
 
 use std::process::ExitCode;
 

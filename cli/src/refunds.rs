@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::listing;
-use crate::say::{say, until_applied};
 use crate::store;
+use crate::submit::{CommandLog, wait_until_applied};
 
 /// The most refunds that are listed.
 const LISTED_MAX: i64 = 10_000;
@@ -173,13 +173,10 @@ async fn advance(one: One, to: RefundStatus, state: State) -> anyhow::Result<()>
         payment_id: one.payment.clone(),
         to,
     };
-    let seq = say(
-        &one.nats,
-        &keys,
-        &internal::command(order_id.slot(), action),
-    )
-    .await?;
-    until_applied(async || {
+    let command = internal::command(order_id.slot(), action);
+    let log = CommandLog::connect(&one.nats, &keys).await?;
+    let seq = log.publish(&command).await?;
+    wait_until_applied(async || {
         Ok(is_applied(&pool, &keys, &one.nats, order_id, seq)
             .await?
             .then_some(()))

@@ -18,8 +18,8 @@ use sqlx::PgPool;
 
 use crate::exit::{self, Found};
 use crate::listing;
-use crate::say::Speaker;
 use crate::store;
+use crate::submit::CommandLog;
 
 /// The most products of one call.
 const PRODUCTS_MAX: u32 = 100_000;
@@ -57,11 +57,11 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
     let (pool, keys) =
         store::open_sealed(&options.postgres, &options.encryption, "holdfast-seed").await?;
-    let speaker = Speaker::connect(&options.nats, &keys).await?;
+    let log = CommandLog::connect(&options.nats, &keys).await?;
     let progress = ProgressBar::new(options.products.into());
     let mut added = Vec::new();
     let mut asked = stream::iter(0..options.products)
-        .map(|_| add(&speaker, &pool, &options))
+        .map(|_| add(&log, &pool, &options))
         .buffered(ASKED_AT_ONCE);
     let ended = loop {
         match asked.try_next().await {
@@ -89,7 +89,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
     ended
 }
 
-async fn add(speaker: &Speaker<'_>, pool: &PgPool, options: &Options) -> anyhow::Result<Product> {
+async fn add(log: &CommandLog<'_>, pool: &PgPool, options: &Options) -> anyhow::Result<Product> {
     let product_id = holdfast_ingress::store::next_product_id(pool).await?;
     let action = Action::CreateProduct(NewProduct {
         product_id,
@@ -106,7 +106,7 @@ async fn add(speaker: &Speaker<'_>, pool: &PgPool, options: &Options) -> anyhow:
         key: None,
         action,
     };
-    match speaker.ask(pool, &command).await? {
+    match log.submit(pool, &command).await? {
         Outcome::ProductCreated(created) => Ok(created.product),
         Outcome::Failed => bail!("product {product_id} was not added: see `holdfast dead-letters`"),
         other => bail!("product {product_id} was not added: {other:?}"),

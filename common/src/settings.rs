@@ -185,10 +185,6 @@ pub struct IngressSettings {
     /// Whether there is a store to try at `/`, which pays for orders by itself [default: false, and true for `holdfast dev`]
     #[arg(long, env = "DEMO_STORE", action = clap::ArgAction::Set)]
     pub demo_store: Option<bool>,
-    /// Whether the demo store can let a crowd of buyers come. No setting says so, only `holdfast dev`: anybody could have
-    /// a server that others need send itself thousands of requests.
-    #[arg(skip)]
-    pub crowd: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub limits: LimitSettings,

@@ -22,6 +22,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use axum::Router;
 use clap::Args;
 use holdfast_common::encryption::Keyring;
 use holdfast_common::settings::{
@@ -36,7 +37,6 @@ use crate::commands::queued_keys::QueuedKeys;
 use crate::commands::waiters::Waiters;
 use crate::commands::webhooks::publisher::WebhookPublisher;
 use crate::connections::Connections;
-use crate::demo::crowd::Crowd;
 use crate::demo::loopback;
 use crate::http::signature::WebhookSecrets;
 use crate::metrics::gauges::{self, Gauges};
@@ -78,9 +78,8 @@ pub struct App {
     webhooks: WebhookPublisher,
     webhook_secrets: WebhookSecrets,
     log: Log,
-    /// Where we can be reached from here.
+    /// The address for requests of this process to its own ingress.
     loopback: SocketAddr,
-    crowd: Crowd,
     work: AllWork,
     /// Ends what would never end by itself.
     stopping: CancellationToken,
@@ -109,10 +108,6 @@ impl App {
 
     fn has_demo_store(&self) -> bool {
         self.settings.ingress.demo_store.unwrap_or(false)
-    }
-
-    fn has_crowd(&self) -> bool {
-        self.has_demo_store() && self.settings.ingress.crowd
     }
 }
 
@@ -173,7 +168,6 @@ impl Ingress {
             webhook_secrets,
             log,
             loopback: loopback::address(socket.local_addr()?),
-            crowd: Crowd::default(),
             work: AllWork::default(),
             stopping: CancellationToken::new(),
         });
@@ -215,7 +209,19 @@ impl Ingress {
     /// # Errors
     /// None so far: what fails while it serves is tried again.
     pub async fn serve(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let router = routes::router(Arc::clone(&self.app));
+        self.serve_with(|router| router, stop).await
+    }
+
+    /// Like [`Self::serve`], but `extend` may add routes and layers to the router before it serves.
+    ///
+    /// # Errors
+    /// As [`Self::serve`].
+    pub async fn serve_with(
+        self,
+        extend: impl FnOnce(Router) -> Router,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
+        let router = extend(routes::router(Arc::clone(&self.app)));
         let gauges = Gauges::register(self.app.settings.nats.partitions);
         let looking = tokio::spawn(gauges::run(Arc::clone(&self.app), gauges, stop.clone()));
         let drained = stop.clone();

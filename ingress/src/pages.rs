@@ -46,7 +46,7 @@ struct Embedded;
 pub enum Page {
     /// The demo store.
     Store,
-    /// The demo store, with a crowd to let in.
+    /// The demo store with a link to its crowd, which `holdfast dev` runs.
     StoreWithCrowd,
     /// The operator's console.
     Console,

@@ -1,9 +1,10 @@
 //! `holdfast dev`: a whole sale on this machine.
 //!
-//! Starts the local stack, then ingress and workers in this process, adds a product on the first start, and stops all of
-//! it together. Its secrets are known to everybody; the programs for production refuse them.
+//! It starts Postgres and NATS, runs ingress and workers in this process, adds a product on the first start, and stops
+//! everything together. Its secrets are public; the production programs refuse to start with them.
 
-mod demo;
+mod crowd;
+mod first_product;
 mod progress;
 mod stack_file;
 
@@ -11,6 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use clap::Args;
 use holdfast_common::settings::{
     DEV_ADMIN_TOKEN, DEV_WEBHOOK_SECRET, EncryptionSettings, HoldSettings, IngressSettings,
@@ -18,25 +20,27 @@ use holdfast_common::settings::{
 };
 use holdfast_common::shutdown;
 use holdfast_ingress::Ingress;
+use holdfast_ingress::demo::loopback;
 use holdfast_stack::{Stack, StackOptions};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::keys;
 use crate::migrate;
+use crate::store;
+use crowd::Crowd;
 use progress::Progress;
 use stack_file::StackFile;
 
-/// How long the parts in this process may take to stop, before Postgres and NATS are stopped under them.
+/// Ingress and workers have this long to stop before Postgres and NATS are stopped.
 const STOP_WAIT: Duration = Duration::from_millis(2500);
 
-/// What `dev` is told.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Where everything is kept
+    /// Directory for all data
     #[arg(long, default_value = ".holdfast")]
     data_dir: PathBuf,
-    /// Start over: remove what is kept first
+    /// Remove the data of earlier runs first
     #[arg(long)]
     fresh: bool,
     #[command(flatten)]
@@ -58,24 +62,22 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let progress = Progress::start();
     let stack = tokio::select! {
         stack = start_stack(&options, &progress) => stack?,
-        // What was started so far ends with the attempt.
-        heard = shutdown::signalled() => return Ok(heard?),
+        // Dropping the future ends the servers that it has started.
+        signalled = shutdown::signalled() => return Ok(signalled?),
     };
     let (data_dir, stop) = (options.data_dir.clone(), CancellationToken::new());
-    let ended = run_on(options, &stack, &progress, &stop).await;
+    let result = run_on(options, &stack, &progress, &stop).await;
     StackFile::remove(&data_dir);
     stack.stop().await?;
-    ended
+    result
 }
 
 async fn start_stack(options: &Options, progress: &Progress) -> anyhow::Result<Stack> {
     if options.fresh {
         holdfast_stack::remove_data(&options.data_dir).await?;
     }
-    Ok(Stack::start(StackOptions::new(&options.data_dir), &|line| {
-        progress.say(line)
-    })
-    .await?)
+    let stack_options = StackOptions::new(&options.data_dir);
+    Ok(Stack::start(stack_options, &|line| progress.show(line)).await?)
 }
 
 async fn run_on(
@@ -92,20 +94,20 @@ async fn run_on(
     };
     let mut services = tokio::select! {
         services = starting => services?,
-        heard = shutdown::signalled() => return Ok(heard?),
+        signalled = shutdown::signalled() => return Ok(signalled?),
     };
     progress.ready(&format!("http://{}", services.address));
-    let ended = tokio::select! {
-        heard = shutdown::signalled() => heard.map_err(anyhow::Error::from),
+    let result = tokio::select! {
+        signalled = shutdown::signalled() => signalled.map_err(anyhow::Error::from),
         ended = &mut services.ingress => ended?,
         ended = &mut services.workers => ended?,
     };
     stop.cancel();
     services.stopped().await;
-    ended
+    result
 }
 
-/// The parts that run in this process.
+/// Ingress and workers, which run in this process.
 struct Services {
     address: SocketAddr,
     ingress: JoinHandle<anyhow::Result<()>>,
@@ -128,85 +130,95 @@ impl Services {
             encryption,
             ..
         } = options;
-        let postgres = PostgresSettings {
-            database_url: Secret::from(stack.database_url().to_owned()),
-        };
+        let postgres = postgres_settings(stack, None);
         let nats = NatsSettings {
             nats_url: Secret::from(stack.nats_url().to_owned()),
             access,
             layout,
         };
-        ingress
-            .listen_address
-            .get_or_insert(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        ingress
-            .admin_token
-            .get_or_insert(Secret::from(DEV_ADMIN_TOKEN.to_owned()));
-        ingress
-            .webhook_secrets
-            .get_or_insert(Secret::from(DEV_WEBHOOK_SECRET.to_owned()));
-        ingress.demo_store.get_or_insert(true);
-        ingress.crowd = true;
-        progress.say("bringing the database to this build's schema");
+        set_defaults(&mut ingress);
+        progress.show("migrating the database");
         migrate::apply(&postgres).await?;
         keys::seal_before_start(&postgres, &encryption).await?;
-        progress.say("starting ingress and workers");
-        // With the rights that they need and no more, where the server is ours to say so.
-        let as_role = |role: &str| match stack.postgres() {
-            Some(_) => {
-                let url = format!("{}?options[role]={role}", stack.database_url());
-                PostgresSettings {
-                    database_url: Secret::from(url),
-                }
-            }
-            None => postgres.clone(),
-        };
-        let (to_workers, to_ingress) = (as_role("holdfast_worker"), as_role("holdfast_ingress"));
-        let settings = holdfast_workers::Settings {
-            postgres: to_workers,
+
+        progress.show("starting ingress and workers");
+        let worker_settings = holdfast_workers::Settings {
+            postgres: postgres_settings(stack, Some("holdfast_worker")),
             nats: nats.clone(),
             holds,
             worker,
             encryption: encryption.clone(),
         };
-        let mut workers = tokio::spawn(holdfast_workers::run(settings, stop.clone()));
-        let partitions = nats.partitions;
-        let settings = holdfast_ingress::Settings {
-            postgres: to_ingress,
-            nats,
+        let mut workers = tokio::spawn(holdfast_workers::run(worker_settings, stop.clone()));
+        let crowd = ingress.demo_store == Some(true);
+        let crowd = ingress.admin_token.clone().filter(|_| crowd);
+        let ingress_settings = holdfast_ingress::Settings {
+            postgres: postgres_settings(stack, Some("holdfast_ingress")),
+            nats: nats.clone(),
             holds,
             ingress,
-            encryption,
+            encryption: encryption.clone(),
         };
-        let ingress = Ingress::start(settings).await?;
+        let ingress = Ingress::start(ingress_settings).await?;
         let address = ingress.address()?;
+
+        let (pool, keys) = store::open_sealed(&postgres, &encryption, "holdfast-dev").await?;
         tokio::select! {
-            ended = &mut workers => ended?.and(Err(anyhow::anyhow!("the workers ended"))),
-            waited = demo::wait_for_workers(ingress.app().pool(), partitions) => waited,
+            ended = &mut workers => ended?.and(Err(anyhow!("the workers stopped during the start"))),
+            waited = first_product::wait_for_workers(&pool, nats.partitions.count()) => waited,
         }?;
-        demo::add_product_at_first_start(ingress.app()).await?;
-        let ingress = tokio::spawn(ingress.serve(stop));
+        first_product::add(&pool, &nats, &keys).await?;
+        pool.close().await;
+
+        let crowd = crowd.map(|token| Crowd::new(loopback::address(address), token, stop.clone()));
+        let extend = |router| match crowd {
+            Some(crowd) => crowd.add_to(router),
+            None => router,
+        };
         Ok(Self {
             address,
-            ingress,
+            ingress: tokio::spawn(ingress.serve_with(extend, stop)),
             workers,
         })
     }
 
-    /// Waits until both have ended, or have had their time.
+    /// Waits until both have stopped, or the time for it is up.
     async fn stopped(self) {
-        let both = async { tokio::join!(ended(self.ingress), ended(self.workers)) };
+        let both = async { tokio::join!(stopped(self.ingress), stopped(self.workers)) };
         if tokio::time::timeout(STOP_WAIT, both).await.is_err() {
-            tracing::warn!("ingress or workers did not stop in time");
+            tracing::warn!("ingress or workers did not stop in time; stopping Postgres and NATS");
         }
     }
 }
 
-async fn ended(service: JoinHandle<anyhow::Result<()>>) {
-    // The one whose end brought us here is reported already.
+async fn stopped(service: JoinHandle<anyhow::Result<()>>) {
+    // `run_on` has consumed the result of a finished service, and returns its error.
     if !service.is_finished()
         && let Ok(Err(error)) = service.await
     {
-        tracing::warn!(%error, "a part did not stop well");
+        tracing::warn!(%error, "ingress or workers failed while stopping");
     }
+}
+
+/// The stack's database, with the rights of one role when the stack runs its own Postgres.
+fn postgres_settings(stack: &Stack, role: Option<&str>) -> PostgresSettings {
+    let url = stack.database_url();
+    let role = role.filter(|_| stack.postgres().is_some());
+    let url = role.map_or(url.to_owned(), |role| format!("{url}?options[role]={role}"));
+    PostgresSettings {
+        database_url: Secret::from(url),
+    }
+}
+
+fn set_defaults(ingress: &mut IngressSettings) {
+    let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    ingress.listen_address.get_or_insert(localhost);
+    let secret = |secret: &str| Secret::from(secret.to_owned());
+    ingress
+        .admin_token
+        .get_or_insert_with(|| secret(DEV_ADMIN_TOKEN));
+    ingress
+        .webhook_secrets
+        .get_or_insert_with(|| secret(DEV_WEBHOOK_SECRET));
+    ingress.demo_store.get_or_insert(true);
 }

@@ -1,34 +1,32 @@
-//! What somebody sees while `dev` starts: a spinner on a terminal, lines elsewhere.
+//! The steps of a start: a spinner on a terminal, lines elsewhere.
 
 use std::time::Duration;
 
 use indicatif::ProgressBar;
 
-const TURN: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(100);
 
-/// Shows what is going on.
 pub(super) struct Progress {
     spinner: ProgressBar,
 }
 
 impl Progress {
-    /// Begins to show.
     pub(super) fn start() -> Self {
         let spinner = ProgressBar::new_spinner();
-        spinner.enable_steady_tick(TURN);
+        spinner.enable_steady_tick(TICK);
         Self { spinner }
     }
 
-    /// Says what is being done.
-    pub(super) fn say(&self, line: &str) {
+    /// Shows the present step.
+    pub(super) fn show(&self, step: &str) {
         if self.spinner.is_hidden() {
-            eprintln!("{line}");
+            eprintln!("{step}");
         } else {
-            self.spinner.set_message(line.to_owned());
+            self.spinner.set_message(step.to_owned());
         }
     }
 
-    /// Says that all is up. Scripts wait for this line on standard output.
+    /// Prints the line on standard output for which scripts wait.
     pub(super) fn ready(&self, url: &str) {
         self.spinner.finish_and_clear();
         println!("ready: {url}");

@@ -1,4 +1,4 @@
-//! `stack.json`: where everything of a running `dev` is, for whoever wants to look inside.
+//! `stack.json`: the addresses and process ids of a running `dev`, for scripts and `psql`.
 
 use std::fs;
 use std::io::Write;
@@ -10,13 +10,13 @@ use anyhow::Context;
 use holdfast_stack::Stack;
 use serde_json::json;
 
-/// The file in the data directory.
+/// The file `stack.json` in the data directory.
 pub(super) struct StackFile;
 
 const NAME: &str = "stack.json";
 
 impl StackFile {
-    /// Writes it, whole or not at all. It has the database's password, so only its owner may read it.
+    /// Writes the file atomically. Only its owner may read it, because it contains the database's password.
     pub(super) fn write(data_dir: &Path, stack: &Stack, address: SocketAddr) -> anyhow::Result<()> {
         let document = json!({
             "http_url": format!("http://{address}"),
@@ -43,10 +43,10 @@ impl StackFile {
         write().with_context(|| format!("can't write {}", path.display()))
     }
 
-    /// Removes it: what it names is gone.
+    /// Removes the file, because its addresses are no longer valid.
     pub(super) fn remove(data_dir: &Path) {
         if let Err(error) = fs::remove_file(data_dir.join(NAME)) {
-            tracing::debug!(%error, "there was no stack.json to remove");
+            tracing::debug!(%error, "stack.json was not removed");
         }
     }
 }

@@ -110,7 +110,7 @@ async fn examine(
     if has_schema {
         findings.push(encryption(&pool, options).await);
         let count = options.nats.partitions.count();
-        findings.push(partitions(&queue::standings(&pool, count).await?, count));
+        findings.push(partitions(&queue::leases(&pool, count).await?, count));
     }
     Ok(findings)
 }
@@ -241,8 +241,8 @@ fn programs(found: &[String]) -> Finding {
     )
 }
 
-fn partitions(found: &[queue::Standing], count: u16) -> Finding {
-    let owned = found.iter().filter(|standing| standing.is_owned()).count();
+fn partitions(found: &[queue::PartitionLease], count: u16) -> Finding {
+    let owned = found.iter().filter(|lease| lease.is_owned()).count();
     let shown = format!("{owned} of {count} have a worker");
     if owned == usize::from(count) {
         return Finding::ok("partitions", shown);

@@ -13,7 +13,7 @@ use holdfast_common::log;
 use holdfast_common::partition::Partition;
 use holdfast_common::settings::{LogLayout, NatsSettings};
 
-use crate::store::queue::Standing;
+use crate::store::queue::PartitionLease;
 
 /// JetStream removes a consumer that we could not.
 const CONSUMER_IDLE: Duration = Duration::from_secs(10);
@@ -52,9 +52,9 @@ impl Log {
     }
 
     /// What lies behind the position of a partition.
-    pub(super) async fn ahead(&self, standing: &Standing) -> anyhow::Result<Backlog> {
-        let first = self.applied(standing) + 1;
-        let subject = self.layout.subjects.commands(partition(standing));
+    pub(super) async fn ahead(&self, lease: &PartitionLease) -> anyhow::Result<Backlog> {
+        let first = self.applied(lease) + 1;
+        let subject = self.layout.subjects.commands(partition(lease));
         let oldest = match self
             .stream
             .direct_get_next_for_subject(&*subject, Some(first))
@@ -66,18 +66,18 @@ impl Log {
             }
             Err(error) => return Err(error).context("the log's oldest entry"),
         };
-        let age = (standing.now - oldest).as_seconds_f64().max(0.0);
+        let age = (lease.now - oldest).as_seconds_f64().max(0.0);
         Ok(Backlog {
-            entries: self.count(standing, first).await?,
+            entries: self.count(lease, first).await?,
             oldest_seconds: Some(age),
         })
     }
 
     /// How many entries wait in all of these partitions together.
-    pub(crate) async fn ahead_of_all(&self, standings: &[Standing]) -> anyhow::Result<u64> {
+    pub(crate) async fn ahead_of_all(&self, leases: &[PartitionLease]) -> anyhow::Result<u64> {
         let mut entries = 0;
-        for standing in standings {
-            entries += self.ahead(standing).await?.entries;
+        for lease in leases {
+            entries += self.ahead(lease).await?.entries;
         }
         Ok(entries)
     }
@@ -86,8 +86,8 @@ impl Log {
     /// among them.
     pub(super) async fn between(
         &self,
-        earlier: &Standing,
-        later: &Standing,
+        earlier: &PartitionLease,
+        later: &PartitionLease,
     ) -> anyhow::Result<u64> {
         let (from, to) = (self.applied(earlier), self.applied(later));
         if to <= from {
@@ -98,22 +98,22 @@ impl Log {
     }
 
     /// The position of a partition in this log. One that was taken from another log counts nothing here.
-    fn applied(&self, standing: &Standing) -> u64 {
-        let is_of_this = log::stream::created(&self.stream) == standing.stream_created.into();
+    fn applied(&self, lease: &PartitionLease) -> u64 {
+        let is_of_this = log::stream::created(&self.stream) == lease.stream_created.into();
         if is_of_this {
-            standing.applied_seq.cast_unsigned()
+            lease.applied_seq.cast_unsigned()
         } else {
             0
         }
     }
 
-    async fn count(&self, standing: &Standing, first: u64) -> anyhow::Result<u64> {
+    async fn count(&self, lease: &PartitionLease, first: u64) -> anyhow::Result<u64> {
         let config = pull::Config {
             ack_policy: AckPolicy::None,
             deliver_policy: DeliverPolicy::ByStartSequence {
                 start_sequence: first,
             },
-            filter_subject: self.layout.subjects.commands(partition(standing)),
+            filter_subject: self.layout.subjects.commands(partition(lease)),
             inactive_threshold: CONSUMER_IDLE,
             memory_storage: true,
             num_replicas: 1,
@@ -135,6 +135,6 @@ impl Log {
     }
 }
 
-fn partition(standing: &Standing) -> Partition {
-    Partition(standing.partition.cast_unsigned())
+fn partition(lease: &PartitionLease) -> Partition {
+    Partition(lease.partition.cast_unsigned())
 }

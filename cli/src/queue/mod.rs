@@ -14,7 +14,7 @@ pub(crate) use self::backlog::Log;
 use crate::exit::{self, Found};
 use crate::listing;
 use crate::store;
-use crate::store::queue::Standing;
+use crate::store::queue::PartitionLease;
 
 /// What `queue` is told.
 #[derive(Args)]
@@ -56,7 +56,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
 
 /// What is told of a partition.
 struct Line {
-    standing: Standing,
+    lease: PartitionLease,
     backlog: Backlog,
     applied_per_second: f64,
     is_behind: bool,
@@ -66,18 +66,18 @@ async fn show(status: Status) -> anyhow::Result<Found> {
     let pool = store::open(&status.postgres, "holdfast-queue").await?;
     let log = Log::open(&status.nats).await?;
     let count = status.nats.partitions.count();
-    let before = store::queue::standings(&pool, count).await?;
+    let before = store::queue::leases(&pool, count).await?;
     tokio::time::sleep(Duration::from_secs(status.seconds)).await;
-    let after = store::queue::standings(&pool, count).await?;
+    let after = store::queue::leases(&pool, count).await?;
     let progress = ProgressBar::new(after.len() as u64);
     let mut lines = Vec::with_capacity(after.len());
-    for (earlier, standing) in before.iter().zip(after) {
-        let backlog = log.ahead(&standing).await?;
-        let applied = log.between(earlier, &standing).await?;
-        let seconds = (standing.now - earlier.now).as_seconds_f64();
+    for (earlier, lease) in before.iter().zip(after) {
+        let backlog = log.ahead(&lease).await?;
+        let applied = log.between(earlier, &lease).await?;
+        let seconds = (lease.now - earlier.now).as_seconds_f64();
         let is_behind = backlog.entries > status.backlog_max;
         lines.push(Line {
-            standing,
+            lease,
             backlog,
             applied_per_second: applied as f64 / seconds,
             is_behind,
@@ -99,10 +99,7 @@ async fn show(status: Status) -> anyhow::Result<Found> {
 
 /// Tells what somebody has to see to.
 fn judge(lines: &[Line], partitions: u16, backlog_max: u64) -> Found {
-    let unowned = lines
-        .iter()
-        .filter(|line| !line.standing.is_owned())
-        .count();
+    let unowned = lines.iter().filter(|line| !line.lease.is_owned()).count();
     let behind = lines.iter().filter(|line| line.is_behind).count();
     let missing = usize::from(partitions) - lines.len();
     if unowned + missing > 0 {
@@ -119,37 +116,37 @@ fn judge(lines: &[Line], partitions: u16, backlog_max: u64) -> Found {
     Found::something_if(unowned + missing + behind > 0)
 }
 
-fn owner(standing: &Standing) -> Option<&str> {
-    standing.owner.as_deref().filter(|_| standing.is_owned())
+fn owner(lease: &PartitionLease) -> Option<&str> {
+    lease.owner.as_deref().filter(|_| lease.is_owned())
 }
 
 fn document(
     Line {
-        standing,
+        lease,
         backlog,
         applied_per_second,
         ..
     }: &Line,
 ) -> Value {
     json!({
-        "partition": standing.partition, "owner": owner(standing), "lease_ms": standing.lease_ms,
-        "applied_seq": standing.applied_seq, "backlog": backlog.entries,
+        "partition": lease.partition, "owner": owner(lease), "lease_ms": lease.lease_ms,
+        "applied_seq": lease.applied_seq, "backlog": backlog.entries,
         "oldest_seconds": backlog.oldest_seconds, "applied_per_second": applied_per_second,
     })
 }
 
 fn cells(
     Line {
-        standing,
+        lease,
         backlog,
         applied_per_second,
         ..
     }: &Line,
 ) -> [String; 6] {
     [
-        standing.partition.to_string(),
-        owner(standing).unwrap_or("nobody").to_owned(),
-        standing
+        lease.partition.to_string(),
+        owner(lease).unwrap_or("nobody").to_owned(),
+        lease
             .lease_ms
             .map(|left| format!("{left} ms"))
             .unwrap_or_default(),

@@ -83,9 +83,9 @@ async fn show(watch: Watch) -> anyhow::Result<()> {
             store::selling::products(&pool, product, PRODUCTS_MAX).await?,
         );
         anyhow::ensure!(!products.is_empty(), "there is no such product");
-        let standings = store::queue::standings(&pool, watch.nats.partitions.count()).await?;
-        let backlog = if standings.len() <= PARTITIONS_MAX {
-            Some(log.ahead_of_all(&standings).await?)
+        let leases = store::queue::leases(&pool, watch.nats.partitions.count()).await?;
+        let backlog = if leases.len() <= PARTITIONS_MAX {
+            Some(log.ahead_of_all(&leases).await?)
         } else {
             None
         };

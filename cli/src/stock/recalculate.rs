@@ -16,8 +16,8 @@ use serde_json::json;
 
 use super::drift;
 use crate::exit::Found;
-use crate::say::Speaker;
 use crate::store;
+use crate::submit::CommandLog;
 
 /// What `stock recalculate` is told.
 #[derive(Args)]
@@ -52,7 +52,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
         drifts.iter().partition(|drift| drift.can_be_mended());
     let mut repairs = Vec::with_capacity(to_mend.len());
     if !to_mend.is_empty() {
-        let speaker = Speaker::connect(&options.nats, &keys).await?;
+        let log = CommandLog::connect(&options.nats, &keys).await?;
         let progress = ProgressBar::new(to_mend.len() as u64);
         for Drift { product_id, .. } in to_mend {
             let action = Action::RepairStock {
@@ -63,7 +63,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
                 key: None,
                 action,
             };
-            match speaker.ask(&pool, &command).await? {
+            match log.submit(&pool, &command).await? {
                 Outcome::StockRepaired(repair) => repairs.push(*repair),
                 Outcome::Failed => {
                     bail!("product {product_id} was not mended: see `holdfast dead-letters`")

@@ -5,7 +5,7 @@ use sqlx::{FromRow, PgPool};
 
 /// A partition as its row says.
 #[derive(Clone, Debug, FromRow)]
-pub(crate) struct Standing {
+pub(crate) struct PartitionLease {
     /// Its number.
     pub(crate) partition: i16,
     /// The worker that has it; none when it was given back.
@@ -20,7 +20,7 @@ pub(crate) struct Standing {
     pub(crate) now: DateTime<Utc>,
 }
 
-impl Standing {
+impl PartitionLease {
     /// Whether a live worker has it.
     pub(crate) fn is_owned(&self) -> bool {
         self.owner.is_some() && self.lease_ms.is_some_and(|left| left > 0)
@@ -31,7 +31,7 @@ impl Standing {
 ///
 /// # Errors
 /// When Postgres fails.
-pub(crate) async fn standings(pool: &PgPool, partitions: u16) -> sqlx::Result<Vec<Standing>> {
+pub(crate) async fn leases(pool: &PgPool, partitions: u16) -> sqlx::Result<Vec<PartitionLease>> {
     // A lease that was given back ends at -infinity, which has no distance.
     sqlx::query_as(
         "SELECT partition, owner, stream_created, applied_seq, now() AS now,

@@ -1,4 +1,4 @@
-//! Requests of the ingress to itself, each on a connection of its own.
+//! An HTTP client for requests to an ingress on this machine. It opens a connection for each request.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -13,28 +13,27 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// How long a request may take: more than `REQUEST_WAIT_MS` can be.
-const ANSWER_WAIT: Duration = Duration::from_secs(70);
-/// The largest answer that is read, in bytes.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Longer than the largest `REQUEST_WAIT_MS`, so that the ingress ends a wait first.
+const RESPONSE_WAIT: Duration = Duration::from_secs(70);
+const RESPONSE_BYTES_MAX: usize = 64 * 1024;
 
-/// What a request was answered.
+/// A response, read whole.
 #[derive(Debug)]
-pub struct Answer {
-    /// The status.
+#[allow(missing_docs)]
+pub struct Response {
     pub status: StatusCode,
-    /// Whether it is the first answer once more.
+    /// Whether the response has the header `Idempotent-Replayed`.
     pub is_replayed: bool,
-    /// The document, null when there is none.
+    /// The JSON document, or null when the body is not JSON.
     pub body: Value,
 }
 
-/// No answer came.
+/// The connection failed, or no whole response arrived in time.
 #[derive(Debug, thiserror::Error)]
-#[error("the ingress did not answer itself")]
-pub struct NoAnswer;
+#[error("the ingress did not respond to a request from its own machine")]
+pub struct NoResponse;
 
-/// Where an ingress that listens there can be reached from its own machine.
+/// The address for local requests to an ingress that listens on `listening`, which may be all interfaces.
 #[must_use]
 pub fn address(listening: SocketAddr) -> SocketAddr {
     let ip = match listening.ip() {
@@ -45,54 +44,53 @@ pub fn address(listening: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listening.port())
 }
 
-/// Sends a request and reads its answer.
+/// Sends a request with a JSON body and reads the response.
 ///
 /// # Errors
-/// When none comes in time.
+/// When the connection fails, or no response arrives within 70 seconds.
 pub async fn send(
     to: SocketAddr,
     method: Method,
     path: &str,
     headers: &[(HeaderName, &str)],
     body: Bytes,
-) -> Result<Answer, NoAnswer> {
+) -> Result<Response, NoResponse> {
     let mut request = Request::builder()
         .method(method)
         .uri(path)
-        .header(HOST, to.to_string());
-    request = request.header(CONTENT_TYPE, "application/json");
+        .header(HOST, to.to_string())
+        .header(CONTENT_TYPE, "application/json");
     for (name, value) in headers {
         request = request.header(name, *value);
     }
-    let request = request.body(Full::new(body)).map_err(|_| NoAnswer)?;
-    timeout(ANSWER_WAIT, exchange(to, request))
+    let request = request.body(Full::new(body)).map_err(|_| NoResponse)?;
+    timeout(RESPONSE_WAIT, exchange(to, request))
         .await
-        .map_err(|_| NoAnswer)?
+        .map_err(|_| NoResponse)?
 }
 
-async fn exchange(to: SocketAddr, request: Request<Full<Bytes>>) -> Result<Answer, NoAnswer> {
-    let stream = TcpStream::connect(to).await.map_err(|_| NoAnswer)?;
+async fn exchange(to: SocketAddr, request: Request<Full<Bytes>>) -> Result<Response, NoResponse> {
+    let stream = TcpStream::connect(to).await.map_err(|_| NoResponse)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
-        .map_err(|_| NoAnswer)?;
-    let asking = async move {
-        let response = sender.send_request(request).await.map_err(|_| NoAnswer)?;
+        .map_err(|_| NoResponse)?;
+    let exchanged = async move {
+        let response = sender.send_request(request).await.map_err(|_| NoResponse)?;
         let (head, body) = response.into_parts();
-        let body = Limited::new(body, ANSWER_BYTES_MAX)
+        let body = Limited::new(body, RESPONSE_BYTES_MAX)
             .collect()
             .await
-            .map_err(|_| NoAnswer)?
+            .map_err(|_| NoResponse)?
             .to_bytes();
-        let is_replayed = head.headers.contains_key("idempotent-replayed");
-        Ok(Answer {
+        Ok(Response {
             status: head.status,
-            is_replayed,
+            is_replayed: head.headers.contains_key("idempotent-replayed"),
             body: serde_json::from_slice(&body).unwrap_or_default(),
         })
     };
-    // The connection has to be driven while the answer is read, and ends with it.
+    // Polling `connection` drives the exchange.
     tokio::select! {
-        answer = asking => answer,
-        _ = connection => Err(NoAnswer),
+        response = exchanged => response,
+        _ = connection => Err(NoResponse),
     }
 }

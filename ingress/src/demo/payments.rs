@@ -1,4 +1,4 @@
-//! A stand-in for a payment provider: really signed webhooks, sent over HTTP to the ingress itself.
+//! A stand-in for a payment provider. It sends signed webhooks over HTTP to this ingress.
 
 use axum::http::{HeaderName, Method};
 use bytes::Bytes;
@@ -8,33 +8,32 @@ use serde_json::{Value, json};
 
 use crate::App;
 use crate::commands::clock;
-use crate::demo::loopback::{self, NoAnswer};
+use crate::demo::loopback::{self, NoResponse};
 use crate::http::problem::Problem;
 
 const SIGNATURE: HeaderName = HeaderName::from_static("x-webhook-signature");
-const KEY: HeaderName = HeaderName::from_static("x-idempotency-key");
-const WEBHOOK: &str = "/api/payments/webhook";
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("x-idempotency-key");
+const WEBHOOK_PATH: &str = "/api/payments/webhook";
 
-/// What a shopper's payment does.
+/// The course of a shopper's payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// It succeeds.
+#[allow(missing_docs)]
+pub enum PaymentScenario {
     Pay,
-    /// It fails.
     Fail,
-    /// It succeeds, its webhook is sent again, and then a second payment succeeds.
+    /// The payment's webhook is sent twice, and a second payment succeeds.
     PayTwice,
-    /// It fails, which cancels the order, and then another succeeds.
+    /// The payment fails, which cancels the order. Then another payment succeeds.
     PayLate,
-    /// It succeeds before there is an order.
+    /// The payment succeeds before the order exists.
     WebhookBeforeOrder,
 }
 
-/// A webhook before it is sent: which of the delivery's keys and payments it has, and whether that succeeded.
-type Planned = (usize, usize, bool);
+/// A webhook to send: the indexes of its idempotency key and payment, and whether the payment succeeded.
+type PlannedWebhook = (usize, usize, bool);
 
-impl Kind {
-    /// Reads its name.
+impl PaymentScenario {
+    /// Parses the name that the store's page sends.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Some(match name {
@@ -47,7 +46,7 @@ impl Kind {
         })
     }
 
-    fn webhooks(self) -> &'static [Planned] {
+    fn webhooks(self) -> &'static [PlannedWebhook] {
         match self {
             Self::Pay | Self::WebhookBeforeOrder => &[(0, 0, true)],
             Self::Fail => &[(0, 0, false)],
@@ -57,10 +56,10 @@ impl Kind {
     }
 }
 
-/// A webhook that was sent, and what it was answered.
+/// A webhook that was sent, and its response.
 #[derive(Debug, Serialize)]
 #[allow(missing_docs)]
-pub struct Sent {
+pub struct SentWebhook {
     pub idempotency_key: String,
     pub payment_id: String,
     pub payment_status: &'static str,
@@ -69,20 +68,22 @@ pub struct Sent {
     pub answer: Value,
 }
 
-/// Sends what a payment makes its provider send, one after the other.
+/// Sends the webhooks of a payment, one after the other.
 ///
 /// # Errors
-/// When there is no secret to sign with, or no answer comes.
-pub async fn deliver(app: &App, kind: Kind, order_id: HoldId) -> Result<Vec<Sent>, Problem> {
+/// When `WEBHOOK_SECRETS` is empty, or the ingress does not respond.
+pub async fn deliver(
+    app: &App,
+    scenario: PaymentScenario,
+    order_id: HoldId,
+) -> Result<Vec<SentWebhook>, Problem> {
     let mut sent = Vec::new();
     let ids: [u64; 2] = rand::random();
-    // The same webhook sent again has the same time, too.
+    // A repeated webhook has the same body, so all webhooks have the same time.
     let time = clock::for_signatures().to_string();
-    for (key, payment, has_succeeded) in kind.webhooks() {
-        let (key, payment_id) = (
-            format!("demo_evt_{:016x}", ids[*key]),
-            format!("demo_pay_{:016x}", ids[*payment]),
-        );
+    for (key, payment, has_succeeded) in scenario.webhooks() {
+        let key = format!("demo_evt_{:016x}", ids[*key]);
+        let payment_id = format!("demo_pay_{:016x}", ids[*payment]);
         let status = if *has_succeeded {
             "succeeded"
         } else {
@@ -93,40 +94,35 @@ pub async fn deliver(app: &App, kind: Kind, order_id: HoldId) -> Result<Vec<Sent
         let signature = app
             .webhook_secrets
             .sign(body.as_bytes())
-            .ok_or_else(no_secret)?;
-        let headers = [(SIGNATURE, signature.as_str()), (KEY, key.as_str())];
-        let answer = loopback::send(
-            app.loopback,
-            Method::POST,
-            WEBHOOK,
-            &headers,
-            Bytes::from(body),
-        )
-        .await?;
-        sent.push(Sent {
+            .ok_or_else(secret_missing)?;
+        let headers = [(SIGNATURE, signature.as_str()), (IDEMPOTENCY_KEY, &key)];
+        let body = Bytes::from(body);
+        let response =
+            loopback::send(app.loopback, Method::POST, WEBHOOK_PATH, &headers, body).await?;
+        sent.push(SentWebhook {
             idempotency_key: key,
             payment_id,
             payment_status: status,
-            answer_status: answer.status.as_u16(),
-            is_replayed: answer.is_replayed,
-            answer: answer.body,
+            answer_status: response.status.as_u16(),
+            is_replayed: response.is_replayed,
+            answer: response.body,
         });
     }
     Ok(sent)
 }
 
-fn no_secret() -> Problem {
+fn secret_missing() -> Problem {
     Problem::unavailable(
         "webhook_secret_missing",
-        "The demo store needs WEBHOOK_SECRETS to sign payments with.",
+        "The demo store needs WEBHOOK_SECRETS to sign payments. Set it and restart the ingress.",
     )
 }
 
-impl From<NoAnswer> for Problem {
-    fn from(_: NoAnswer) -> Self {
+impl From<NoResponse> for Problem {
+    fn from(_: NoResponse) -> Self {
         Self::unavailable(
             "overloaded",
-            "The ingress did not answer its own request in time.",
+            "The ingress did not respond to its own request in time. Try again.",
         )
     }
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::header::{CACHE_CONTROL, LOCATION, ORIGIN, SET_COOKIE};
@@ -30,19 +31,15 @@ fn not_found() -> Problem {
 /// `GET /`
 pub(crate) async fn store(
     State(app): State<Arc<App>>,
+    page: Option<Extension<Page>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     if !app.has_demo_store() {
         return Err(not_found());
     }
-    Ok(pages::page(
-        if app.has_crowd() {
-            Page::StoreWithCrowd
-        } else {
-            Page::Store
-        },
-        &headers,
-    ))
+    // A program that adds routes to the ingress may choose the store page that links to them.
+    let page = page.map_or(Page::Store, |Extension(page)| page);
+    Ok(pages::page(page, &headers))
 }
 
 /// `GET /console`

@@ -119,13 +119,6 @@ fn looked_at() -> Router<Arc<App>> {
         .route("/console/session", only("POST, DELETE", session))
         .route("/demo/payments", only("POST", post(demo::routes::pay)))
         .route(
-            "/demo/crowd",
-            only(
-                "GET, HEAD, POST",
-                get(demo::routes::crowd).post(demo::routes::begin_crowd),
-            ),
-        )
-        .route(
             "/assets/{hash}/{*file}",
             only("GET, HEAD", get(pages::routes::file)),
         )

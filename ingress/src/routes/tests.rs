@@ -9,13 +9,12 @@ use crate::routes::{description, limited_by_address, unlimited};
 
 /// Pages, and what they are made of and call beside the API, are nobody else's to call; all other paths come out at the
 /// fallback, which axum shows as `/`.
-const UNDESCRIBED: [&str; 7] = [
+const UNDESCRIBED: [&str; 6] = [
     "/docs/{file}",
     "/",
     "/console",
     "/console/session",
     "/demo/payments",
-    "/demo/crowd",
     "/assets/{hash}/{*file}",
 ];
 

@@ -162,3 +162,34 @@ async fn two_run_at_once_in_different_directories() {
     );
     tokio::join!(one.end(Signal::SIGTERM), other.end(Signal::SIGTERM));
 }
+
+#[tokio::test]
+async fn a_crowd_buys_from_dev_over_http() {
+    let directory = scratch();
+    let dev = Dev::start(directory.path(), &[]).await;
+    let start = serde_json::json!({"buyers": 30, "units": 10});
+    let started = dev.client.post("/demo/crowd", &[], &start).await;
+    assert_eq!(started.status, StatusCode::CREATED, "{}", started.text);
+    let second = dev.client.post("/demo/crowd", &[], &start).await;
+    assert_eq!(
+        (second.status, &second.body["code"]),
+        (StatusCode::CONFLICT, &"crowd_is_here".into())
+    );
+    let crowd = until("the crowd's end", async || {
+        let crowd = dev.client.get("/demo/crowd").await.body["crowd"].take();
+        (crowd["is_done"] == true).then_some(crowd)
+    })
+    .await;
+    let count = |name: &str| crowd[name].as_i64().unwrap();
+    let refused = &crowd["refused"]["insufficient_stock"];
+    assert_eq!(count("failed"), 0, "{crowd}");
+    assert_eq!(count("holds") + refused.as_i64().unwrap(), 30, "{crowd}");
+    assert_eq!(count("paid") + count("released"), count("holds"), "{crowd}");
+    let product = format!("/api/products/{}", started.body["product_id"]);
+    let product = dev.client.get(&product).await.body;
+    assert_eq!(product["sold_stock"], count("paid"));
+    let too_many = serde_json::json!({"buyers": 2001, "units": 10});
+    let rejected = dev.client.post("/demo/crowd", &[], &too_many).await;
+    assert_eq!(rejected.status, StatusCode::UNPROCESSABLE_ENTITY);
+    dev.end(Signal::SIGTERM).await;
+}

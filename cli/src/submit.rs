@@ -1,4 +1,4 @@
-//! How an operator's command takes effect: it goes into the log like any other, and a worker applies it.
+//! Submits an operator's command: publishes it to the log and waits until a worker has applied it.
 
 use std::time::Duration;
 
@@ -13,19 +13,18 @@ use holdfast_ingress::store;
 use sqlx::PgPool;
 use tokio::time::Instant;
 
-/// How long a worker may take.
 const APPLIED_WAIT: Duration = Duration::from_secs(15);
-const POLL: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A connection to the log.
-pub(crate) struct Speaker<'s> {
+pub(crate) struct CommandLog<'s> {
     jetstream: Context,
     settings: &'s NatsSettings,
     keys: &'s Keyring,
 }
 
-impl<'s> Speaker<'s> {
-    /// Connects to the log and checks it.
+impl<'s> CommandLog<'s> {
+    /// Connects to NATS, and checks that the log's stream is configured for this build.
     pub(crate) async fn connect(
         settings: &'s NatsSettings,
         keys: &'s Keyring,
@@ -39,24 +38,24 @@ impl<'s> Speaker<'s> {
         })
     }
 
-    /// Puts a command into the log; tells its sequence there.
-    pub(crate) async fn say(&self, command: &Command) -> anyhow::Result<u64> {
+    /// Publishes a command, and returns its sequence in the log.
+    pub(crate) async fn publish(&self, command: &Command) -> anyhow::Result<u64> {
         internal::say(&self.jetstream, self.settings, self.keys, command, None)
             .await
-            .map_err(|error| anyhow!("the log did not take it: {error}"))
+            .map_err(|error| anyhow!("the log did not accept the command: {error}"))
     }
 
-    /// The same, and waits for what became of it.
-    pub(crate) async fn ask(&self, pool: &PgPool, command: &Command) -> anyhow::Result<Outcome> {
-        let seq = self.say(command).await?;
+    /// Publishes a command, and waits for its outcome.
+    pub(crate) async fn submit(&self, pool: &PgPool, command: &Command) -> anyhow::Result<Outcome> {
+        let seq = self.publish(command).await?;
         let partition = self.settings.partitions.of(command.slot());
-        until_applied(async || {
+        wait_until_applied(async || {
             let (decision, position) =
                 store::request(pool, self.keys, command.request_id, partition).await?;
             match decision {
                 Some(decision) => Ok(Some(decision.outcome)),
                 None if position.applied_seq >= seq => {
-                    bail!("the workers passed it over: upgrade them to this version")
+                    bail!("the workers skipped the command: upgrade them to this version")
                 }
                 None => Ok(None),
             }
@@ -65,27 +64,18 @@ impl<'s> Speaker<'s> {
     }
 }
 
-/// Puts one command into the log; tells its sequence there.
-pub(crate) async fn say(
-    settings: &NatsSettings,
-    keys: &Keyring,
-    command: &Command,
-) -> anyhow::Result<u64> {
-    Speaker::connect(settings, keys).await?.say(command).await
-}
-
-/// Looks until a worker has applied what was said.
-pub(crate) async fn until_applied<T>(
-    mut look: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
+/// Polls until `poll` returns a value, for at most 15 seconds.
+pub(crate) async fn wait_until_applied<T>(
+    mut poll: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
 ) -> anyhow::Result<T> {
-    let give_up = Instant::now() + APPLIED_WAIT;
-    while Instant::now() < give_up {
-        if let Some(seen) = look().await? {
-            return Ok(seen);
+    let deadline = Instant::now() + APPLIED_WAIT;
+    while Instant::now() < deadline {
+        if let Some(value) = poll().await? {
+            return Ok(value);
         }
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     bail!(
-        "it is in the log, but no worker has applied it in {APPLIED_WAIT:?}: see that workers run"
+        "the command is in the log, but no worker has applied it within {APPLIED_WAIT:?}: check that workers are running"
     )
 }
