@@ -1,19 +1,21 @@
-//! The workers: apply each partition's commands, in the log's order, many in one Postgres transaction.
+//! The workers: apply each partition's commands in the log's order, many in one Postgres transaction.
 //!
-//! [`ownership`] decides which partitions this process has; [`partition`] runs one of them; [`reader`] fetches from the
-//! log; [`batch`] is the cycle fetch, load, decide, write, commit, reply, which [`groups`] runs for several partitions at
-//! once; [`store`] has its SQL; [`announce`] tells the ingresses afterwards, and [`events`] everybody else; [`purge`] keeps
-//! the log short; `journal`, `measures` and `tally` tell operators.
-//! No row of business state is written anywhere else.
+//! This file only creates the parts and starts their tasks; each part has the clients and settings that it needs.
+//! [`ownership`] decides which partitions this process has. [`apply`] is their path from the log to Postgres, and the only
+//! code that writes business state. [`announce`] sends the results to ingresses. [`expiry`] ends holds and orders in time.
+//! [`refunds`] and [`events`] send HTTP requests by way of [`post`]. [`upkeep`] removes old data, [`observe`] has metrics
+//! and logs, and [`store`] all SQL.
 
 pub mod announce;
 pub mod apply;
 pub mod events;
 pub mod expiry;
+pub mod internal_commands;
 pub mod observe;
 pub mod ownership;
 pub mod post;
 pub mod refunds;
+mod settings;
 pub mod store;
 pub mod upkeep;
 
@@ -21,104 +23,47 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_nats::jetstream::{Context, ContextBuilder};
-use clap::Args;
-use holdfast_common::domain::Policy;
 use holdfast_common::encryption::{self, Keyring};
 use holdfast_common::log;
-use holdfast_common::settings::{
-    EncryptionSettings, HoldSettings, LatePayment, NatsSettings, PostgresSettings, WorkerSettings,
-};
-use holdfast_common::store::postgres::{self, Pool};
-use holdfast_common::store::schema;
+use holdfast_common::store::{postgres, schema};
 use sqlx::PgPool;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::announce::heartbeat::Pulses;
-use crate::apply::group_commit::Groups;
-use crate::events::Committed;
+use crate::announce::Announcer;
+use crate::apply::batch::BatchCycle;
+use crate::apply::group_commit::{self, GroupCommit};
+use crate::apply::partition::PartitionRunner;
+use crate::apply::poison::PoisonGuard;
+use crate::events::publisher::EventPublisher;
+use crate::events::retry_requests::EventRetryRequests;
+use crate::events::stream::EventStream;
+use crate::expiry::ExpiryRequests;
+use crate::expiry::backstop::Backstop;
+use crate::expiry::redelivery::Redelivery;
+use crate::expiry::stream::TicketStream;
 use crate::expiry::tickets::Tickets;
+use crate::internal_commands::InternalCommands;
+use crate::ownership::Ownership;
+use crate::post::Poster;
+use crate::refunds::RefundExecutor;
+pub use crate::settings::Settings;
+use crate::store::retention::Ages;
+use crate::upkeep::log_purge::LogPurge;
 
-/// Connections to Postgres: one for each group of batches, and as many for all else, such as leases, which no flood of
-/// batches may keep waiting. None is tried before its use: a batch that fails is tried again in any case.
-fn pool() -> Pool<'static> {
-    Pool {
-        name: concat!("holdfast-workers ", env!("CARGO_PKG_VERSION")),
-        connections_max: 2 * apply::group_commit::groups_max(),
-        session: SESSION,
-        tests_before_use: false,
-    }
-}
-
-/// Settings of each connection.
-const SESSION: &[(&str, &str)] = &[
-    // A batch is one statement; but a worker that hangs while it sets a command aside must not keep its partition locked.
-    ("idle_in_transaction_session_timeout", "2000"),
-    ("statement_timeout", "10000"),
-    // Every statement of a batch looks up few rows by primary key. A plan made while a table was small, and kept, must
-    // not read all of it later.
-    ("enable_seqscan", "off"),
-    ("enable_hashjoin", "off"),
-    ("enable_mergejoin", "off"),
-    ("enable_bitmapscan", "off"),
-    ("enable_material", "off"),
-    // What is off counts as so dear that Postgres would compile the plan.
-    ("jit", "off"),
-    // The plan is the same whatever the values, so it is made once.
-    ("plan_cache_mode", "force_generic_plan"),
-];
-
-/// How long JetStream may take to store what a worker publishes.
+/// JetStream has to store a message within this time.
 const ACK_WAIT: Duration = Duration::from_secs(2);
 
-/// All that a worker process is told.
-#[derive(Args, Clone, Debug)]
-#[allow(missing_docs)]
-pub struct Settings {
-    #[command(flatten)]
-    pub postgres: PostgresSettings,
-    #[command(flatten)]
-    pub nats: NatsSettings,
-    #[command(flatten)]
-    pub holds: HoldSettings,
-    #[command(flatten)]
-    pub worker: WorkerSettings,
-    #[command(flatten)]
-    pub encryption: EncryptionSettings,
-}
-
-/// What every task of a worker process shares.
-pub struct Worker {
-    settings: Settings,
-    policy: Policy,
-    /// What customers and payments are sealed by.
-    keys: Keyring,
-    pool: PgPool,
-    groups: Groups,
-    nats: async_nats::Client,
-    jetstream: Context,
-    tickets: Tickets,
-    pulses: Pulses,
-    committed: Committed,
-    owner: String,
-}
-
-impl Worker {
-    fn lease(&self) -> Duration {
-        Duration::from_millis(self.settings.worker.partition_lease_ms.into())
-    }
-}
-
-/// Runs a worker process until it is told to stop: then every batch that was begun is ended, and the partitions are
-/// given back.
+/// Runs a worker process until `stop`. Then it ends the batches in progress and gives its partitions back.
 ///
 /// # Errors
-/// When Postgres or NATS can't be reached at the start, or are not what Holdfast needs.
+/// When Postgres or NATS can't be reached at the start, or have another state than Holdfast needs.
 pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
     holdfast_common::metrics::start();
     LazyLock::force(&observe::metrics::METRICS);
     let keys = settings.encryption.keyring()?;
-    let pool = postgres::connect(&settings.postgres, pool()).await?;
+    let transactions = group_commit::transactions_max();
+    let pool = postgres::connect(&settings.postgres, store::pool(transactions)).await?;
     schema::check(&pool).await?;
     encryption::check::check(&pool, &keys).await?;
     let nats = log::connect(&settings.nats, "holdfast-workers", |_| ()).await?;
@@ -126,62 +71,197 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
         .ack_timeout(ACK_WAIT)
         .build(nats.clone());
     log::stream::open(&jetstream, &settings.nats).await?;
-    let policy = Policy {
-        hold_expiry_seconds: settings.holds.hold_expiry_seconds,
-        order_payment_seconds: settings.worker.order_payment_seconds,
-        reallocate_late_payments: settings.worker.late_payment == LatePayment::Reallocate,
-        idempotency_key_ttl_seconds: settings.holds.idempotency_key_ttl,
-    };
-    let (tickets, pulses, owner) = (Tickets::default(), Pulses::default(), owner_name(&nats));
-    let committed = Committed::new(settings.nats.partitions);
-    let groups = Groups::new(settings.nats.partitions.count());
-    let worker = Worker {
+    let wiring = Wiring {
+        owner: owner_name(&nats),
         settings,
-        policy,
         keys,
         pool,
-        groups,
         nats,
         jetstream,
-        tickets,
-        pulses,
-        committed,
-        owner,
+        stop,
     };
-    let worker = Arc::new(worker);
-    expiry::open_stream(&worker).await?;
-    let mut beside = JoinSet::new();
-    beside.spawn(observe::metrics::run(Arc::clone(&worker), stop.clone()));
-    beside.spawn(upkeep::log_purge::run(Arc::clone(&worker), stop.clone()));
-    beside.spawn(upkeep::retention::run(Arc::clone(&worker), stop.clone()));
-    beside.spawn(refunds::run(Arc::clone(&worker), stop.clone()));
-    let asked = events::asked::hear(&worker).await?;
-    beside.spawn(events::asked::run(Arc::clone(&worker), asked, stop.clone()));
-    if worker.settings.worker.events.is_on() {
-        events::open(&worker).await?;
-        events::webhooks::start(&worker, &stop, &mut beside).await?;
-    }
-    beside.spawn(expiry::redelivery::run(Arc::clone(&worker), stop.clone()));
-    beside.spawn(announce::heartbeat::run(Arc::clone(&worker), stop.clone()));
-    beside.spawn(observe::worker_stats::run(
-        Arc::clone(&worker),
-        stop.clone(),
-    ));
-    beside.spawn(expiry::backstop::run(Arc::clone(&worker), stop.clone()));
-    let groups = apply::group_commit::start(&worker);
-    ownership::run(Arc::clone(&worker), stop).await?;
-    drop(groups);
-    beside.join_all().await;
-    worker.pool.close().await;
-    // What was announced last is still on its way out.
-    worker.nats.drain().await.unwrap_or_default();
+    let mut tasks = JoinSet::new();
+    wiring.start_observers(&mut tasks);
+    wiring.start_upkeep(&mut tasks);
+    wiring.start_refunds(&mut tasks);
+    // Before the first batch: the events of a batch need a cursor to begin at.
+    let publisher = wiring.start_events(&mut tasks).await?;
+    wiring.run_partitions(publisher, &mut tasks).await?;
+    tasks.join_all().await;
+    wiring.pool.close().await;
+    // Sends the announcements that are still in the client's buffer.
+    wiring.nats.drain().await.unwrap_or_default();
     Ok(())
 }
 
-/// Names this process for operators, and unlike any other.
+/// The clients and settings of the process. Only this file has it; parts get clones of what they need.
+struct Wiring {
+    settings: Settings,
+    /// Seals customer and payment ids.
+    keys: Keyring,
+    pool: PgPool,
+    nats: async_nats::Client,
+    jetstream: Context,
+    owner: String,
+    stop: CancellationToken,
+}
+
+impl Wiring {
+    fn start_observers(&self, tasks: &mut JoinSet<()>) {
+        let (pool, stop) = (self.pool.clone(), self.stop.clone());
+        tasks.spawn(observe::metrics::run(pool, stop));
+        tasks.spawn(observe::worker_stats::run(
+            self.nats.clone(),
+            self.settings.nats.subjects.work().into(),
+            self.owner.clone(),
+            self.pool.clone(),
+            self.stop.clone(),
+        ));
+    }
+
+    fn start_upkeep(&self, tasks: &mut JoinSet<()>) {
+        let log_purge = LogPurge {
+            pool: self.pool.clone(),
+            jetstream: self.jetstream.clone(),
+            nats: self.settings.nats.clone(),
+        };
+        tasks.spawn(log_purge.run(self.stop.clone()));
+        let ages = Ages::new(&self.settings.holds, &self.settings.worker.retention);
+        let (pool, stop) = (self.pool.clone(), self.stop.clone());
+        tasks.spawn(upkeep::retention::run(pool, ages, stop));
+    }
+
+    /// Without `REFUND_URL` refunds stay due.
+    fn start_refunds(&self, tasks: &mut JoinSet<()>) {
+        let settings = &self.settings.worker;
+        let Some(url) = settings.refund_url.clone() else {
+            return;
+        };
+        let refunds = RefundExecutor {
+            pool: self.pool.clone(),
+            keys: self.keys.clone(),
+            owner: self.owner.clone(),
+            partitions: self.settings.nats.partitions,
+            poster: Poster::new(url, settings.refund_secret.as_slice()),
+            commands: self.internal_commands(),
+        };
+        tasks.spawn(refunds.run(self.stop.clone()));
+    }
+
+    async fn start_events(&self, tasks: &mut JoinSet<()>) -> anyhow::Result<Option<EventStream>> {
+        let (nats, events) = (&self.settings.nats, &self.settings.worker.events);
+        let (client, pool) = (self.nats.clone(), self.pool.clone());
+        let requests = EventRetryRequests::subscribe(client, &nats.subjects, pool).await?;
+        tasks.spawn(requests.run(self.stop.clone()));
+        if !events.is_on() {
+            return Ok(None);
+        }
+        store::events::create_cursors(&self.pool, nats.partitions).await?;
+        let stream = EventStream {
+            jetstream: self.jetstream.clone(),
+            config: events::stream::config(nats, events),
+        };
+        stream.open().await?;
+        events::webhooks::start(events, &stream, &self.pool, &self.stop, tasks).await?;
+        Ok(Some(stream))
+    }
+
+    /// Starts what the batch cycle needs, and owns partitions until the process stops.
+    async fn run_partitions(
+        &self,
+        events: Option<EventStream>,
+        tasks: &mut JoinSet<()>,
+    ) -> anyhow::Result<()> {
+        let (nats, lease) = (&self.settings.nats, self.settings.lease());
+        let partitions = nats.partitions;
+        let expiry = ExpiryRequests(self.internal_commands());
+        let ticket_stream = TicketStream {
+            jetstream: self.jetstream.clone(),
+            config: expiry::stream::config(nats, &self.settings.holds, &self.settings.worker),
+        };
+        ticket_stream.open().await?;
+        let redelivery = Redelivery {
+            stream: ticket_stream.clone(),
+            pool: self.pool.clone(),
+            partitions,
+            expiry: expiry.clone(),
+        };
+        tasks.spawn(redelivery.run(self.stop.clone()));
+        let backstop = Backstop {
+            pool: self.pool.clone(),
+            owner: self.owner.clone(),
+            partitions,
+            expiry: expiry.clone(),
+        };
+        tasks.spawn(backstop.run(self.stop.clone()));
+
+        let layout = nats.layout.clone();
+        let announcer = Arc::new(Announcer::new(self.nats.clone(), layout.clone(), lease));
+        let (beating, stop) = (Arc::clone(&announcer), self.stop.clone());
+        tasks.spawn(async move { beating.run_heartbeats(stop).await });
+        let group_commit = Arc::new(GroupCommit::new(partitions));
+        let cycle = BatchCycle {
+            pool: self.pool.clone(),
+            keys: self.keys.clone(),
+            policy: self.settings.policy(),
+            partitions,
+            lease,
+            tickets: Tickets::new(ticket_stream, layout),
+            announcer: Arc::clone(&announcer),
+        };
+        let groups = group_commit::start(&group_commit, cycle);
+        let guard = PoisonGuard {
+            pool: self.pool.clone(),
+            keys: self.keys.clone(),
+            lease,
+            group_commit,
+            announcer: Arc::clone(&announcer),
+        };
+        let runner = PartitionRunner {
+            pool: self.pool.clone(),
+            jetstream: self.jetstream.clone(),
+            nats: nats.clone(),
+            keys: self.keys.clone(),
+            lease,
+            guard,
+            expiry,
+            announcer: Arc::clone(&announcer),
+        };
+        let publisher = events.map(|stream| EventPublisher {
+            pool: self.pool.clone(),
+            nats: self.nats.clone(),
+            subjects: nats.subjects.clone(),
+            stream,
+            announcer: Arc::clone(&announcer),
+        });
+        let ownership = Ownership {
+            pool: self.pool.clone(),
+            keys: self.keys.clone(),
+            owner: self.owner.clone(),
+            lease,
+            partitions,
+            announcer,
+            runner: Arc::new(runner),
+            publisher: publisher.map(Arc::new),
+        };
+        ownership.run(self.stop.clone()).await?;
+        drop(groups);
+        Ok(())
+    }
+
+    fn internal_commands(&self) -> InternalCommands {
+        InternalCommands {
+            jetstream: self.jetstream.clone(),
+            layout: self.settings.nats.layout.clone(),
+            keys: self.keys.clone(),
+        }
+    }
+}
+
+/// A name for this process that operators can read and that no other process has.
 fn owner_name(nats: &async_nats::Client) -> String {
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "localhost".to_owned());
-    // The end of a fresh NATS inbox is random.
+    // The end of a new NATS inbox is random.
     let inbox = nats.new_inbox();
     let random = inbox.rsplit('.').next().unwrap_or_default();
     format!("{host}:{}:{random}", std::process::id())

@@ -1,133 +1,165 @@
-//! Which partitions this process has.
+//! Which partitions this process owns.
 //!
-//! Every worker signs a roster, and so computes for itself how many partitions are its share. It takes so many of those
-//! that nobody has, renews the leases of its own, runs a task for each, and gives back what is above its share. None of
-//! it is needed for what is right: the row's epoch keeps two workers from applying at once, whatever they believe.
+//! Every worker signs a roster, and computes from it how many partitions are its share. It takes free partitions up to its
+//! share, renews its leases, runs a task for each partition, and gives back what exceeds its share. Correctness does not
+//! depend on any of this: the epoch in the partition's row keeps two workers from applying at once, whatever they believe.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
-use holdfast_common::encryption;
-use holdfast_common::partition::Partition;
+use holdfast_common::encryption::{self, Keyring};
+use holdfast_common::partition::{Partition, Partitions};
+use sqlx::PgPool;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::Worker;
-use crate::apply::partition;
-use crate::events::publisher;
+use crate::announce::Announcer;
+use crate::apply::partition::PartitionRunner;
+use crate::events::publisher::EventPublisher;
 use crate::store::lease::{self, Lease};
 use crate::store::roster::{self, Signed};
 
-/// How many times within a lease the process looks after its partitions.
-const TURNS_A_LEASE: u32 = 6;
+/// Turns in each lease. With six of them a few may fail before a lease ends.
+const TURNS_PER_LEASE: u32 = 6;
 
-/// Looks after partitions until the process stops; then each is given back once its last batch has ended.
-///
-/// # Errors
-/// When the partition rows can't be made at the start, NATS does not take a subscription, or the database is sealed by
-/// other keys than ours.
-pub async fn run(worker: Arc<Worker>, stop: CancellationToken) -> anyhow::Result<()> {
-    lease::create_rows(&worker.pool, worker.settings.nats.partitions).await?;
-    let mut given_back = worker
-        .nats
-        .subscribe(worker.settings.nats.subjects.given_back())
-        .await?;
-    let mut turn = tokio::time::interval(worker.lease() / TURNS_A_LEASE);
-    turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut owned = Owned {
-        worker: Arc::clone(&worker),
-        tasks: JoinSet::new(),
-        running: HashMap::new(),
-        is_sealed_otherwise: false,
-    };
-    let ended = loop {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => break Ok(()),
-            Some(ended) = owned.tasks.join_next_with_id() => owned.ended(ended).await,
-            // A hint: whoever misses it looks at its next turn. One look is for all that have come.
-            Some(_) = given_back.next() => {
-                while given_back.next().now_or_never().flatten().is_some() {}
-                owned.look_after().await;
-            }
-            _ = turn.tick() => owned.look_after().await,
-        }
-        if owned.is_sealed_otherwise {
-            // What to do about it is what the look before the start would have said.
-            break encryption::check::check(&worker.pool, &worker.keys).await;
-        }
-    };
-    // First the roster, so that what is given back is within the others' shares.
-    if let Err(error) = roster::leave(&worker.pool, &worker.owner, worker.lease()).await {
-        tracing::warn!(%error, "the roster could not be left; the others will notice");
-    }
-    owned.give_back_all().await;
-    Ok(ended?)
+/// Owns partitions on behalf of the process.
+pub struct Ownership {
+    pub pool: PgPool,
+    pub keys: Keyring,
+    /// The name of this process, unlike any other.
+    pub owner: String,
+    pub lease: Duration,
+    pub partitions: Partitions,
+    pub announcer: Arc<Announcer>,
+    pub runner: Arc<PartitionRunner>,
+    /// `None` when events are off.
+    pub publisher: Option<Arc<EventPublisher>>,
 }
 
 /// The partitions of this process, each with the task that applies its commands.
-struct Owned {
-    worker: Arc<Worker>,
+struct OwnedPartitions {
+    ownership: Ownership,
     tasks: JoinSet<()>,
-    running: HashMap<Id, Running>,
-    /// Whether the database was found to be sealed by other keys than ours: nothing may be written to it.
-    is_sealed_otherwise: bool,
+    running: HashMap<Id, RunningPartition>,
+    /// The database turned out to be sealed by other keys: this process must not write to it.
+    has_other_keys: bool,
 }
 
-/// A partition's task.
-struct Running {
+struct RunningPartition {
     partition: Partition,
     epoch: i64,
     stop: CancellationToken,
 }
 
-impl Owned {
-    async fn look_after(&mut self) {
-        if let Err(error) = self.try_look_after().await {
-            tracing::warn!(%error, "partitions could not be looked after, will try again");
+impl Ownership {
+    /// Owns partitions until the process stops. Then each is given back after its last batch.
+    ///
+    /// # Errors
+    /// When the partition rows can't be created, NATS refuses a subscription, or the database is sealed by other keys.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        lease::create_rows(&self.pool, self.partitions).await?;
+        let mut given_back = self.announcer.subscribe_given_back().await?;
+        let mut turn = tokio::time::interval(self.lease / TURNS_PER_LEASE);
+        turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut owned = OwnedPartitions {
+            ownership: self,
+            tasks: JoinSet::new(),
+            running: HashMap::new(),
+            has_other_keys: false,
+        };
+        let ended = loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break Ok(()),
+                Some(ended) = owned.tasks.join_next_with_id() => owned.clean_up(ended).await,
+                // A hint: without it the next turn finds the free partition. One turn serves all hints that have arrived.
+                Some(_) = given_back.next() => {
+                    while given_back.next().now_or_never().flatten().is_some() {}
+                    owned.take_turn().await;
+                }
+                _ = turn.tick() => owned.take_turn().await,
+            }
+            if owned.has_other_keys {
+                // The check before the start has the error text for an operator.
+                let Ownership { pool, keys, .. } = &owned.ownership;
+                break encryption::check::check(pool, keys).await;
+            }
+        };
+        // The roster first, so that the other workers' shares already include what is given back.
+        let Ownership {
+            pool, owner, lease, ..
+        } = &owned.ownership;
+        if let Err(error) = roster::leave(pool, owner, *lease).await {
+            tracing::warn!(%error, "leaving the roster failed; other workers take the partitions after a lease");
+        }
+        owned.give_back_all().await;
+        Ok(ended?)
+    }
+}
+
+impl OwnedPartitions {
+    async fn take_turn(&mut self) {
+        if let Err(error) = self.try_turn().await {
+            tracing::warn!(%error, "leases could not be renewed or partitions not taken; both are tried again at the next turn");
         }
     }
 
-    async fn try_look_after(&mut self) -> sqlx::Result<()> {
-        let (pool, owner, lease) = (&self.worker.pool, &self.worker.owner, self.worker.lease());
-        let asked_at = Instant::now();
+    async fn try_turn(&mut self) -> sqlx::Result<()> {
+        let Ownership {
+            pool,
+            keys,
+            owner,
+            lease,
+            partitions,
+            announcer,
+            ..
+        } = &self.ownership;
+        let (lease, partitions) = (*lease, *partitions);
+        // 1. Renew the leases, and compare the table with the tasks here.
+        let queried_at = Instant::now();
         lease::renew(pool, owner, lease).await?;
-        let ours = lease::owned(pool, owner).await?;
-        // One that was taken from us while this process hung may not have noticed yet.
+        let owned = lease::owned(pool, owner).await?;
+        // Another worker took these while this process hung. Their tasks may not have noticed yet.
         for lost in self
             .running
             .values()
-            .filter(|running| !ours.contains(&(running.partition, running.epoch)))
+            .filter(|running| !owned.contains(&(running.partition, running.epoch)))
         {
             lost.stop.cancel();
-            self.worker.pulses.end(lost.partition, lost.epoch);
+            announcer.heartbeats.remove(lost.partition, lost.epoch);
         }
-        // One that is ours and has no task could not be given back when its task ended; nobody else would ever have it.
-        for (orphan, _) in ours
+        // A partition whose task ended and could not give it back. Its lease is renewed above, so nobody else can take it
+        // until it is released here.
+        for (orphan, _) in owned
             .iter()
             .filter(|(partition, _)| self.has_no_task(*partition))
         {
-            tracing::warn!(partition = %orphan, "the partition has no task here, give it up");
-            lease::give_up(pool, owner, *orphan).await?;
+            tracing::warn!(partition = %orphan, "the partition has no task in its worker; it is given back");
+            lease::release(pool, owner, *orphan).await?;
         }
+
+        // 2. Sign the roster.
         let Signed {
             now,
             roster,
-            is_sealed_alike,
-        } = roster::sign(pool, &self.worker.keys, owner, lease).await?;
-        self.is_sealed_otherwise = !is_sealed_alike;
-        if self.is_sealed_otherwise {
+            has_same_keys,
+        } = roster::sign(pool, keys, owner, lease).await?;
+        self.has_other_keys = !has_same_keys;
+        if self.has_other_keys {
             return Ok(());
         }
-        self.worker.pulses.confirm(asked_at, now);
-        let partitions = self.worker.settings.nats.partitions;
+        announcer.heartbeats.confirm_ownership(queried_at, now);
+
+        // 3. Take free partitions up to the share, or give back what exceeds it.
         let share = share(partitions.count(), &roster, owner);
         let kept = self.kept().count();
         if kept < share {
-            let free = i64::try_from(share - kept).unwrap_or(i64::MAX);
-            for taken in lease::take_free(pool, owner, lease, partitions, free).await? {
+            let missing = i64::try_from(share - kept).unwrap_or(i64::MAX);
+            for taken in lease::take_free(pool, owner, lease, partitions, missing).await? {
                 self.start(taken);
             }
         } else {
@@ -137,16 +169,18 @@ impl Owned {
     }
 
     fn start(&mut self, taken: Lease) {
-        let (worker, stop) = (Arc::clone(&self.worker), CancellationToken::new());
-        let running = Running {
-            partition: taken.partition,
-            epoch: taken.epoch,
+        let (partition, epoch) = (taken.partition, taken.epoch);
+        let (runner, stop) = (Arc::clone(&self.ownership.runner), CancellationToken::new());
+        let publisher = self.ownership.publisher.as_ref();
+        let publishing = publisher.map(|publisher| publisher.start(partition));
+        let running = RunningPartition {
+            partition,
+            epoch,
             stop: stop.clone(),
         };
-        let publishing = publisher::start(&worker, taken.partition);
         let task = self.tasks.spawn(async move {
-            partition::run(&worker, taken, stop).await;
-            // Only whoever has the partition need publish its events.
+            runner.run(taken, stop).await;
+            // Only the partition's owner publishes its events.
             drop(publishing);
         });
         self.running.insert(task.id(), running);
@@ -158,37 +192,43 @@ impl Owned {
             .all(|running| running.partition != partition)
     }
 
-    fn kept(&self) -> impl Iterator<Item = &Running> {
+    fn kept(&self) -> impl Iterator<Item = &RunningPartition> {
         self.running
             .values()
             .filter(|running| !running.stop.is_cancelled())
     }
 
-    /// Lets go of so many partitions, the highest first. Each ends its batch before.
+    /// Gives back this many partitions, the highest first. Each ends its batch before.
     fn give_back(&mut self, count: usize) {
         let mut kept: Vec<_> = self.kept().collect();
-        kept.sort_unstable_by_key(|running| std::cmp::Reverse(running.partition));
+        kept.sort_unstable_by_key(|running| Reverse(running.partition));
         for running in kept.into_iter().take(count) {
-            tracing::info!(partition = %running.partition, "more partitions than our share, give it back");
+            tracing::info!(partition = %running.partition, "this worker has more partitions than its share; this one is given back");
             running.stop.cancel();
         }
     }
 
-    /// A task has ended: it has given its partition back or was replaced. One that panicked is a bug of ours, and its
-    /// partition is somebody's again at the next turn.
-    async fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
+    /// Handles the end of a task. Normally the task has given its partition back, or another worker has it. A task that
+    /// panicked (a bug in Holdfast) has not, so its partition is released here, and some worker takes it at its next turn.
+    async fn clean_up(&mut self, ended: Result<(Id, ()), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
-        let Some(Running {
+        let Some(RunningPartition {
             partition, epoch, ..
         }) = self.running.remove(&id)
         else {
             return;
         };
         let Err(error) = ended else { return };
-        self.worker.pulses.end(partition, epoch);
+        let Ownership {
+            pool,
+            owner,
+            announcer,
+            ..
+        } = &self.ownership;
+        announcer.heartbeats.remove(partition, epoch);
         tracing::error!(%partition, %error, "a partition's task panicked; the partition is given back");
-        if let Err(error) = lease::give_up(&self.worker.pool, &self.worker.owner, partition).await {
-            tracing::warn!(%partition, %error, "the partition could not be given back");
+        if let Err(error) = lease::release(pool, owner, partition).await {
+            tracing::warn!(%partition, %error, "giving the partition back failed; it is tried again at the next turn");
         }
     }
 
@@ -197,12 +237,13 @@ impl Owned {
             .values()
             .for_each(|running| running.stop.cancel());
         while let Some(ended) = self.tasks.join_next_with_id().await {
-            self.ended(ended).await;
+            self.clean_up(ended).await;
         }
     }
 }
 
-/// How many of so many partitions are one worker's: as even as can be, what is left over to the first of the roster.
+/// The number of partitions that one worker should own: an even part, and one more for the first workers of the roster
+/// when the division leaves a rest.
 fn share(partitions: u16, roster: &[String], owner: &str) -> usize {
     let (partitions, workers) = (usize::from(partitions), roster.len().max(1));
     let rank = roster
@@ -232,10 +273,6 @@ mod tests {
                 "{shares:?}"
             );
         }
-        assert_eq!(
-            share(16, &[], "me"),
-            16,
-            "whoever is not on it yet is alone"
-        );
+        assert_eq!(share(16, &[], "me"), 16, "an empty roster");
     }
 }

@@ -16,7 +16,7 @@ const RESTART: &str = "restart a worker: it makes what is missing, and sets what
 
 /// The stream of expiry tickets and its consumer.
 pub(super) async fn tickets(jetstream: &Context, options: &Options) -> Finding {
-    let asked = expiry::stream_config(&options.nats, &options.holds, &options.worker);
+    let asked = expiry::stream::config(&options.nats, &options.holds, &options.worker);
     let stream = match as_asked(EXPIRY_STREAM, jetstream, &asked).await {
         Ok(stream) => stream,
         Err(finding) => return finding,
@@ -39,7 +39,7 @@ pub(super) async fn events(jetstream: &Context, options: &Options) -> Option<Fin
     if !settings.is_on() {
         return None;
     }
-    let asked = events::stream_config(&options.nats, settings);
+    let asked = events::stream::config(&options.nats, settings);
     let stream = match as_asked(EVENT_STREAM, jetstream, &asked).await {
         Ok(stream) => stream,
         Err(finding) => return Some(finding),

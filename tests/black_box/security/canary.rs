@@ -377,7 +377,7 @@ async fn watch(all: &Strangers, product: i64) {
 /// An event that no receiver takes is posted once more.
 async fn dead_event(all: &mut Strangers) {
     all.sale.workers[0]
-        .line("an event was not taken and is a dead letter")
+        .line("an event was not accepted in time and is now a dead letter")
         .await;
     let token = format!("Bearer {}", canary("token"));
     let admin = [("authorization", token.as_str())];

@@ -1,57 +1,59 @@
-//! Signs of life: a few times a second, one message tells every ingress how each of this worker's partitions stands.
+//! Heartbeats: four times a second, one message with the state of all partitions of this worker.
 //!
-//! It says that all news up to a number was sent, and when something falls due next. So an ingress knows whether what it
-//! has heard is still so. Nothing is said for a partition that another worker may have: only while the table has lately
-//! said that they are ours. Never sent ahead of the news that it counts.
+//! News of a partition is numbered. A heartbeat carries the last number sent and the next due time, so an ingress can
+//! detect a lost message and can tell whether its cached products are still current.
+//!
+//! A heartbeat vouches that no other worker commits in these partitions, so it is sent only for a while after the table
+//! confirmed this worker's ownership. It must never overtake the news that it counts.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use holdfast_common::messages::news::{Heartbeat, Pulse};
 use holdfast_common::partition::Partition;
 use holdfast_common::time::Timestamp;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
-use crate::Worker;
-use crate::announce;
-use crate::apply::next_due::Horizon;
+use crate::apply::next_due::NextDue;
 use crate::store::lease::Lease;
 
-/// The pause between two heartbeats. An ingress believes what it heard for a second, so it may miss a few.
-const BEAT_EVERY: Duration = Duration::from_millis(250);
-/// The part of a lease, one in so many, for which the table's word is passed on.
-const BELIEVED_SHARE: u32 = 2;
+/// An ingress trusts its cache for one second after a heartbeat, so it may miss a few of them.
+pub(super) const HEARTBEAT_EVERY: Duration = Duration::from_millis(250);
+/// Heartbeats stop when ownership was confirmed longer ago than this fraction of a lease: one half. The confirmation comes
+/// after a renewal, which leaves at least 0.7 of the lease, so no other worker can have taken the partition by then.
+const VOUCHED_LEASE_DIVISOR: u32 = 2;
 
-/// How each partition of this worker stands.
+/// The state of each partition of this worker, as it was last sent.
 #[derive(Debug, Default)]
-pub struct Pulses(Mutex<Known>);
+pub struct Heartbeats(Mutex<SentState>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct SentState {
     partitions: BTreeMap<u16, Pulse>,
-    confirmed: Option<Confirmed>,
+    confirmed: Option<OwnershipConfirmed>,
 }
 
-/// When the table said last which partitions are ours.
+/// The last time that the table listed this worker's partitions.
 #[derive(Clone, Copy, Debug)]
-struct Confirmed {
-    asked_at: Instant,
-    /// Postgres's time, and when we had it.
+struct OwnershipConfirmed {
+    /// Before the query was sent: the answer can't be older.
+    queried_at: Instant,
+    /// Postgres's time, and when it arrived here.
     now: (Timestamp, Instant),
 }
 
-impl Pulses {
-    fn known(&self) -> MutexGuard<'_, Known> {
-        // Each change is one assignment, so a panic elsewhere leaves it whole.
+impl Heartbeats {
+    fn state(&self) -> MutexGuard<'_, SentState> {
+        // Each change is one assignment, so a panic elsewhere leaves the state consistent.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the next news of a partition says of it. Asked by its task alone, which says afterwards that it was sent.
-    pub(crate) fn next(&self, lease: &Lease, horizon: Horizon) -> Pulse {
-        let known = self.known();
-        let last = known
+    /// The pulse for the next news of a partition. Only the partition's task calls this; it calls
+    /// [`record_sent`](Self::record_sent) after the send.
+    pub(crate) fn next_pulse(&self, lease: &Lease, next_due: NextDue) -> Pulse {
+        let state = self.state();
+        let last = state
             .partitions
             .get(&lease.partition.0)
             .filter(|last| last.epoch == lease.epoch);
@@ -60,67 +62,57 @@ impl Pulses {
             partition: lease.partition.0,
             epoch: lease.epoch,
             number,
-            clear_until: horizon.clear_until(),
+            clear_until: next_due.clear_until(),
         }
     }
 
-    /// News with this pulse is on its way.
-    pub(crate) fn sent(&self, pulse: Pulse) {
-        let mut known = self.known();
-        let last = known.partitions.get(&pulse.partition);
-        // A task that was replaced in this very process may still be ending.
+    pub(crate) fn record_sent(&self, pulse: Pulse) {
+        let mut state = self.state();
+        let last = state.partitions.get(&pulse.partition);
+        // The task of an older epoch of the same partition may still be ending in this process.
         if last.is_none_or(|last| last.epoch <= pulse.epoch) {
-            known.partitions.insert(pulse.partition, pulse);
+            state.partitions.insert(pulse.partition, pulse);
         }
     }
 
-    /// Something of a partition may have been committed without news: a number is left out, as if it had been lost.
-    pub(crate) fn doubt(&self, lease: &Lease) {
-        self.sent(self.next(lease, Horizon::Unknown));
+    /// Skips a number, as if news had been lost. Called when a batch may have been committed without its news: the gap
+    /// makes ingresses read the rows.
+    pub(crate) fn skip_number(&self, lease: &Lease) {
+        self.record_sent(self.next_pulse(lease, NextDue::Unknown));
     }
 
-    /// A partition is no longer ours.
-    pub(crate) fn end(&self, partition: Partition, epoch: i64) {
-        let mut known = self.known();
-        if known
+    /// Stops heartbeats for a partition that this worker no longer owns.
+    pub(crate) fn remove(&self, partition: Partition, epoch: i64) {
+        let mut state = self.state();
+        if state
             .partitions
             .get(&partition.0)
             .is_some_and(|last| last.epoch == epoch)
         {
-            known.partitions.remove(&partition.0);
+            state.partitions.remove(&partition.0);
         }
     }
 
-    /// The table was asked then, and has just said what is ours, and its time.
-    pub(crate) fn confirm(&self, asked_at: Instant, now: Timestamp) {
-        self.known().confirmed = Some(Confirmed {
-            asked_at,
+    /// Records that the table was queried at `queried_at`, listed this worker's partitions, and gave its time.
+    pub(crate) fn confirm_ownership(&self, queried_at: Instant, now: Timestamp) {
+        self.state().confirmed = Some(OwnershipConfirmed {
+            queried_at,
             now: (now, Instant::now()),
         });
     }
 
-    fn heartbeat(&self, lease: Duration) -> Option<Heartbeat> {
-        let known = self.known();
-        let confirmed = known
+    /// The heartbeat to send now; `None` without partitions, or when ownership was confirmed too long ago.
+    pub(super) fn current(&self, lease: Duration) -> Option<Heartbeat> {
+        let state = self.state();
+        let confirmed = state
             .confirmed
-            .filter(|confirmed| confirmed.asked_at.elapsed() < lease / BELIEVED_SHARE)?;
+            .filter(|confirmed| confirmed.queried_at.elapsed() < lease / VOUCHED_LEASE_DIVISOR)?;
         let (now, since) = confirmed.now;
-        let partitions: Vec<Pulse> = known.partitions.values().copied().collect();
+        let partitions: Vec<Pulse> = state.partitions.values().copied().collect();
         (!partitions.is_empty()).then(|| Heartbeat {
             now: now.plus(since.elapsed()),
             partitions,
         })
-    }
-}
-
-/// Beats until the process stops.
-pub async fn run(worker: Arc<Worker>, stop: CancellationToken) {
-    let mut turn = tokio::time::interval(BEAT_EVERY);
-    turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while stop.run_until_cancelled(turn.tick()).await.is_some() {
-        if let Some(heartbeat) = worker.pulses.heartbeat(worker.lease()) {
-            announce::heartbeat(&worker, heartbeat).await;
-        }
     }
 }
 
@@ -141,39 +133,39 @@ mod tests {
     }
 
     #[test]
-    fn news_is_numbered_for_each_owner_and_a_heartbeat_names_the_last_that_was_sent() {
-        let (pulses, clear) = (Pulses::default(), Horizon::ClearUntil(Timestamp(9)));
-        pulses.sent(pulses.next(&lease(1), clear));
+    fn heartbeat_names_the_last_news_sent_in_each_epoch() {
+        let (heartbeats, clear) = (Heartbeats::default(), NextDue::ClearUntil(Timestamp(9)));
+        heartbeats.record_sent(heartbeats.next_pulse(&lease(1), clear));
         assert_eq!(
-            pulses.heartbeat(LEASE),
+            heartbeats.current(LEASE),
             None,
-            "the table has not said yet that it is ours"
+            "ownership is not confirmed yet"
         );
-        pulses.confirm(Instant::now(), Timestamp(5));
-        let second = pulses.next(&lease(1), clear);
+        heartbeats.confirm_ownership(Instant::now(), Timestamp(5));
+        let second = heartbeats.next_pulse(&lease(1), clear);
         assert_eq!((second.number, second.clear_until), (2, Some(Timestamp(9))));
-        let heard = pulses.heartbeat(LEASE).unwrap();
+        let first = heartbeats.current(LEASE).unwrap();
         assert_eq!(
-            (heard.partitions[0].number, heard.now >= Timestamp(5)),
+            (first.partitions[0].number, first.now >= Timestamp(5)),
             (1, true)
         );
         assert_eq!(
-            pulses.heartbeat(Duration::ZERO),
+            heartbeats.current(Duration::ZERO),
             None,
-            "the table's word is too old"
+            "ownership was confirmed too long ago"
         );
-        pulses.sent(second);
-        pulses.doubt(&lease(1));
-        let doubtful = pulses.heartbeat(LEASE).unwrap().partitions[0];
-        assert_eq!((doubtful.number, doubtful.clear_until), (3, None));
-        assert_eq!(pulses.next(&lease(1), clear).number, 4);
+        heartbeats.record_sent(second);
+        heartbeats.skip_number(&lease(1));
+        let skipped = heartbeats.current(LEASE).unwrap().partitions[0];
+        assert_eq!((skipped.number, skipped.clear_until), (3, None));
+        assert_eq!(heartbeats.next_pulse(&lease(1), clear).number, 4);
 
-        pulses.sent(pulses.next(&lease(2), clear));
-        pulses.doubt(&lease(1));
-        pulses.end(Partition(3), 1);
-        let taken = pulses.heartbeat(LEASE).unwrap().partitions[0];
+        heartbeats.record_sent(heartbeats.next_pulse(&lease(2), clear));
+        heartbeats.skip_number(&lease(1));
+        heartbeats.remove(Partition(3), 1);
+        let taken = heartbeats.current(LEASE).unwrap().partitions[0];
         assert_eq!((taken.epoch, taken.number), (2, 1));
-        pulses.end(Partition(3), 2);
-        assert_eq!(pulses.heartbeat(LEASE), None);
+        heartbeats.remove(Partition(3), 2);
+        assert_eq!(heartbeats.current(LEASE), None);
     }
 }

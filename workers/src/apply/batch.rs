@@ -1,270 +1,243 @@
 //! The batch cycle: fetch (done by the [`crate::apply::reader`]), load, decide, write, commit, reply.
 //!
-//! One statement, which is a transaction of its own, moves the position and writes every effect of the batch, or none of
-//! it. What clients are told is sent after it, never before (I5). If the process dies before the commit, nothing happened and the successor
-//! reads the same commands; if it dies after it, the successor begins behind them and ingresses read the rows. Batches of
-//! several partitions may share all of it (see [`crate::apply::group_commit`]).
+//! One statement, which is a transaction of its own, moves the positions and writes every effect of the batches, or
+//! nothing. Replies are sent after it, never before (I5). If the process dies before the commit, nothing has happened and
+//! the successor reads the same commands. If it dies after the commit, the successor begins after them and ingresses read
+//! the rows. Batches of several partitions may share one transaction (see [`crate::apply::group_commit`]).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_common::command::Action;
-use holdfast_common::domain::{Changes, State, decide, expire_due};
+use holdfast_common::domain::{Changes, Policy, State, decide, expire_due};
+use holdfast_common::encryption::Keyring;
 use holdfast_common::messages::reply::Reply;
+use holdfast_common::partition::Partitions;
 use holdfast_common::time::Timestamp;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 
-use crate::Worker;
-use crate::announce::{self, Told};
+use crate::announce::Announcer;
 use crate::apply::crash_points;
-use crate::apply::next_due::Horizon;
-use crate::apply::reader::{Entry, Part};
-use crate::expiry::tickets::TicketError;
-use crate::observe::batch_log::Journal;
+use crate::apply::error::BatchError;
+use crate::apply::next_due::NextDue;
+use crate::apply::progress::Progress;
+use crate::apply::reader::BatchPart;
+use crate::expiry::tickets::Tickets;
+use crate::observe::batch_log::BatchLog;
 use crate::observe::metrics::{Stage, Stages};
-use crate::store::lease::{self, Fence, Lease, Move};
-use crate::store::load::due;
-use crate::store::load::{self, Scope};
+use crate::store::fence::{self, Fence, Move};
+use crate::store::lease::Lease;
+use crate::store::load::{self, due, due::Scope};
 use crate::store::write;
 
-/// How long a commit may take from the moment at which the fence was found to hold until everybody sees it.
+/// The longest time from the check of the fence to the moment at which the commit is visible to everybody.
 const COMMIT_WAIT: Duration = Duration::from_millis(20);
 
-/// A partition's batch.
+/// Commands of one partition that are applied together, and the partition's state before them.
 #[derive(Clone, Debug)]
-pub struct Batch {
-    /// The partition as we know it.
-    pub known: Lease,
-    /// When something of it falls due.
-    pub horizon: Horizon,
-    /// Its commands.
-    pub part: Part,
-    /// Attempts that failed since the partition moved last.
-    pub retries: u32,
+pub struct PartitionBatch {
+    pub known: Progress,
+    pub part: BatchPart,
 }
 
-/// What became of an attempt to apply a batch.
+/// The result of an attempt to apply a batch.
 #[derive(Clone, Debug)]
 pub enum Applied {
-    /// It is committed, and the partition is now here; and when something of it falls due next.
-    Committed(Lease, Horizon),
-    /// More was due than one transaction ends. Some of that is ended, and the batch is to be applied once more.
+    /// The batch is committed, and the partition has this progress now.
+    Committed(Progress),
+    /// More was due than one transaction ends. A part of it has ended; apply the batch again.
     DueFirst,
-    /// A hold was to be ordered or given back so late that it might have expired before the commit. Nothing happened, the
-    /// hold has expired by now, and the batch is to be applied once more.
+    /// A hold would have been ordered or released so shortly before its expiry that it might expire before the commit.
+    /// Nothing happened. The hold has expired by now; apply the batch again.
     TooLate,
-    /// The partition row is not as we know it. Nothing of the batch happened now.
+    /// The partition's row is not as this worker knows it. This attempt changed nothing.
     Fenced,
 }
 
-/// Why a batch was not applied.
-#[derive(Debug, thiserror::Error)]
-pub enum BatchError {
-    /// Postgres failed.
-    #[error("Postgres: {0}")]
-    Postgres(#[from] sqlx::Error),
-    /// The expiry stream did not take a ticket.
-    #[error("the expiry stream: {0}")]
-    Ticket(#[from] TicketError),
-    /// A bug of ours.
-    #[error("a panic: {0}")]
-    Panicked(String),
-    /// Nothing is applied any more.
-    #[error("the worker stops")]
-    Stopped,
+/// Applies batches. One for the process.
+pub struct BatchCycle {
+    pub pool: PgPool,
+    pub keys: Keyring,
+    pub policy: Policy,
+    pub partitions: Partitions,
+    pub lease: Duration,
+    pub tickets: Tickets,
+    pub announcer: Arc<Announcer>,
 }
 
-/// Classes of PostgreSQL's errors (its appendix A) that come from statements and rows: unsupported features, cardinality,
-/// data, integrity, syntax, program limits, raised. The others are a server's own troubles.
-const OF_CONTENT: [&str; 7] = ["0A", "21", "22", "23", "42", "54", "P0"];
+impl BatchCycle {
+    /// Applies batches of different partitions once: all of them or none. After an error it is unknown whether they were
+    /// committed; the fence of the next attempt finds out.
+    ///
+    /// # Errors
+    /// When Postgres fails, or a ticket is not stored.
+    pub async fn apply(&self, batches: &[PartitionBatch]) -> Result<Vec<Applied>, BatchError> {
+        crash_points::pass("fetch");
+        let mut stages = Stages::begin();
+        let mut connection = self.pool.acquire().await?;
+        stages.end(Stage::Connection);
 
-/// Whether Postgres failed for what a statement says or a row holds.
-pub(crate) fn is_of_content(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Database(error) => error
-            .code()
-            .is_some_and(|code| OF_CONTENT.contains(&code.get(..2).unwrap_or_default())),
-        sqlx::Error::Decode(_)
-        | sqlx::Error::ColumnDecode { .. }
-        | sqlx::Error::Encode(_)
-        | sqlx::Error::RowNotFound
-        | sqlx::Error::Protocol(_) => true,
-        _ => false,
-    }
-}
-
-impl BatchError {
-    /// Whether it came from what the batch says or what its rows hold, so that trying again alone will not help.
-    /// Otherwise a server is away, busy or restarting, and the batch is good.
-    #[must_use]
-    pub fn is_of_content(&self) -> bool {
-        match self {
-            Self::Ticket(_) | Self::Stopped => false,
-            Self::Panicked(_) => true,
-            Self::Postgres(error) => is_of_content(error),
+        // 1. Load the rows that the commands name, and the rows that are due.
+        let commands = batches.iter().flat_map(|batch| batch.part.entries());
+        let commands = commands.map(|entry| &entry.command);
+        let (now, mut state) = load::state(&mut connection, &self.keys, commands).await?;
+        let mut searches = Vec::with_capacity(batches.len());
+        for batch in batches {
+            searches.push(
+                self.load_due(&mut connection, batch, now, &mut state)
+                    .await?,
+            );
         }
-    }
-}
-
-/// Applies batches of different partitions once, all of them or none. On an error nothing is known but that the fence
-/// decides whether it happened.
-///
-/// # Errors
-/// When Postgres fails, or a ticket is not stored.
-pub async fn apply(worker: &Worker, batches: &[Batch]) -> Result<Vec<Applied>, BatchError> {
-    crash_points::pass("fetch");
-    let mut stages = Stages::begin();
-    let mut connection = worker.pool.acquire().await?;
-    stages.end(Stage::Connection);
-    let entries = batches.iter().flat_map(|batch| batch.part.entries());
-    let (now, mut state) = load::state(&mut connection, &worker.keys, entries).await?;
-    let mut looks = Vec::with_capacity(batches.len());
-    for batch in batches {
-        looks.push(look_for_due(worker, &mut connection, batch, now, &mut state).await?);
-    }
-    // Rows of two statements fit together only if nobody has moved the partition between them, and what does not fit
-    // together can't be decided on. The fence would hold it back, but too late for that.
-    if looks.iter().any(|look| look.has_loaded)
-        && !lease::are_as_known(&mut connection, batches.iter().map(|batch| &batch.known)).await?
-    {
-        return Ok(vec![Applied::Fenced; batches.len()]);
-    }
-    stages.end(Stage::Load);
-    crash_points::pass("load");
-    expire_due(&mut state, now);
-    let (mut journal, mut replies, mut moves) = (
-        Journal::begin(),
-        Vec::new(),
-        Vec::with_capacity(batches.len()),
-    );
-    for (batch, look) in batches.iter().zip(&looks) {
-        let Batch { known, part, .. } = batch;
-        // No command is refused for units that are due: when there are many, those come back first, in a batch of their own.
-        let nothing = Part::nothing(known.applied_seq);
-        let part = if look.has_more { &nothing } else { part };
-        replies.reserve(part.entries().len());
-        for Entry {
-            ingress, command, ..
-        } in part.entries()
+        // Two statements see one state of the rows only if nobody moved the partition between them. `decide` must not get
+        // rows that contradict each other, and the fence in the write would come after it. So the rows are compared here.
+        let leases = batches.iter().map(|batch| &batch.known.lease);
+        if searches.iter().any(|search| search.has_loaded)
+            && !fence::rows_match(&mut connection, leases).await?
         {
-            let decide = |state: &mut State| decide(state, command, now, &worker.policy);
-            let decision = journal.note(batch, &mut state, command, decide);
-            let reply = Reply {
-                request_id: command.request_id,
-                replayed: decision.replayed,
-                outcome: decision.outcome,
-            };
-            if !command.action.is_internal() {
-                replies.push((*ingress, reply));
+            return Ok(vec![Applied::Fenced; batches.len()]);
+        }
+        stages.end(Stage::Load);
+        crash_points::pass("load");
+
+        // 2. Decide, in the log's order within each partition. No IO, no clock: `now` is Postgres's time of the load.
+        expire_due(&mut state, now);
+        let mut log = BatchLog::begin();
+        let mut replies = Vec::new();
+        let mut moves = Vec::with_capacity(batches.len());
+        for (PartitionBatch { known, part }, search) in batches.iter().zip(&searches) {
+            // When more is due than one transaction ends, no command is decided yet: it could be refused for units that
+            // are about to come back. This transaction only ends what is due.
+            let nothing = BatchPart::nothing(known.lease.applied_seq);
+            let part = if search.has_more { &nothing } else { part };
+            replies.reserve(part.entries().len());
+            for entry in part.entries() {
+                let command = &entry.command;
+                let before = log.before(&state, command);
+                let decision = decide(&mut state, command, now, &self.policy);
+                log.record(known, command, before, &decision, &state);
+                if !command.action.is_internal() {
+                    let reply = Reply {
+                        request_id: command.request_id,
+                        replayed: decision.replayed,
+                        outcome: decision.outcome,
+                    };
+                    replies.push((entry.ingress, reply));
+                }
             }
+            moves.push(Move {
+                known: known.lease.clone(),
+                to: Lease {
+                    applied_seq: part.to_seq,
+                    ..known.lease.clone()
+                },
+            });
         }
-        let to = Lease {
-            applied_seq: part.to_seq,
-            ..known.clone()
+        let changes = Changes::from(state);
+        stages.end(Stage::Decide);
+
+        // 3. Store the tickets of what will fall due. Before the commit: nothing would end a hold without a ticket in
+        // time, while a ticket without a hold does no harm.
+        self.tickets.ensure(&changes).await?;
+        stages.end(Stage::Ticket);
+        crash_points::pass("ticket");
+
+        // 4. Write and commit, in one statement. A hold reads as expired from its expiry time on. Another end of it must
+        // be visible to everybody before that time, or not happen.
+        let good_until = changes.good_until().map(|until| until.minus(COMMIT_WAIT));
+        if good_until.is_some_and(|until| until <= now) {
+            drop(connection);
+            tokio::time::sleep(COMMIT_WAIT).await;
+            return Ok(vec![Applied::TooLate; batches.len()]);
+        }
+        let fence = Fence {
+            moves: &moves,
+            lease: self.lease,
+            good_until,
         };
-        moves.push(Move {
-            known: known.clone(),
-            to,
-        });
-    }
-    let changes = Changes::from(state);
-    stages.end(Stage::Decide);
-    // A hold without a ticket would not end by itself; a ticket for nothing does no harm. So it comes before the commit.
-    worker.tickets.ensure(worker, &changes).await?;
-    stages.end(Stage::Ticket);
-    crash_points::pass("ticket");
-    // A hold reads as expired from its instant on, so everybody sees it ended otherwise before that, or never.
-    let good_until = changes.good_until().map(|until| until.minus(COMMIT_WAIT));
-    if good_until.is_some_and(|until| until <= now) {
-        drop(connection);
-        tokio::time::sleep(COMMIT_WAIT).await;
-        return Ok(vec![Applied::TooLate; batches.len()]);
-    }
-    let fence = Fence {
-        moves: &moves,
-        lease: worker.lease(),
-        good_until,
-    };
-    let commit = write::commit(
-        &mut connection,
-        &worker.keys,
-        &fence,
-        worker.settings.nats.partitions,
-        &changes,
-        now,
-    );
-    if !crash_points::pass_during("write", commit).await? {
-        return Ok(vec![Applied::Fenced; batches.len()]);
-    }
-    drop(connection);
-    stages.end(Stage::Commit);
-    crash_points::pass("commit");
-    journal.committed(&changes, now, &stages);
-    let ends = moves
-        .into_iter()
-        .zip(looks)
-        .map(|(Move { to, .. }, look)| (to, look.horizon.after(&changes), look.has_more));
-    let ends: Vec<_> = ends.collect();
-    let told = ends.iter().map(|(to, horizon, _)| Told {
-        lease: to,
-        horizon: *horizon,
-    });
-    announce::committed(worker, &told.collect::<Vec<_>>(), &replies, changes, now).await;
-    crash_points::pass("reply");
-    let applied = |(to, horizon, has_more)| {
-        if has_more {
-            Applied::DueFirst
-        } else {
-            Applied::Committed(to, horizon)
+        let commit = write::commit(
+            &mut connection,
+            &self.keys,
+            &fence,
+            self.partitions,
+            &changes,
+            now,
+        );
+        if !crash_points::pass_during("write", commit).await? {
+            return Ok(vec![Applied::Fenced; batches.len()]);
         }
-    };
-    Ok(ends.into_iter().map(applied).collect())
-}
+        drop(connection);
+        stages.end(Stage::Commit);
+        crash_points::pass("commit");
 
-/// What looking for what is due came to.
-struct Look {
-    has_loaded: bool,
-    has_more: bool,
-    horizon: Horizon,
-}
-
-/// Loads what is due in a batch's partition, and finds when something falls due next.
-async fn look_for_due(
-    worker: &Worker,
-    connection: &mut PgConnection,
-    batch: &Batch,
-    now: Timestamp,
-    state: &mut State,
-) -> sqlx::Result<Look> {
-    // Who asks for it is not put off by what we believe: a ticket or the table has said that something is due.
-    let is_asked = batch
-        .part
-        .entries()
-        .iter()
-        .any(|entry| entry.command.action == Action::ExpireDue);
-    if batch.horizon.is_clear_at(now) && !is_asked {
-        return Ok(Look {
-            has_loaded: false,
-            has_more: false,
-            horizon: batch.horizon,
+        // 5. Log, and reply. Only now has anything happened (I5). A crash here loses the replies; ingresses read the rows.
+        log.publish(&changes, now, &stages);
+        let ends = moves.into_iter().zip(&searches);
+        let ends = ends.map(|(Move { to, .. }, search)| Progress {
+            lease: to,
+            next_due: search.next_due.after(&changes),
+            retries: 0,
         });
+        let ends: Vec<Progress> = ends.collect();
+        self.announcer
+            .send_committed(&ends, &replies, changes, now)
+            .await;
+        crash_points::pass("reply");
+        let applied = ends.into_iter().zip(&searches).map(|(end, search)| {
+            if search.has_more {
+                Applied::DueFirst
+            } else {
+                Applied::Committed(end)
+            }
+        });
+        Ok(applied.collect())
     }
-    let scope = Scope {
-        now,
-        slots: worker.settings.nats.partitions.slots(batch.known.partition),
-    };
-    let mut due = due::find(connection, &scope).await?;
-    let horizon = if due.has_more {
-        Horizon::Unknown
-    } else {
-        Horizon::found(due::next(connection, &scope).await?)
-    };
-    if is_asked {
-        due::add_parked(connection, &scope, &mut due).await?;
+
+    /// Loads what is due in a batch's partition, and finds the next due time.
+    async fn load_due(
+        &self,
+        connection: &mut PgConnection,
+        PartitionBatch { known, part }: &PartitionBatch,
+        now: Timestamp,
+        state: &mut State,
+    ) -> sqlx::Result<DueSearch> {
+        // `ExpireDue` always searches, whatever the known next due time: a ticket or the table says that rows are due.
+        let is_requested = part
+            .entries()
+            .iter()
+            .any(|entry| entry.command.action == Action::ExpireDue);
+        if known.next_due.is_clear_at(now) && !is_requested {
+            return Ok(DueSearch {
+                has_loaded: false,
+                has_more: false,
+                next_due: known.next_due,
+            });
+        }
+        let scope = Scope {
+            now,
+            slots: self.partitions.slots(known.lease.partition),
+        };
+        let mut due = due::find(connection, &scope).await?;
+        let next_due = if due.has_more {
+            NextDue::Unknown
+        } else {
+            NextDue::found(due::next(connection, &scope).await?)
+        };
+        if is_requested {
+            due::add_parked(connection, &scope, &mut due).await?;
+        }
+        load::add_due(connection, &self.keys, &due, state).await?;
+        Ok(DueSearch {
+            has_loaded: !due.ids.is_empty(),
+            has_more: due.has_more,
+            next_due,
+        })
     }
-    load::add_due(connection, &worker.keys, &due, state).await?;
-    Ok(Look {
-        has_loaded: !due.ids.is_empty(),
-        has_more: due.has_more,
-        horizon,
-    })
+}
+
+/// The result of the search for due rows.
+struct DueSearch {
+    has_loaded: bool,
+    /// More is due than one transaction ends.
+    has_more: bool,
+    next_due: NextDue,
 }

@@ -1,84 +1,88 @@
-//! Groups: the batches of several partitions in one transaction (group commit).
+//! Group commit: the batches of several partitions in one transaction.
 //!
-//! A transaction costs about as much for a few commands as for a few hundred. So only so many are on their way to
-//! Postgres at once; the batches that partitions have ready meanwhile gather, and the next one takes them all. A
-//! partition waits for its batch, so it has one here at most, and its order is kept. When a group fails for what is in
-//! one of its batches, each is applied alone, and [`crate::apply::poison`] sees what it would have seen without the others.
+//! A transaction costs about the same for a few commands as for a few hundred. So the number of transactions in progress
+//! is small and fixed. While they run, the batches that partitions have ready wait in a queue, and the next transaction
+//! takes all of them. The busier the process, the larger the groups: no timer is needed, and an idle process never waits.
+//!
+//! A partition waits for its batch before it sends the next one, so it has at most one batch here, and its order is kept.
+//! When a group fails because of one batch's content, or is fenced for one partition, each batch is applied alone. So
+//! [`crate::apply::poison`] gets the same result as without the other batches.
 
 use std::num::NonZero;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
+use holdfast_common::partition::Partitions;
 use holdfast_common::traces;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tracing::{Instrument, Span};
 
-use crate::Worker;
-use crate::apply::batch::{self, Applied, Batch, BatchError};
+use crate::apply::batch::{Applied, BatchCycle, PartitionBatch};
+use crate::apply::error::BatchError;
 use crate::apply::reader::BATCH_COMMANDS_MAX;
 
-/// How many transactions are on their way to Postgres at once: a core each, and two at least, so that one is decided
-/// while another commits. With more of them the groups are smaller, and each unit dearer.
+/// Transactions in progress at once: one for each core, and at least two, so that one is decided while another commits.
+/// More of them make smaller groups, and each unit costs more.
 #[must_use]
-pub fn groups_max() -> u32 {
+pub fn transactions_max() -> u32 {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     u32::try_from(cores).unwrap_or(u32::MAX).clamp(2, 8)
 }
 
-/// What a batch is told; the batches of a group share an error.
-pub type Told = Result<Applied, Arc<BatchError>>;
+/// The result of one batch. The batches of a group share an error.
+pub type GroupResult = Result<Applied, Arc<BatchError>>;
 
 /// A batch that waits for its transaction.
-struct Waiting {
-    batch: Batch,
+struct WaitingBatch {
+    batch: PartitionBatch,
     span: Span,
-    told: oneshot::Sender<Told>,
+    result: oneshot::Sender<GroupResult>,
 }
 
-/// Where batches wait.
+/// The queue of batches.
 #[derive(Debug)]
-pub struct Groups {
-    queue: mpsc::Sender<Waiting>,
-    queued: Arc<Mutex<mpsc::Receiver<Waiting>>>,
+pub struct GroupCommit {
+    queue: mpsc::Sender<WaitingBatch>,
+    /// Behind a mutex, since one task at a time gathers a group.
+    waiting: Mutex<mpsc::Receiver<WaitingBatch>>,
 }
 
-impl Groups {
-    /// Nothing yet; room for one batch of each partition.
+impl GroupCommit {
+    /// The queue has room for one batch of each partition, so a send never waits.
     #[must_use]
-    pub fn new(partitions: u16) -> Self {
-        let (queue, queued) = mpsc::channel(partitions.into());
+    pub fn new(partitions: Partitions) -> Self {
+        let (queue, waiting) = mpsc::channel(partitions.count().into());
         Self {
             queue,
-            queued: Arc::new(Mutex::new(queued)),
+            waiting: Mutex::new(waiting),
         }
     }
 
-    /// Applies a batch, in one transaction with those that are ready when its turn comes.
+    /// Applies a batch, in one transaction with those that are waiting when its turn comes.
     ///
     /// # Errors
-    /// Those of [`batch::apply`]; a panic in it, too, is one.
-    pub async fn apply(&self, batch: Batch) -> Told {
-        let (told, answer) = oneshot::channel();
-        let gone = || Arc::new(BatchError::Stopped);
-        self.queue
-            .send(Waiting {
-                batch,
-                span: Span::current(),
-                told,
-            })
-            .await
-            .map_err(|_| gone())?;
-        answer.await.unwrap_or_else(|_| Err(gone()))
+    /// Those of [`BatchCycle::apply`]. A panic in it is an error, too.
+    pub async fn apply(&self, batch: PartitionBatch) -> GroupResult {
+        let (result, received) = oneshot::channel();
+        let stopped = || Arc::new(BatchError::Stopped);
+        let waiting = WaitingBatch {
+            batch,
+            span: Span::current(),
+            result,
+        };
+        self.queue.send(waiting).await.map_err(|_| stopped())?;
+        received.await.unwrap_or_else(|_| Err(stopped()))
     }
 
-    async fn gather(&self) -> Option<Vec<Waiting>> {
-        let mut queued = self.queued.lock().await;
-        let mut group = vec![queued.recv().await?];
+    /// Waits for a batch, and takes with it all that wait, up to a bound on their commands.
+    async fn gather(&self) -> Option<Vec<WaitingBatch>> {
+        let mut waiting = self.waiting.lock().await;
+        let mut group = vec![waiting.recv().await?];
         let mut commands = group[0].batch.part.entries().len();
         while commands < BATCH_COMMANDS_MAX {
-            let Ok(next) = queued.try_recv() else { break };
+            let Ok(next) = waiting.try_recv() else { break };
             commands += next.batch.part.entries().len();
             group.push(next);
         }
@@ -86,81 +90,77 @@ impl Groups {
     }
 }
 
-/// Starts what applies groups. It ends with the set.
-pub fn start(worker: &Arc<Worker>) -> JoinSet<()> {
-    let mut tasks = JoinSet::new();
-    for _ in 0..groups_max() {
-        let worker = Arc::clone(worker);
+/// Starts the tasks that apply groups. They end when the set is dropped.
+pub fn start(groups: &Arc<GroupCommit>, cycle: BatchCycle) -> JoinSet<()> {
+    let (mut tasks, cycle) = (JoinSet::new(), Arc::new(cycle));
+    for _ in 0..transactions_max() {
+        let (groups, cycle) = (Arc::clone(groups), Arc::clone(&cycle));
         tasks.spawn(async move {
-            while let Some(group) = worker.groups.gather().await {
-                apply(&worker, group).await;
+            while let Some(group) = groups.gather().await {
+                apply_group(&cycle, group).await;
             }
         });
     }
     tasks
 }
 
-async fn apply(worker: &Worker, group: Vec<Waiting>) {
-    let (mut batches, mut callers) = (
-        Vec::with_capacity(group.len()),
-        Vec::with_capacity(group.len()),
-    );
+async fn apply_group(cycle: &BatchCycle, group: Vec<WaitingBatch>) {
+    let mut batches = Vec::with_capacity(group.len());
+    let mut callers = Vec::with_capacity(group.len());
     let commands: usize = group
         .iter()
         .map(|waiting| waiting.batch.part.entries().len())
         .sum();
     let span = tracing::debug_span!(target: traces::TARGET, parent: &group[0].span, "transaction", commands);
-    for Waiting {
-        batch,
-        span: of_batch,
-        told,
-    } in group
-    {
-        span.follows_from(&of_batch);
-        batches.push(batch);
-        callers.push(told);
+    for waiting in group {
+        span.follows_from(&waiting.span);
+        batches.push(waiting.batch);
+        callers.push(waiting.result);
     }
-    let told = together(worker, &batches).instrument(span).await;
-    for (caller, told) in callers.into_iter().zip(told) {
-        // Nobody waits for it when its partition's task panicked.
-        let _ = caller.send(told);
+    let results = apply_batches(cycle, &batches).instrument(span).await;
+    for (caller, result) in callers.into_iter().zip(results) {
+        // Fails only when the partition's task panicked; then nobody waits for the result.
+        let _ = caller.send(result);
     }
 }
 
-/// Applies batches together; where that can't be, each alone.
-async fn together(worker: &Worker, batches: &[Batch]) -> Vec<Told> {
+/// Applies batches together. When that fails for a reason that may be one batch's own, applies each alone.
+async fn apply_batches(cycle: &BatchCycle, batches: &[PartitionBatch]) -> Vec<GroupResult> {
     let is_fenced = |applied: &[Applied]| {
         applied
             .iter()
             .any(|applied| matches!(applied, Applied::Fenced))
     };
-    match attempt(worker, batches).await {
+    match attempt(cycle, batches).await {
         Ok(applied) if batches.len() == 1 || !is_fenced(&applied) => {
             applied.into_iter().map(Ok).collect()
         }
-        // A server that is away is so for each of them.
-        Err(error) if batches.len() == 1 || !error.is_of_content() => {
+        // A server that is down is down for each of them.
+        Err(error) if batches.len() == 1 || !error.is_from_content() => {
             let error = Arc::new(error);
             batches.iter().map(|_| Err(Arc::clone(&error))).collect()
         }
         _ => {
-            let mut told = Vec::with_capacity(batches.len());
+            let mut results = Vec::with_capacity(batches.len());
             for batch in batches {
-                let applied = attempt(worker, std::slice::from_ref(batch)).await;
-                told.push(
+                let applied = attempt(cycle, std::slice::from_ref(batch)).await;
+                results.push(
                     applied
                         .map(|mut applied| applied.remove(0))
                         .map_err(Arc::new),
                 );
             }
-            told
+            results
         }
     }
 }
 
-/// One attempt. A panic is a bug of ours, and fails only what it came from.
-async fn attempt(worker: &Worker, batches: &[Batch]) -> Result<Vec<Applied>, BatchError> {
-    let attempt = AssertUnwindSafe(batch::apply(worker, batches)).catch_unwind();
+/// One attempt. A panic becomes an error, so that one bad row or command does not stop the other partitions.
+async fn attempt(
+    cycle: &BatchCycle,
+    batches: &[PartitionBatch],
+) -> Result<Vec<Applied>, BatchError> {
+    let attempt = AssertUnwindSafe(cycle.apply(batches)).catch_unwind();
     attempt.await.unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<String>().cloned();
         let message =

@@ -1,13 +1,15 @@
 //! The path of commands from the log to Postgres.
 //!
-//! [`partition`] runs one partition: [`reader`] fetches envelopes, [`group_commit`] gathers the batches of several partitions, and
-//! [`batch`] is the cycle load, decide, write, commit, reply. [`poison`] handles a batch that fails, [`next_due`] is the time
-//! at which something of a partition falls due next.
+//! [`partition`] runs one partition and keeps its [`progress`]. [`reader`] fetches envelopes, [`group_commit`] gathers the
+//! batches of several partitions, and [`batch`] is the cycle load, decide, write, commit, reply. [`poison`] handles a batch
+//! that fails because of its content. Nothing outside this folder writes business state.
 
 pub mod batch;
 pub(crate) mod crash_points;
+pub mod error;
 pub mod group_commit;
 pub mod next_due;
 pub mod partition;
 pub mod poison;
+pub mod progress;
 pub mod reader;

@@ -1,29 +1,27 @@
-//! When something of a partition falls due next, as far as its worker knows.
+//! The next time at which a hold or an order of a partition falls due, as far as its worker knows.
 //!
-//! Nothing of a partition changes but by its worker, so until then no batch needs to look for what is due. What is not
-//! certain is looked up.
+//! Only the partition's worker changes its rows, so before that time no batch needs to search for due rows. When the
+//! time is unknown, the next batch searches.
 
 use holdfast_common::domain::Changes;
 use holdfast_common::time::Timestamp;
 
-/// The next due time of a partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Horizon {
-    /// It has to be looked up.
+pub enum NextDue {
+    /// The next batch has to search the tables.
     #[default]
     Unknown,
-    /// Nothing is due before this.
+    /// Nothing falls due before this time.
     ClearUntil(Timestamp),
 }
 
-impl Horizon {
-    /// What was looked up: the next due time, if there is one.
+impl NextDue {
+    /// The result of a search: the next due time, or `None` when no hold is active and no order is unpaid.
     #[must_use]
     pub fn found(next: Option<Timestamp>) -> Self {
         Self::ClearUntil(next.unwrap_or(Timestamp(i64::MAX)))
     }
 
-    /// The time before which nothing is due, when that is known.
     #[must_use]
     pub fn clear_until(self) -> Option<Timestamp> {
         match self {
@@ -32,13 +30,12 @@ impl Horizon {
         }
     }
 
-    /// Whether nothing can be due at a time.
     #[must_use]
     pub fn is_clear_at(self, now: Timestamp) -> bool {
         matches!(self, Self::ClearUntil(next) if now < next)
     }
 
-    /// The horizon after a batch that has made new holds and orders.
+    /// The next due time after a batch that created holds and orders.
     #[must_use]
     pub fn after(self, changes: &Changes) -> Self {
         let holds = changes.new_holds.iter().map(|hold| hold.expires_at);

@@ -1,8 +1,8 @@
 //! Poison: a command that can't be applied does not stop its partition.
 //!
-//! A batch that fails for what is in it, and not for a server that is away, is split until the command that fails is
-//! alone. That one is tried a few times more; then it is set aside as a dead letter with its error, its client is
-//! answered, and the partition goes on behind it. Order holds: of a split batch the first half is always applied first.
+//! A batch that fails because of its content, and not because a server is down, is split in halves until the failing
+//! command is alone. That command is retried a few times. Then it becomes a dead letter with its error, its client gets a
+//! reply, and the partition continues after it. The order holds: the first half of a split batch is always applied first.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,216 +10,209 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use holdfast_common::domain::Changes;
+use holdfast_common::encryption::Keyring;
 use holdfast_common::messages::reply::Reply;
 use holdfast_common::outcome::Outcome;
+use sqlx::PgPool;
 
-use crate::Worker;
-use crate::announce::{self, Told};
-use crate::apply::batch::{Applied, Batch, BatchError};
-use crate::apply::next_due::Horizon;
-use crate::apply::partition::{Pause, why_fenced};
-use crate::apply::reader::{self, Entry, Part};
+use crate::announce::Announcer;
+use crate::apply::batch::{Applied, PartitionBatch};
+use crate::apply::error::BatchError;
+use crate::apply::group_commit::GroupCommit;
+use crate::apply::progress::{Pause, Progress};
+use crate::apply::reader::{BatchPart, Entry, ReadBatch};
 use crate::observe::metrics::METRICS;
 use crate::store::dead_letters::{self, DeadLetter};
-use crate::store::lease::{self, Lease, Move};
+use crate::store::fence::{self, Move};
+use crate::store::lease::Lease;
 
-/// How often a command is tried alone before it is set aside.
+/// Tries of a command alone before it becomes a dead letter.
 const TRIES_MAX: usize = 5;
-/// The first pause between those tries, and the longest.
+/// The first and the longest pause between those tries.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
 /// What an attempt did.
 enum Step {
     /// The commands are applied.
     Applied,
-    /// The commands have still to be applied: something had to come first.
+    /// Something else had to come first. The commands have still to be applied.
     Again,
 }
 
-/// Why an attempt did nothing.
+/// Why an attempt applied nothing.
 enum Failure {
-    /// For what is in the commands or in the rows they name.
+    /// The commands, or the rows that they name, cause the error.
     Content(Arc<BatchError>),
-    /// The partition is to be left alone for now.
     Pause(Pause),
 }
 
-/// Applies a batch, without those of its commands that can't be. Not given up by a stop: what was begun is ended.
-///
-/// # Errors
-/// When the partition is to be left alone for now. What is applied by then is told by the lease.
-pub(crate) async fn apply(
-    worker: &Worker,
-    lease: &mut Lease,
-    horizon: &mut Horizon,
-    retries: &mut u32,
-    batch: &Arc<reader::Batch>,
-) -> Result<(), Pause> {
-    // What is still to be applied; the next comes last. Each split halves one, so there are never many.
-    let mut ranges = Vec::from([Range {
-        start: 0,
-        end: batch.entries.len(),
-    }]);
-    while let Some(range) = ranges.pop() {
-        let part = Part::of(batch, range.clone(), lease.applied_seq);
-        match attempt(worker, lease, horizon, retries, &part).await {
-            Ok(Step::Applied) => {}
-            Ok(Step::Again) => ranges.push(range),
-            Err(Failure::Pause(pause)) => return Err(pause),
-            Err(Failure::Content(error)) if range.is_empty() => return Err(error.into()),
-            Err(Failure::Content(error)) if range.len() > 1 => {
-                let Range { start, end } = range;
-                tracing::warn!(partition = %lease.partition, %error, commands = end - start, "a batch failed; it is split");
-                let middle = start + (end - start) / 2;
-                ranges.extend([middle..end, start..middle]);
+/// Applies the batches of partitions, and sets aside the commands that can't be applied.
+pub struct PoisonGuard {
+    pub pool: PgPool,
+    pub keys: Keyring,
+    pub lease: Duration,
+    pub group_commit: Arc<GroupCommit>,
+    pub announcer: Arc<Announcer>,
+}
+
+impl PoisonGuard {
+    /// Applies a batch, except the commands of it that can't be applied. A stop of the process does not interrupt this.
+    ///
+    /// # Errors
+    /// When the partition has to pause. `progress` says how much of the batch is applied by then.
+    pub(crate) async fn apply(
+        &self,
+        progress: &mut Progress,
+        batch: &Arc<ReadBatch>,
+    ) -> Result<(), Pause> {
+        // A stack of the ranges that are not applied yet, the first one on top. A split replaces the top by its halves, so
+        // the stack holds about log2 of the batch's commands at most.
+        let mut ranges = Vec::from([Range {
+            start: 0,
+            end: batch.entries.len(),
+        }]);
+        while let Some(range) = ranges.pop() {
+            let part = BatchPart::of(batch, range.clone(), progress.lease.applied_seq);
+            match self.attempt(progress, &part).await {
+                Ok(Step::Applied) => {}
+                Ok(Step::Again) => ranges.push(range),
+                Err(Failure::Pause(pause)) => return Err(pause),
+                Err(Failure::Content(error)) if range.is_empty() => return Err(error.into()),
+                Err(Failure::Content(error)) if range.len() > 1 => {
+                    let Range { start, end } = range;
+                    let partition = progress.lease.partition;
+                    tracing::warn!(%partition, %error, commands = end - start, "a batch failed because of its content; its halves are applied one after the other");
+                    let middle = start + (end - start) / 2;
+                    ranges.extend([middle..end, start..middle]);
+                }
+                Err(Failure::Content(error)) => self.apply_alone(progress, &part, error).await?,
             }
-            Err(Failure::Content(error)) => {
-                alone(worker, lease, horizon, retries, &part, error).await?
+        }
+        Ok(())
+    }
+
+    async fn attempt(&self, progress: &mut Progress, part: &BatchPart) -> Result<Step, Failure> {
+        let batch = PartitionBatch {
+            known: progress.clone(),
+            part: part.clone(),
+        };
+        // If this attempt fails, the next one has to search for due rows again.
+        progress.next_due = Default::default();
+        match self.group_commit.apply(batch).await {
+            Ok(Applied::Committed(end)) => {
+                *progress = end;
+                Ok(Step::Applied)
+            }
+            Ok(Applied::DueFirst | Applied::TooLate) => Ok(Step::Again),
+            Ok(Applied::Fenced) => {
+                METRICS.fenced.increment(1);
+                Err(Failure::Pause(self.fenced(progress).await))
+            }
+            Err(error) => {
+                METRICS.count_failure(&error);
+                progress.retries += 1;
+                Err(if error.is_from_content() {
+                    Failure::Content(error)
+                } else {
+                    Failure::Pause(error.into())
+                })
             }
         }
     }
-    Ok(())
-}
 
-async fn attempt(
-    worker: &Worker,
-    lease: &mut Lease,
-    horizon: &mut Horizon,
-    retries: &mut u32,
-    part: &Part,
-) -> Result<Step, Failure> {
-    // Should this fail, what is due has to be looked up anew.
-    let known = lease.clone();
-    let batch = Batch {
-        known,
-        horizon: std::mem::take(horizon),
-        part: part.clone(),
-        retries: *retries,
-    };
-    let applied = worker.groups.apply(batch).await;
-    match applied {
-        Ok(Applied::Committed(moved, next)) => {
-            (*lease, *horizon, *retries) = (moved, next, 0);
-            Ok(Step::Applied)
-        }
-        Ok(Applied::DueFirst | Applied::TooLate) => Ok(Step::Again),
-        Ok(Applied::Fenced) => {
-            METRICS.fenced.increment(1);
-            Err(Failure::Pause(fenced(worker, lease).await))
-        }
-        Err(error) => {
-            METRICS.failed(&error);
-            *retries += 1;
-            Err(if error.is_of_content() {
-                Failure::Content(error)
-            } else {
-                Failure::Pause(error.into())
-            })
-        }
+    async fn fenced(&self, progress: &Progress) -> Pause {
+        Pause::after_fence(&self.pool, &progress.lease).await
     }
-}
 
-async fn fenced(worker: &Worker, lease: &Lease) -> Pause {
-    why_fenced(worker, lease).await.unwrap_or_else(Pause::from)
-}
-
-/// Tries a command alone, and in the end sets it aside.
-async fn alone(
-    worker: &Worker,
-    lease: &mut Lease,
-    horizon: &mut Horizon,
-    retries: &mut u32,
-    part: &Part,
-    mut error: Arc<BatchError>,
-) -> Result<(), Pause> {
-    let pauses = ExponentialBuilder::default()
-        .with_min_delay(PAUSE.0)
-        .with_max_delay(PAUSE.1)
-        .with_jitter();
-    for pause in pauses.with_max_times(TRIES_MAX - 1).build() {
-        tokio::time::sleep(pause).await;
-        match attempt(worker, lease, horizon, retries, part).await {
-            Ok(Step::Applied) => return Ok(()),
-            Ok(Step::Again) => {}
+    /// Retries one command alone, and sets it aside when every try fails.
+    async fn apply_alone(
+        &self,
+        progress: &mut Progress,
+        part: &BatchPart,
+        mut error: Arc<BatchError>,
+    ) -> Result<(), Pause> {
+        let pauses = ExponentialBuilder::default()
+            .with_min_delay(PAUSE.0)
+            .with_max_delay(PAUSE.1)
+            .with_jitter();
+        for pause in pauses.with_max_times(TRIES_MAX - 1).build() {
+            tokio::time::sleep(pause).await;
+            match self.attempt(progress, part).await {
+                Ok(Step::Applied) => return Ok(()),
+                Ok(Step::Again) => {}
+                Err(Failure::Pause(pause)) => return Err(pause),
+                Err(Failure::Content(again)) => error = again,
+            }
+        }
+        // A batch without commands still moves the position and ends what is due. If even that fails, the command is not
+        // the cause: it must not become a dead letter, and the partition pauses.
+        let nothing = BatchPart::nothing(progress.lease.applied_seq);
+        match self.attempt(progress, &nothing).await {
+            Ok(Step::Applied | Step::Again) => {}
             Err(Failure::Pause(pause)) => return Err(pause),
-            Err(Failure::Content(again)) => error = again,
+            Err(Failure::Content(error)) => return Err(error.into()),
         }
+        match self.set_aside(&progress.lease, part, &error).await? {
+            Some(end) => *progress = end,
+            None => return Err(self.fenced(progress).await),
+        }
+        Ok(())
     }
-    // If nothing at all can be applied, it is not this command's fault.
-    match attempt(
-        worker,
-        lease,
-        horizon,
-        retries,
-        &Part::nothing(lease.applied_seq),
-    )
-    .await
-    {
-        Ok(Step::Applied | Step::Again) => {}
-        Err(Failure::Pause(pause)) => return Err(pause),
-        Err(Failure::Content(error)) => return Err(error.into()),
-    }
-    let tries = i32::try_from(TRIES_MAX).unwrap_or(i32::MAX);
-    match set_aside(worker, lease, part, &error, tries).await? {
-        Some(row) => (*lease, *retries) = (row, 0),
-        None => return Err(fenced(worker, lease).await),
-    }
-    Ok(())
-}
 
-/// Sets a command that can't be applied aside, and goes on behind it. `None` when another worker has the partition.
-async fn set_aside(
-    worker: &Worker,
-    known: &Lease,
-    part: &Part,
-    error: &BatchError,
-    tries: i32,
-) -> sqlx::Result<Option<Lease>> {
-    let to = Lease {
-        applied_seq: part.to_seq,
-        ..known.clone()
-    };
-    let row = Move {
-        known: known.clone(),
-        to,
-    };
-    let mut transaction = worker.pool.begin().await?;
-    let Some(now) = lease::advance(&mut transaction, &row, worker.lease()).await? else {
-        return Ok(None);
-    };
-    let (mut replies, text) = (Vec::new(), error.to_string());
-    for Entry {
-        ingress,
-        command,
-        log_seq,
-    } in part.entries()
-    {
-        let letter = DeadLetter {
+    /// Writes a command as a dead letter, and moves the position past it, in one transaction. `None` when the fence did not
+    /// hold.
+    async fn set_aside(
+        &self,
+        known: &Lease,
+        part: &BatchPart,
+        error: &BatchError,
+    ) -> sqlx::Result<Option<Progress>> {
+        let row = Move {
+            known: known.clone(),
+            to: Lease {
+                applied_seq: part.to_seq,
+                ..known.clone()
+            },
+        };
+        let mut transaction = self.pool.begin().await?;
+        let Some(now) = fence::advance(&mut transaction, &row, self.lease).await? else {
+            return Ok(None);
+        };
+        let tries = i32::try_from(TRIES_MAX).unwrap_or(i32::MAX);
+        let (mut replies, text) = (Vec::new(), error.to_string());
+        for Entry {
+            ingress,
             command,
-            log_seq: *log_seq,
-            error: &text,
-            tries,
-        };
-        dead_letters::bury(&mut transaction, &worker.keys, &letter, now).await?;
-        tracing::error!(
-            partition = %known.partition, log_seq, tries, request_id = %command.request_id, action = command.action.name(),
-            error = text, "a command could not be applied and is a dead letter: see `holdfast dead-letters`"
-        );
-        let reply = Reply {
-            request_id: command.request_id,
-            replayed: false,
-            outcome: Outcome::Failed,
-        };
-        if !command.action.is_internal() {
-            replies.push((*ingress, reply));
+            log_seq,
+        } in part.entries()
+        {
+            let letter = DeadLetter {
+                command,
+                log_seq: *log_seq,
+                error: &text,
+                tries,
+            };
+            dead_letters::bury(&mut transaction, &self.keys, &letter, now).await?;
+            tracing::error!(
+                partition = %known.partition, log_seq, tries, request_id = %command.request_id, action = command.action.name(),
+                error = text, "a command can't be applied and is now a dead letter; see `holdfast dead-letters list`"
+            );
+            if !command.action.is_internal() {
+                let reply = Reply {
+                    request_id: command.request_id,
+                    replayed: false,
+                    outcome: Outcome::Failed,
+                };
+                replies.push((*ingress, reply));
+            }
         }
+        transaction.commit().await?;
+        METRICS.dead_letters.increment(part.entries().len() as u64);
+        let end = Progress::from(row.to);
+        let ends = std::slice::from_ref(&end);
+        self.announcer
+            .send_committed(ends, &replies, Changes::default(), now)
+            .await;
+        Ok(Some(end))
     }
-    transaction.commit().await?;
-    METRICS.dead_letters.increment(part.entries().len() as u64);
-    let told = Told {
-        lease: &row.to,
-        horizon: Horizon::Unknown,
-    };
-    announce::committed(worker, &[told], &replies, Changes::default(), now).await;
-    Ok(Some(row.to))
 }

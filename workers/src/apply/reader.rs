@@ -1,8 +1,8 @@
 //! Reads one partition of the log, in order and without acknowledgements.
 //!
-//! The position is in Postgres, so NATS keeps none: each reader is an ephemeral consumer of its own that begins where
-//! Postgres says. Redelivery would reorder commands on a take-over, so there is none; a reader that missed a message
-//! is thrown away and a new one begins behind what was applied. Next: [`crate::apply::batch`].
+//! The position is in Postgres, so NATS stores none. Each reader is an ephemeral consumer that begins after the applied
+//! position. There are no acknowledgements and no redelivery, since a redelivered message would arrive out of order. A
+//! reader that missed a message is dropped, and a new one begins after the applied position. Next: [`crate::apply::batch`].
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -25,42 +25,31 @@ use tracing::Span;
 pub(crate) const BATCH_COMMANDS_MAX: usize = 2048;
 /// A batch takes no further envelope once it has this many bytes.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
-/// How many envelopes the server sends ahead: a webhook is one by itself.
+/// Envelopes that the server sends ahead. Each webhook has an envelope of its own.
 const AHEAD_ENVELOPES_MAX: usize = 512;
-/// How many bytes of envelopes the server sends ahead.
+/// Bytes of envelopes that the server sends ahead.
 const AHEAD_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// How often the server gives a sign of life; two missed ones end the reader.
+/// The server sends an idle heartbeat this often. Two missed ones end the reader.
 const HEARTBEAT: Duration = Duration::from_millis(500);
-/// How long one request for messages lasts before it is renewed.
+/// A request for messages lasts this long; then the client renews it.
 const REQUEST_EXPIRY: Duration = Duration::from_secs(20);
-/// When the server forgets a consumer that nobody reads.
+/// The server removes a consumer that nobody has read for this long.
 const CONSUMER_INACTIVE: Duration = Duration::from_secs(30);
 
-/// Why reading ended. All of it is mended by a new reader.
+/// Why reading ended. A new reader recovers from each of these.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// NATS did not give what was asked.
     #[error("NATS: {0}")]
     Nats(#[source] async_nats::Error),
     /// The server stopped sending.
     #[error("the log's consumer ended")]
     Ended,
-    /// Messages were lost between the server and us.
+    /// Messages were lost between the server and this process.
     #[error("the log skipped from delivery {expected} to {found}")]
-    Gap {
-        /// The delivery that should have come.
-        expected: u64,
-        /// The one that came.
-        found: u64,
-    },
-    /// A newer program wrote the message, or one that has keys which we lack.
+    Gap { expected: u64, found: u64 },
+    /// A newer version wrote the message, or it is sealed by a key that this process does not have.
     #[error("log sequence {sequence}: {error}")]
-    Unreadable {
-        /// Where it stands.
-        sequence: u64,
-        /// Why it can't be read.
-        error: DecodeError,
-    },
+    Unreadable { sequence: u64, error: DecodeError },
 }
 
 impl ReadError {
@@ -72,31 +61,29 @@ impl ReadError {
 /// A command of the log.
 #[derive(Debug)]
 pub struct Entry {
-    /// The ingress that waits for its outcome.
+    /// The ingress that waits for the outcome.
     pub ingress: IngressId,
-    /// The command.
     pub command: Command,
-    /// The log sequence of its envelope.
+    /// The log sequence of the command's envelope.
     pub log_seq: u64,
 }
 
-/// What was read from the log at once.
+/// The envelopes that one read took from the log.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub struct ReadBatch {
     /// The commands in the log's order.
     pub entries: Vec<Entry>,
     /// The log sequence of the last envelope.
     pub last_seq: u64,
-    /// How many envelopes those were.
     pub envelopes: u64,
-    /// How many envelopes of the partition the server had behind it.
+    /// Further envelopes of the partition in the log, as the server counted them with the last message.
     pub envelopes_behind: u64,
     bytes: usize,
     links: Links,
 }
 
-impl Batch {
-    /// The span in which it is applied, with links to the requests whose commands it has.
+impl ReadBatch {
+    /// The span in which the batch is applied, with links to the requests of its commands.
     #[must_use]
     pub fn span(&self, partition: Partition) -> Span {
         let commands = self.entries.len();
@@ -110,20 +97,21 @@ impl Batch {
     }
 }
 
-/// Some commands of a batch, which are applied together, and where their partition stands behind them.
+/// A range of a batch's commands that are applied together.
 #[derive(Clone, Debug, Default)]
-pub struct Part {
-    batch: Arc<Batch>,
+pub struct BatchPart {
+    batch: Arc<ReadBatch>,
     range: Range<usize>,
-    /// The log sequence up to which all is applied then.
+    /// The partition's position after the part: every envelope up to this log sequence is applied.
     pub to_seq: u64,
 }
 
-impl Part {
-    /// The commands at those places, when the partition stood at `applied_seq` before. A position counts whole
-    /// envelopes: in the middle of one it stays before it, and commands that are read again are known by their ids.
+impl BatchPart {
+    /// The commands of a range, for a partition at position `applied_seq`. A position counts whole envelopes. A part that
+    /// ends in the middle of an envelope leaves the position before it; commands that are read again later are recognized
+    /// by their ids.
     #[must_use]
-    pub fn of(batch: &Arc<Batch>, range: Range<usize>, applied_seq: u64) -> Self {
+    pub fn of(batch: &Arc<ReadBatch>, range: Range<usize>, applied_seq: u64) -> Self {
         let entries = &batch.entries;
         let to_seq = match entries.get(range.end) {
             None => batch.last_seq,
@@ -143,7 +131,7 @@ impl Part {
         }
     }
 
-    /// No commands, where a partition stands.
+    /// No commands. The position does not move.
     #[must_use]
     pub fn nothing(applied_seq: u64) -> Self {
         Self {
@@ -159,7 +147,7 @@ impl Part {
     }
 }
 
-/// Reads one partition from one position on.
+/// Reads one partition.
 pub struct Reader {
     consumer: Consumer<pull::Config>,
     messages: pull::Stream,
@@ -168,10 +156,10 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Begins behind the sequence that was applied last.
+    /// Begins with the first envelope after `applied_seq`.
     ///
     /// # Errors
-    /// When NATS does not make the consumer.
+    /// When NATS does not create the consumer.
     pub async fn open(
         stream: &Stream,
         subject: String,
@@ -211,13 +199,14 @@ impl Reader {
         })
     }
 
-    /// Waits for the next envelope and takes with it what has arrived by then, within the bounds of a batch. Nothing is
-    /// lost when the wait is given up.
+    /// Waits for the next envelope, and takes with it those that have arrived by then, within the bounds of a batch.
+    ///
+    /// Cancel safe: the only await is the first one, and messages that it has not returned stay in the stream.
     ///
     /// # Errors
-    /// When messages were missed or can't be read; then the reader is of no more use.
-    pub async fn next(&mut self) -> Result<Batch, ReadError> {
-        let mut batch = Batch::default();
+    /// When messages were missed or can't be read. Drop the reader then.
+    pub async fn next(&mut self) -> Result<ReadBatch, ReadError> {
+        let mut batch = ReadBatch::default();
         let mut next = Some(self.messages.next().await);
         while let Some(message) = next {
             let message = message.ok_or(ReadError::Ended)?.map_err(ReadError::nats)?;
@@ -231,7 +220,7 @@ impl Reader {
         Ok(batch)
     }
 
-    fn add(&mut self, batch: &mut Batch, message: &Message) -> Result<(), ReadError> {
+    fn add(&mut self, batch: &mut ReadBatch, message: &Message) -> Result<(), ReadError> {
         let info = message.info().map_err(ReadError::Nats)?;
         if info.consumer_sequence != self.next_delivery {
             return Err(ReadError::Gap {
@@ -250,13 +239,13 @@ impl Reader {
                 };
                 batch.entries.extend(commands.into_iter().map(entry));
             }
-            // Only an older program can't read it, or one without its key: it waits in the log until that is mended.
+            // This program is too old or lacks a key. The partition waits until it is upgraded or gets the key.
             Err(error @ (DecodeError::UnknownVersion { .. } | DecodeError::Sealed(_))) => {
                 return Err(ReadError::Unreadable { sequence, error });
             }
-            // No ingress wrote this, so nobody waits for it; it stays in the log to be looked at.
+            // No ingress wrote this message, so no client waits for it.
             Err(error) => {
-                tracing::error!(sequence, %error, "passed over a message in the log that is no envelope")
+                tracing::error!(sequence, %error, "a message in the log is not an envelope; it is skipped and stays in the log for inspection")
             }
         }
         batch.bytes += message.payload.len();
@@ -267,7 +256,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Whether the server has nothing for us that we have not read.
+    /// Whether every envelope of the partition that the log has was delivered here and applied.
     ///
     /// # Errors
     /// When NATS does not answer.

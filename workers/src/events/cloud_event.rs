@@ -1,7 +1,7 @@
-//! Events of the rows of the audit, as CloudEvents 1.0 (<https://cloudevents.io>) in JSON.
+//! The events of an audit row, as CloudEvents 1.0 (<https://cloudevents.io>) in JSON.
 //!
-//! An event is thin: it names what changed and how stock stands then, and no customer and no payment. Its id is its
-//! place in the audit, so that it is the same however often it is made.
+//! An event has the ids of the changed objects and the stock after the change. It never names a customer or a payment. Its
+//! id is its position in the audit, so an event that is made again has the same id.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,19 +14,20 @@ use uuid::Uuid;
 
 use crate::store::events::AuditRow;
 
-/// What an event is: CloudEvents' structured mode.
+/// CloudEvents' structured mode.
 pub(super) const CONTENT_TYPE: &str = "application/cloudevents+json";
 
-/// An event's place in the audit, and its id: row, change (from 1), and whether it only follows from the change.
+/// An event's position in the audit, which is its id: the row, the change in the row (from 1), and 1 for an event that
+/// follows from the change (`product.sold_out`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Position {
+pub(super) struct EventPosition {
     audit_id: i64,
     entry: usize,
     follows: u8,
 }
 
-impl Position {
-    /// Behind all of a row.
+impl EventPosition {
+    /// After all events of a row.
     pub(super) fn after_row(audit_id: i64) -> Self {
         Self {
             audit_id,
@@ -35,19 +36,19 @@ impl Position {
         }
     }
 
-    /// The first row that may have something behind this.
+    /// The first row that can have an event after this position.
     pub(super) fn next_row(self) -> i64 {
         self.audit_id + i64::from(self == Self::after_row(self.audit_id))
     }
 }
 
-impl fmt::Display for Position {
+impl fmt::Display for EventPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}-{}", self.audit_id, self.entry, self.follows)
     }
 }
 
-impl FromStr for Position {
+impl FromStr for EventPosition {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
@@ -73,7 +74,7 @@ struct CloudEvent<'a> {
     kind: &'static str,
     subject: String,
     time: &'a str,
-    /// CloudEvents' extension "partitioning": events with the same are in order.
+    /// CloudEvents' extension "partitioning": events with the same key are in order.
     partitionkey: String,
     datacontenttype: &'static str,
     data: Data,
@@ -90,7 +91,7 @@ struct Data {
     order_reference: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     quantity: Option<i32>,
-    /// Of a hold.
+    /// The hold's position in the order of the product's holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     sequence: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -100,8 +101,8 @@ struct Data {
     sold_stock: i32,
 }
 
-/// What a change is told as: the event's type, and why where there are several reasons.
-fn told_as(kind: AuditKind, quantity: i32) -> Option<(&'static str, Option<&'static str>)> {
+/// The type of a change's event, and its reason where the type has several. `None` for changes without an event.
+fn event_type(kind: AuditKind, quantity: i32) -> Option<(&'static str, Option<&'static str>)> {
     match kind {
         AuditKind::HoldCreated
         | AuditKind::HoldExpired
@@ -117,7 +118,7 @@ fn told_as(kind: AuditKind, quantity: i32) -> Option<(&'static str, Option<&'sta
         AuditKind::RefundDueAgain => Some(("refund.due", Some("asked_again"))),
         AuditKind::ProductRestocked if quantity > 0 => Some((kind.name(), None)),
         AuditKind::HoldConsumed
-        // It is paid at once.
+        // It is paid at once, and `OrderPaid` has the event.
         | AuditKind::OrderReallocated
         | AuditKind::PaymentParked
         | AuditKind::PaymentUnmatched
@@ -135,42 +136,46 @@ fn told_as(kind: AuditKind, quantity: i32) -> Option<(&'static str, Option<&'sta
     }
 }
 
-/// The events of a row that come after a position, in order.
-pub(super) fn events(row: &AuditRow, source: &str, after: Position) -> Vec<(Position, Vec<u8>)> {
+/// The events of a row after a position, in order.
+pub(super) fn events(
+    row: &AuditRow,
+    source: &str,
+    after: EventPosition,
+) -> Vec<(EventPosition, Vec<u8>)> {
     let time = row.at.to_rfc3339_opts(SecondsFormat::Micros, true);
-    let (mut made, mut available_before) = (Vec::new(), row.available_before);
-    for (place, kind) in row.kind.iter().enumerate() {
-        let (quantity, available) = (row.quantity[place], row.available_after[place]);
+    let (mut events, mut available_before) = (Vec::new(), row.available_before);
+    for (change, kind) in row.kind.iter().enumerate() {
+        let (quantity, available) = (row.quantity[change], row.available_after[change]);
         let sold_out =
             (available == 0 && available_before > 0).then_some(("product.sold_out", None));
         available_before = available;
-        // A newer version's kinds are told by a newer version.
-        let own = AuditKind::from_number(*kind).and_then(|kind| told_as(kind, quantity));
-        for (follows, told) in [(0, own), (1, sold_out)] {
-            let position = Position {
+        // A kind of a newer version is published by that version.
+        let own = AuditKind::from_number(*kind).and_then(|kind| event_type(kind, quantity));
+        for (follows, event) in [(0, own), (1, sold_out)] {
+            let position = EventPosition {
                 audit_id: row.audit_id,
-                entry: place + 1,
+                entry: change + 1,
                 follows,
             };
-            if let Some(told) = told.filter(|_| position > after) {
-                made.push((position, body(row, place, source, &time, position, told)));
+            if let Some(event) = event.filter(|_| position > after) {
+                events.push((position, body(row, change, source, &time, position, event)));
             }
         }
     }
-    made
+    events
 }
 
 fn body(
     row: &AuditRow,
-    place: usize,
+    change: usize,
     source: &str,
     time: &str,
-    position: Position,
+    position: EventPosition,
     (kind, reason): (&'static str, Option<&'static str>),
 ) -> Vec<u8> {
     let product_id = (row.product_id != 0).then_some(row.product_id);
-    let is_of = |what: &str| kind.starts_with(what);
-    let subject = Some(row.subject[place]).filter(|_| !is_of("product."));
+    let is_of = |prefix: &str| kind.starts_with(prefix);
+    let subject = Some(row.subject[change]).filter(|_| !is_of("product."));
     let order_id = subject.filter(|_| !is_of("hold."));
     let event = CloudEvent {
         specversion: "1.0",
@@ -187,15 +192,15 @@ fn body(
             order_id,
             order_reference: order_id.map(|id| format!("order_{id}")),
             quantity: (!is_of("refund.") && kind != "product.sold_out")
-                .then_some(row.quantity[place]),
-            sequence: is_of("hold.").then_some(row.sequence[place]),
+                .then_some(row.quantity[change]),
+            sequence: is_of("hold.").then_some(row.sequence[change]),
             reason,
-            available_stock: row.available_after[place],
-            held_stock: row.held_after[place],
-            sold_stock: row.sold_after[place],
+            available_stock: row.available_after[change],
+            held_stock: row.held_after[change],
+            sold_stock: row.sold_after[change],
         },
     };
-    // Fails for no value that an event can have: all keys are strings.
+    // Can't fail: all keys are strings, and no value has a serializer of its own that fails.
     serde_json::to_vec(&event).unwrap_or_else(|_| Value::Null.to_string().into_bytes())
 }
 
@@ -204,23 +209,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_position_is_read_as_it_was_written_and_ordered_as_it_stands() {
-        let position = Position {
+    fn event_position_parses_back_and_follows_the_audit_order() {
+        let position = EventPosition {
             audit_id: 17,
             entry: 3,
             follows: 1,
         };
         assert_eq!(position.to_string().parse(), Ok(position));
-        let earlier: Position = "17-3-0".parse().unwrap();
-        assert!(earlier < position && position < Position::after_row(17));
-        assert!(Position::after_row(17) < "18-1-0".parse().unwrap());
+        let earlier: EventPosition = "17-3-0".parse().unwrap();
+        assert!(earlier < position && position < EventPosition::after_row(17));
+        assert!(EventPosition::after_row(17) < "18-1-0".parse().unwrap());
         for text in ["", "1", "1-2", "1-2-x", "a-1-0", "1-2-3-4"] {
-            assert!(text.parse::<Position>().is_err(), "{text}");
+            assert!(text.parse::<EventPosition>().is_err(), "{text}");
         }
     }
 
     #[test]
-    fn the_last_unit_is_told_after_the_hold_that_took_it() {
+    fn sold_out_event_follows_the_hold_of_the_last_unit() {
         let row = AuditRow {
             product_id: 7,
             audit_id: 5,
@@ -238,8 +243,8 @@ mod tests {
             held_after: vec![1, 1, 2],
             sold_after: vec![0; 3],
         };
-        let all = events(&row, "/holdfast/test", Position::after_row(4));
-        let told: Vec<(String, Value)> = all
+        let all = events(&row, "/holdfast/test", EventPosition::after_row(4));
+        let types: Vec<(String, Value)> = all
             .into_iter()
             .map(|(position, body)| (position.to_string(), serde_json::from_slice(&body).unwrap()))
             .map(|(id, body): (String, Value)| (id, body["type"].clone()))
@@ -250,10 +255,10 @@ mod tests {
             ("5-3-1", "product.sold_out"),
         ];
         assert_eq!(
-            told,
+            types,
             expected.map(|(id, kind)| (id.to_owned(), Value::from(kind)))
         );
         assert_eq!(events(&row, "", "5-3-0".parse().unwrap()).len(), 1);
-        assert!(events(&row, "", Position::after_row(5)).is_empty());
+        assert!(events(&row, "", EventPosition::after_row(5)).is_empty());
     }
 }

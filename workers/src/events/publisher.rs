@@ -1,140 +1,151 @@
 //! Publishes a partition's events: each once, and in the order of its batches.
 //!
-//! How far that has come is said by the stream itself: the partition's last event there. Every batch is published under
-//! the condition that it still is the last one, so two workers that both believe to have the partition can't publish
-//! the same event twice or one in the wrong place, however late one of them is. Where the stream has no event of the
-//! partition any more, the cursor in Postgres counts.
+//! The stream itself stores the position: the partition's last event on it. Each publish has the condition that this event
+//! is still the last one. So two workers that both believe to own the partition can't publish an event twice or out of
+//! order, however late one of them is. When the stream has no event of the partition any more, the cursor in Postgres
+//! counts.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_nats::HeaderMap;
 use async_nats::header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID};
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use async_nats::{Client, HeaderMap};
 use holdfast_common::log::atomic::{self, MESSAGES_MAX, Message};
+use holdfast_common::messages::subjects::Subjects;
 use holdfast_common::partition::Partition;
+use sqlx::PgPool;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::Worker;
-use crate::events::cloud_event::{self, CONTENT_TYPE, Position};
+use crate::announce::Announcer;
+use crate::events::cloud_event::{self, CONTENT_TYPE, EventPosition};
+use crate::events::stream::EventStream;
 use crate::store::events;
 
-/// How many rows of the audit are read at once; each has the changes of one batch.
+/// Rows of the audit that are read at once. Each has the changes of one batch to one product.
 const ROWS_MAX: i64 = 32;
-/// How often it looks without having heard of a commit.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// How often the cursor is written while there is more to publish.
-const NOTE_EVERY: Duration = Duration::from_secs(1);
-/// How long JetStream may take to store a batch.
+/// The publisher also reads the audit this often without a signal: a commit whose worker died sends none.
+const CHECK_EVERY: Duration = Duration::from_secs(5);
+/// While there is more to publish, the cursor is written this often.
+const CURSOR_EVERY: Duration = Duration::from_secs(1);
+/// JetStream has to store a batch of events within this time.
 const ACK_WAIT: Duration = Duration::from_secs(5);
-/// The pause before something that failed is tried again.
+/// The pause after a failure.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// Publishes a partition's events until the handle is dropped. `None` when nobody wants events.
-#[must_use]
-pub fn start(worker: &Arc<Worker>, partition: Partition) -> Option<AbortOnDropHandle<()>> {
-    let is_on = worker.settings.worker.events.is_on();
-    is_on.then(|| AbortOnDropHandle::new(tokio::spawn(run(Arc::clone(worker), partition))))
+pub struct EventPublisher {
+    pub pool: PgPool,
+    pub nats: Client,
+    pub subjects: Subjects,
+    pub stream: EventStream,
+    pub announcer: Arc<Announcer>,
 }
 
-async fn run(worker: Arc<Worker>, partition: Partition) {
-    loop {
-        let Err(error) = publish(&worker, partition).await;
-        tracing::warn!(%partition, %error, "events could not be published, will try again");
-        tokio::time::sleep(RETRY_PAUSE).await;
-        // The stream may have to be made anew.
-        if let Err(error) = super::open_stream(&worker).await {
-            tracing::warn!(%partition, %error, "the stream of events could not be opened");
-        }
-    }
-}
-
-/// What is on the stream of the partition.
-struct Sent {
-    position: Position,
-    /// Its last event's place in the stream; 0 when there is none.
+/// The end of a partition's events on the stream.
+struct PublishedEnd {
+    position: EventPosition,
+    /// The stream sequence of the last event; 0 when there is none.
     sequence: u64,
 }
 
-async fn publish(
-    worker: &Worker,
-    partition: Partition,
-) -> Result<std::convert::Infallible, async_nats::Error> {
-    let mut sent = look(worker, partition).await?;
-    let mut noted = Instant::now();
-    loop {
-        let rows =
-            events::rows(&worker.pool, partition, sent.position.next_row(), ROWS_MAX).await?;
-        let last = rows.last().map(|row| row.audit_id);
-        for row in &rows {
-            let made =
-                cloud_event::events(row, &worker.settings.nats.subjects.source(), sent.position);
-            for batch in made.chunks(MESSAGES_MAX) {
-                sent.sequence = store(worker, partition, batch, sent.sequence).await?;
+impl EventPublisher {
+    /// Publishes a partition's events until the handle is dropped.
+    pub fn start(self: &Arc<Self>, partition: Partition) -> AbortOnDropHandle<()> {
+        let publisher = Arc::clone(self);
+        AbortOnDropHandle::new(tokio::spawn(async move { publisher.run(partition).await }))
+    }
+
+    async fn run(&self, partition: Partition) {
+        loop {
+            let Err(error) = self.publish_all(partition).await;
+            tracing::warn!(%partition, %error, "publishing events failed; the partition's events are published after a pause");
+            tokio::time::sleep(RETRY_PAUSE).await;
+            // Creates the stream if that is what was missing.
+            if let Err(error) = self.stream.open().await {
+                tracing::warn!(%partition, %error, "the stream of events could not be opened; it is opened again after a pause");
             }
-            sent.position = sent.position.max(Position::after_row(row.audit_id));
-        }
-        let is_all = rows.len() < ROWS_MAX as usize;
-        if let Some(last) = last.filter(|_| is_all || noted.elapsed() >= NOTE_EVERY) {
-            events::note_sent(&worker.pool, partition, last).await?;
-            noted = Instant::now();
-        }
-        if is_all {
-            // Either way it looks: a batch may have been committed without a word.
-            let _ = tokio::time::timeout(LOOK_EVERY, worker.committed.heard(partition)).await;
         }
     }
-}
 
-/// How far the partition's events have come.
-async fn look(worker: &Worker, partition: Partition) -> Result<Sent, async_nats::Error> {
-    let noted = Position::after_row(events::sent(&worker.pool, partition).await?);
-    let stream = super::open_stream(worker).await?;
-    match stream
-        .get_last_raw_message_by_subject(&worker.settings.nats.subjects.events(partition))
-        .await
-    {
-        Ok(last) => {
-            let id = last
-                .headers
-                .get(NATS_MESSAGE_ID)
-                .and_then(|id| id.as_str().parse().ok());
-            let position = id.map_or(noted, |position: Position| position.max(noted));
-            Ok(Sent {
-                position,
-                sequence: last.sequence,
-            })
+    async fn publish_all(&self, partition: Partition) -> Result<Infallible, async_nats::Error> {
+        let mut end = self.find_end(partition).await?;
+        let mut cursor_written = Instant::now();
+        loop {
+            let from = end.position.next_row();
+            let rows = events::rows(&self.pool, partition, from, ROWS_MAX).await?;
+            let last = rows.last().map(|row| row.audit_id);
+            for row in &rows {
+                let events = cloud_event::events(row, &self.subjects.source(), end.position);
+                for batch in events.chunks(MESSAGES_MAX) {
+                    end.sequence = self.store(partition, batch, end.sequence).await?;
+                }
+                end.position = end.position.max(EventPosition::after_row(row.audit_id));
+            }
+            let is_all = rows.len() < ROWS_MAX as usize;
+            if let Some(last) = last.filter(|_| is_all || cursor_written.elapsed() >= CURSOR_EVERY)
+            {
+                events::record_published(&self.pool, partition, last).await?;
+                cursor_written = Instant::now();
+            }
+            if is_all {
+                // A signal and a timeout both mean: read the audit again.
+                let signal = self.announcer.commits.wait(partition);
+                let _ = tokio::time::timeout(CHECK_EVERY, signal).await;
+            }
         }
-        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(Sent {
-            position: noted,
-            sequence: 0,
-        }),
-        Err(error) => Err(error.into()),
     }
-}
 
-/// Stores events behind the partition's last one, and tells the place of the last of them.
-async fn store(
-    worker: &Worker,
-    partition: Partition,
-    events: &[(Position, Vec<u8>)],
-    last: u64,
-) -> Result<u64, async_nats::Error> {
-    let subject = worker.settings.nats.subjects.events(partition);
-    let messages = events.iter().enumerate().map(|(number, (position, body))| {
-        let mut headers = HeaderMap::new();
-        headers.insert("content-type", CONTENT_TYPE);
-        if number == 0 {
-            headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, last.to_string());
+    async fn find_end(&self, partition: Partition) -> Result<PublishedEnd, async_nats::Error> {
+        let cursor = EventPosition::after_row(events::published(&self.pool, partition).await?);
+        let stream = self.stream.open().await?;
+        match stream
+            .get_last_raw_message_by_subject(&self.subjects.events(partition))
+            .await
+        {
+            Ok(last) => {
+                let id = last
+                    .headers
+                    .get(NATS_MESSAGE_ID)
+                    .and_then(|id| id.as_str().parse().ok());
+                let position = id.map_or(cursor, |position: EventPosition| position.max(cursor));
+                Ok(PublishedEnd {
+                    position,
+                    sequence: last.sequence,
+                })
+            }
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
+                Ok(PublishedEnd {
+                    position: cursor,
+                    sequence: 0,
+                })
+            }
+            Err(error) => Err(error.into()),
         }
-        let (subject, payload) = (subject.as_str().into(), body.clone().into());
-        Message {
-            subject,
-            id: position.to_string(),
-            headers,
-            payload,
-        }
-    });
-    let stored = atomic::publish(&worker.nats, messages.collect(), ACK_WAIT).await?;
-    Ok(stored.map_or(last, |ack| ack.sequence))
+    }
+
+    /// Stores events after the partition's last one, and returns the stream sequence of the last of them.
+    async fn store(
+        &self,
+        partition: Partition,
+        events: &[(EventPosition, Vec<u8>)],
+        last: u64,
+    ) -> Result<u64, async_nats::Error> {
+        let subject = self.subjects.events(partition);
+        let messages = events.iter().enumerate().map(|(number, (position, body))| {
+            let mut headers = HeaderMap::new();
+            headers.insert("content-type", CONTENT_TYPE);
+            if number == 0 {
+                headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, last.to_string());
+            }
+            Message {
+                subject: subject.as_str().into(),
+                id: position.to_string(),
+                headers,
+                payload: body.clone().into(),
+            }
+        });
+        let stored = atomic::publish(&self.nats, messages.collect(), ACK_WAIT).await?;
+        Ok(stored.map_or(last, |ack| ack.sequence))
+    }
 }

@@ -1,9 +1,9 @@
-//! Posts events to the receivers of `EVENT_URLS`, as Standard Webhooks has it.
+//! Posts events to the receivers of `EVENT_URLS`, as Standard Webhooks defines it.
 //!
-//! Each receiver has a durable consumer on the stream, which all workers share. An event that is not taken comes back
-//! after a growing pause; one that was not taken for `EVENT_RETRY_SECONDS` is a dead letter, for an operator to have
-//! posted once more. Several are on their way at once and those that failed come later, so a receiver can't rely on
-//! their order: the stream's is the product's. One may be posted twice, under the same id.
+//! Each receiver has a durable consumer on the stream, which all workers share. An event that was not accepted is posted
+//! again after a growing pause. After `EVENT_RETRY_SECONDS` it becomes a dead letter, which an operator can retry.
+//! Several posts are in progress at once, and failed ones are repeated later. So a receiver can't rely on the order of
+//! arrival; only the stream is in order. A receiver may get an event twice, with the same id.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,94 +13,99 @@ use async_nats::jetstream::AckKind;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
 use async_nats::jetstream::message::Message;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use holdfast_common::settings::Secret;
+use holdfast_common::settings::{EventSettings, Secret};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use sqlx::PgPool;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::Worker;
 use crate::events::cloud_event::CONTENT_TYPE;
-use crate::post::Poster;
-use crate::store::clock;
-use crate::store::event_dead_letters::{self, GivenUp};
+use crate::events::stream::EventStream;
+use crate::post::{self, Poster, retry_pause};
+use crate::store;
+use crate::store::event_dead_letters::{self, DeadEvent};
 
-/// How long a worker may take over an event before another gets it: longer than a receiver may.
+/// Another worker gets an event that was not acknowledged for this long: longer than a receiver may take.
 const ACK_WAIT: Duration = Duration::from_secs(30);
-/// How many events of a receiver may have failed or be on their way before no new ones are posted to it.
+/// With this many events failed or in progress, a receiver gets no new ones.
 const PENDING_MAX: i64 = 1000;
-/// How many a worker posts to a receiver at once.
-const AT_ONCE: usize = 16;
-/// The first pause after an event was not taken, and the longest.
-const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(600));
+/// Posts that a worker has in progress for a receiver.
+const POSTS_MAX: usize = 16;
+/// The pause after NATS or Postgres failed.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 const REQUEST_EXPIRY: Duration = Duration::from_secs(20);
-/// How often dead letters are looked for that an operator wants posted once more.
-const ASKED_EVERY: Duration = Duration::from_secs(1);
+/// Dead letters that an operator wants to be posted again are searched this often.
+const RETRIES_EVERY: Duration = Duration::from_secs(1);
 
-/// Whom events are posted to.
-struct Receiver {
-    url: Secret,
-    /// Names it without telling the URL.
-    name: String,
-    host: String,
+/// Posts the events of the stream to one receiver.
+struct WebhookReceiver {
+    pool: PgPool,
+    stream: EventStream,
     poster: Poster,
+    /// A hash of the URL, since the URL may carry a secret.
+    name: String,
+    /// The URL's host, for logs and lists.
+    host: String,
+    /// `EVENT_RETRY_SECONDS`.
+    retry_seconds: i64,
 }
 
-/// Makes a consumer for each receiver, from now on, and posts until the process stops.
+/// Creates a consumer for each receiver, and posts until the process stops.
 ///
 /// # Errors
-/// When a URL is none, or JetStream refuses.
+/// When a URL is not valid, or JetStream refuses.
 pub async fn start(
-    worker: &Arc<Worker>,
+    settings: &EventSettings,
+    stream: &EventStream,
+    pool: &PgPool,
     stop: &CancellationToken,
-    beside: &mut JoinSet<()>,
+    tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<()> {
-    for (number, url) in worker.settings.worker.events.urls().into_iter().enumerate() {
+    for (number, url) in settings.urls().into_iter().enumerate() {
         let parsed = reqwest::Url::parse(url.expose())
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https"));
         let host = parsed.as_ref().and_then(|url| url.host_str());
         let host = host.with_context(|| {
-            format!("EVENT_URLS: number {} is no http or https URL", number + 1)
+            format!(
+                "EVENT_URLS: number {} is not an http or https URL",
+                number + 1
+            )
         })?;
-        let (host, name) = (host.to_owned(), receiver_name(&url));
-        let poster = Poster::new(&worker.settings.worker.events.secrets());
-        let receiver = Arc::new(Receiver {
-            url,
-            name,
-            host,
-            poster,
+        let receiver = Arc::new(WebhookReceiver {
+            pool: pool.clone(),
+            stream: stream.clone(),
+            name: receiver_name(&url),
+            host: host.to_owned(),
+            poster: Poster::new(url, &settings.secrets()),
+            retry_seconds: settings.event_retry_seconds.into(),
         });
-        consumer(worker, &receiver).await?;
-        beside.spawn(deliver(
-            Arc::clone(worker),
-            Arc::clone(&receiver),
-            stop.clone(),
-        ));
-        beside.spawn(retry_asked(Arc::clone(worker), receiver, stop.clone()));
+        receiver.consumer().await?;
+        tasks.spawn(Arc::clone(&receiver).deliver(stop.clone()));
+        tasks.spawn(receiver.retry_dead_letters(stop.clone()));
     }
     Ok(())
 }
 
-/// Names a receiver without telling its URL.
+/// Names a receiver without revealing its URL.
 #[must_use]
 pub fn receiver_name(url: &Secret) -> String {
     hex::encode(&Sha256::digest(url.expose())[..8])
 }
 
-/// The name of a receiver's consumer.
 #[must_use]
 pub fn consumer_name(receiver: &str) -> String {
     format!("webhook-{receiver}")
 }
 
-/// A receiver's consumer as it is asked for.
+/// The settings of a receiver's consumer.
 #[must_use]
 pub fn consumer_config(receiver: &str) -> pull::Config {
     pull::Config {
         durable_name: Some(consumer_name(receiver)),
-        // A new receiver is told what happens from now on.
+        // A new receiver gets the events from now on.
         deliver_policy: DeliverPolicy::New,
         ack_policy: AckPolicy::Explicit,
         ack_wait: ACK_WAIT,
@@ -109,166 +114,135 @@ pub fn consumer_config(receiver: &str) -> pull::Config {
     }
 }
 
-async fn consumer(worker: &Worker, receiver: &Receiver) -> anyhow::Result<PullConsumer> {
-    let description = Some(format!("Events posted to {}", receiver.host));
-    let config = pull::Config {
-        description,
-        ..consumer_config(&receiver.name)
-    };
-    let stream = super::open_stream(worker).await?;
-    Ok(stream
-        .get_or_create_consumer(&consumer_name(&receiver.name), config)
-        .await?)
-}
-
-async fn deliver(worker: Arc<Worker>, receiver: Arc<Receiver>, stop: CancellationToken) {
-    while !stop.is_cancelled() {
-        if let Some(Err(error)) = stop
-            .run_until_cancelled(deliver_all(&worker, &receiver))
-            .await
-        {
-            tracing::warn!(receiver = receiver.host, %error, "events could not be delivered, will try again");
-            stop.run_until_cancelled(tokio::time::sleep(RETRY_PAUSE.0))
-                .await;
-        }
-    }
-}
-
-async fn deliver_all(worker: &Worker, receiver: &Receiver) -> anyhow::Result<()> {
-    let consumer = consumer(worker, receiver).await?;
-    let messages = consumer
-        .stream()
-        .max_messages_per_batch(AT_ONCE)
-        .heartbeat(HEARTBEAT);
-    let messages = messages.expires(REQUEST_EXPIRY).messages().await?;
-    let messages = messages.map_err(anyhow::Error::from);
-    messages
-        .try_for_each_concurrent(AT_ONCE, |message| handle(worker, receiver, message))
-        .await
-}
-
-/// What of an event is needed here.
+/// The fields of an event that are needed here.
 #[derive(Deserialize)]
 struct Event {
     id: String,
     #[serde(rename = "type")]
     kind: String,
-    data: Data,
+    data: EventData,
 }
 
 #[derive(Deserialize)]
-struct Data {
+struct EventData {
     product_id: Option<i64>,
 }
 
-async fn handle(worker: &Worker, receiver: &Receiver, message: Message) -> anyhow::Result<()> {
-    let failed = |error: async_nats::Error| anyhow::anyhow!(error);
-    let Ok(event) = serde_json::from_slice::<Event>(&message.payload) else {
-        tracing::error!("a message on the stream of events is no event; it was dropped");
-        return message.ack_with(AckKind::Term).await.map_err(failed);
-    };
-    let now = clock::now(&worker.pool).await?.0 / 1_000_000;
-    let posted = receiver
-        .poster
-        .post(
-            &receiver.url,
-            &event.id,
-            now,
-            CONTENT_TYPE,
-            message.payload.to_vec(),
-        )
-        .await;
-    let Err(error) = posted else {
-        return message.ack().await.map_err(failed);
-    };
-    let (tries, published) = {
-        let info = message.info().map_err(failed)?;
-        (info.delivered, info.published.timestamp())
-    };
-    tracing::debug!(receiver = receiver.host, event = event.id, tries, %error, "an event was not taken");
-    if now - published < i64::from(worker.settings.worker.events.event_retry_seconds) {
-        return message
-            .ack_with(AckKind::Nak(Some(pause(tries))))
-            .await
-            .map_err(failed);
+impl WebhookReceiver {
+    async fn consumer(&self) -> anyhow::Result<PullConsumer> {
+        let config = pull::Config {
+            description: Some(format!("Events posted to {}", self.host)),
+            ..consumer_config(&self.name)
+        };
+        let stream = self.stream.open().await?;
+        Ok(stream
+            .get_or_create_consumer(&consumer_name(&self.name), config)
+            .await?)
     }
-    let (error, body) = (error.to_string(), String::from_utf8_lossy(&message.payload));
-    let letter = GivenUp {
-        product_id: event.data.product_id.unwrap_or(0),
-        event_id: &event.id,
-        receiver: &receiver.name,
-        host: &receiver.host,
-        kind: &event.kind,
-        body: &body,
-        error: &error,
-        tries,
-    };
-    event_dead_letters::bury(&worker.pool, letter).await?;
-    tracing::error!(
-        receiver = receiver.host,
-        event = event.id,
-        tries,
-        error,
-        "an event was not taken and is a dead letter: see `holdfast events`"
-    );
-    message.ack().await.map_err(failed)
-}
 
-/// The pause after so many tries: twice as long each time.
-fn pause(tries: i64) -> Duration {
-    let doublings = u32::try_from(tries.saturating_sub(1)).unwrap_or(0).min(16);
-    (RETRY_PAUSE.0 * 2_u32.pow(doublings)).min(RETRY_PAUSE.1)
-}
-
-async fn retry_asked(worker: Arc<Worker>, receiver: Arc<Receiver>, stop: CancellationToken) {
-    let mut turn = tokio::time::interval(ASKED_EVERY);
-    turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while stop.run_until_cancelled(turn.tick()).await.is_some() {
-        if let Some(Err(error)) = stop
-            .run_until_cancelled(post_asked(&worker, &receiver))
-            .await
-        {
-            tracing::warn!(%error, "dead events could not be posted once more, will try again");
-        }
-    }
-}
-
-/// Posts dead letters once more, each once.
-async fn post_asked(worker: &Worker, receiver: &Receiver) -> sqlx::Result<()> {
-    let asked = event_dead_letters::take_asked(&worker.pool, &receiver.name).await?;
-    let now = clock::now(&worker.pool).await?.0 / 1_000_000;
-    let posting = asked.into_iter().map(|letter| async move {
-        let body = letter.body.clone().into_bytes();
-        match receiver
-            .poster
-            .post(&receiver.url, &letter.event_id, now, CONTENT_TYPE, body)
-            .await
-        {
-            Ok(()) => event_dead_letters::taken(&worker.pool, &receiver.name, &letter).await,
-            Err(error) => {
-                event_dead_letters::failed_again(
-                    &worker.pool,
-                    &receiver.name,
-                    &letter,
-                    &error.to_string(),
-                )
-                .await
+    async fn deliver(self: Arc<Self>, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            if let Some(Err(error)) = stop.run_until_cancelled(self.deliver_all()).await {
+                tracing::warn!(receiver = self.host, %error, "events could not be delivered; they are received again after a pause");
+                stop.run_until_cancelled(tokio::time::sleep(RETRY_PAUSE))
+                    .await;
             }
         }
-    });
-    stream::iter(posting)
-        .buffer_unordered(AT_ONCE)
-        .try_collect()
-        .await
-}
+    }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    async fn deliver_all(&self) -> anyhow::Result<()> {
+        let consumer = self.consumer().await?;
+        let messages = consumer
+            .stream()
+            .max_messages_per_batch(POSTS_MAX)
+            .heartbeat(HEARTBEAT);
+        let messages = messages.expires(REQUEST_EXPIRY).messages().await?;
+        let messages = messages.map_err(anyhow::Error::from);
+        messages
+            .try_for_each_concurrent(POSTS_MAX, |message| self.handle(message))
+            .await
+    }
 
-    #[test]
-    fn pauses_grow_to_ten_minutes() {
-        let seconds = [1, 2, 3, 10, 11, 12, 1000].map(|tries| pause(tries).as_secs_f64());
-        assert_eq!(seconds, [0.5, 1.0, 2.0, 256.0, 512.0, 600.0, 600.0]);
+    async fn handle(&self, message: Message) -> anyhow::Result<()> {
+        let failed = |error: async_nats::Error| anyhow::anyhow!(error);
+        let Ok(event) = serde_json::from_slice::<Event>(&message.payload) else {
+            tracing::error!("a message on the stream of events is not an event; it is dropped");
+            return message.ack_with(AckKind::Term).await.map_err(failed);
+        };
+        let now = store::now(&self.pool).await?.0 / 1_000_000;
+        let Err(error) = self.post(&event.id, now, message.payload.to_vec()).await else {
+            return message.ack().await.map_err(failed);
+        };
+        let (tries, published) = {
+            let info = message.info().map_err(failed)?;
+            (info.delivered, info.published.timestamp())
+        };
+        tracing::debug!(receiver = self.host, event = event.id, tries, %error, "an event was not accepted");
+        if now - published < self.retry_seconds {
+            let pause = retry_pause(u32::try_from(tries).unwrap_or(u32::MAX));
+            let later = AckKind::Nak(Some(pause));
+            return message.ack_with(later).await.map_err(failed);
+        }
+        let (error, body) = (error.to_string(), String::from_utf8_lossy(&message.payload));
+        let letter = DeadEvent {
+            product_id: event.data.product_id.unwrap_or(0),
+            event_id: &event.id,
+            receiver: &self.name,
+            host: &self.host,
+            kind: &event.kind,
+            body: &body,
+            error: &error,
+            tries,
+        };
+        event_dead_letters::bury(&self.pool, letter).await?;
+        tracing::error!(
+            receiver = self.host,
+            event = event.id,
+            tries,
+            error,
+            "an event was not accepted in time and is now a dead letter; see `holdfast events list`"
+        );
+        message.ack().await.map_err(failed)
+    }
+
+    async fn post(&self, id: &str, timestamp: i64, body: Vec<u8>) -> reqwest::Result<()> {
+        let message = post::Message {
+            id,
+            timestamp,
+            content_type: CONTENT_TYPE,
+            body,
+        };
+        self.poster.post(message).await
+    }
+
+    async fn retry_dead_letters(self: Arc<Self>, stop: CancellationToken) {
+        let mut turn = tokio::time::interval(RETRIES_EVERY);
+        turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while stop.run_until_cancelled(turn.tick()).await.is_some() {
+            if let Some(Err(error)) = stop.run_until_cancelled(self.post_retries()).await {
+                tracing::warn!(receiver = self.host, %error, "event dead letters could not be read or recorded; they are searched again in a second");
+            }
+        }
+    }
+
+    /// Posts the dead letters that an operator wants to be retried, each once.
+    async fn post_retries(&self) -> sqlx::Result<()> {
+        let retries = event_dead_letters::take_retries(&self.pool, &self.name).await?;
+        let now = store::now(&self.pool).await?.0 / 1_000_000;
+        let posts = retries.into_iter().map(|letter| async move {
+            let body = letter.body.clone().into_bytes();
+            let (pool, receiver) = (&self.pool, &self.name);
+            match self.post(&letter.event_id, now, body).await {
+                Ok(()) => event_dead_letters::accepted(pool, receiver, &letter).await,
+                Err(error) => {
+                    let error = error.to_string();
+                    event_dead_letters::failed_again(pool, receiver, &letter, &error).await
+                }
+            }
+        });
+        stream::iter(posts)
+            .buffer_unordered(POSTS_MAX)
+            .try_collect()
+            .await
     }
 }

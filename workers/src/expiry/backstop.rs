@@ -1,33 +1,43 @@
-//! The backstop: every 5 seconds, what is overdue in our partitions is ended from the table itself.
+//! The backstop: every 5 seconds it finds the partitions of this worker with overdue rows, and requests their expiry.
 //!
-//! Tickets can be lost with the store of NATS, or come late after a crash. The table forgets nothing.
+//! Tickets can be lost with NATS's store, or come late after a crash. The tables lose nothing.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use holdfast_common::partition::Partitions;
+use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::Worker;
-use crate::store::overdue;
+use crate::expiry::ExpiryRequests;
+use crate::store::load::due;
 
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const CHECK_EVERY: Duration = Duration::from_secs(5);
 
-/// Looks until the process stops.
-pub async fn run(worker: Arc<Worker>, stop: CancellationToken) {
-    let mut turn = tokio::time::interval(LOOK_EVERY);
-    turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while stop.run_until_cancelled(turn.tick()).await.is_some() {
-        if let Err(error) = look(&worker).await {
-            tracing::warn!(%error, "what is overdue could not be looked for, will try again");
-        }
-    }
+pub struct Backstop {
+    pub pool: PgPool,
+    pub owner: String,
+    pub partitions: Partitions,
+    pub expiry: ExpiryRequests,
 }
 
-async fn look(worker: &Worker) -> Result<(), async_nats::Error> {
-    let overdue =
-        overdue::partitions(&worker.pool, &worker.owner, worker.settings.nats.partitions).await?;
-    for (partition, now) in overdue {
-        super::ask(worker, partition, &format!("overdue-{}", now.0)).await?;
+impl Backstop {
+    /// Checks until the process stops.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut turn = tokio::time::interval(CHECK_EVERY);
+        turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while stop.run_until_cancelled(turn.tick()).await.is_some() {
+            if let Err(error) = self.check().await {
+                tracing::warn!(%error, "the search for overdue holds and orders failed; it is repeated in 5 seconds");
+            }
+        }
     }
-    Ok(())
+
+    async fn check(&self) -> Result<(), async_nats::Error> {
+        let overdue = due::overdue_partitions(&self.pool, &self.owner, self.partitions).await?;
+        for (partition, now) in overdue {
+            let occasion = format!("overdue-{}", now.0);
+            self.expiry.request(partition, &occasion).await?;
+        }
+        Ok(())
+    }
 }

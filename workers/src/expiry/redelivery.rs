@@ -1,45 +1,42 @@
-//! Delayed redelivery: tickets come, are sent back until their second has come, and then set off expiry.
+//! Delayed redelivery: receives tickets, sends early ones back until their second has come, and requests expiry then.
 //!
-//! All workers share one durable consumer. A ticket is acknowledged only once the command that it set off is in the log,
-//! so a worker that dies in between sets it off again, which does no harm.
+//! All workers share one durable consumer. A ticket is acknowledged only after its command is in the log. A worker that
+//! dies between the two lets another worker publish the command again, which is harmless: nothing ends twice.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::AckKind;
 use async_nats::jetstream::consumer::{AckPolicy, pull};
 use async_nats::jetstream::message::Message;
 use futures_util::StreamExt;
-use holdfast_common::partition::Partition;
+use holdfast_common::partition::{Partition, Partitions};
+use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::Worker;
-use crate::expiry::tickets::{TICKETS_MAX, Ticket};
-use crate::store::clock;
+use crate::expiry::ExpiryRequests;
+use crate::expiry::stream::{TICKETS_MAX, TicketStream};
+use crate::expiry::tickets::Ticket;
+use crate::store;
 
-/// The consumer that all workers share.
+/// The name of the consumer that all workers share.
 pub const CONSUMER: &str = "expiry";
-/// How long a worker may take over a ticket before another gets it.
+/// Another worker gets a ticket that was not acknowledged for this long.
 const ACK_WAIT: Duration = Duration::from_secs(5);
-/// How many tickets come at once.
+/// Tickets that one request for messages brings.
 const AHEAD_TICKETS_MAX: usize = 256;
 const HEARTBEAT: Duration = Duration::from_secs(1);
 const REQUEST_EXPIRY: Duration = Duration::from_secs(20);
-/// The pause before something that failed is tried again.
+/// The pause after a failure.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// Handles tickets until the process stops.
-pub async fn run(worker: Arc<Worker>, stop: CancellationToken) {
-    while !stop.is_cancelled() {
-        if let Some(Err(error)) = stop.run_until_cancelled(handle_tickets(&worker)).await {
-            tracing::warn!(%error, "tickets could not be handled, will try again");
-            stop.run_until_cancelled(tokio::time::sleep(RETRY_PAUSE))
-                .await;
-        }
-    }
+pub struct Redelivery {
+    pub stream: TicketStream,
+    pub pool: PgPool,
+    pub partitions: Partitions,
+    pub expiry: ExpiryRequests,
 }
 
-/// The consumer as it is asked for.
+/// The settings of the consumer.
 #[must_use]
 pub fn consumer_config() -> pull::Config {
     pull::Config {
@@ -52,46 +49,59 @@ pub fn consumer_config() -> pull::Config {
     }
 }
 
-async fn handle_tickets(worker: &Worker) -> Result<(), async_nats::Error> {
-    let consumer = super::open_stream(worker)
-        .await?
-        .get_or_create_consumer(CONSUMER, consumer_config())
-        .await?;
-    let messages = consumer
-        .stream()
-        .max_messages_per_batch(AHEAD_TICKETS_MAX)
-        .heartbeat(HEARTBEAT);
-    let mut messages = messages.expires(REQUEST_EXPIRY).messages().await?;
-    while let Some(message) = messages.next().await {
-        handle(worker, &message?).await?;
+impl Redelivery {
+    /// Handles tickets until the process stops.
+    pub async fn run(self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            if let Some(Err(error)) = stop.run_until_cancelled(self.handle_all()).await {
+                tracing::warn!(%error, "expiry tickets could not be handled; they are received again after a pause");
+                stop.run_until_cancelled(tokio::time::sleep(RETRY_PAUSE))
+                    .await;
+            }
+        }
     }
-    Ok(())
-}
 
-async fn handle(worker: &Worker, message: &Message) -> Result<(), async_nats::Error> {
-    let Some(ticket) = Ticket::parse(&message.payload).filter(|ticket| is_ours(worker, *ticket))
-    else {
-        tracing::error!("a message on the expiry stream is no ticket; it was dropped");
-        return message.ack_with(AckKind::Term).await;
-    };
-    let now = clock::now(&worker.pool).await?;
-    let early_by = ticket
-        .due_second
-        .saturating_mul(1_000_000)
-        .saturating_sub(now.0);
-    if early_by > 0 {
-        let delay = Duration::from_micros(early_by.cast_unsigned());
-        return message.ack_with(AckKind::Nak(Some(delay))).await;
+    async fn handle_all(&self) -> Result<(), async_nats::Error> {
+        let consumer = self
+            .stream
+            .open()
+            .await?
+            .get_or_create_consumer(CONSUMER, consumer_config())
+            .await?;
+        let messages = consumer
+            .stream()
+            .max_messages_per_batch(AHEAD_TICKETS_MAX)
+            .heartbeat(HEARTBEAT);
+        let mut messages = messages.expires(REQUEST_EXPIRY).messages().await?;
+        while let Some(message) = messages.next().await {
+            self.handle(&message?).await?;
+        }
+        Ok(())
     }
-    super::ask(
-        worker,
-        Partition(ticket.partition),
-        &ticket.due_second.to_string(),
-    )
-    .await?;
-    message.ack().await
-}
 
-fn is_ours(worker: &Worker, ticket: Ticket) -> bool {
-    ticket.partition < worker.settings.nats.partitions.count()
+    async fn handle(&self, message: &Message) -> Result<(), async_nats::Error> {
+        let ticket = Ticket::parse(&message.payload);
+        // Tickets may remain from a log that had more partitions.
+        let Some(ticket) = ticket.filter(|ticket| ticket.partition < self.partitions.count())
+        else {
+            tracing::error!(
+                "a message on the expiry stream is not a ticket of this log; it is dropped"
+            );
+            return message.ack_with(AckKind::Term).await;
+        };
+        let now = store::now(&self.pool).await?;
+        let early_by = ticket
+            .due_second
+            .saturating_mul(1_000_000)
+            .saturating_sub(now.0);
+        if early_by > 0 {
+            let delay = Duration::from_micros(early_by.cast_unsigned());
+            return message.ack_with(AckKind::Nak(Some(delay))).await;
+        }
+        let occasion = ticket.due_second.to_string();
+        self.expiry
+            .request(Partition(ticket.partition), &occasion)
+            .await?;
+        message.ack().await
+    }
 }

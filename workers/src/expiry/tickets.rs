@@ -1,4 +1,7 @@
 //! Tickets: one message for each partition and second in which something falls due.
+//!
+//! The ticket's text is its message id, so JetStream stores it once however many workers and batches publish it.
+//! Next: [`crate::expiry::redelivery`].
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,26 +10,23 @@ use async_nats::jetstream::message::PublishMessage;
 use holdfast_common::domain::{Changes, OrderState};
 use holdfast_common::id::HoldId;
 use holdfast_common::partition::Partition;
+use holdfast_common::settings::LogLayout;
 use holdfast_common::time::Timestamp;
 
-use crate::Worker;
+use crate::expiry::stream::TicketStream;
 
-/// The most tickets that are stored at once: a day's of 64 partitions.
-pub const TICKETS_MAX: i64 = 64 * 86_400;
-/// How many tickets a process remembers having stored, so that it asks JetStream once for each.
+/// The process remembers this many stored tickets, to publish each only once. The tickets that are due first are forgotten
+/// first: they are the ones that are no longer needed.
 const REMEMBERED_MAX: usize = 65_536;
 
-/// Why a ticket is not stored.
 #[derive(Debug, thiserror::Error)]
 #[error("a ticket was not stored: {0}")]
 pub struct TicketError(#[from] async_nats::Error);
 
-/// A second in which something of a partition falls due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket {
-    /// In Unix seconds: the first whole second at which it is due.
+    /// The first whole second, in Unix time, at which everything that it stands for is due.
     pub due_second: i64,
-    /// The partition's number.
     pub partition: u16,
 }
 
@@ -38,7 +38,7 @@ impl Ticket {
         }
     }
 
-    /// The message's body and, being unique, its id.
+    /// The message's body and its id.
     #[must_use]
     pub fn text(self) -> String {
         format!("{}:{}", self.partition, self.due_second)
@@ -55,24 +55,34 @@ impl Ticket {
     }
 }
 
-/// The tickets that this process has stored.
-#[derive(Debug, Default)]
+/// Stores tickets, and remembers which ones are stored.
 pub struct Tickets {
+    stream: TicketStream,
+    layout: LogLayout,
     stored: Mutex<BTreeSet<Ticket>>,
 }
 
 impl Tickets {
+    #[must_use]
+    pub fn new(stream: TicketStream, layout: LogLayout) -> Self {
+        Self {
+            stream,
+            layout,
+            stored: Mutex::default(),
+        }
+    }
+
     fn stored(&self) -> MutexGuard<'_, BTreeSet<Ticket>> {
-        // The set is whole after each call, so a panic elsewhere leaves it usable.
+        // The set is consistent after each call, so a panic elsewhere leaves it usable.
         self.stored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes sure that there is a ticket for everything in a batch that will fall due. Called before its commit.
+    /// Makes sure that a ticket is stored for everything in a batch that will fall due. Called before the commit.
     ///
     /// # Errors
     /// When JetStream does not store one of them.
-    pub async fn ensure(&self, worker: &Worker, changes: &Changes) -> Result<(), TicketError> {
-        let partition = |id: HoldId| worker.settings.nats.partitions.of(id.slot());
+    pub async fn ensure(&self, changes: &Changes) -> Result<(), TicketError> {
+        let partition = |id: HoldId| self.layout.partitions.of(id.slot());
         let holds = changes
             .new_holds
             .iter()
@@ -82,20 +92,21 @@ impl Tickets {
             .iter()
             .filter(|order| order.state == OrderState::PendingPayment);
         let due = holds.chain(unpaid.map(|order| (order.id, order.payment_due_at)));
-        let mut wanted: BTreeSet<_> = due
+        let mut missing: BTreeSet<_> = due
             .map(|(id, due)| Ticket::new(partition(id), due))
             .collect();
         {
             let stored = self.stored();
-            wanted.retain(|ticket| !stored.contains(ticket));
+            missing.retain(|ticket| !stored.contains(ticket));
         }
-        for ticket in wanted {
-            if let Err(error) = store(worker, ticket).await {
-                tracing::warn!(%error, "a ticket was not stored; the expiry stream may have to be made anew");
-                super::open_stream(worker)
+        for ticket in missing {
+            if let Err(error) = self.store(ticket).await {
+                tracing::warn!(%error, "an expiry ticket was not stored; the stream is opened again and the ticket sent once more");
+                self.stream
+                    .open()
                     .await
                     .map_err(|error| TicketError(error.into()))?;
-                store(worker, ticket).await?;
+                self.store(ticket).await?;
             }
             self.remember(ticket);
         }
@@ -109,23 +120,16 @@ impl Tickets {
             stored.pop_first();
         }
     }
-}
 
-async fn store(worker: &Worker, ticket: Ticket) -> Result<(), async_nats::Error> {
-    let message = PublishMessage::build()
-        .payload(ticket.text().into())
-        .message_id(ticket.text());
-    let subject = worker
-        .settings
-        .nats
-        .subjects
-        .tickets(Partition(ticket.partition));
-    worker
-        .jetstream
-        .send_publish(subject, message)
-        .await?
-        .await?;
-    Ok(())
+    async fn store(&self, ticket: Ticket) -> Result<(), async_nats::Error> {
+        let message = PublishMessage::build()
+            .payload(ticket.text().into())
+            .message_id(ticket.text());
+        let subject = self.layout.subjects.tickets(Partition(ticket.partition));
+        let jetstream = &self.stream.jetstream;
+        jetstream.send_publish(subject, message).await?.await?;
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -133,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ticket_is_for_the_first_whole_second_at_which_it_is_due() {
+    fn ticket_is_due_at_the_next_whole_second() {
         let ticket = |micros| Ticket::new(Partition(3), Timestamp(micros)).due_second;
         assert_eq!(
             [ticket(5_000_000), ticket(5_000_001), ticket(5_999_999)],
@@ -142,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_is_read_as_it_was_written() {
+    fn ticket_text_parses_to_the_same_ticket() {
         let ticket = Ticket {
             due_second: 1_700_000_000,
             partition: 15,

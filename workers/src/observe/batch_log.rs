@@ -1,10 +1,10 @@
-//! What a batch came to, for metrics and logs; told after its commit, since before it nothing has happened.
+//! The results of one batch, for metrics and log lines. Published after the commit: before it nothing has happened.
 //!
-//! Each command's line is at debug level and costs nothing unless that is on. What an operator acts on is at info and
-//! above. Ids of requests, products, holds and orders are logged; who bought, what pays and what anything is called
-//! are not.
+//! The line of each command has level debug, and its data is gathered only when that level is on. Lines that an operator
+//! acts on have level info and above. Ids of requests, products, holds and orders are logged. Customers, payments and
+//! names are never logged.
 
-use holdfast_common::command::{Action, Command};
+use holdfast_common::command::Command;
 use holdfast_common::domain::{
     CancelReason, Changes, Decision, HoldState, OrderState, Payment, PaymentState, RefundReason,
     RefundStatus, State,
@@ -14,23 +14,22 @@ use holdfast_common::outcome::Outcome;
 use holdfast_common::partition::Partition;
 use holdfast_common::time::Timestamp;
 
-use crate::apply::batch::Batch;
+use crate::apply::progress::Progress;
 use crate::observe::metrics::{METRICS, Stages, commands};
-use crate::observe::worker_stats::TALLY;
+use crate::observe::worker_stats::WORKER_STATS;
 
-/// A payment that is not what its order costs: its action and outcome.
+/// The action and outcome of a payment whose amount or currency differs from its order's.
 const MISMATCH: (&str, &str) = ("settle_payment", "mismatch");
 
-/// What one batch came to.
-pub(crate) struct Journal {
-    /// How many commands of an action came to an outcome; a handful.
+pub(crate) struct BatchLog {
+    /// The number of commands by action and outcome. A batch has a handful of these pairs.
     counts: Vec<(&'static str, &'static str, u64)>,
-    lines: Vec<Line>,
-    is_told: bool,
+    lines: Vec<CommandLine>,
+    is_debug: bool,
 }
 
-/// One command.
-struct Line {
+/// The line of one command.
+struct CommandLine {
     partition: Partition,
     request_id: RequestId,
     action: &'static str,
@@ -43,71 +42,80 @@ struct Line {
     retries: u32,
 }
 
-impl Journal {
+/// The product of a command, and its available stock before the decision.
+pub(crate) struct StockBefore {
+    product_id: Option<ProductId>,
+    available: Option<i64>,
+}
+
+impl BatchLog {
     pub(crate) fn begin() -> Self {
         Self {
             counts: Vec::new(),
             lines: Vec::new(),
-            is_told: tracing::enabled!(tracing::Level::DEBUG),
+            is_debug: tracing::enabled!(tracing::Level::DEBUG),
         }
     }
 
-    /// Applies a command by `decide`, and notes what it came to.
-    pub(crate) fn note(
+    /// Reads the stock before a decision, for its line. `None` when lines are off.
+    pub(crate) fn before(&self, state: &State, command: &Command) -> Option<StockBefore> {
+        self.is_debug.then(|| {
+            let product_id = state.product_of(&command.action);
+            StockBefore {
+                product_id,
+                available: available(state, product_id),
+            }
+        })
+    }
+
+    /// Records a decision.
+    pub(crate) fn record(
         &mut self,
-        batch: &Batch,
-        state: &mut State,
+        known: &Progress,
         command: &Command,
-        decide: impl FnOnce(&mut State) -> Decision,
-    ) -> Decision {
-        if !self.is_told {
-            let decision = decide(state);
-            self.count(&command.action, &decision);
-            return decision;
-        }
-        let stock = |state: &State, id: Option<ProductId>| {
-            state.product(id?).map(|product| product.stock.available())
-        };
-        let product_id = state.product_of(&command.action);
-        let stock_before = stock(state, product_id);
-        let decision = decide(state);
-        self.count(&command.action, &decision);
-        let made = matches!(decision.outcome, Outcome::HoldCreated(_))
-            .then(|| HoldId::of_request(command.request_id));
-        self.lines.push(Line {
-            partition: batch.known.partition,
-            request_id: command.request_id,
-            action: command.action.name(),
-            outcome: decision.outcome.name(),
-            replayed: decision.replayed,
-            product_id,
-            hold_id: command.action.named_hold().or(made),
-            stock_before,
-            stock_after: stock(state, product_id),
-            retries: batch.retries,
-        });
-        decision
-    }
-
-    fn count(&mut self, action: &Action, decision: &Decision) {
-        let action = action.name();
-        let outcome = if decision.replayed {
+        before: Option<StockBefore>,
+        decision: &Decision,
+        state: &State,
+    ) {
+        let (action, outcome) = (command.action.name(), decision.outcome.name());
+        let counted_as = if decision.replayed {
             "replayed"
         } else {
-            decision.outcome.name()
+            outcome
         };
         match self
             .counts
             .iter_mut()
-            .find(|counted| (counted.0, counted.1) == (action, outcome))
+            .find(|counted| (counted.0, counted.1) == (action, counted_as))
         {
             Some((.., count)) => *count += 1,
-            None => self.counts.push((action, outcome, 1)),
+            None => self.counts.push((action, counted_as, 1)),
         }
+        let Some(StockBefore {
+            product_id,
+            available: stock_before,
+        }) = before
+        else {
+            return;
+        };
+        let created = matches!(decision.outcome, Outcome::HoldCreated(_))
+            .then(|| HoldId::of_request(command.request_id));
+        self.lines.push(CommandLine {
+            partition: known.lease.partition,
+            request_id: command.request_id,
+            action,
+            outcome,
+            replayed: decision.replayed,
+            product_id,
+            hold_id: command.action.named_hold().or(created),
+            stock_before,
+            stock_after: available(state, product_id),
+            retries: known.retries,
+        });
     }
 
-    /// Counts and tells all of it.
-    pub(crate) fn committed(&self, changes: &Changes, now: Timestamp, stages: &Stages) {
+    /// Counts and logs the batch. Called after its commit.
+    pub(crate) fn publish(&self, changes: &Changes, now: Timestamp, stages: &Stages) {
         for (action, outcome, count) in &self.counts {
             commands(action, outcome).increment(*count);
         }
@@ -117,9 +125,9 @@ impl Journal {
             .counts
             .iter()
             .filter(|counted| (counted.0, counted.1) == MISMATCH);
-        TALLY.batch(all, mismatches.map(|(.., count)| count).sum());
+        WORKER_STATS.count_batch(all, mismatches.map(|(.., count)| count).sum());
         count_expired(changes, now);
-        let micros = stages.whole().as_micros() as u64;
+        let micros = stages.total().as_micros() as u64;
         for line in &self.lines {
             tracing::debug!(
                 partition = %line.partition, request_id = %line.request_id, action = line.action, outcome = line.outcome,
@@ -129,12 +137,18 @@ impl Journal {
             );
         }
         for payment in changes.new_payments.iter().chain(&changes.changed_payments) {
-            tell_refund(payment);
+            log_due_refund(payment);
         }
     }
 }
 
-/// How late holds and orders were ended that this batch ended for their time.
+fn available(state: &State, product_id: Option<ProductId>) -> Option<i64> {
+    state
+        .product(product_id?)
+        .map(|product| product.stock.available())
+}
+
+/// Counts the holds and orders that this batch ended because of their time, by their delay.
 fn count_expired(changes: &Changes, now: Timestamp) {
     let holds = changes
         .changed_holds
@@ -154,11 +168,11 @@ fn count_expired(changes: &Changes, now: Timestamp) {
     {
         let late_micros = now.0.saturating_sub(due.0).max(0).cast_unsigned();
         METRICS.expiry_lag.record(late_micros as f64 / 1e6);
-        TALLY.expired(late_micros);
+        WORKER_STATS.count_expired(late_micros);
     }
 }
 
-fn tell_refund(payment: &Payment) {
+fn log_due_refund(payment: &Payment) {
     let PaymentState::Refund {
         status: RefundStatus::Due,
         reason,
@@ -169,12 +183,12 @@ fn tell_refund(payment: &Payment) {
     let order_id = payment.order_id;
     match reason {
         RefundReason::Mismatch => tracing::warn!(
-            %order_id, "a payment is not what its order costs; its refund is due: compare the shop's prices with Holdfast's"
+            %order_id, "a payment's amount or currency differs from its order's, so its refund is due; compare the shop's prices with Holdfast's"
         ),
         RefundReason::OrderCancelled | RefundReason::AlreadyPaid | RefundReason::HoldEnded => {
-            tracing::info!(%order_id, ?reason, "a refund is due: see `holdfast refunds`");
+            tracing::info!(%order_id, ?reason, "a refund is due; see `holdfast refunds list`");
         }
-        // Never due: it was paid back by hand.
+        // Never due here: an operator refunded the payment outside of Holdfast.
         RefundReason::Unmatched => {}
     }
 }

@@ -1,27 +1,27 @@
-//! What the workers count, and how it is called.
+//! The workers' metrics and their names.
 //!
-//! Once a batch or less often: nothing is looked up or locked for a single command. Handles are registered once and held
-//! here. What a batch's commands came to is gathered by [`crate::observe::batch_log`].
+//! Handles are registered once and kept here. They are used once a batch or less often, so a single command costs no
+//! look-up and no lock. [`crate::observe::batch_log`] gathers the outcomes of a batch's commands.
 
+use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use holdfast_common::metrics::{Counter, Gauge, Histogram, LOOK_EVERY, PoolUse};
 use holdfast_common::metrics::{counter_of, gauge_of, histogram_of, keep_up, label};
 use holdfast_common::partition::Partition;
+use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::Worker;
-use crate::apply::batch::BatchError;
-use crate::observe::worker_stats::{Envelopes, TALLY};
+use crate::apply::error::BatchError;
+use crate::observe::worker_stats::{EnvelopeCount, WORKER_STATS};
 
 const COMMANDS: (&str, &str) = (
     "holdfast_commands_total",
-    "Commands that were applied, by action and by what became of them; replays as such.",
+    "Commands that were applied, by action and outcome. Replays have the outcome `replayed`.",
 );
 
-/// Outcomes that alerts are made of: a rate needs a beginning.
+/// Outcomes that alerts use. They are registered with 0: a rate needs a first value.
 const COUNTED_FROM_0: [(&str, &str); 5] = [
     ("create_hold", "created"),
     ("create_hold", "insufficient_stock"),
@@ -30,35 +30,27 @@ const COUNTED_FROM_0: [(&str, &str); 5] = [
     ("settle_payment", "mismatch"),
 ];
 
-/// What the workers count.
-pub(crate) struct Measures {
-    /// Commands in a batch.
+pub(crate) struct Metrics {
     pub(crate) batch_commands: Histogram,
     stages: [Histogram; Stage::ALL.len()],
     failures: [(&'static str, Counter); 5],
-    /// Batches that found another worker, or their own commit.
     pub(crate) fenced: Counter,
-    /// Partitions that this worker took.
     pub(crate) taken: Counter,
-    /// Commands that were set aside.
     pub(crate) dead_letters: Counter,
-    /// How late holds and orders were ended.
     pub(crate) expiry_lag: Histogram,
-    /// Refund requests that the shop accepted, and that it did not.
     pub(crate) refunds_accepted: Counter,
     pub(crate) refunds_failed: Counter,
 }
 
-/// What this process counts.
-pub(crate) static METRICS: LazyLock<Measures> = LazyLock::new(Measures::register);
+pub(crate) static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::register);
 
-impl Measures {
+impl Metrics {
     fn register() -> Self {
         for (action, outcome) in COUNTED_FROM_0 {
             let _ = commands(action, outcome);
         }
         let stage = |stage: Stage| {
-            let help = "Seconds that a batch took, by stage; commit is the statement that writes and commits.";
+            let help = "Seconds of a batch, by stage. The stage commit is the statement that writes and commits.";
             histogram_of(
                 "holdfast_batch_stage_seconds",
                 help,
@@ -66,7 +58,7 @@ impl Measures {
             )
         };
         let failure = |cause| {
-            let help = "Batches that were not applied, by cause; each is tried again, or split.";
+            let help = "Batches that were not applied, by cause. Each is retried or split.";
             (
                 cause,
                 counter_of(
@@ -77,7 +69,7 @@ impl Measures {
             )
         };
         let refunds = |result| {
-            let help = "Refund requests that were posted, by whether they were accepted.";
+            let help = "Refund requests that were posted, by result: accepted or failed.";
             counter_of(
                 "holdfast_refund_requests_total",
                 help,
@@ -90,7 +82,7 @@ impl Measures {
             failures: ["deadlock", "serialization", "content", "ticket", "postgres"].map(failure),
             fenced: counter_of(
                 "holdfast_batches_fenced_total",
-                "Batches that were dropped since the partition's row was another's, or already moved.",
+                "Batches that were dropped because another worker has the partition, or because their own commit had succeeded.",
                 &[],
             ),
             taken: counter_of(
@@ -100,12 +92,12 @@ impl Measures {
             ),
             dead_letters: counter_of(
                 "holdfast_dead_letters_total",
-                "Commands that were set aside.",
+                "Commands that became dead letters.",
                 &[],
             ),
             expiry_lag: histogram_of(
                 "holdfast_expiry_lag_seconds",
-                "Seconds from when a hold or an unpaid order fell due until its units were back.",
+                "Seconds from the due time of a hold or an unpaid order until its units were available again.",
                 &[],
             ),
             refunds_accepted: refunds("accepted"),
@@ -114,7 +106,7 @@ impl Measures {
     }
 
     /// Counts a batch that was not applied.
-    pub(crate) fn failed(&self, error: &BatchError) {
+    pub(crate) fn count_failure(&self, error: &BatchError) {
         let cause = match error {
             BatchError::Ticket(_) => "ticket",
             BatchError::Panicked(_) => "content",
@@ -126,7 +118,7 @@ impl Measures {
             {
                 Some("40P01") => "deadlock",
                 Some("40001") => "serialization",
-                _ if crate::apply::batch::is_of_content(error) => "content",
+                _ if crate::apply::error::is_from_content(error) => "content",
                 _ => "postgres",
             },
         };
@@ -135,7 +127,7 @@ impl Measures {
     }
 }
 
-/// Counts what became of commands of one kind: the only look-up, once a batch for each kind.
+/// The counter of an action and outcome. This is the only look-up, once a batch for each pair.
 pub(crate) fn commands(action: &'static str, outcome: &'static str) -> Counter {
     counter_of(
         COMMANDS.0,
@@ -144,18 +136,17 @@ pub(crate) fn commands(action: &'static str, outcome: &'static str) -> Counter {
     )
 }
 
-/// The parts of a batch's way.
+/// The stages of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// Waiting for a connection.
     Connection,
-    /// Reading what the commands name and what is due.
+    /// Reading the rows that the commands name and the rows that are due.
     Load,
-    /// The decision.
     Decide,
     /// Storing tickets.
     Ticket,
-    /// The one statement that checks the fence, writes and commits.
+    /// The statement that checks the fence, writes and commits.
     Commit,
 }
 
@@ -179,7 +170,7 @@ impl Stage {
     }
 }
 
-/// Times the stages of one batch, each from the end of the one before.
+/// Measures the stages of one batch, each from the end of the previous one.
 pub(crate) struct Stages {
     begun: Instant,
     last: Instant,
@@ -200,22 +191,22 @@ impl Stages {
         self.last = now;
     }
 
-    /// From the beginning to the end of the last stage.
-    pub(crate) fn whole(&self) -> Duration {
+    /// The time from the beginning to the end of the last stage.
+    pub(crate) fn total(&self) -> Duration {
         self.last - self.begun
     }
 }
 
-/// How many envelopes of a partition are in the log and not applied.
+/// The number of envelopes of a partition that are in the log and not applied.
 pub(crate) struct Backlog {
     gauge: Gauge,
     partition: Partition,
-    told: Envelopes,
+    stats: EnvelopeCount,
 }
 
 impl Backlog {
     pub(crate) fn of(partition: Partition) -> Self {
-        let help = "Envelopes of a partition that are not applied, as its worker saw when it read the log last.";
+        let help = "Envelopes of a partition that are not applied, counted when its worker last read the log.";
         let gauge = gauge_of(
             "holdfast_backlog_envelopes",
             help,
@@ -224,31 +215,31 @@ impl Backlog {
         Self {
             gauge,
             partition,
-            told: TALLY.begin(partition),
+            stats: WORKER_STATS.add_partition(partition),
         }
     }
 
     pub(crate) fn set(&self, envelopes: u64) {
         self.gauge.set(envelopes as f64);
-        self.told.store(envelopes, Ordering::Relaxed);
+        self.stats.store(envelopes, Ordering::Relaxed);
     }
 }
 
 impl Drop for Backlog {
     fn drop(&mut self) {
-        // It is another worker's to tell.
+        // From now on another worker reports this partition.
         self.set(0);
-        TALLY.end(self.partition, &self.told);
+        WORKER_STATS.remove_partition(self.partition, &self.stats);
     }
 }
 
-/// Looks at what is in use until the process stops.
-pub(crate) async fn run(worker: Arc<Worker>, stop: CancellationToken) {
-    let pool = PoolUse::register("workers");
+/// Updates the gauges until the process stops.
+pub(crate) async fn run(pool: PgPool, stop: CancellationToken) {
+    let connections = PoolUse::register("workers");
     let mut turn = tokio::time::interval(LOOK_EVERY);
     turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(turn.tick()).await.is_some() {
         keep_up();
-        pool.look(&worker.pool);
+        connections.look(&pool);
     }
 }

@@ -1,4 +1,4 @@
-//! Metrics, the log of batches, statistics for the console, and the workers' own HTTP port.
+//! Metrics, the log lines of batches, the statistics for the console, and the HTTP port for metrics.
 
 pub(crate) mod batch_log;
 pub mod http;

@@ -1,40 +1,39 @@
-//! Tells every ingress once a second how this worker's work goes, for operators who look at the console.
+//! Statistics of this worker, sent to every ingress once a second for the console.
 //!
-//! The same is counted for Prometheus in [`crate::observe::metrics`], where it can't be read back. Added to once a batch; nothing is
-//! decided by it, and what is not told is told a second later.
+//! [`crate::observe::metrics`] counts the same for Prometheus, but a program can't read its own metrics back. The counters
+//! grow once a batch, and nothing is decided by them. A lost message is replaced by the next one.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_nats::{Client, Subject};
 use holdfast_common::messages::worker_stats::{Backlog, Work};
 use holdfast_common::metrics::SECONDS;
 use holdfast_common::partition::Partition;
+use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::Worker;
+const SEND_EVERY: Duration = Duration::from_secs(1);
 
-/// The pause between two messages.
-const TELL_EVERY: Duration = Duration::from_secs(1);
+/// The statistics since the start of the process.
+pub(crate) static WORKER_STATS: WorkerStats = WorkerStats::new();
 
-/// What this process has done since it began.
-pub(crate) static TALLY: Tally = Tally::new();
+/// The number of envelopes of a partition that are not applied.
+pub(crate) type EnvelopeCount = Arc<AtomicU64>;
 
-/// How many envelopes of a partition are not applied.
-pub(crate) type Envelopes = Arc<AtomicU64>;
-
-/// What is told.
-pub(crate) struct Tally {
+pub(crate) struct WorkerStats {
     batches: AtomicU64,
     commands: AtomicU64,
     mismatches: AtomicU64,
+    /// Holds and orders that expired, by their delay: one bucket for each bound of `SECONDS`, and one above.
     expired: [AtomicU64; SECONDS.len() + 1],
     expired_late_micros: AtomicU64,
-    backlogs: Mutex<BTreeMap<u16, Envelopes>>,
+    backlogs: Mutex<BTreeMap<u16, EnvelopeCount>>,
 }
 
-impl Tally {
+impl WorkerStats {
     const fn new() -> Self {
         Self {
             batches: AtomicU64::new(0),
@@ -46,39 +45,38 @@ impl Tally {
         }
     }
 
-    /// Counts a batch that was applied.
-    pub(crate) fn batch(&self, commands: u64, mismatches: u64) {
+    pub(crate) fn count_batch(&self, commands: u64, mismatches: u64) {
         self.batches.fetch_add(1, Ordering::Relaxed);
         self.commands.fetch_add(commands, Ordering::Relaxed);
         self.mismatches.fetch_add(mismatches, Ordering::Relaxed);
     }
 
-    /// Counts a hold or an order that was ended for its time, so many microseconds late.
-    pub(crate) fn expired(&self, late_micros: u64) {
+    /// Counts a hold or an order that was ended this long after its due time.
+    pub(crate) fn count_expired(&self, late_micros: u64) {
         let seconds = late_micros as f64 / 1e6;
-        let at = SECONDS
+        let bucket = SECONDS
             .iter()
-            .position(|most| seconds <= *most)
+            .position(|bound| seconds <= *bound)
             .unwrap_or(SECONDS.len());
-        self.expired[at].fetch_add(1, Ordering::Relaxed);
+        self.expired[bucket].fetch_add(1, Ordering::Relaxed);
         self.expired_late_micros
             .fetch_add(late_micros, Ordering::Relaxed);
     }
 
-    fn backlogs(&self) -> MutexGuard<'_, BTreeMap<u16, Envelopes>> {
-        // Each change is one call, so a panic elsewhere leaves it whole.
+    fn backlogs(&self) -> MutexGuard<'_, BTreeMap<u16, EnvelopeCount>> {
+        // Each change is one call, so a panic elsewhere leaves the map consistent.
         self.backlogs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A partition is ours.
-    pub(crate) fn begin(&self, partition: Partition) -> Envelopes {
-        let envelopes = Envelopes::default();
+    /// Adds a partition that this worker has taken.
+    pub(crate) fn add_partition(&self, partition: Partition) -> EnvelopeCount {
+        let envelopes = EnvelopeCount::default();
         self.backlogs().insert(partition.0, Arc::clone(&envelopes));
         envelopes
     }
 
-    /// It is no longer ours, unless it was begun anew meanwhile.
-    pub(crate) fn end(&self, partition: Partition, envelopes: &Envelopes) {
+    /// Removes a partition, unless the worker has taken it again meanwhile.
+    pub(crate) fn remove_partition(&self, partition: Partition, envelopes: &EnvelopeCount) {
         let mut backlogs = self.backlogs();
         if backlogs
             .get(&partition.0)
@@ -88,39 +86,41 @@ impl Tally {
         }
     }
 
-    fn work(&self, worker: &Worker) -> Work {
-        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let backlog = |(partition, envelopes): (&u16, &Envelopes)| Backlog {
+    fn message(&self, owner: &str, pool: &PgPool) -> Work {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let backlog = |(partition, envelopes): (&u16, &EnvelopeCount)| Backlog {
             partition: *partition,
-            envelopes: envelopes.load(Ordering::Relaxed),
+            envelopes: read(envelopes),
         };
-        let idle = worker.pool.num_idle() as u32;
+        let idle = pool.num_idle() as u32;
         Work {
-            owner: worker.owner.clone(),
+            owner: owner.to_owned(),
             backlogs: self.backlogs().iter().map(backlog).collect(),
-            batches: of(&self.batches),
-            commands: of(&self.commands),
-            mismatches: of(&self.mismatches),
-            expired: self.expired.iter().map(of).collect(),
-            expired_late_micros: of(&self.expired_late_micros),
-            connections_used: worker.pool.size().saturating_sub(idle),
+            batches: read(&self.batches),
+            commands: read(&self.commands),
+            mismatches: read(&self.mismatches),
+            expired: self.expired.iter().map(read).collect(),
+            expired_late_micros: read(&self.expired_late_micros),
+            connections_used: pool.size().saturating_sub(idle),
             connections_idle: idle,
         }
     }
 }
 
-/// Tells it until the process stops.
-pub(crate) async fn run(worker: Arc<Worker>, stop: CancellationToken) {
-    let subject = async_nats::Subject::from(worker.settings.nats.subjects.work());
-    let mut turn = tokio::time::interval(TELL_EVERY);
+/// Sends the statistics until the process stops.
+pub(crate) async fn run(
+    nats: Client,
+    subject: Subject,
+    owner: String,
+    pool: PgPool,
+    stop: CancellationToken,
+) {
+    let mut turn = tokio::time::interval(SEND_EVERY);
     turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(turn.tick()).await.is_some() {
-        if let Err(error) = worker
-            .nats
-            .publish(subject.clone(), TALLY.work(&worker).encode().into())
-            .await
-        {
-            tracing::debug!(%error, "ingresses were not told how work goes");
+        let message = WORKER_STATS.message(&owner, &pool).encode();
+        if let Err(error) = nats.publish(subject.clone(), message.into()).await {
+            tracing::debug!(%error, "sending the worker's statistics failed; they are sent again in a second");
         }
     }
 }
@@ -130,31 +130,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_ended_late_is_counted_by_how_late_and_a_partition_that_was_taken_again_stays() {
-        let tally = Tally::new();
+    fn expired_are_counted_by_delay() {
+        let stats = WorkerStats::new();
         for micros in [500, 501, 130_000_000] {
-            tally.expired(micros);
+            stats.count_expired(micros);
         }
-        let counts: Vec<_> = tally
+        let counts = stats
             .expired
-            .iter()
-            .map(|count| count.load(Ordering::Relaxed))
-            .collect();
+            .each_ref()
+            .map(|count| count.load(Ordering::Relaxed));
+        let sum = counts.iter().sum::<u64>();
         assert_eq!(
-            (
-                counts[0],
-                counts[1],
-                counts[SECONDS.len()],
-                counts.iter().sum::<u64>()
-            ),
+            (counts[0], counts[1], counts[SECONDS.len()], sum),
             (1, 1, 1, 3)
         );
+    }
 
-        let first = tally.begin(Partition(3));
-        let second = tally.begin(Partition(3));
-        tally.end(Partition(3), &first);
-        assert!(tally.backlogs().contains_key(&3));
-        tally.end(Partition(3), &second);
-        assert!(tally.backlogs().is_empty());
+    #[test]
+    fn partition_that_was_taken_again_is_not_removed() {
+        let stats = WorkerStats::new();
+        let first = stats.add_partition(Partition(3));
+        let second = stats.add_partition(Partition(3));
+        stats.remove_partition(Partition(3), &first);
+        assert!(stats.backlogs().contains_key(&3));
+        stats.remove_partition(Partition(3), &second);
+        assert!(stats.backlogs().is_empty());
     }
 }

@@ -1,4 +1,7 @@
-//! What Holdfast posts to others: JSON, signed as Standard Webhooks has it.
+//! Outgoing HTTP: refund requests and events, signed as Standard Webhooks defines it.
+//!
+//! The rules that both share are here: the client, the time limit, what counts as accepted, the signature, and the pauses
+//! between tries. Receivers of both must be able to get a message twice; the id tells them so.
 
 mod signer;
 
@@ -8,60 +11,84 @@ use holdfast_common::settings::Secret;
 
 use self::signer::Signer;
 
-/// How long a receiver may take.
-const ANSWER_WAIT: Duration = Duration::from_secs(10);
+/// The time limit of a request, until its whole response is there.
+const RESPONSE_WAIT: Duration = Duration::from_secs(10);
+/// The first and the longest pause between two tries of a message.
+const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(600));
 
-/// Posts, and signs what it posts.
+/// The pause after this many failed tries, counted from 1. It doubles with each try.
+#[must_use]
+pub fn retry_pause(tries: u32) -> Duration {
+    let doublings = tries.saturating_sub(1).min(16);
+    (RETRY_PAUSE.0 * 2_u32.pow(doublings)).min(RETRY_PAUSE.1)
+}
+
+/// Posts messages to one URL.
 pub struct Poster {
+    url: Secret,
     signer: Signer,
     http: reqwest::Client,
 }
 
+/// A message to post.
+pub struct Message<'m> {
+    /// The same for each try, so that the receiver can recognize a repetition.
+    pub id: &'m str,
+    /// In Unix seconds. Receivers reject signatures that are too old.
+    pub timestamp: i64,
+    pub content_type: &'static str,
+    pub body: Vec<u8>,
+}
+
 impl Poster {
-    /// Signs with each of the secrets, or not at all when there is none.
+    /// Signs with each of the secrets. Without secrets messages are not signed.
     #[must_use]
-    pub fn new(secrets: &[Secret]) -> Self {
-        // Only the first call in a process counts, and any of them will do.
+    pub fn new(url: Secret, secrets: &[Secret]) -> Self {
+        // Only the first call in a process has an effect. Every caller installs the same provider.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Self {
+            url,
             signer: Signer::new(secrets),
             http: reqwest::Client::new(),
         }
     }
 
-    /// Posts a message with its id, at a time in Unix seconds; any 2xx takes it.
+    /// Posts a message. Any 2xx status accepts it.
     ///
     /// # Errors
-    /// When the receiver can't be reached, does not answer in 10 seconds, or answers something else. The error tells
-    /// nothing of the URL, which may carry a secret.
-    pub async fn post(
-        &self,
-        url: &Secret,
-        id: &str,
-        timestamp: i64,
-        content_type: &str,
-        body: Vec<u8>,
-    ) -> reqwest::Result<()> {
-        let request = self
+    /// When the receiver can't be reached, does not respond within 10 seconds, or responds with another status. The error
+    /// does not contain the URL, which may carry a secret.
+    pub async fn post(&self, message: Message<'_>) -> reqwest::Result<()> {
+        let Message {
+            id,
+            timestamp,
+            content_type,
+            body,
+        } = message;
+        let mut request = self
             .http
-            .post(url.expose())
-            .timeout(ANSWER_WAIT)
-            .header("content-type", content_type);
-        let request = self
-            .signer
-            .headers(id, timestamp, &body)
-            .into_iter()
-            .fold(request.header("idempotency-key", id), |request, header| {
-                request.header(header.0, header.1)
-            });
-        let response = request
-            .body(body)
-            .send()
-            .await
-            .map_err(reqwest::Error::without_url)?;
+            .post(self.url.expose())
+            .timeout(RESPONSE_WAIT)
+            .header("content-type", content_type)
+            .header("idempotency-key", id);
+        for (name, value) in self.signer.headers(id, timestamp, &body) {
+            request = request.header(name, value);
+        }
+        let response = request.body(body).send().await;
         response
-            .error_for_status()
+            .and_then(reqwest::Response::error_for_status)
             .map(drop)
             .map_err(reqwest::Error::without_url)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_pauses_double_up_to_ten_minutes() {
+        let seconds = [1, 2, 3, 10, 11, 12, 1000].map(|tries| retry_pause(tries).as_secs_f64());
+        assert_eq!(seconds, [0.5, 1.0, 2.0, 256.0, 512.0, 600.0, 600.0]);
     }
 }

@@ -1,4 +1,4 @@
-//! Signs what we send, as Standard Webhooks has it (<https://github.com/standard-webhooks/standard-webhooks>).
+//! Signatures of outgoing messages, as Standard Webhooks defines them (<https://github.com/standard-webhooks/standard-webhooks>).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -6,10 +6,10 @@ use hmac::{Hmac, KeyInit, Mac};
 use holdfast_common::settings::Secret;
 use sha2::Sha256;
 
-/// A secret of this form is base64 behind the prefix.
+/// The rest of a secret with this prefix is base64.
 const BASE64_PREFIX: &str = "whsec_";
 
-/// Signs with each of its keys, or not at all when there is none.
+/// Signs with each of its keys, so that a secret can be rotated. Without keys it does not sign.
 pub(super) struct Signer {
     keys: Vec<Vec<u8>>,
 }
@@ -31,7 +31,7 @@ impl Signer {
         }
     }
 
-    /// The headers that go with a message: its id, the time in Unix seconds, and the signatures of both and the body.
+    /// The headers of a message: its id, the time in Unix seconds, and the signatures of id, time and body.
     pub(super) fn headers(
         &self,
         id: &str,

@@ -1,4 +1,4 @@
-//! Dead letters: commands that could not be applied, set aside so that their partition goes on.
+//! Dead letters: commands that can't be applied, set aside so that their partition continues.
 
 use std::collections::BTreeSet;
 
@@ -6,30 +6,24 @@ use chrono::{DateTime, Utc};
 use holdfast_common::command::{Action, Command};
 use holdfast_common::domain::{Decision, State};
 use holdfast_common::encryption::Keyring;
-use holdfast_common::id::Slot;
 use holdfast_common::messages::envelope::{decode_command, seal_command};
-use holdfast_common::outcome::{DeadLetterSettled, Outcome};
+use holdfast_common::outcome::Outcome;
 use holdfast_common::time::Timestamp;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use crate::store::write::Statement;
-
-/// A command that could not be applied.
 #[derive(Clone, Copy, Debug)]
 pub struct DeadLetter<'a> {
-    /// The command.
     pub command: &'a Command,
-    /// Where it stands in the log.
     pub log_seq: u64,
-    /// Why it could not be applied.
+    /// The error of the last try.
     pub error: &'a str,
-    /// How often it was tried alone.
+    /// Tries of the command alone.
     pub tries: i32,
 }
 
-/// Writes a dead letter, and that its command failed, for whoever waits or polls. The retry of one that fails again is
-/// that one's last failure.
+/// Writes a dead letter, and the outcome `Failed` for clients that poll for its command. When the command is the retry of
+/// a dead letter, that letter gets the new error.
 ///
 /// # Errors
 /// When Postgres fails.
@@ -43,13 +37,22 @@ pub async fn bury(
     if let Action::SettleDeadLetter { id, .. } = letter.command.action {
         let again = "UPDATE dead_letters SET error = $3, tries = tries + $4, failed_at = $5
                      WHERE slot = $1 AND dead_letter_id = $2";
-        let again = sqlx::query(again)
+        let updated = sqlx::query(again)
             .bind(slot)
             .bind(id)
             .bind(letter.error)
             .bind(letter.tries)
-            .bind(now);
-        again.execute(&mut *connection).await?;
+            .bind(now)
+            .execute(&mut *connection)
+            .await?;
+        if updated.rows_affected() != 1 {
+            // An error would set this command aside again, for ever.
+            tracing::warn!(
+                dead_letter_id = id,
+                error = letter.error,
+                "the retry of a dead letter failed, and the dead letter was pruned meanwhile; its new error is not recorded"
+            );
+        }
     } else {
         insert(connection, keys, letter, now).await?;
     }
@@ -80,7 +83,7 @@ async fn insert(
     letter: &DeadLetter<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    // The same place in the log may be read again after a crash.
+    // The command may be read from the log again after a crash.
     sqlx::query(
         "INSERT INTO dead_letters (slot, request_id, log_seq, action, command, error, tries, failed_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -100,7 +103,8 @@ async fn insert(
     Ok(())
 }
 
-/// Loads the dead letters that are to be settled, and tells their commands: what those name has to be loaded too.
+/// Loads the dead letters that commands settle, and returns the letters' own commands: the rows that those name have to be
+/// loaded, too.
 ///
 /// # Errors
 /// When Postgres fails, or a letter's command can't be read.
@@ -140,19 +144,4 @@ pub async fn load<'c>(
         commands.push(command);
     }
     Ok(commands)
-}
-
-/// Notes dead letters as settled.
-pub(super) fn settle(
-    write: &mut Statement,
-    settled: &[(Slot, DeadLetterSettled)],
-    now: DateTime<Utc>,
-) {
-    write
-        .rows("dead_letters", settled)
-        .key("slot", "smallint", |(slot, _)| slot.as_i16())
-        .key("dead_letter_id", "bigint", |(_, letter)| letter.id)
-        .column("settled_at", "timestamptz", move |_| now)
-        .column("is_applied", "boolean", |(_, letter)| letter.is_applied)
-        .update_where("dead_letters.settled_at IS NULL");
 }

@@ -1,12 +1,12 @@
-//! What the database says about its keys, as sealing it changes that. What is read of it: [`holdfast_common::encryption::check`].
+//! Writes which keys seal the database. [`holdfast_common::encryption::check`] reads it.
 
 use holdfast_common::encryption::Keyring;
 use sqlx::PgPool;
 
-/// Every worker signs the roster at least this often, in seconds: a sixth of its lease, of at most 60.
+/// A worker that runs has signed the roster within this many seconds: it signs six times in a lease of at most 60 seconds.
 const SIGNED_WITHIN_SECONDS: f64 = 15.0;
 
-/// Says by which index key the database is to be sealed, unless it says so already.
+/// Records the index key by which the database will be sealed, unless one is recorded.
 ///
 /// # Errors
 /// When Postgres fails.
@@ -20,22 +20,26 @@ pub async fn begin(pool: &PgPool, keys: &Keyring) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Says that everything is sealed.
+/// Records that everything is sealed.
 ///
 /// # Errors
-/// When Postgres fails.
+/// When Postgres fails, or [`begin`] was not called.
 pub async fn end(pool: &PgPool) -> sqlx::Result<()> {
-    sqlx::query("UPDATE encryption SET is_whole = true WHERE NOT is_whole")
+    let ended = sqlx::query("UPDATE encryption SET is_whole = true")
         .execute(pool)
         .await?;
-    Ok(())
+    if ended.rows_affected() == 1 {
+        Ok(())
+    } else {
+        Err(sqlx::Error::RowNotFound)
+    }
 }
 
-/// Notes that values may be sealed by the key that seals, from now on.
+/// Records that values may be sealed by the first key of the ring from now on.
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn know(pool: &PgPool, keys: &Keyring) -> sqlx::Result<()> {
+pub async fn add_key(pool: &PgPool, keys: &Keyring) -> sqlx::Result<()> {
     let check = keys.checks().next();
     sqlx::query(
         "INSERT INTO encryption_keys (name, key_check) VALUES ($1, $2) ON CONFLICT DO NOTHING",
@@ -47,11 +51,11 @@ pub async fn know(pool: &PgPool, keys: &Keyring) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Notes that nothing is sealed by some keys any more.
+/// Removes keys by which nothing is sealed any more.
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn forget(pool: &PgPool, names: &[String]) -> sqlx::Result<()> {
+pub async fn remove_keys(pool: &PgPool, names: &[String]) -> sqlx::Result<()> {
     sqlx::query("DELETE FROM encryption_keys WHERE name = ANY ($1)")
         .bind(names)
         .execute(pool)
@@ -59,7 +63,7 @@ pub async fn forget(pool: &PgPool, names: &[String]) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// The workers that are there, each with the name of the key by which it seals.
+/// The workers that run, each with the name of the key by which it seals.
 ///
 /// # Errors
 /// When Postgres fails.
@@ -72,11 +76,11 @@ pub async fn workers(pool: &PgPool) -> sqlx::Result<Vec<(String, Option<String>)
     .await
 }
 
-/// Takes every partition from whoever has it: a batch that is still on its way somewhere can't be committed any more.
+/// Takes every partition from its owner. A batch that is still in progress can't be committed any more.
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn take_partitions_away(pool: &PgPool) -> sqlx::Result<()> {
+pub async fn take_all_partitions(pool: &PgPool) -> sqlx::Result<()> {
     sqlx::query("UPDATE partitions SET epoch = epoch + 1, owner = NULL, lease_until = '-infinity'")
         .execute(pool)
         .await?;

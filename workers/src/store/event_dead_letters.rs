@@ -1,37 +1,34 @@
-//! Events that a receiver did not take in time.
+//! Event dead letters: events that a receiver did not accept in time.
 
 use holdfast_common::id::ProductId;
 use sqlx::{FromRow, PgPool};
 
-/// The most that are tried again in one turn.
-const ASKED_MAX: i64 = 64;
+/// Retries in one turn.
+const RETRIES_MAX: i64 = 64;
 
-/// An event that is given up.
 #[derive(Clone, Copy, Debug)]
-pub struct GivenUp<'a> {
-    /// The product that it is about; 0 when it is about none.
+pub struct DeadEvent<'a> {
+    /// 0 for an event without a product.
     pub product_id: i64,
-    /// The event's id.
     pub event_id: &'a str,
-    /// The receiver: a hash of its URL.
+    /// A hash of the receiver's URL.
     pub receiver: &'a str,
     /// The URL's host.
     pub host: &'a str,
     /// The event's type.
     pub kind: &'a str,
-    /// The event.
+    /// The event, as JSON.
     pub body: &'a str,
-    /// Why it was not taken.
+    /// The error of the last try.
     pub error: &'a str,
-    /// How often it was posted.
     pub tries: i64,
 }
 
-/// Writes one down. One that is there already was given up by a worker that died right afterwards.
+/// Writes an event dead letter. A row that exists was written by a worker that died before its acknowledgement.
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn bury(pool: &PgPool, letter: GivenUp<'_>) -> sqlx::Result<()> {
+pub async fn bury(pool: &PgPool, letter: DeadEvent<'_>) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO event_dead_letters (slot, event_id, receiver, host, type, body, error, tries, failed_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, now())
@@ -50,20 +47,20 @@ pub async fn bury(pool: &PgPool, letter: GivenUp<'_>) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// One that an operator asked to have posted once more.
+/// An event dead letter that an operator wants to be posted once more.
 #[derive(Clone, Debug, FromRow)]
-#[allow(missing_docs)]
-pub struct Asked {
+pub struct EventRetry {
     pub slot: i16,
     pub event_id: String,
     pub body: String,
 }
 
-/// Takes those that a receiver is to get once more. Whoever takes one posts it, and says what came of it.
+/// Takes the retries of a receiver. The worker that takes one posts it, and records the result by [`accepted`] or
+/// [`failed_again`].
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn take_asked(pool: &PgPool, receiver: &str) -> sqlx::Result<Vec<Asked>> {
+pub async fn take_retries(pool: &PgPool, receiver: &str) -> sqlx::Result<Vec<EventRetry>> {
     sqlx::query_as(
         "UPDATE event_dead_letters SET retry_asked_at = NULL
          WHERE (slot, event_id, receiver) IN (
@@ -73,43 +70,43 @@ pub async fn take_asked(pool: &PgPool, receiver: &str) -> sqlx::Result<Vec<Asked
          RETURNING slot, event_id, body",
     )
     .bind(receiver)
-    .bind(ASKED_MAX)
+    .bind(RETRIES_MAX)
     .fetch_all(pool)
     .await
 }
 
-/// Removes one that its receiver has taken.
+/// Removes an event dead letter that its receiver has accepted. An operator may have dropped it meanwhile.
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn taken(pool: &PgPool, receiver: &str, asked: &Asked) -> sqlx::Result<()> {
+pub async fn accepted(pool: &PgPool, receiver: &str, retry: &EventRetry) -> sqlx::Result<()> {
     sqlx::query(
         "DELETE FROM event_dead_letters WHERE slot = $1 AND event_id = $2 AND receiver = $3",
     )
-    .bind(asked.slot)
-    .bind(&asked.event_id)
+    .bind(retry.slot)
+    .bind(&retry.event_id)
     .bind(receiver)
     .execute(pool)
     .await?;
     Ok(())
 }
 
-/// Notes that one was not taken once more.
+/// Records that a retry was not accepted. An operator may have dropped the event meanwhile.
 ///
 /// # Errors
 /// When Postgres fails.
 pub async fn failed_again(
     pool: &PgPool,
     receiver: &str,
-    asked: &Asked,
+    retry: &EventRetry,
     error: &str,
 ) -> sqlx::Result<()> {
     sqlx::query(
         "UPDATE event_dead_letters SET error = $4, tries = tries + 1, failed_at = now()
          WHERE slot = $1 AND event_id = $2 AND receiver = $3",
     )
-    .bind(asked.slot)
-    .bind(&asked.event_id)
+    .bind(retry.slot)
+    .bind(&retry.event_id)
     .bind(receiver)
     .bind(error)
     .execute(pool)
@@ -117,26 +114,22 @@ pub async fn failed_again(
     Ok(())
 }
 
-/// Notes that dead events are to be posted once more: one, at each receiver that did not take it, or all. Says how many.
+/// Marks event dead letters to be posted once more: those of one event, or all. Returns their number.
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn ask(pool: &PgPool, event_id: Option<&str>) -> sqlx::Result<u64> {
-    let asked = sqlx::query(
+pub async fn request_retry(pool: &PgPool, event_id: Option<&str>) -> sqlx::Result<u64> {
+    let marked = sqlx::query(
         "UPDATE event_dead_letters SET retry_asked_at = now() WHERE $1 IS NULL OR event_id = $1",
     );
-    Ok(asked.bind(event_id).execute(pool).await?.rows_affected())
+    Ok(marked.bind(event_id).execute(pool).await?.rows_affected())
 }
 
-/// Forgets dead events: one, or all. Says how many.
+/// Removes event dead letters: those of one event, or all. Returns their number.
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn forget(pool: &PgPool, event_id: Option<&str>) -> sqlx::Result<u64> {
-    let forgotten = sqlx::query("DELETE FROM event_dead_letters WHERE $1 IS NULL OR event_id = $1");
-    Ok(forgotten
-        .bind(event_id)
-        .execute(pool)
-        .await?
-        .rows_affected())
+pub async fn remove(pool: &PgPool, event_id: Option<&str>) -> sqlx::Result<u64> {
+    let removed = sqlx::query("DELETE FROM event_dead_letters WHERE $1 IS NULL OR event_id = $1");
+    Ok(removed.bind(event_id).execute(pool).await?.rows_affected())
 }

@@ -1,4 +1,4 @@
-//! The audit as an outbox of events: what is to be published, and how far that has come.
+//! The audit as an outbox of events: the rows to publish, and the cursor of each partition.
 
 use chrono::{DateTime, Utc};
 use holdfast_common::partition::{Partition, Partitions};
@@ -7,7 +7,6 @@ use uuid::Uuid;
 
 /// A row of the audit: the changes that one batch made to one product.
 #[derive(Clone, Debug, FromRow)]
-#[allow(missing_docs)]
 pub struct AuditRow {
     pub product_id: i64,
     pub audit_id: i64,
@@ -22,11 +21,11 @@ pub struct AuditRow {
     pub sold_after: Vec<i32>,
 }
 
-/// Has every partition send events from now on, where none were sent before.
+/// Creates the missing cursors. A partition whose events were off until now begins with the changes from now on.
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn begin(pool: &PgPool, partitions: Partitions) -> sqlx::Result<()> {
+pub async fn create_cursors(pool: &PgPool, partitions: Partitions) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO events_sent (partition, audit_id)
          SELECT number, coalesce((SELECT max(audit_id) FROM audit WHERE audit.partition = number), 0)
@@ -38,33 +37,40 @@ pub async fn begin(pool: &PgPool, partitions: Partitions) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// The last row of a partition of which all is known to be published; 0 before the first.
+/// The cursor: the last row of a partition whose events are known to be published; 0 before the first.
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn sent(pool: &PgPool, partition: Partition) -> sqlx::Result<i64> {
-    let sent = sqlx::query_scalar("SELECT audit_id FROM events_sent WHERE partition = $1");
-    Ok(sent
+pub async fn published(pool: &PgPool, partition: Partition) -> sqlx::Result<i64> {
+    let cursor = sqlx::query_scalar("SELECT audit_id FROM events_sent WHERE partition = $1");
+    Ok(cursor
         .bind(partition.0.cast_signed())
         .fetch_optional(pool)
         .await?
         .unwrap_or(0))
 }
 
-/// Notes that all up to a row is published. It never goes back: another worker may have come further.
+/// Moves the cursor forward to a row. It never moves back: another worker may have published more.
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn note_sent(pool: &PgPool, partition: Partition, audit_id: i64) -> sqlx::Result<()> {
-    sqlx::query("UPDATE events_sent SET audit_id = $2 WHERE partition = $1 AND audit_id < $2")
-        .bind(partition.0.cast_signed())
-        .bind(audit_id)
-        .execute(pool)
-        .await?;
+pub async fn record_published(
+    pool: &PgPool,
+    partition: Partition,
+    audit_id: i64,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO events_sent AS old (partition, audit_id) VALUES ($1, $2)
+         ON CONFLICT (partition) DO UPDATE SET audit_id = excluded.audit_id WHERE old.audit_id < excluded.audit_id",
+    )
+    .bind(partition.0.cast_signed())
+    .bind(audit_id)
+    .execute(pool)
+    .await?;
     Ok(())
 }
 
-/// The rows of a partition from one on, in the order in which they were committed.
+/// The rows of a partition from a row on, in the order of their commits.
 ///
 /// # Errors
 /// When Postgres fails.

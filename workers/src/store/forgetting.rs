@@ -1,18 +1,19 @@
-//! What still names a customer when holds and orders don't any more: outcomes that tell of them, settled dead letters.
+//! Removes a customer from outcomes and settled dead letters, which are copies. Commands in the log remove the customer
+//! from holds and orders.
 
 use sqlx::PgPool;
 use uuid::Uuid;
 
-/// Takes the customer out of some outcomes, each named by its slot and request; says how many had one.
+/// Removes the customer from outcomes, each given by its slot and request. Returns how many had one.
 ///
 /// # Errors
 /// When Postgres fails.
 pub async fn outcomes(pool: &PgPool, named: &[(i16, Uuid)]) -> sqlx::Result<u64> {
     let erased = sqlx::query(
-        "UPDATE outcomes SET outcome = jsonb_set(outcome::jsonb, ARRAY[told, 'customer_id'], 'null')::json
+        "UPDATE outcomes SET outcome = jsonb_set(outcome::jsonb, ARRAY[kind, 'customer_id'], 'null')::json
          FROM UNNEST($1::smallint[], $2::uuid[]) AS named (slot, id),
-             UNNEST(ARRAY['HoldCreated', 'HoldReleased', 'OrderCreated']) AS told
-         WHERE outcomes.slot = named.slot AND request_id = id AND outcome #>> ARRAY[told, 'customer_id'] IS NOT NULL",
+             UNNEST(ARRAY['HoldCreated', 'HoldReleased', 'OrderCreated']) AS kind
+         WHERE outcomes.slot = named.slot AND request_id = id AND outcome #>> ARRAY[kind, 'customer_id'] IS NOT NULL",
     )
     .bind(named.iter().map(|(slot, _)| *slot).collect::<Vec<_>>())
     .bind(named.iter().map(|(_, id)| *id).collect::<Vec<_>>())
@@ -21,7 +22,7 @@ pub async fn outcomes(pool: &PgPool, named: &[(i16, Uuid)]) -> sqlx::Result<u64>
     Ok(erased.rows_affected())
 }
 
-/// Removes dead letters that were settled; says how many.
+/// Removes those of the dead letters that are settled. Returns their number.
 ///
 /// # Errors
 /// When Postgres fails.

@@ -1,30 +1,29 @@
-//! Sealing what is stored by another key: a bounded number of rows at a time, beside workers that run.
+//! Reads and writes stored values to seal them by another key: a limited number of rows at a time, while workers run.
 //!
-//! A row is written only if it still is as it was read, and one that somebody has locked is passed over, so that nothing
-//! here waits for a batch and holds rows meanwhile. Whatever was passed over is for the next pass.
+//! A row is written only if it is still as it was read. A row that is locked is skipped: a statement that waited for a batch
+//! would keep its other rows locked meanwhile. Skipped rows are for the next pass.
 
 use holdfast_common::encryption::Kind;
 use sqlx::{AssertSqlSafe, FromRow, PgPool};
 use uuid::Uuid;
 
-/// How many rows are read, and at most written, at once.
-const STEP_ROWS: i64 = 1000;
+/// Rows that one statement reads, and the most that one writes.
+const STEP_ROWS_MAX: i64 = 1000;
 
 /// A column of texts that may be sealed.
 #[derive(Debug)]
-pub struct Column {
+pub struct SealedColumn {
     table: &'static str,
     id: &'static str,
-    /// What is found by: the text itself, or its index.
+    /// The column by which rows are found. It has the text itself, or its blind index.
     text: &'static str,
     sealed: &'static str,
     /// Whether the text belongs to the primary key.
     is_key: bool,
-    /// What it has.
     pub kind: Kind,
 }
 
-impl Column {
+impl SealedColumn {
     const fn customers(table: &'static str, id: &'static str) -> Self {
         let (text, sealed) = ("customer_id", "customer_sealed");
         Self {
@@ -50,26 +49,25 @@ impl Column {
     }
 }
 
-/// All of them.
-pub const COLUMNS: [Column; 4] = [
-    Column::customers("holds", "hold_id"),
-    Column::customers("orders", "order_id"),
-    Column::payments("orders", false),
-    Column::payments("payments", true),
+/// All columns of texts that may be sealed.
+pub const COLUMNS: [SealedColumn; 4] = [
+    SealedColumn::customers("holds", "hold_id"),
+    SealedColumn::customers("orders", "order_id"),
+    SealedColumn::payments("orders", false),
+    SealedColumn::payments("payments", true),
 ];
 
 /// A text as it is stored.
 #[derive(Clone, Debug, FromRow)]
-#[allow(missing_docs)]
-pub struct Stored {
+pub struct StoredText {
     pub slot: i16,
     pub id: Uuid,
     pub text: Option<String>,
     pub sealed: Option<String>,
 }
 
-impl Stored {
-    /// Before all of them.
+impl StoredText {
+    /// A position before all rows.
     #[must_use]
     pub fn first() -> Self {
         Self {
@@ -81,26 +79,29 @@ impl Stored {
     }
 }
 
-/// What is to become of a row.
+/// The change of one row.
 #[derive(Clone, Debug)]
-#[allow(missing_docs)]
-pub struct Resealed {
+pub struct ResealedText {
     pub slot: i16,
     pub id: Uuid,
-    /// As it is now.
+    /// The stored text or index, and the stored sealed text.
     pub text: String,
     pub was: Option<String>,
-    /// As it is to be.
+    /// Their new values.
     pub index: String,
     pub sealed: String,
 }
 
-/// The rows behind one, in the order of their keys.
+/// The rows after a position, in the order of their keys.
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn texts(pool: &PgPool, column: &Column, after: &Stored) -> sqlx::Result<Vec<Stored>> {
-    let Column {
+pub async fn texts(
+    pool: &PgPool,
+    column: &SealedColumn,
+    after: &StoredText,
+) -> sqlx::Result<Vec<StoredText>> {
+    let SealedColumn {
         table,
         id,
         text,
@@ -108,30 +109,34 @@ pub async fn texts(pool: &PgPool, column: &Column, after: &Stored) -> sqlx::Resu
         is_key,
         ..
     } = column;
-    let (key, behind) = if *is_key {
+    let (key, position) = if *is_key {
         (format!("slot, {id}, {text}"), "$1, $2, $3")
     } else {
         (format!("slot, {id}"), "$1, $2")
     };
     let page = format!(
         "SELECT slot, {id} AS id, {text} AS text, {sealed} AS sealed FROM {table}
-         WHERE ({key}) > ({behind}) AND $3::text IS NOT NULL ORDER BY {key} LIMIT $4"
+         WHERE ({key}) > ({position}) AND $3::text IS NOT NULL ORDER BY {key} LIMIT $4"
     );
     sqlx::query_as(AssertSqlSafe(page))
         .bind(after.slot)
         .bind(after.id)
         .bind(after.text.as_deref().unwrap_or_default())
-        .bind(STEP_ROWS)
+        .bind(STEP_ROWS_MAX)
         .fetch_all(pool)
         .await
 }
 
-/// Writes texts; says how many.
+/// Writes texts. Returns their number.
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn reseal_texts(pool: &PgPool, column: &Column, rows: &[Resealed]) -> sqlx::Result<u64> {
-    let Column {
+pub async fn reseal_texts(
+    pool: &PgPool,
+    column: &SealedColumn,
+    rows: &[ResealedText],
+) -> sqlx::Result<u64> {
+    let SealedColumn {
         table,
         id,
         text,
@@ -174,7 +179,7 @@ pub async fn reseal_texts(pool: &PgPool, column: &Column, rows: &[Resealed]) -> 
     Ok(written.rows_affected())
 }
 
-/// Outcomes behind one, as they are written.
+/// Outcomes after a position, as their stored JSON.
 ///
 /// # Errors
 /// When Postgres fails.
@@ -185,12 +190,12 @@ pub async fn outcomes(pool: &PgPool, after: (i16, Uuid)) -> sqlx::Result<Vec<(i1
     )
     .bind(after.0)
     .bind(after.1)
-    .bind(STEP_ROWS)
+    .bind(STEP_ROWS_MAX)
     .fetch_all(pool)
     .await
 }
 
-/// Writes outcomes, each with its slot and request, as it was and as it is to be; says how many.
+/// Writes outcomes, each with its slot, its request, the stored JSON and the new JSON. Returns their number.
 ///
 /// # Errors
 /// When Postgres fails.
@@ -216,7 +221,7 @@ pub async fn reseal_outcomes(
     Ok(written.rows_affected())
 }
 
-/// Dead letters behind one: slot, number, command.
+/// Dead letters after a position: slot, id, command.
 ///
 /// # Errors
 /// When Postgres fails.
@@ -227,12 +232,12 @@ pub async fn letters(pool: &PgPool, after: (i16, i64)) -> sqlx::Result<Vec<(i16,
     )
     .bind(after.0)
     .bind(after.1)
-    .bind(STEP_ROWS)
+    .bind(STEP_ROWS_MAX)
     .fetch_all(pool)
     .await
 }
 
-/// Writes dead letters' commands, which never change otherwise; says how many.
+/// Writes dead letters' commands, which nothing else changes. Returns their number.
 ///
 /// # Errors
 /// When Postgres fails.
@@ -254,9 +259,8 @@ pub async fn reseal_letters(pool: &PgPool, rows: &[(i16, i64, Vec<u8>)]) -> sqlx
     Ok(written.rows_affected())
 }
 
-/// The first use of an idempotency key.
+/// An idempotency key as it is stored.
 #[derive(Clone, Debug, FromRow)]
-#[allow(missing_docs)]
 pub struct StoredKey {
     pub slot: i16,
     pub endpoint: i16,
@@ -267,7 +271,7 @@ pub struct StoredKey {
 }
 
 impl StoredKey {
-    /// Before all of them.
+    /// A position before all keys.
     #[must_use]
     pub fn first() -> Self {
         Self {
@@ -281,7 +285,7 @@ impl StoredKey {
     }
 }
 
-/// Idempotency keys behind one.
+/// Idempotency keys after a position.
 ///
 /// # Errors
 /// When Postgres fails.
@@ -295,12 +299,12 @@ pub async fn keys(pool: &PgPool, after: &StoredKey) -> sqlx::Result<Vec<StoredKe
     .bind(after.endpoint)
     .bind(after.key_hash)
     .bind(after.product_id)
-    .bind(STEP_ROWS)
+    .bind(STEP_ROWS_MAX)
     .fetch_all(pool)
     .await
 }
 
-/// Writes keys with their blind hashes; says how many.
+/// Writes keys with their blind hashes and fingerprints. Returns their number.
 ///
 /// # Errors
 /// When Postgres fails.

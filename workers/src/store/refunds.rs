@@ -1,4 +1,4 @@
-//! Payments whose money goes back.
+//! Refunds that are due.
 
 use holdfast_common::encryption::{Keyring, Kind};
 use holdfast_common::id::HoldId;
@@ -6,35 +6,31 @@ use holdfast_common::partition::Partitions;
 use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
-/// The most refunds looked at in one turn.
+/// Refunds in one turn.
 const DUE_MAX: i64 = 200;
 
-/// A payment whose refund is due.
 #[derive(Clone, Debug, FromRow)]
 pub struct DueRefund {
     order_id: Uuid,
-    /// The payment, as its provider names it.
+    /// The provider's id of the payment.
     pub payment_id: String,
-    /// How much, in minor units, when anybody has said so.
+    /// In minor units. `None` when neither the payment nor an order has an amount.
     pub amount_minor: Option<i64>,
-    /// The currency, when anybody has said so.
     pub currency: Option<String>,
-    /// Why.
     pub reason: String,
 }
 
 impl DueRefund {
-    /// The order, or the hold that never became one.
+    /// The order, or a hold that never became an order.
     ///
     /// # Errors
-    /// When the stored id is none.
+    /// When the stored id is not valid.
     pub fn order_id(&self) -> sqlx::Result<HoldId> {
         HoldId::from_uuid(self.order_id).map_err(|error| sqlx::Error::Decode(error.into()))
     }
 }
 
-/// The refunds that are due in a worker's partitions, oldest first. What a payment does not say of its amount, its order
-/// does.
+/// The refunds that are due in a worker's partitions, oldest first. A payment without an amount gets its order's.
 ///
 /// # Errors
 /// When Postgres fails.

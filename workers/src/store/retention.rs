@@ -1,25 +1,25 @@
-//! Removes rows of one slot that are past their time, a bounded number at a time.
+//! Removes rows of one slot that are past their time, a limited number at a time.
 
 use holdfast_common::settings::{HoldSettings, RetentionSettings};
 use sqlx::{FromRow, PgPool};
 
-/// The most rows of a kind that one statement removes.
+/// Rows of each kind that one statement removes.
 const STEP_ROWS_MAX: i64 = 2000;
 
-/// How old rows have to be, in seconds.
+/// The ages at which rows are removed, in seconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Ages {
     keys: f64,
     ended: f64,
-    /// Orders and their holds then lose their customer; never without it.
+    /// The age at which orders and their holds lose their customer; `None` for never.
     customers: Option<f64>,
     /// In days.
     audit: i32,
 }
 
 impl Ages {
-    /// Keys go after their own time, what has ended after these days and after the keys that may replay it, and a customer
-    /// not before that: an outcome would still tell.
+    /// A row that has ended stays at least as long as the keys that may replay it. A customer stays at least as long as the
+    /// outcomes, which name it, too.
     #[must_use]
     pub fn new(holds: &HoldSettings, settings: &RetentionSettings) -> Self {
         let days = |days: u32| f64::from(days) * 86_400.0;
@@ -37,9 +37,8 @@ impl Ages {
     }
 }
 
-/// What one step removed.
+/// The number of rows that one step removed.
 #[derive(Clone, Copy, Debug, FromRow)]
-#[allow(missing_docs)]
 pub struct Step {
     pub keys: i64,
     pub outcomes: i64,
@@ -51,7 +50,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// Whether there may be more to remove of some kind.
+    /// Whether some kind may have more rows to remove.
     #[must_use]
     pub fn has_more(&self) -> bool {
         let Self {
@@ -68,10 +67,11 @@ impl Step {
     }
 }
 
-/// Removes what is past its time in a slot, at most so much of each kind. A hold with a payment stays, to tell what the
-/// payment was for; so do dead letters that wait. Orders stay, and so do their holds: what goes is whose they were. From the
-/// audit nobody may delete: a function of its owner does, and looks
-/// at the age itself.
+/// Removes rows of a slot that are past their time.
+///
+/// A hold with a payment stays, since the payment refers to it. Dead letters that are not settled stay. Orders and their
+/// holds stay, and lose their customer. The program has no right to delete from the audit: `prune_audit`, which runs with
+/// its owner's rights, deletes, and checks the age itself.
 ///
 /// # Errors
 /// When Postgres fails.
@@ -100,12 +100,12 @@ pub async fn step(pool: &PgPool, slot: u16, ages: Ages) -> sqlx::Result<Step> {
                  SELECT dead_letter_id FROM dead_letters
                  WHERE slot = $1 AND settled_at < now() - make_interval(secs => $3) LIMIT $5)
              RETURNING 1),
-         nobodys_orders AS (
+         forgotten_orders AS (
              UPDATE orders SET customer_id = NULL, customer_sealed = NULL WHERE slot = $1 AND order_id IN (
                  SELECT order_id FROM orders
                  WHERE slot = $1 AND customer_id IS NOT NULL AND settled_at < now() - make_interval(secs => $6) LIMIT $5)
              RETURNING 1),
-         nobodys_holds AS (
+         forgotten_holds AS (
              UPDATE holds SET customer_id = NULL, customer_sealed = NULL WHERE slot = $1 AND hold_id IN (
                  SELECT hold_id FROM holds
                  WHERE slot = $1 AND customer_id IS NOT NULL AND ended_at < now() - make_interval(secs => $6)
@@ -125,7 +125,7 @@ pub async fn step(pool: &PgPool, slot: u16, ages: Ages) -> sqlx::Result<Step> {
              RETURNING 1)
          SELECT (SELECT count(*) FROM keys) AS keys, (SELECT count(*) FROM old_outcomes) AS outcomes,
              (SELECT count(*) FROM ended) AS holds, (SELECT count(*) FROM settled) AS dead_letters,
-             (SELECT count(*) FROM nobodys_orders) + (SELECT count(*) FROM nobodys_holds) AS customers,
+             (SELECT count(*) FROM forgotten_orders) + (SELECT count(*) FROM forgotten_holds) AS customers,
              (SELECT count(*) FROM old_events) AS events, prune_audit($1, $4, $5::integer) AS audit",
     )
     .bind(slot.cast_signed())

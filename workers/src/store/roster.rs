@@ -1,4 +1,5 @@
-//! The roster: which workers are there. Each says that it is, and counts the others. All times are Postgres's.
+//! The roster: the workers that run. Each signs it, and computes its share of the partitions from it. All times are
+//! Postgres's.
 
 use std::time::Duration;
 
@@ -9,22 +10,21 @@ use sqlx::PgPool;
 
 use crate::store::lease::interval;
 
-/// A worker that has given no sign of life for so many leases is forgotten.
+/// The row of a worker that has not signed for this many leases is removed.
 const FORGOTTEN_AFTER_LEASES: u32 = 20;
 
-/// What a worker finds when it signs.
+/// The roster, read after a signature.
 #[derive(Debug)]
 pub struct Signed {
-    /// Postgres's time.
     pub now: Timestamp,
-    /// Who is there, in an order that is the same for all.
+    /// Sorted, so that all workers compute the same shares.
     pub roster: Vec<String>,
-    /// Whether the database still is sealed by the worker's index key, or not at all like the worker. Who begins to seal
-    /// one looks at the roster after saying so, and workers sign before they look: one of both sees the other.
-    pub is_sealed_alike: bool,
+    /// Whether the database is sealed by this worker's index key, or both have none. A worker signs and then reads this;
+    /// sealing records its key and then reads the roster. So at least one of the two notices the other.
+    pub has_same_keys: bool,
 }
 
-/// Says that a worker is there, and by which key it seals.
+/// Signs the roster with the key by which the worker seals, and reads it.
 ///
 /// # Errors
 /// When Postgres fails.
@@ -42,7 +42,7 @@ pub async fn sign(
     .bind(keys.first())
     .fetch_one(pool)
     .await?;
-    let (roster, is_sealed_alike) = sqlx::query_as(
+    let (roster, has_same_keys) = sqlx::query_as(
         "SELECT array_agg(owner ORDER BY owner), (SELECT index_check FROM encryption) IS NOT DISTINCT FROM $2
          FROM workers WHERE seen_at > now() - $1::interval",
     )
@@ -53,11 +53,11 @@ pub async fn sign(
     Ok(Signed {
         now: now.into(),
         roster,
-        is_sealed_alike,
+        has_same_keys,
     })
 }
 
-/// Says that a worker goes, and forgets those that went without a word long ago.
+/// Removes a worker, and those that stopped signing long ago.
 ///
 /// # Errors
 /// When Postgres fails.

@@ -1,4 +1,4 @@
-//! Tasks beside the sale: remove old rows, keep the log short, encrypt stored values again.
+//! Maintenance: remove old rows, keep the log short, seal stored values by a new key.
 
 pub mod log_purge;
 pub mod reencrypt;

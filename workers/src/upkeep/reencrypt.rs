@@ -1,8 +1,8 @@
-//! Sealing everything by the first key of the ring: the first time, and whenever the keys are rotated.
+//! Seals all stored values by the first key of the ring: when encryption is turned on, and after a rotation of keys.
 //!
-//! The first time nothing may write plain text behind us, so no worker without keys may run; programs with keys start
-//! only when all is sealed. Later it runs beside the workers. It goes through the tables in steps, each of which is
-//! committed, and passes over what is sealed already: whoever is interrupted begins again and is soon there.
+//! When encryption is turned on, no worker without keys may run, since it would write plain text. Programs with keys start
+//! only when everything is sealed. After a rotation, sealing runs while workers run. Each step is a transaction of its own,
+//! and skips values that are sealed already. So an interrupted run can simply be started again.
 
 use holdfast_common::command::IdempotencyKey;
 use holdfast_common::encryption::check::{self, CheckError};
@@ -16,63 +16,61 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::store::encryption;
-use crate::store::reencrypt::{self, COLUMNS, Column, Resealed, Stored, StoredKey};
+use crate::store::reencrypt::{self, COLUMNS, ResealedText, SealedColumn, StoredKey, StoredText};
 
-/// How often everything is gone through, when rows were passed over.
+/// Passes over all tables while rows are skipped.
 const PASSES_MAX: usize = 5;
-/// How many tables a pass goes through: [`COLUMNS`], outcomes, dead letters, idempotency keys.
+/// The tables of a pass: [`COLUMNS`], outcomes, dead letters, idempotency keys.
 const TABLES: u64 = COLUMNS.len() as u64 + 3;
-/// How many steps a pass is shown as having: a table's rows lie in its slots.
+/// The steps of a pass, for a progress bar: one for each slot of each table.
 pub const PROGRESS_MAX: u64 = TABLES * SLOTS as u64;
 
-/// What was sealed.
+/// The result, as numbers of values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Sealed {
-    /// Customers and payments of holds, orders and payments.
+    /// Customer and payment ids of holds, orders and payments.
     pub texts: u64,
-    /// Outcomes that name any.
+    /// Outcomes that contain such ids.
     pub outcomes: u64,
-    /// Commands of dead letters.
+    /// Dead letters, whose commands may contain such ids.
     pub dead_letters: u64,
     /// Idempotency keys.
     pub keys: u64,
-    /// Rows that somebody changed meanwhile, so that they are still to be sealed.
+    /// Rows that changed or were locked meanwhile, so that they are not sealed yet.
     pub passed_over: u64,
-    /// Keys by which nothing is sealed any more.
+    /// Keys that can be removed: nothing is sealed by them any more.
     pub not_needed: Vec<String>,
-    /// Keys by which something may be sealed, but for the first: workers that run have them first.
+    /// Keys other than the first that are still needed: running workers seal by them.
     pub still_needed: Vec<String>,
 }
 
-/// Why not everything is sealed.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
 pub enum SealingError {
-    #[error("ENCRYPTION_KEYS is not set: there is nothing to seal by")]
+    #[error("ENCRYPTION_KEYS is not set. Set it to the keys to seal by")]
     NoKeys,
     #[error(
-        "{} runs without ENCRYPTION_KEYS and would write plain text: stop the workers and the ingresses, run this, and \
-         start them with ENCRYPTION_KEYS. One that was killed is believed to run for 15 seconds more",
+        "{} runs without ENCRYPTION_KEYS and would write plain text. Stop the workers and the ingresses, run this command \
+         again, and start them with ENCRYPTION_KEYS. A worker that was killed counts as running for 15 seconds",
         .owners.join(" and ")
     )]
     PlainWorkers { owners: Vec<String> },
     #[error(transparent)]
     Check(#[from] CheckError),
-    #[error("a value was not sealed anew: {0}")]
+    #[error("a stored value can't be opened or sealed: {0}")]
     Seal(#[from] SealError),
-    #[error("dead letter {id} was not sealed: {error}. Drop it, or use the version that wrote it")]
+    #[error("dead letter {id} can't be sealed: {error}. Drop it, or use the version that wrote it")]
     Letter { id: i64, error: DecodeError },
-    #[error("the outcome of request {id} makes no sense: {error}")]
+    #[error("the outcome of request {id} can't be read: {error}")]
     Outcome { id: Uuid, error: serde_json::Error },
     #[error("Postgres: {0}")]
     Postgres(#[from] sqlx::Error),
 }
 
-/// Seals everything; tells how far it is, of [`PROGRESS_MAX`].
+/// Seals everything. Calls `progress` with the number of steps done, of [`PROGRESS_MAX`].
 ///
 /// # Errors
-/// When the keys are not the database's, workers run without keys, a value can't be opened, or Postgres fails. What was
-/// sealed until then stays sealed.
+/// When the keys are not the database's, workers run without keys, a value can't be opened, or Postgres fails. Values that
+/// were sealed before stay sealed.
 pub async fn seal(
     pool: &PgPool,
     keys: &Keyring,
@@ -83,19 +81,19 @@ pub async fn seal(
     }
     let is_begun = is_whole(pool, keys).await?;
     if is_begun.is_none() {
-        // Before anything says that the database is to be sealed: workers that run would heed it, and end.
+        // Before `begin`: workers that run without keys would read its record, and end.
         refuse_plain(encryption::workers(pool).await?)?;
         encryption::begin(pool, keys).await?;
     }
     let is_whole = is_whole(pool, keys).await?.unwrap_or_default();
     let known = check::known(pool, keys).await?;
-    encryption::know(pool, keys).await?;
+    encryption::add_key(pool, keys).await?;
     let workers = encryption::workers(pool).await?;
     if !is_whole {
         refuse_plain(workers.clone())?;
-        encryption::take_partitions_away(pool).await?;
+        encryption::take_all_partitions(pool).await?;
     }
-    let mut pass = Pass {
+    let mut pass = SealingPass {
         pool,
         keys,
         sealed: Sealed::default(),
@@ -116,7 +114,7 @@ pub async fn seal(
     encryption::end(pool).await?;
     let sealed_by =
         |workers: Vec<(String, Option<String>)>| workers.into_iter().filter_map(|(_, key)| key);
-    // Whatever a worker that had another key first wrote meanwhile is sealed by that.
+    // A worker with another first key may have written values during this run, before or after a pass read them.
     let in_use: Vec<String> = sealed_by(workers)
         .chain(sealed_by(encryption::workers(pool).await?))
         .collect();
@@ -124,11 +122,11 @@ pub async fn seal(
         .into_iter()
         .filter(|name| Some(name.as_str()) != keys.first());
     (sealed.still_needed, sealed.not_needed) = others.partition(|name| in_use.contains(name));
-    encryption::forget(pool, &sealed.not_needed).await?;
+    encryption::remove_keys(pool, &sealed.not_needed).await?;
     Ok(sealed)
 }
 
-/// Whether the database is sealed as a whole, by this index key; nothing when nobody has begun.
+/// Whether everything in the database is sealed, by this index key. `None` when sealing has not begun.
 async fn is_whole(pool: &PgPool, keys: &Keyring) -> Result<Option<bool>, SealingError> {
     match check::sealed(pool).await? {
         None => Ok(None),
@@ -139,7 +137,7 @@ async fn is_whole(pool: &PgPool, keys: &Keyring) -> Result<Option<bool>, Sealing
     }
 }
 
-/// Refuses to begin beside workers that would write plain text.
+/// Refuses to run while workers without keys run.
 fn refuse_plain(workers: Vec<(String, Option<String>)>) -> Result<(), SealingError> {
     let owners: Vec<String> = workers
         .into_iter()
@@ -153,8 +151,8 @@ fn refuse_plain(workers: Vec<(String, Option<String>)>) -> Result<(), SealingErr
     }
 }
 
-/// One time through everything.
-struct Pass<'p, F> {
+/// One pass over all tables.
+struct SealingPass<'p, F> {
     pool: &'p PgPool,
     keys: &'p Keyring,
     sealed: Sealed,
@@ -162,7 +160,7 @@ struct Pass<'p, F> {
     progress: &'p F,
 }
 
-impl<F: Fn(u64)> Pass<'_, F> {
+impl<F: Fn(u64)> SealingPass<'_, F> {
     async fn run(&mut self, is_whole: bool) -> Result<(), SealingError> {
         for column in &COLUMNS {
             self.texts(column).await?;
@@ -172,7 +170,7 @@ impl<F: Fn(u64)> Pass<'_, F> {
         self.table += 1;
         self.letters().await?;
         self.table += 1;
-        // Their hashes come from the index key, which is never rotated.
+        // The hashes of keys come from the index key, which never changes.
         if !is_whole {
             self.keys().await?;
         }
@@ -180,32 +178,32 @@ impl<F: Fn(u64)> Pass<'_, F> {
         Ok(())
     }
 
-    fn is_at(&self, slot: i16) {
+    fn report(&self, slot: i16) {
         (self.progress)(self.table * u64::from(SLOTS) + u64::from(slot.unsigned_abs()));
     }
 
-    /// Counts what was to be written as passed over, but for what was written.
-    fn count(&mut self, asked: usize, written: u64) -> u64 {
-        self.sealed.passed_over += (asked as u64).saturating_sub(written);
+    /// Counts the rows of a step that were not written as skipped, and returns the others.
+    fn count(&mut self, rows: usize, written: u64) -> u64 {
+        self.sealed.passed_over += (rows as u64).saturating_sub(written);
         written
     }
 
-    async fn texts(&mut self, column: &Column) -> Result<(), SealingError> {
-        let mut after = Stored::first();
+    async fn texts(&mut self, column: &SealedColumn) -> Result<(), SealingError> {
+        let mut after = StoredText::first();
         loop {
             let page = reencrypt::texts(self.pool, column, &after).await?;
             let Some(last) = page.last().cloned() else {
                 return Ok(());
             };
-            let anew = page
+            let changes = page
                 .into_iter()
-                .filter_map(|row| resealed(self.keys, column, row).transpose());
-            let anew = anew.collect::<Result<Vec<_>, _>>()?;
-            if !anew.is_empty() {
-                let written = reencrypt::reseal_texts(self.pool, column, &anew).await?;
-                self.sealed.texts += self.count(anew.len(), written);
+                .filter_map(|row| reseal(self.keys, column, row).transpose());
+            let changes = changes.collect::<Result<Vec<_>, _>>()?;
+            if !changes.is_empty() {
+                let written = reencrypt::reseal_texts(self.pool, column, &changes).await?;
+                self.sealed.texts += self.count(changes.len(), written);
             }
-            self.is_at(last.slot);
+            self.report(last.slot);
             after = last;
         }
     }
@@ -218,22 +216,22 @@ impl<F: Fn(u64)> Pass<'_, F> {
                 return Ok(());
             };
             after = (*slot, *id);
-            let mut anew = Vec::new();
-            for (slot, id, text) in page.into_iter().filter(|(.., text)| may_name_anybody(text)) {
-                let wrong = |error| SealingError::Outcome { id, error };
-                let outcome: Outcome = serde_json::from_str(&text).map_err(wrong)?;
+            let mut changes = Vec::new();
+            for (slot, id, text) in page.into_iter().filter(|(.., text)| may_have_ids(text)) {
+                let unreadable = |error| SealingError::Outcome { id, error };
+                let outcome: Outcome = serde_json::from_str(&text).map_err(unreadable)?;
                 if !self.keys.has_sealed_outcome(&outcome) {
                     let opened = self.keys.open_outcome(outcome)?;
-                    let sealed =
-                        serde_json::to_string(&self.keys.seal_outcome(&opened)).map_err(wrong)?;
-                    anew.push((slot, id, text, sealed));
+                    let sealed = serde_json::to_string(&self.keys.seal_outcome(&opened))
+                        .map_err(unreadable)?;
+                    changes.push((slot, id, text, sealed));
                 }
             }
-            if !anew.is_empty() {
-                let written = reencrypt::reseal_outcomes(self.pool, &anew).await?;
-                self.sealed.outcomes += self.count(anew.len(), written);
+            if !changes.is_empty() {
+                let written = reencrypt::reseal_outcomes(self.pool, &changes).await?;
+                self.sealed.outcomes += self.count(changes.len(), written);
             }
-            self.is_at(after.0);
+            self.report(after.0);
         }
     }
 
@@ -245,19 +243,19 @@ impl<F: Fn(u64)> Pass<'_, F> {
                 return Ok(());
             };
             after = (*slot, *id);
-            let mut anew = Vec::new();
+            let mut changes = Vec::new();
             for (slot, id, command) in page {
                 if !is_sealed_command(&command, self.keys) {
                     let read = decode_command(&command, self.keys);
                     let read = read.map_err(|error| SealingError::Letter { id, error })?;
-                    anew.push((slot, id, seal_command(&read, self.keys)));
+                    changes.push((slot, id, seal_command(&read, self.keys)));
                 }
             }
-            if !anew.is_empty() {
-                let written = reencrypt::reseal_letters(self.pool, &anew).await?;
-                self.sealed.dead_letters += self.count(anew.len(), written);
+            if !changes.is_empty() {
+                let written = reencrypt::reseal_letters(self.pool, &changes).await?;
+                self.sealed.dead_letters += self.count(changes.len(), written);
             }
-            self.is_at(after.0);
+            self.report(after.0);
         }
     }
 
@@ -276,24 +274,28 @@ impl<F: Fn(u64)> Pass<'_, F> {
                 let blind = self.keys.blind(blind);
                 (key, blind.hash, blind.fingerprint)
             };
-            let anew: Vec<_> = page
+            let changes: Vec<_> = page
                 .into_iter()
                 .filter(|key| !key.is_blind)
                 .map(blind)
                 .collect();
-            if !anew.is_empty() {
-                let written = reencrypt::blind_keys(self.pool, &anew).await?;
-                self.sealed.keys += self.count(anew.len(), written);
+            if !changes.is_empty() {
+                let written = reencrypt::blind_keys(self.pool, &changes).await?;
+                self.sealed.keys += self.count(changes.len(), written);
             }
-            self.is_at(last.slot);
+            self.report(last.slot);
             after = last;
         }
     }
 }
 
-/// A row as it is to be; nothing when it has no text, or is sealed by the first key.
-fn resealed(keys: &Keyring, column: &Column, row: Stored) -> Result<Option<Resealed>, SealError> {
-    let Stored {
+/// The change of a row; `None` when it has no text, or is sealed by the first key.
+fn reseal(
+    keys: &Keyring,
+    column: &SealedColumn,
+    row: StoredText,
+) -> Result<Option<ResealedText>, SealError> {
+    let StoredText {
         slot,
         id,
         text: Some(text),
@@ -309,7 +311,7 @@ fn resealed(keys: &Keyring, column: &Column, row: Stored) -> Result<Option<Resea
     };
     let index = keys.index(column.kind, &plain).into_owned();
     let sealed = keys.seal_text(column.kind, id, &plain).unwrap_or_default();
-    Ok(Some(Resealed {
+    Ok(Some(ResealedText {
         slot,
         id,
         text,
@@ -319,7 +321,7 @@ fn resealed(keys: &Keyring, column: &Column, row: Stored) -> Result<Option<Resea
     }))
 }
 
-/// Whether an outcome as it is written may have a text to seal. Most are refusals, and have none.
-fn may_name_anybody(outcome: &str) -> bool {
+/// Whether an outcome's JSON may have an id to seal. Most outcomes are refusals, and have none.
+fn may_have_ids(outcome: &str) -> bool {
     outcome.contains("\"customer_id\"") || outcome.contains("\"payment_id\"")
 }

@@ -1,10 +1,11 @@
-//! Retention: what has ended long ago is removed, slot by slot, so that no step takes long.
+//! Retention: removes rows that are past their time, slot by slot, so that no statement takes long.
 //!
-//! Idempotency keys go after their time; holds that ended without an order, and outcomes, after `RETENTION_DAYS` and
-//! never before a key that may still replay them; the audit, and events that a receiver did not take, after
-//! `AUDIT_RETENTION_DAYS`. Orders and payments stay; after `CUSTOMER_RETENTION_DAYS` they don't say whose they were.
+//! - Idempotency keys are removed after `IDEMPOTENCY_KEY_TTL`.
+//! - Holds that ended without an order, outcomes and settled dead letters are removed after `RETENTION_DAYS`, and never
+//!   before a key that may still replay them.
+//! - The audit and event dead letters are removed after `AUDIT_RETENTION_DAYS`.
+//! - Orders and payments stay. Orders and their holds lose the customer after `CUSTOMER_RETENTION_DAYS`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_common::id::SLOTS;
@@ -13,29 +14,26 @@ use sqlx::PgPool;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::Worker;
 use crate::store::retention::{self, Ages, Step};
 
-/// A worker that has just started has more urgent things to do.
+/// A worker that has just started has more urgent work.
 const PRUNE_FIRST_AFTER: Duration = Duration::from_secs(15 * 60);
 const PRUNE_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
-/// The pause between two slots when nobody waits for the end.
+/// The pause between two slots, so that pruning takes little of Postgres's time.
 const SLOT_PAUSE: Duration = Duration::from_millis(20);
 
-/// How many rows were removed.
+/// The number of rows that were removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Pruned {
-    /// Idempotency keys.
     pub keys: u64,
-    /// Outcomes.
     pub outcomes: u64,
     /// Holds that ended without an order.
     pub holds: u64,
     /// Dead letters that were settled.
     pub dead_letters: u64,
-    /// Rows of the audit, each of many changes.
+    /// Rows of the audit. Each has many changes.
     pub audit: u64,
-    /// Events that a receiver did not take.
+    /// Event dead letters.
     pub events: u64,
     /// Orders and holds that lost their customer.
     pub customers: u64,
@@ -53,26 +51,25 @@ impl Pruned {
     }
 }
 
-/// Prunes soon after the start and then daily, until the process stops. Several workers doing so do no harm.
-pub async fn run(worker: Arc<Worker>, stop: CancellationToken) {
-    let ages = Ages::new(&worker.settings.holds, &worker.settings.worker.retention);
+/// Prunes soon after the start and then daily, until the process stops. Several workers prune; that does no harm.
+pub async fn run(pool: PgPool, ages: Ages, stop: CancellationToken) {
     let mut turn = tokio::time::interval_at(Instant::now() + PRUNE_FIRST_AFTER, PRUNE_EVERY);
     while stop.run_until_cancelled(turn.tick()).await.is_some() {
-        match stop
-            .run_until_cancelled(prune(&worker.pool, ages, SLOT_PAUSE, |_| ()))
-            .await
-        {
+        let pruning = prune(&pool, ages, SLOT_PAUSE, |_| ());
+        match stop.run_until_cancelled(pruning).await {
             Some(Ok(pruned)) => tracing::info!(?pruned, "old rows pruned"),
-            Some(Err(error)) => tracing::warn!(%error, "pruning stopped, tomorrow it goes on"),
+            Some(Err(error)) => {
+                tracing::warn!(%error, "pruning old rows stopped; the next pruning is in a day")
+            }
             None => return,
         }
     }
 }
 
-/// Prunes every slot, and tells after each how many are done.
+/// Prunes every slot. Calls `done` after each with the number of slots done.
 ///
 /// # Errors
-/// When Postgres fails; what was removed until then stays removed.
+/// When Postgres fails. Rows that were removed before stay removed.
 pub async fn prune(
     pool: &PgPool,
     ages: Ages,

@@ -1,4 +1,4 @@
-//! What customers have of the products whose purchases are limited.
+//! The units that customers already have of products with a limit per customer.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ pub(super) async fn load<'a>(
     commands: impl Iterator<Item = &'a Command> + Clone,
     state: &mut State,
 ) -> sqlx::Result<()> {
-    // A limit may also be set by the batch itself.
+    // A command of the same batch may set a limit.
     let sets_limit = |command: &'a Command| match &command.action {
         Action::CreateProduct(new) => new.max_per_customer.map(|_| new.product_id),
         Action::ChangeProduct { product_id, change } => {

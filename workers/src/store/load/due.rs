@@ -1,26 +1,33 @@
-//! What is due: holds whose time has run out, orders that were not paid in time, payments that nothing matched.
+//! Rows that are due: holds past their expiry, orders that were not paid in time, payments that nothing matched.
 //!
-//! For the whole partition, so that no command of a batch is refused for units that are due.
+//! A batch ends what is due in its whole partition, so that no command is refused for units that are about to come back.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
-use holdfast_common::id::HoldId;
+use holdfast_common::id::{HoldId, Slot};
+use holdfast_common::partition::{Partition, Partitions};
 use holdfast_common::time::Timestamp;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::store::load::Scope;
-
-/// The most holds, orders and payments each that one transaction ends.
+/// The most holds, the most orders and the most payments that one transaction ends.
 const DUE_MAX: i64 = 4096;
 
-/// What was found due.
+/// Where a batch searches.
+pub struct Scope {
+    /// The batch's time.
+    pub now: Timestamp,
+    /// The slots of its partition.
+    pub slots: RangeInclusive<Slot>,
+}
+
 #[derive(Default)]
 pub struct Due {
-    /// The holds; the orders, and what payments that have waited long were for, by the ids of their holds.
+    /// Holds. An order or a payment has the id of its hold.
     pub ids: BTreeSet<HoldId>,
-    /// Whether there is more than one transaction ends.
+    /// Whether more is due than one transaction ends.
     pub has_more: bool,
 }
 
@@ -42,14 +49,14 @@ pub async fn find(connection: &mut PgConnection, scope: &Scope) -> sqlx::Result<
     .bind(DUE_MAX)
     .fetch_all(connection)
     .await?;
-    // With as many of one kind there may be more; with as many of both together there may not, and one look more shows.
+    // The limit may be reached by holds and orders together, and then no more may be due. The next search finds out.
     Ok(Due {
         has_more: found.len() as i64 >= DUE_MAX,
         ids: hold_ids(found)?,
     })
 }
 
-/// When the next hold or order falls due that is not due yet; `None` when there is none.
+/// The next due time of a hold or an order that is not due yet; `None` when there is none.
 ///
 /// # Errors
 /// When Postgres fails.
@@ -70,7 +77,7 @@ pub async fn next(connection: &mut PgConnection, scope: &Scope) -> sqlx::Result<
     Ok(next.map(Timestamp::from))
 }
 
-/// Adds the payments that have waited so long that they may be unmatched; the decision knows how long that is.
+/// Adds payments that have been parked for so long that they may become unmatched. `decide` checks the time again.
 ///
 /// # Errors
 /// When Postgres fails.
@@ -92,6 +99,39 @@ pub async fn add_parked(
     .await?;
     due.ids.extend(hold_ids(found)?);
     Ok(())
+}
+
+/// The partitions of a worker in which something is overdue by a second, and Postgres's time.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn overdue_partitions(
+    pool: &PgPool,
+    owner: &str,
+    partitions: Partitions,
+) -> sqlx::Result<Vec<(Partition, Timestamp)>> {
+    let rows: Vec<(i16, DateTime<Utc>)> = sqlx::query_as(
+        "WITH overdue AS (
+             (SELECT slot FROM holds WHERE status = 'active' AND expires_at <= now() - interval '1 second'
+              ORDER BY expires_at LIMIT 10000)
+             UNION ALL
+             (SELECT slot FROM orders WHERE status = 'pending_payment' AND payment_due_at <= now() - interval '1 second'
+              ORDER BY payment_due_at LIMIT 10000)
+             UNION ALL
+             (SELECT slot FROM payments WHERE state = 'parked' AND received_at <= now() - interval '24 hours'
+              ORDER BY received_at LIMIT 10000)
+         )
+         SELECT partition, now() FROM partitions
+         WHERE owner = $1 AND partition IN (SELECT slot::integer * $2 / 4096 FROM overdue)",
+    )
+    .bind(owner)
+    .bind(i32::from(partitions.count()))
+    .fetch_all(pool)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(partition, now)| (Partition(partition.cast_unsigned()), now.into()))
+        .collect())
 }
 
 fn hold_ids(found: Vec<Uuid>) -> sqlx::Result<BTreeSet<HoldId>> {

@@ -1,4 +1,4 @@
-//! What products' holds and orders come to, for commands that mend counts. Few batches have one.
+//! The counts of products' holds and orders, for commands that repair stock. Few batches have one.
 
 use std::collections::BTreeSet;
 
@@ -7,20 +7,20 @@ use holdfast_common::domain::{Recount, State};
 use holdfast_common::id::ProductId;
 use sqlx::PgConnection;
 
-/// Counts what belongs to the products that are to be mended. Nobody but this partition's worker changes it, so it is of
-/// the same moment as the rows that were loaded before; should that have changed, the fence holds this batch back.
+/// Counts the holds and orders of the products to repair. Only this partition's worker changes them, so the counts fit the
+/// rows that were loaded before. If another worker has taken the partition meanwhile, the fence stops this batch.
 pub(super) async fn load<'a>(
     connection: &mut PgConnection,
     commands: impl Iterator<Item = &'a Command>,
     state: &mut State,
 ) -> sqlx::Result<()> {
-    let to_mend: BTreeSet<ProductId> = commands
+    let to_repair: BTreeSet<ProductId> = commands
         .filter_map(|command| match command.action {
             Action::RepairStock { product_id } => Some(product_id),
             _ => None,
         })
         .collect();
-    if to_mend.is_empty() {
+    if to_repair.is_empty() {
         return Ok(());
     }
     let rows: Vec<(i64, i64, i64, i64, i64)> = sqlx::query_as(
@@ -35,8 +35,8 @@ pub(super) async fn load<'a>(
                  coalesce(sum(quantity) FILTER (WHERE status = 'paid'), 0) AS paid
              FROM orders WHERE orders.slot = named.slot AND orders.product_id = named.product_id) AS ordered",
     )
-    .bind(to_mend.iter().map(|id| id.slot().as_i16()).collect::<Vec<_>>())
-    .bind(to_mend.iter().map(|id| id.0).collect::<Vec<_>>())
+    .bind(to_repair.iter().map(|id| id.slot().as_i16()).collect::<Vec<_>>())
+    .bind(to_repair.iter().map(|id| id.0).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
     for (product_id, held, sold, holds_count, hold_sequence) in rows {

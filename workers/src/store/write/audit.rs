@@ -1,7 +1,7 @@
 //! Writes the audit: a row for each product of the batch, with an array element for each change.
 //!
-//! All elements go as one array a column, from which Postgres cuts each row's part: however many changes and products
-//! there are, it is one statement.
+//! Each column is sent as one array with the elements of all rows, and Postgres slices each row's part out of it. So the
+//! number of parameters does not grow with the changes and products.
 
 use holdfast_common::domain::{AuditEntry, AuditGroup, Product};
 use holdfast_common::partition::Partitions;
@@ -10,10 +10,10 @@ use sqlx::postgres::Postgres;
 use sqlx::types::Uuid;
 use sqlx::{Encode, QueryBuilder, Type};
 
-use crate::store::lease::Move;
-use crate::store::write::Statement;
+use crate::store::fence::Move;
+use crate::store::write::statement::Statement;
 
-/// Inserts the entries of batches that move their partitions. When, is for Postgres to say.
+/// Inserts the entries of batches that move their partitions. The column `at` has Postgres's time as its default.
 pub(super) fn insert(
     write: &mut Statement,
     groups: &[AuditGroup],
@@ -37,15 +37,15 @@ pub(super) fn insert(
                  request_id, subject, quantity, sequence, available_after, held_after, sold_after)
              SELECT slot, product_id, available, held, sold, detail::jsonb, partition, log_seq",
         );
-        cut(query, "smallint", column(&entries, |entry| entry.kind as i16));
-        cut(query, "smallint", column(&entries, |entry| entry.actor as i16));
-        cut(query, "uuid", column(&entries, |entry| entry.request_id.map_or(Uuid::nil(), |id| id.uuid())));
-        cut(query, "uuid", column(&entries, |entry| entry.subject.map_or(Uuid::nil(), |id| id.uuid())));
-        cut(query, "integer", column(&entries, |entry| entry.quantity));
-        cut(query, "bigint", column(&entries, |entry| entry.sequence));
-        cut(query, "integer", column(&entries, |entry| units(entry.stock.available())));
-        cut(query, "integer", column(&entries, |entry| units(entry.stock.held())));
-        cut(query, "integer", column(&entries, |entry| units(entry.stock.sold())));
+        slice(query, "smallint", column(&entries, |entry| entry.kind as i16));
+        slice(query, "smallint", column(&entries, |entry| entry.actor as i16));
+        slice(query, "uuid", column(&entries, |entry| entry.request_id.map_or(Uuid::nil(), |id| id.uuid())));
+        slice(query, "uuid", column(&entries, |entry| entry.subject.map_or(Uuid::nil(), |id| id.uuid())));
+        slice(query, "integer", column(&entries, |entry| entry.quantity));
+        slice(query, "bigint", column(&entries, |entry| entry.sequence));
+        slice(query, "integer", column(&entries, |entry| units(entry.stock.available())));
+        slice(query, "integer", column(&entries, |entry| units(entry.stock.held())));
+        slice(query, "integer", column(&entries, |entry| units(entry.stock.sold())));
         query.push(" FROM UNNEST(");
         query.push_bind(column(groups, |group| group.entries[0].slot.as_i16())).push("::smallint[], ");
         query.push_bind(column(groups, |group| group.entries[0].product_id.map_or(0, |id| id.0))).push("::bigint[], ");
@@ -63,8 +63,8 @@ pub(super) fn insert(
     });
 }
 
-/// One column of all entries, and of it each row's part.
-fn cut<C>(query: &mut QueryBuilder<Postgres>, kind: &str, values: Vec<C>)
+/// One column of all entries, sliced for each row.
+fn slice<C>(query: &mut QueryBuilder<Postgres>, kind: &str, values: Vec<C>)
 where
     Vec<C>: Encode<'static, Postgres> + Type<Postgres> + 'static,
 {
@@ -78,7 +78,7 @@ fn column<'r, R, C>(rows: &'r [R], value: impl Fn(&'r R) -> C) -> Vec<C> {
     rows.iter().map(value).collect()
 }
 
-/// The place of each group's last entry among all, from 1. A batch has a few thousand entries at most.
+/// The number of each group's last entry among all entries, from 1. A batch has at most a few thousand entries.
 fn ends(groups: &[AuditGroup]) -> Vec<i32> {
     let lengths = groups.iter().map(|group| group.entries.len() as i32);
     lengths
@@ -86,24 +86,25 @@ fn ends(groups: &[AuditGroup]) -> Vec<i32> {
         .collect()
 }
 
-/// A count of units, at most `STOCK_MAX`.
+/// A count of units. It fits, since it is at most `STOCK_MAX`.
 fn units(count: i64) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
-/// What products were sold as before and after, by the place of the entry.
+/// The terms of changed products before and after, by the number of the entry.
 fn detail(group: &AuditGroup) -> Option<String> {
-    let changed = group
-        .entries
-        .iter()
-        .zip(1..)
-        .filter_map(|(entry, place): (&AuditEntry, u32)| {
-            let (before, after) = entry.change.as_deref()?;
-            Some((
-                place.to_string(),
-                json!({"before": terms(before), "after": terms(after)}),
-            ))
-        });
+    let changed =
+        group
+            .entries
+            .iter()
+            .zip(1..)
+            .filter_map(|(entry, number): (&AuditEntry, u32)| {
+                let (before, after) = entry.change.as_deref()?;
+                Some((
+                    number.to_string(),
+                    json!({"before": terms(before), "after": terms(after)}),
+                ))
+            });
     let changed: Map<String, Value> = changed.collect();
     (!changed.is_empty()).then(|| Value::from(changed).to_string())
 }

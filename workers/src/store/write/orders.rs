@@ -5,7 +5,7 @@ use holdfast_common::domain::{Order, OrderState};
 use holdfast_common::encryption::{Keyring, Kind};
 use holdfast_common::store::rows::{cancel_reason, order_status, refund_status};
 
-use crate::store::write::{Part, Statement, index};
+use crate::store::write::statement::{Statement, StatementPart, index};
 
 pub(super) fn insert(write: &mut Statement, keys: &Keyring, rows: &[Order]) {
     write
@@ -45,7 +45,7 @@ pub(super) fn insert(write: &mut Statement, keys: &Keyring, rows: &[Order]) {
         .insert();
 }
 
-/// I3: what is paid stays paid. A paid order changes only in how far its refunds have come.
+/// I3: a paid order stays paid. Only its refund status changes.
 const NEVER_UNPAID: &str =
     "(orders.status <> 'paid' OR (new.status = 'paid' AND orders.payment_id = new.payment_id))";
 
@@ -53,7 +53,7 @@ pub(super) fn update(write: &mut Statement, keys: &Keyring, rows: &[Order]) {
     changed(write, keys, rows).update_where(NEVER_UNPAID);
 }
 
-/// Orders that lose their customer, and may have changed otherwise in the same batch.
+/// Orders that lose their customer. They may also have changed in other columns in the same batch.
 pub(super) fn forget(write: &mut Statement, keys: &Keyring, rows: &[Order]) {
     changed(write, keys, rows)
         .column("customer_id", "text", |_| None::<&str>)
@@ -65,7 +65,7 @@ fn changed<'s, 'r>(
     write: &'s mut Statement,
     keys: &Keyring,
     rows: &'r [Order],
-) -> Part<'s, 'r, Order> {
+) -> StatementPart<'s, 'r, Order> {
     write
         .rows("orders", rows)
         .key("slot", "smallint", |order| order.id.slot().as_i16())

@@ -1,11 +1,11 @@
-//! Writes payments. None is ever removed.
+//! Writes payments. They are never removed.
 
 use chrono::DateTime;
 use holdfast_common::domain::{Payment, PaymentState};
 use holdfast_common::encryption::{Keyring, Kind};
 use holdfast_common::store::rows::{payment_state, refund_reason};
 
-use crate::store::write::{Part, Statement};
+use crate::store::write::statement::{Statement, StatementPart};
 
 pub(super) fn insert(write: &mut Statement, keys: &Keyring, rows: &[Payment]) {
     settled(write, keys, rows)
@@ -20,16 +20,16 @@ pub(super) fn insert(write: &mut Statement, keys: &Keyring, rows: &[Payment]) {
 }
 
 pub(super) fn update(write: &mut Statement, keys: &Keyring, rows: &[Payment]) {
-    // I8: a success is never made a failure.
+    // I8: a success never becomes a failure.
     settled(write, keys, rows).update_where("(new.succeeded OR NOT payments.succeeded)");
 }
 
-/// A payment, and what it says and did.
+/// The columns of a payment that change.
 fn settled<'s, 'r>(
     write: &'s mut Statement,
     keys: &Keyring,
     rows: &'r [Payment],
-) -> Part<'s, 'r, Payment> {
+) -> StatementPart<'s, 'r, Payment> {
     write
         .rows("payments", rows)
         .key("slot", "smallint", |payment| {

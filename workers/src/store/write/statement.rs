@@ -1,26 +1,29 @@
-//! A batch as one statement: the fence, and a part for each table that has rows to write.
+//! The write of batches as one statement: the fence, and a part for each table that has rows to write.
 //!
-//! One statement is one round trip and a transaction of its own, which no worker can hold open. Each part is a CTE that
-//! writes nothing unless the fence holds for every partition, and counts the rows it wrote; a number other than expected
-//! is an error that undoes all of it. There are few kinds of batches, so there are few texts, and Postgres plans each once.
+//! One statement is one round trip and a transaction of its own, which a worker that hangs can't keep open. Each part is a
+//! CTE that writes nothing unless the fence holds for every partition. The number of rows that each part wrote is compared
+//! with the number expected; a difference is an error that undoes everything. There are few combinations of tables, so
+//! there are few statement texts, and Postgres plans each once.
+
+use std::borrow::Cow;
 
 use holdfast_common::encryption::{Keyring, Kind};
 use holdfast_common::id::HoldId;
 use sqlx::postgres::Postgres;
 use sqlx::{Encode, PgConnection, QueryBuilder, Type};
 
-use crate::store::lease::Fence;
+use crate::store::fence::Fence;
 
-/// The statement as far as it is written.
-pub(in crate::store) struct Statement {
+/// The statement, as far as it is built.
+pub(super) struct Statement {
     query: QueryBuilder<Postgres>,
-    /// The table of each part, and how many rows it has to write.
+    /// The table of each part, and the number of rows that it must write.
     parts: Vec<(&'static str, usize)>,
 }
 
 impl Statement {
-    /// A statement that writes only where the fence holds, and moves its partitions then.
-    pub(in crate::store) fn new(fence: &Fence<'_>) -> Self {
+    /// Begins a statement that moves the partitions of the fence, and writes only if it moved all of them.
+    pub(super) fn new(fence: &Fence<'_>) -> Self {
         let mut query = QueryBuilder::new("WITH moved AS (");
         fence.push_to(&mut query);
         query.push(" RETURNING 1), fence AS (SELECT FROM moved HAVING count(*) = ");
@@ -31,19 +34,19 @@ impl Statement {
         }
     }
 
-    /// Begins a part about rows of a table. One without rows leaves no trace.
-    pub(in crate::store) fn rows<'r, R>(
+    /// Begins a part with rows of a table. A part without rows adds nothing.
+    pub(super) fn rows<'r, R>(
         &mut self,
         table: &'static str,
         rows: &'r [R],
-    ) -> Part<'_, 'r, R> {
+    ) -> StatementPart<'_, 'r, R> {
         if !rows.is_empty() {
             self.query.push(format_args!(
                 ", new{} AS (SELECT * FROM UNNEST(",
                 self.parts.len()
             ));
         }
-        Part {
+        StatementPart {
             statement: self,
             table,
             rows,
@@ -52,8 +55,8 @@ impl Statement {
         }
     }
 
-    /// A part that inserts so many rows, in words of its own. They have to write nothing unless there is a row in `fence`.
-    pub(in crate::store) fn insert(
+    /// Adds a part with SQL of its own that inserts this many rows. It must write nothing when `fence` has no row.
+    pub(super) fn insert(
         &mut self,
         table: &'static str,
         rows: usize,
@@ -68,16 +71,13 @@ impl Statement {
         self.parts.push((table, rows));
     }
 
-    /// Writes everything, or nothing when the fence does not hold, and says which.
+    /// Writes everything, or nothing when the fence does not hold. Returns whether it held.
     ///
     /// # Errors
-    /// When Postgres fails, a constraint is broken, or a part wrote another number of rows than it has.
-    pub(in crate::store) async fn execute(
-        mut self,
-        connection: &mut PgConnection,
-    ) -> sqlx::Result<bool> {
-        // CASE decides in order: when the fence does not hold, no part has written, and none should have. Nor may it have
-        // moved some of several partitions.
+    /// When Postgres fails, a constraint is broken, or a part wrote another number of rows than expected.
+    pub(super) async fn execute(mut self, connection: &mut PgConnection) -> sqlx::Result<bool> {
+        // CASE evaluates in order. If the fence holds, each part must have written all its rows. If not, no part has written
+        // anything, and the fence must not have moved some of several partitions: `expect_rows` raises an error then.
         self.query
             .push(" SELECT CASE WHEN EXISTS (SELECT FROM fence) THEN true");
         for (number, (table, rows)) in self.parts.iter().enumerate() {
@@ -93,9 +93,9 @@ impl Statement {
     }
 }
 
-/// A part of the statement: rows of one table, told column by column.
+/// A part of the statement: rows of one table, given column by column.
 #[must_use]
-pub(in crate::store) struct Part<'s, 'r, R> {
+pub(super) struct StatementPart<'s, 'r, R> {
     statement: &'s mut Statement,
     table: &'static str,
     rows: &'r [R],
@@ -103,9 +103,9 @@ pub(in crate::store) struct Part<'s, 'r, R> {
     columns: Vec<&'static str>,
 }
 
-impl<'r, R> Part<'_, 'r, R> {
-    /// A column of the primary key.
-    pub(in crate::store) fn key<C>(
+impl<'r, R> StatementPart<'_, 'r, R> {
+    /// Adds a column of the primary key.
+    pub(super) fn key<C>(
         mut self,
         name: &'static str,
         kind: &'static str,
@@ -119,8 +119,8 @@ impl<'r, R> Part<'_, 'r, R> {
         self
     }
 
-    /// Another column. Keys come first.
-    pub(in crate::store) fn column<C>(
+    /// Adds another column. Call it after the keys.
+    pub(super) fn column<C>(
         mut self,
         name: &'static str,
         kind: &'static str,
@@ -134,8 +134,8 @@ impl<'r, R> Part<'_, 'r, R> {
         self
     }
 
-    /// A column that is written only where that makes sense.
-    pub(in crate::store) fn column_if<C>(
+    /// Adds a column on a condition.
+    pub(super) fn column_if<C>(
         self,
         is_written: bool,
         name: &'static str,
@@ -152,8 +152,8 @@ impl<'r, R> Part<'_, 'r, R> {
         }
     }
 
-    /// A column of texts that are sealed, each with the hold or order that it belongs to. Without keys it is not written.
-    pub(in crate::store) fn sealed(
+    /// Adds a column of texts that are sealed, each for the hold or order that it belongs to. Without keys it adds nothing.
+    pub(super) fn sealed(
         self,
         name: &'static str,
         keys: &Keyring,
@@ -180,8 +180,8 @@ impl<'r, R> Part<'_, 'r, R> {
         self.statement.query.push(format_args!("::{kind}[]"));
     }
 
-    /// Inserts the rows. One that is there is an error.
-    pub(in crate::store) fn insert(self) {
+    /// Inserts the rows. A row that exists is an error.
+    pub(super) fn insert(self) {
         self.end(|table, new, names, _| {
             format!(
                 "INSERT INTO {table} ({names}) SELECT * FROM {new} WHERE EXISTS (SELECT FROM fence)"
@@ -189,8 +189,8 @@ impl<'r, R> Part<'_, 'r, R> {
         });
     }
 
-    /// Inserts the rows, or sets the columns of those that are there.
-    pub(in crate::store) fn upsert(self) {
+    /// Inserts the rows, or sets the columns of those that exist.
+    pub(super) fn upsert(self) {
         self.end(|table, new, names, part| {
             let keys = part.keys.join(", ");
             let set = assignments(&part.columns, "excluded");
@@ -201,8 +201,9 @@ impl<'r, R> Part<'_, 'r, R> {
         });
     }
 
-    /// Sets the columns of rows that are there, where a condition holds. It tells the new values as `new`.
-    pub(in crate::store) fn update_where(self, condition: &'static str) {
+    /// Sets the columns of rows that exist, where a condition holds. It refers to the new values as `new`. A row that does
+    /// not exist, or does not meet the condition, makes the statement fail.
+    pub(super) fn update_where(self, condition: &'static str) {
         self.end(|table, new, _, part| {
             let set = assignments(&part.columns, "new");
             let same = part.keys.iter().map(|key| format!("{table}.{key} = new.{key} AND ")).collect::<String>();
@@ -236,4 +237,9 @@ fn assignments(columns: &[&str], from: &str) -> String {
         .map(|column| format!("{column} = {from}.{column}"))
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+/// The form of a text by which rows are found: the text itself, or its blind index when values are sealed.
+pub(super) fn index<'r>(keys: &Keyring, kind: Kind, text: Option<&'r str>) -> Option<Cow<'r, str>> {
+    text.map(|text| keys.index(kind, text))
 }

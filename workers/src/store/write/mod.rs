@@ -1,11 +1,11 @@
-//! The write step: the changes of batches, each kind of row a part of one statement, which moves their partitions too.
+//! The write step: one statement that writes the changes of batches and moves their partitions. Each kind of row is one part
+//! of it.
 
 mod audit;
+mod dead_letters;
 mod orders;
 mod payments;
 mod statement;
-
-use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use holdfast_common::domain::{Changes, Decision, Hold, HoldState, KeyScope, KeyUse, Product};
@@ -17,15 +17,14 @@ use holdfast_common::time::Timestamp;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-pub(super) use self::statement::{Part, Statement};
-use crate::store::dead_letters;
-use crate::store::lease::Fence;
+use self::statement::{Statement, StatementPart, index};
+use crate::store::fence::Fence;
 
-/// Commits changes, made at `now`, and moves the partitions that they are of. Says whether the fence held; otherwise
-/// nothing happened.
+/// Commits changes that were decided at `now`, and moves their partitions. Returns whether the fence held; otherwise nothing
+/// happened.
 ///
 /// # Errors
-/// When Postgres fails, a constraint is broken, or a row that should be there is not.
+/// When Postgres fails, a constraint is broken, or a row to change does not exist.
 pub async fn commit(
     connection: &mut PgConnection,
     keys: &Keyring,
@@ -58,7 +57,7 @@ fn products<'s, 'r>(
     write: &'s mut Statement,
     rows: &'r [Product],
     now: DateTime<Utc>,
-) -> Part<'s, 'r, Product> {
+) -> StatementPart<'s, 'r, Product> {
     write
         .rows("products", rows)
         .key("slot", "smallint", |product| product.id.slot().as_i16())
@@ -121,12 +120,12 @@ fn update_holds(write: &mut Statement, rows: &[Hold]) {
         .key("hold_id", "uuid", |hold| hold.id.uuid())
         .column("status", "hold_status", |hold| hold_status(&hold.state))
         .column("ended_at", "timestamptz", |hold| ended_at(&hold.state))
-        // I2: a hold leaves `active` once. Asked by its status, Postgres may take the index of what is due, which it believes
-        // to be small, and compare each active hold with each of ours.
+        // I2: a hold leaves `active` once. A condition on the status would be correct, too. But for it Postgres may use the
+        // index of active holds, which it estimates to be small, and compare every active hold with every row here.
         .update_where("holds.ended_at IS NULL");
 }
 
-/// Holds that lose their customer, and may have ended in the same batch.
+/// Holds that lose their customer. They may also have ended in the same batch.
 fn forget_holds(write: &mut Statement, rows: &[Hold]) {
     write
         .rows("holds", rows)
@@ -148,7 +147,7 @@ fn ended_at(state: &HoldState) -> Option<DateTime<Utc>> {
     }
 }
 
-/// A command that failed may have been tried again: its outcome is replaced.
+/// Upserts, since the retry of a dead letter replaces the outcome `Failed`.
 fn upsert_outcomes(
     write: &mut Statement,
     keys: &Keyring,
@@ -167,7 +166,7 @@ fn upsert_outcomes(
         .upsert();
 }
 
-/// A key that was forgotten after its time may still have its row: it is used anew.
+/// Upserts, since a key past its time can be used again before retention has removed its row.
 fn upsert_keys(write: &mut Statement, keys: &Keyring, rows: &[(KeyScope, KeyUse)]) {
     write
         .rows("idempotency_keys", rows)
@@ -184,9 +183,4 @@ fn upsert_keys(write: &mut Statement, keys: &Keyring, rows: &[(KeyScope, KeyUse)
         })
         .column_if(keys.is_on(), "is_blind", "boolean", |_| true)
         .upsert();
-}
-
-/// A text as it is found again.
-fn index<'r>(keys: &Keyring, kind: Kind, text: Option<&'r str>) -> Option<Cow<'r, str>> {
-    text.map(|text| keys.index(kind, text))
 }

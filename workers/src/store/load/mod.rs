@@ -1,15 +1,14 @@
-//! The load step: all rows that a batch of commands names, in one statement whatever the batch's size.
+//! The load step: all rows that the commands of a batch name, in one statement whatever the batch's size.
 //!
-//! The statement gives one row: Postgres's time, and for each table the named rows as a JSON array. So all of it is one
-//! round trip and one snapshot. What few batches need is loaded beside it: dead letters, what customers have, what is due,
-//! what products' holds and orders come to.
+//! The statement returns one row: Postgres's time, and for each table the named rows as a JSON array. So the load is one
+//! round trip and one snapshot. Data that few batches need has statements of its own: dead letters, the units of customers
+//! (`customers`), rows that are due ([`due`]), and the counts of holds and orders (`recount`).
 
 mod customers;
 pub mod due;
 mod recount;
 
 use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
 use holdfast_common::command::{Command, Endpoint};
@@ -25,18 +24,9 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use self::due::Due;
-use crate::apply::reader::Entry;
 use crate::store::dead_letters;
 
-/// Where a batch looks for what is due.
-pub struct Scope {
-    /// The batch's time.
-    pub now: Timestamp,
-    /// The slots of its partition.
-    pub slots: RangeInclusive<Slot>,
-}
-
-/// The first use of a key.
+/// The first use of an idempotency key.
 #[derive(Deserialize)]
 struct KeyRow {
     endpoint: i16,
@@ -49,7 +39,6 @@ struct KeyRow {
     used_at: DateTime<Utc>,
 }
 
-/// What became of a command.
 #[derive(Deserialize)]
 struct OutcomeRow {
     request_id: Uuid,
@@ -57,7 +46,7 @@ struct OutcomeRow {
     outcome: Outcome,
 }
 
-/// Rows of one table; null when there are none.
+/// Rows of one table; null for no rows.
 type Rows<R> = Option<Json<Vec<R>>>;
 type Loaded = (
     DateTime<Utc>,
@@ -69,7 +58,7 @@ type Loaded = (
     Rows<ProductRow>,
 );
 
-/// What is to be loaded.
+/// The rows to load.
 #[derive(Default)]
 struct Names {
     keys: BTreeSet<(Slot, Endpoint, [u8; 16])>,
@@ -101,18 +90,19 @@ impl Names {
     }
 }
 
-/// Loads what a batch of commands names, and tells the batch's time.
+/// Loads the rows that commands name. Returns them with the time of the load, which is the batch's time.
 ///
 /// # Errors
-/// When Postgres fails, or a row makes no sense.
-pub async fn state<'e>(
+/// When Postgres fails, or a row can't be read.
+pub async fn state<'c>(
     connection: &mut PgConnection,
     keys: &Keyring,
-    entries: impl Iterator<Item = &'e Entry> + Clone,
+    commands: impl Iterator<Item = &'c Command> + Clone,
 ) -> sqlx::Result<(Timestamp, State)> {
     let mut state = State::default();
-    let commands = entries.map(|entry| &entry.command);
     let letters = dead_letters::load(connection, keys, commands.clone(), &mut state).await?;
+    // The letters live only here, so the commands' lifetime is shortened to theirs.
+    let commands = commands.map(|command| -> &Command { command });
     let commands = commands.chain(&letters);
     let now = named(connection, keys, Names::of(commands.clone()), &mut state).await?;
     customers::load(connection, keys, commands.clone(), &mut state).await?;
@@ -120,10 +110,10 @@ pub async fn state<'e>(
     Ok((now, state))
 }
 
-/// Loads what was found due, with all that belongs to it.
+/// Loads holds that are due, with their orders, payments and products.
 ///
 /// # Errors
-/// When Postgres fails, or a row makes no sense.
+/// When Postgres fails, or a row can't be read.
 pub async fn add_due(
     connection: &mut PgConnection,
     keys: &Keyring,
@@ -151,9 +141,9 @@ async fn named(
     names: Names,
     state: &mut State,
 ) -> sqlx::Result<Timestamp> {
-    // A hold may end whatever it was loaded for, so its order and payments come with it.
-    // Which product a key counts for may only be known from a hold, so the keys of all products of the slot come along,
-    // and with each the request that used it first.
+    // A hold may end whatever it was loaded for, so its order and payments are loaded with it.
+    // A key counts for one product, which may be known only from a hold. So the key's rows of all products of the slot are
+    // loaded, each with the outcome of the request that used it first.
     let (now, keys, outcomes, holds, orders, payments, products): Loaded = sqlx::query_as(
         "WITH keys AS MATERIALIZED (
              SELECT slot, endpoint, encode(key_hash, 'hex') AS key_hash, product_id,
@@ -178,8 +168,8 @@ async fn named(
          )
          SELECT now(),
              (SELECT json_agg(keys) FROM keys),
-             (SELECT json_agg(told) FROM (
-                 SELECT request_id, replayed, outcome FROM requests JOIN outcomes USING (slot, request_id)) AS told),
+             (SELECT json_agg(decided) FROM (
+                 SELECT request_id, replayed, outcome FROM requests JOIN outcomes USING (slot, request_id)) AS decided),
              (SELECT json_agg(held) FROM held),
              (SELECT json_agg(ordered) FROM ordered),
              (SELECT json_agg(paid ORDER BY arrival) FROM (

@@ -1,0 +1,138 @@
+//! The fence: a batch commits only if its partition's row still has the epoch and the position that its worker knows.
+//!
+//! So two workers can never both apply a partition, whatever their clocks, pauses and networks do (I6). A worker that was
+//! replaced finds another epoch. A worker whose own commit succeeded without its knowledge finds another position.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use holdfast_common::time::Timestamp;
+use sqlx::postgres::Postgres;
+use sqlx::{PgConnection, QueryBuilder};
+
+use crate::store::lease::{Lease, interval};
+
+/// Whether the rows of partitions, each given once, are as this worker knows them.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn rows_match<'l>(
+    connection: &mut PgConnection,
+    known: impl ExactSizeIterator<Item = &'l Lease> + Clone,
+) -> sqlx::Result<bool> {
+    let found: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM UNNEST($1::smallint[], $2::bigint[], $3::bigint[], $4::timestamptz[])
+             AS known (partition, epoch, applied_seq, stream_created)
+         JOIN partitions USING (partition, epoch, applied_seq, stream_created)",
+    )
+    .bind(
+        known
+            .clone()
+            .map(|lease| lease.partition.0.cast_signed())
+            .collect::<Vec<_>>(),
+    )
+    .bind(known.clone().map(|lease| lease.epoch).collect::<Vec<_>>())
+    .bind(
+        known
+            .clone()
+            .map(|lease| lease.applied_seq.cast_signed())
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        known
+            .clone()
+            .map(|lease| lease.stream_created)
+            .collect::<Vec<_>>(),
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(found == known.len() as i64)
+}
+
+/// A partition's row as this worker knows it, and its new state.
+#[derive(Clone, Debug)]
+pub struct Move {
+    pub known: Lease,
+    pub to: Lease,
+}
+
+/// The condition of a write: nobody else has changed the rows of the partitions that it moves.
+#[derive(Clone, Copy, Debug)]
+pub struct Fence<'m> {
+    /// The partitions, each once.
+    pub moves: &'m [Move],
+    /// The partitions' leases end this long after the write.
+    pub lease: Duration,
+    /// The write is valid only before this time, by Postgres's clock.
+    pub good_until: Option<Timestamp>,
+}
+
+impl Fence<'_> {
+    /// Pushes the update of the rows that are as this worker knows them.
+    pub(super) fn push_to(&self, query: &mut QueryBuilder<Postgres>) {
+        fn column<C>(moves: &[Move], value: impl Fn(&Move) -> C) -> Vec<C> {
+            moves.iter().map(value).collect()
+        }
+        let Fence {
+            moves,
+            lease,
+            good_until,
+        } = self;
+        query.push(
+            "UPDATE partitions SET applied_seq = new.to_seq, stream_created = new.to_stream, lease_until = now() + ",
+        );
+        query.push_bind(interval(*lease)).push(" FROM UNNEST(");
+        query
+            .push_bind(column(moves, |row| row.known.partition.0.cast_signed()))
+            .push("::smallint[], ");
+        query
+            .push_bind(column(moves, |row| row.known.epoch))
+            .push("::bigint[], ");
+        query
+            .push_bind(column(moves, |row| row.known.applied_seq.cast_signed()))
+            .push("::bigint[], ");
+        query
+            .push_bind(column(moves, |row| row.known.stream_created))
+            .push("::timestamptz[], ");
+        query
+            .push_bind(column(moves, |row| row.to.applied_seq.cast_signed()))
+            .push("::bigint[], ");
+        query
+            .push_bind(column(moves, |row| row.to.stream_created))
+            .push(
+            "::timestamptz[]) AS new (partition, epoch, known_seq, known_stream, to_seq, to_stream)
+             WHERE partitions.partition = new.partition AND partitions.epoch = new.epoch
+                 AND applied_seq = new.known_seq AND stream_created = new.known_stream",
+        );
+        if let Some(good_until) = good_until {
+            query
+                .push(" AND clock_timestamp() < ")
+                .push_bind(DateTime::<Utc>::from(*good_until));
+        }
+    }
+}
+
+/// Moves one partition, renews its lease, and returns Postgres's time. `None` when the row is not as this worker knows it:
+/// then nothing of this transaction may be committed.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn advance(
+    connection: &mut PgConnection,
+    row: &Move,
+    lease: Duration,
+) -> sqlx::Result<Option<Timestamp>> {
+    let mut query = QueryBuilder::new("");
+    Fence {
+        moves: std::slice::from_ref(row),
+        lease,
+        good_until: None,
+    }
+    .push_to(&mut query);
+    let now: Option<DateTime<Utc>> = query
+        .push(" RETURNING now()")
+        .build_query_scalar()
+        .fetch_optional(connection)
+        .await?;
+    Ok(now.map(Timestamp::from))
+}
