@@ -24,8 +24,8 @@ const OTHERWISE: [(&str, &[&str]); 6] = [
             "XDG_CACHE_HOME",
         ],
     ),
-    ("workers/src/crash_points.rs", &["HOLDFAST_CRASH_AT"]),
-    ("workers/src/lib.rs", &["CARGO_PKG_VERSION"]),
+    ("workers/src/apply/crash_points.rs", &["HOLDFAST_CRASH_AT"]),
+    ("workers/src/store/mod.rs", &["CARGO_PKG_VERSION"]),
 ];
 /// What of that is no setting of Holdfast's: the system's, OpenTelemetry's, cargo's, a test's, and the name of a file.
 const OF_OTHERS: [&str; 6] = [
