@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use holdfast_common::command::Action;
 use holdfast_common::encryption::Keyring;
 use holdfast_common::settings::{EncryptionSettings, NatsSettings, PostgresSettings};
-use holdfast_ingress::commands::clock::new_request_id;
+use holdfast_ingress::host_clock::new_request_id;
 use holdfast_ingress::store::dead_letters::{self, ListedLetter};
 use serde_json::{Value, json};
 use sqlx::PgPool;

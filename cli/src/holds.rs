@@ -6,7 +6,7 @@ use holdfast_common::command::{Action, Command as LogCommand};
 use holdfast_common::id::{HoldId, ProductId};
 use holdfast_common::outcome::{Outcome, Refusal};
 use holdfast_common::settings::{EncryptionSettings, NatsSettings, PostgresSettings};
-use holdfast_ingress::commands::clock::new_request_id;
+use holdfast_ingress::host_clock::new_request_id;
 use serde_json::{Value, json};
 
 use crate::exit::{self, Found};

@@ -11,7 +11,7 @@ use holdfast_common::domain::Product;
 use holdfast_common::money::{Currency, PRICE_MINOR_MAX};
 use holdfast_common::outcome::Outcome;
 use holdfast_common::settings::{EncryptionSettings, NatsSettings, PostgresSettings};
-use holdfast_ingress::commands::clock::new_request_id;
+use holdfast_ingress::host_clock::new_request_id;
 use indicatif::ProgressBar;
 use serde_json::json;
 use sqlx::PgPool;

@@ -1,4 +1,4 @@
-//! The ingress's connections to Postgres and NATS, opened and checked at its start.
+//! The ingress's connections to Postgres and NATS, opened and checked at the start.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,9 +14,9 @@ use holdfast_common::store::postgres::{self, Pool};
 use holdfast_common::store::schema;
 use sqlx::PgPool;
 
-use crate::Settings;
+use crate::settings::Settings;
 
-/// Connections to Postgres. The ingress only reads, and only what is not in memory.
+/// The connections to Postgres. The ingress only reads, and most reads come from memory.
 const POOL: Pool<'_> = Pool {
     name: concat!("holdfast-ingress ", env!("CARGO_PKG_VERSION")),
     connections_max: 8,
@@ -26,26 +26,43 @@ const POOL: Pool<'_> = Pool {
 /// How long JetStream may take to acknowledge one attempt to publish.
 pub const ACK_WAIT: Duration = Duration::from_millis(2500);
 
-/// What connects an ingress with the rest.
+/// The connections and keys of an ingress.
 pub struct Connections {
-    /// Who we are to the workers.
+    /// Random for each start. Workers send replies to it.
     pub ingress: IngressId,
-    /// Postgres.
     pub pool: PgPool,
-    /// What customers and payments are sealed by.
+    /// Encrypts customer ids and payment ids.
     pub keys: Keyring,
-    /// NATS.
     pub nats: Client,
-    /// The log.
     pub jetstream: Context,
+    pub nats_status: NatsStatus,
+}
+
+/// The state of the connection to NATS.
+#[derive(Clone)]
+pub struct NatsStatus {
+    client: Client,
     interruptions: Arc<AtomicU64>,
 }
 
+impl NatsStatus {
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    /// How often messages may have been lost. State that was built from messages before the last interruption may be old.
+    #[must_use]
+    pub fn interruptions(&self) -> u64 {
+        self.interruptions.load(Ordering::Relaxed)
+    }
+}
+
 impl Connections {
-    /// Opens and checks both.
+    /// Opens and checks the connections.
     ///
     /// # Errors
-    /// When one can't be reached or is not what Holdfast needs.
+    /// When Postgres or NATS can't be reached, or its schema, keys or streams do not fit.
     pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
         let keys = settings.encryption.keyring()?;
         let pool = postgres::connect(&settings.postgres, POOL).await?;
@@ -54,7 +71,7 @@ impl Connections {
         let interruptions = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&interruptions);
         let on_event = move |event: &Event| {
-            // After any of these, news and replies may have passed us by.
+            // After each of these, news and replies may be lost.
             if matches!(
                 event,
                 Event::Connected | Event::Disconnected | Event::SlowConsumer(_)
@@ -71,29 +88,19 @@ impl Connections {
             ingress: IngressId(rand::random()),
             pool,
             keys,
-            nats,
             jetstream,
-            interruptions,
+            nats_status: NatsStatus {
+                client: nats.clone(),
+                interruptions,
+            },
+            nats,
         })
     }
 
-    /// Whether NATS is there just now.
-    #[must_use]
-    pub fn has_nats(&self) -> bool {
-        self.nats.connection_state() == State::Connected
-    }
-
-    /// How often news may have passed us by: what was learnt before the last time can't be relied on.
-    #[must_use]
-    pub fn interruptions(&self) -> u64 {
-        self.interruptions.load(Ordering::Relaxed)
-    }
-
-    /// Ends both.
     pub async fn close(&self) {
         self.pool.close().await;
         if let Err(error) = self.nats.drain().await {
-            tracing::debug!(%error, "NATS was gone already");
+            tracing::debug!(%error, "draining the connection to NATS failed; it was closed already");
         }
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod gauges;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, OnceLock};
 use std::time::Duration;
 
@@ -91,10 +92,6 @@ impl Endpoint {
     }
 }
 
-/// How a line of the metrics begins that says how often a status was answered to those who wanted a hold.
-pub const CREATE_HOLD_ANSWERS: &str =
-    "holdfast_http_requests_total{endpoint=\"create_hold\",status=\"";
-
 /// The statuses from 100 to 599.
 const STATUSES: usize = 500;
 
@@ -142,9 +139,29 @@ impl Requests {
     }
 }
 
+/// Counts by status that the ingress itself can read. A handle of a Prometheus counter can't be read.
+pub struct StatusCounts([AtomicU64; STATUSES]);
+
+impl StatusCounts {
+    fn count(&self, status: StatusCode) {
+        self.0[usize::from(status.as_u16() - 100) % STATUSES].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Each status that was counted, with its count.
+    pub fn by_status(&self) -> Vec<(u16, u64)> {
+        let counts = self.0.iter().map(|count| count.load(Ordering::Relaxed));
+        (100..)
+            .zip(counts)
+            .filter(|(_, count)| *count > 0)
+            .collect()
+    }
+}
+
 /// What the ingress counts.
 pub struct Measures {
     requests: [Requests; Endpoint::ALL.len()],
+    /// Responses to `POST /api/holds`, as in `holdfast_http_requests_total`.
+    pub hold_responses: StatusCounts,
     /// Connections that clients have open.
     pub connections: Gauge,
     /// Requests refused with 429, by the limit that they met.
@@ -199,6 +216,7 @@ impl Measures {
     fn register() -> Self {
         Self {
             requests: Endpoint::ALL.map(Requests::register),
+            hold_responses: StatusCounts([const { AtomicU64::new(0) }; STATUSES]),
             connections: gauge_of(
                 "holdfast_http_connections",
                 "Connections that clients have open.",
@@ -270,6 +288,9 @@ impl Measures {
     pub fn answered(&self, endpoint: Endpoint, status: StatusCode, after: Duration) {
         let requests = &self.requests[endpoint as usize];
         requests.of(status).increment(1);
+        if endpoint == Endpoint::CreateHold {
+            self.hold_responses.count(status);
+        }
         if status != StatusCode::ACCEPTED || !endpoint.may_be_queued() {
             requests.seconds.record(after);
         }
@@ -279,6 +300,19 @@ impl Measures {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn status_counts_leave_out_statuses_without_responses() {
+        let counts = StatusCounts([const { AtomicU64::new(0) }; STATUSES]);
+        for status in [
+            StatusCode::CONFLICT,
+            StatusCode::CREATED,
+            StatusCode::CONFLICT,
+        ] {
+            counts.count(status);
+        }
+        assert_eq!(counts.by_status(), [(201, 1), (409, 2)]);
+    }
 
     #[test]
     fn requests_are_told_apart_by_method_and_path() {

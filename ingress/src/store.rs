@@ -22,14 +22,14 @@ use sqlx::{FromRow, PgPool, Row};
 
 /// A place in the log. Of two, the one in the younger stream is further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position {
+pub struct LogPosition {
     /// When the stream was made.
     pub stream_created: Timestamp,
     /// The last log sequence whose effects are committed.
     pub applied_seq: u64,
 }
 
-impl Default for Position {
+impl Default for LogPosition {
     fn default() -> Self {
         Self {
             stream_created: Timestamp(i64::MIN),
@@ -42,13 +42,13 @@ impl Default for Position {
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn positions(pool: &PgPool) -> sqlx::Result<Vec<(Partition, Position)>> {
+pub async fn positions(pool: &PgPool) -> sqlx::Result<Vec<(Partition, LogPosition)>> {
     let rows: Vec<(i16, DateTime<Utc>, i64)> =
         sqlx::query_as("SELECT partition, stream_created, applied_seq FROM partitions")
             .fetch_all(pool)
             .await?;
     let position = |(partition, created, applied): (i16, DateTime<Utc>, i64)| {
-        let position = Position {
+        let position = LogPosition {
             stream_created: created.into(),
             applied_seq: applied.cast_unsigned(),
         };
@@ -208,7 +208,7 @@ pub async fn request(
     keys: &Keyring,
     id: RequestId,
     partition: Partition,
-) -> sqlx::Result<(Option<Decision>, Position)> {
+) -> sqlx::Result<(Option<Decision>, LogPosition)> {
     let row = sqlx::query(
         "SELECT outcomes.outcome, outcomes.replayed, holds.hold_id, holds.product_id, holds.quantity,
              coalesce(holds.customer_sealed, holds.customer_id) AS customer_id, holds.price_minor, holds.currency, holds.status::text, holds.sequence, holds.created_at, holds.expires_at, holds.ended_at,
@@ -227,7 +227,7 @@ pub async fn request(
     let stream_created: Option<DateTime<Utc>> = row.try_get("stream_created")?;
     let position = applied_seq
         .zip(stream_created)
-        .map(|(applied_seq, created)| Position {
+        .map(|(applied_seq, created)| LogPosition {
             stream_created: created.into(),
             applied_seq: applied_seq.cast_unsigned(),
         });

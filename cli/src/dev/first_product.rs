@@ -8,7 +8,7 @@ use holdfast_common::encryption::Keyring;
 use holdfast_common::id::ProductId;
 use holdfast_common::outcome::{Outcome, Refusal};
 use holdfast_common::settings::NatsSettings;
-use holdfast_ingress::commands::clock::new_request_id;
+use holdfast_ingress::host_clock::new_request_id;
 use holdfast_ingress::store::next_product_id;
 use sqlx::PgPool;
 use tokio::time::Instant;

@@ -7,7 +7,7 @@ use holdfast_common::encryption;
 use holdfast_common::store::postgres;
 use holdfast_common::store::schema;
 use holdfast_common::time::Timestamp;
-use holdfast_ingress::commands::clock;
+use holdfast_ingress::host_clock;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, PgConnection, PgPool};
 use tokio::time::{Instant, timeout};
@@ -178,7 +178,7 @@ async fn clock(connection: &mut PgConnection) -> anyhow::Result<[Finding; 2]> {
     for _ in 0..CLOCK_TRIES {
         let begun = Instant::now();
         let theirs: Timestamp = doctor::clock(connection).await?.into();
-        let (ours, took) = (clock::for_signatures(), begun.elapsed());
+        let (ours, took) = (host_clock::now(), begun.elapsed());
         // Postgres looked at its clock about half of the round trip ago.
         let skew_ms = (ours.minus(took / 2).0 - theirs.0) / 1000;
         if best.is_none_or(|(quickest, _)| took < quickest) {

@@ -9,7 +9,7 @@ use holdfast_common::command::{Action, Command};
 use holdfast_common::domain::{Counts, StockRepair};
 use holdfast_common::outcome::Outcome;
 use holdfast_common::settings::{EncryptionSettings, NatsSettings, PostgresSettings};
-use holdfast_ingress::commands::clock::new_request_id;
+use holdfast_ingress::host_clock::new_request_id;
 use holdfast_ingress::operators::drift::Drift;
 use indicatif::ProgressBar;
 use serde_json::json;

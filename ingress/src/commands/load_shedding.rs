@@ -1,33 +1,33 @@
-//! Who is refused first when too much waits.
+//! Which requests get 503 first when too many are waiting.
 //!
-//! Shoppers' commands come in floods and can come again; a payment's webhook and an operator's command can't wait for the
-//! flood to end. So the former may fill only a part of each queue, and are told 503 at once when it is full. What is
-//! read takes no place in a queue at all: it needs a connection, and a connection that waits for an outcome is taken.
-//! Therefore as many requests may wait as there may be connections, and the part that is left to others is left of both.
+//! Shoppers' commands come in floods, and a shopper can retry. A payment's webhook or an operator's command must not wait
+//! until the flood ends. So shoppers' commands may fill only a part of each queue; when it is full, they get 503 at once.
+//! Reads take no place in a queue, but each needs a connection, and each waiting request occupies one. So the number of
+//! waiting requests is bounded by the number of connections, and the reserved part of the places is also a reserved part
+//! of the connections.
 
 use holdfast_common::command::Action;
 
-/// One place in so many is kept for webhooks, operators and reads. They are few and answered within milliseconds, so an
-/// eighth is plenty (2,048 connections by default); and flood or not, seven eighths are more than a worker needs to keep
-/// its batches full.
+/// One place in eight is reserved for webhooks, operators and reads. They are few and get a response within milliseconds,
+/// so an eighth is plenty (2,048 connections by default). The other seven eighths are more than a worker needs to fill
+/// its batches.
 const RESERVED_SHARE: usize = 8;
 
-/// How much of a queue a command may find taken and still get in.
+/// How much of a queue a command may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
-    /// What is not reserved.
-    Open,
-    /// All of it.
-    Reserved,
+pub enum Priority {
+    /// Shoppers' commands: all places that are not reserved.
+    Low,
+    /// Webhooks and operators' commands: all places.
+    High,
 }
 
-impl Room {
-    /// The room that is for a command.
+impl Priority {
     #[must_use]
     pub fn of(action: &Action) -> Self {
         match action {
             Action::CreateHold { .. } | Action::ReleaseHold { .. } | Action::CreateOrder { .. } => {
-                Self::Open
+                Self::Low
             }
             Action::CreateProduct(_)
             | Action::ChangeProduct { .. }
@@ -37,16 +37,16 @@ impl Room {
             | Action::AdvanceRefund { .. }
             | Action::SettleDeadLetter { .. }
             | Action::RepairStock { .. }
-            | Action::ForgetCustomer { .. } => Self::Reserved,
+            | Action::ForgetCustomer { .. } => Self::High,
         }
     }
 
-    /// How many of a queue's places that is.
+    /// How many of a queue's places commands of this priority may take.
     #[must_use]
     pub fn places(self, all: usize) -> usize {
         match self {
-            Self::Open => all - all / RESERVED_SHARE,
-            Self::Reserved => all,
+            Self::Low => all - all / RESERVED_SHARE,
+            Self::High => all,
         }
     }
 }

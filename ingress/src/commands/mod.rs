@@ -1,12 +1,13 @@
 //! Commands on their way into the log, and the wait for their outcomes.
 //!
-//! [`submit`] takes a place among the [`waiters`] and hands the command to the [`publisher`] of its partition. [`webhooks`]
-//! publishes payment webhooks. [`lost_replies`] reads outcomes whose reply did not arrive.
+//! [`submit`] takes a place among the [`waiters`] and gives the command to the [`publisher`] of its partition. [`webhooks`]
+//! publishes payment webhooks. [`lost_replies`] reads outcomes whose reply did not arrive. Nothing here decides an
+//! outcome: the workers do.
 
-pub mod clock;
 pub mod load_shedding;
-pub mod log;
+pub mod log_end;
 pub mod lost_replies;
+pub mod not_published;
 pub mod publisher;
 pub mod queued_keys;
 pub mod submit;

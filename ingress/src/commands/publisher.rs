@@ -1,9 +1,10 @@
-//! The publishers: one a partition, each with one envelope on its way to the log at a time.
+//! Publishes commands: one publisher for each partition, which sends one envelope at a time.
 //!
-//! While JetStream syncs an envelope to disk, the commands that arrive gather in the next one (group commit): the busier
-//! a partition, the more commands share a sync. While others wait for their outcome, an envelope also keeps its distance
-//! from the one before. An envelope has a message id, so sending it again until it is
-//! acknowledged stores it once. What is queued is bounded, and so is how long anybody tries.
+//! Group commit: JetStream syncs each envelope to disk, and while it does, arriving commands gather in the next envelope.
+//! The busier a partition is, the more commands share one sync. An envelope has a message id, so JetStream stores it once
+//! even when it is sent several times. The queue of envelopes is bounded, and so is the time for retries.
+//!
+//! The publisher must not wait for outcomes: [`super::submit`] does.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,43 +24,33 @@ use holdfast_common::traces::Links;
 use tokio::sync::{Notify, SetOnce};
 use tokio::time::{Instant, sleep_until};
 
-use crate::Settings;
-use crate::commands::load_shedding::Room;
-use crate::commands::waiters::{Answer, Waiters};
+use crate::commands::load_shedding::Priority;
+use crate::commands::not_published::NotPublished;
+use crate::commands::waiters::Waiters;
 use crate::connections::Connections;
 use crate::metrics::METRICS;
+use crate::settings::Settings;
 
-/// The least number of envelopes that may gather in a partition: a share of them is kept for others than shoppers.
+/// The least bound of a queue: an eighth of the envelopes is reserved for commands of high priority.
 const QUEUED_ENVELOPES_MIN: usize = 8;
-/// How long an envelope is sent again before its commands are given up. A cluster that elects a new leader takes up to
-/// 8 seconds; JetStream knows message ids for 120.
+/// How long an envelope is sent again before its commands fail. A cluster that elects a new leader takes up to 8 seconds;
+/// JetStream remembers message ids for 120.
 const PUBLISH_FOR: Duration = Duration::from_secs(12);
-/// The least time between two envelopes of a busy partition, and what a small one waits for company. An envelope and its
-/// batch cost as much CPU as twenty more holds in them.
-const PACE: (Duration, Duration) = (Duration::from_millis(3), Duration::from_millis(6));
+/// The least time between two envelopes of a partition while other requests wait. An envelope and the worker's batch for
+/// it cost as much CPU as 20 more holds in one envelope.
+const DISTANCE: Duration = Duration::from_millis(3);
+/// The same for a small envelope, which has the most to gain from more commands.
+const DISTANCE_SMALL: Duration = Duration::from_millis(6);
 /// An envelope with fewer commands is small.
 const SMALL_COMMANDS: usize = 32;
-/// The first pause before an envelope is sent again, and the longest.
+/// The pause before an envelope is sent again doubles from the first value to the second.
 const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
-/// Why a command is not in the log. It may still get there when the last attempt was not answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotPublished {
-    /// NATS does not answer.
-    #[error("the command log does not answer")]
-    Unavailable,
-    /// The log has reached its greatest size.
-    #[error("the command log is full")]
-    LogFull,
-    /// Too many commands wait already.
-    #[error("too many commands are waiting")]
-    QueueFull,
-}
 
-/// What became of an envelope: its sequence in the log, or why it has none. Set once.
+/// The result for an envelope: its sequence in the log, or why it has none. The publisher sets it once.
 pub type Publication = SetOnce<Result<u64, NotPublished>>;
 
-/// An envelope that gathers commands.
-struct Gathering {
+/// An envelope that has not been sent. Commands are added to the last one of a queue.
+struct QueuedEnvelope {
     envelope: EnvelopeBuilder,
     requests: Vec<RequestId>,
     links: Links,
@@ -67,15 +58,15 @@ struct Gathering {
     since: Instant,
 }
 
-/// One partition's envelopes that have not been sent; commands go into the last one.
-struct Queue {
-    envelopes: Mutex<VecDeque<Gathering>>,
+/// The envelopes of one partition that have not been sent.
+struct EnvelopeQueue {
+    envelopes: Mutex<VecDeque<QueuedEnvelope>>,
     envelopes_max: usize,
     filled: Notify,
 }
 
-impl Queue {
-    /// With a place for whoever may be connected: they may all want the same product.
+impl EnvelopeQueue {
+    /// The queue has a place for one command of each connection: all clients may want the same product.
     fn new(connections_max: usize) -> Self {
         let envelopes_max = connections_max
             .div_ceil(ENVELOPE_COMMANDS_MAX)
@@ -87,8 +78,8 @@ impl Queue {
         }
     }
 
-    fn envelopes(&self) -> MutexGuard<'_, VecDeque<Gathering>> {
-        // Each envelope is whole after each call, so a panic elsewhere leaves the queue usable.
+    fn envelopes(&self) -> MutexGuard<'_, VecDeque<QueuedEnvelope>> {
+        // Each operation leaves the queue consistent, so a panic of another thread does no harm.
         self.envelopes
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -99,29 +90,28 @@ impl Queue {
         reply_to: IngressId,
         request_id: RequestId,
         command: &[u8],
-        room: Room,
+        priority: Priority,
     ) -> Result<Arc<Publication>, NotPublished> {
         let mut envelopes = self.envelopes();
-        let envelopes_max = room.places(self.envelopes_max);
-        // A shopper's command may not fill up what another's has begun in the reserved room.
+        let envelopes_max = priority.places(self.envelopes_max);
+        // A command of low priority must not fill an envelope that a command of high priority began in a reserved place.
         let is_beyond = envelopes.len() > envelopes_max;
-        let had_room = !is_beyond
+        let has_fit = !is_beyond
             && envelopes
                 .back_mut()
                 .is_some_and(|last| last.envelope.push(command));
-        if !had_room {
+        if !has_fit {
             if envelopes.len() >= envelopes_max {
                 return Err(NotPublished::QueueFull);
             }
             let mut envelope = EnvelopeBuilder::new(reply_to);
-            // A single command is far smaller than an envelope may be.
+            // The first command always fits: it is far smaller than an envelope may be.
             envelope.push(command);
-            let publication = Arc::new(Publication::new());
-            envelopes.push_back(Gathering {
+            envelopes.push_back(QueuedEnvelope {
                 envelope,
                 requests: Vec::new(),
                 links: Links::default(),
-                publication,
+                publication: Arc::new(Publication::new()),
                 since: Instant::now(),
             });
         }
@@ -134,7 +124,7 @@ impl Queue {
         Ok(publication)
     }
 
-    /// Waits until there is something to send; says how many commands.
+    /// Waits until there is an envelope, and returns how many commands it has.
     async fn filled(&self) -> usize {
         loop {
             if let Some(first) = self.envelopes().front() {
@@ -144,47 +134,51 @@ impl Queue {
         }
     }
 
-    /// Waits until the next envelope is worth its cost, when the one before was sent at `sent` and so many requests wait.
-    async fn ripe(&self, sent: Instant, waiting: impl Fn() -> usize) {
+    /// Waits until the next envelope is worth its cost. `sent` is when the previous envelope was sent; `waiting` is the
+    /// number of requests of this ingress that wait for an outcome.
+    ///
+    /// When only this envelope's own requests wait, nothing else is in flight and no other command is likely to arrive:
+    /// the envelope is sent at once, so a single request gets the shortest latency. Otherwise outcomes are on their way,
+    /// their clients send the next commands soon, and a few milliseconds let these share the envelope.
+    async fn wait_for_company(&self, sent: Instant, waiting: impl Fn() -> usize) {
         let commands = self.filled().await;
-        // When nothing else is on its way, nobody comes whom it would be worth to wait for.
         if waiting() > commands {
-            sleep_until(sent + PACE.0).await;
+            sleep_until(sent + DISTANCE).await;
             if self.filled().await < SMALL_COMMANDS {
-                sleep_until(sent + PACE.1).await;
+                sleep_until(sent + DISTANCE_SMALL).await;
             }
         }
     }
 
-    /// Takes what was filled first. Nobody else takes any.
-    fn pop(&self) -> Option<Gathering> {
+    /// Takes the oldest envelope. Only this partition's publisher calls it.
+    fn pop(&self) -> Option<QueuedEnvelope> {
         self.envelopes().pop_front()
     }
 }
 
-/// Puts commands into the log.
+/// Accepts commands for all partitions.
 pub struct Publisher {
     reply_to: IngressId,
-    queues: Vec<Arc<Queue>>,
+    queues: Vec<Arc<EnvelopeQueue>>,
 }
 
 impl Publisher {
-    /// Starts a publisher for each partition.
+    /// Starts a task for each partition.
     #[must_use]
     pub fn start(settings: &Settings, connections: &Connections, waiters: &Arc<Waiters>) -> Self {
         let connections_max = settings.ingress.limits.connections_max as usize;
         let queues = settings.nats.partitions.all().map(|partition| {
-            let queue = Arc::new(Queue::new(connections_max));
-            let task = Task {
+            let queue = Arc::new(EnvelopeQueue::new(connections_max));
+            let publisher = PartitionPublisher {
                 subject: settings.nats.subjects.commands(partition).into(),
                 message_ids: format!("{:016x}-{partition}", connections.ingress.0),
-                wait: Duration::from_millis(settings.ingress.request_wait_ms),
+                request_wait: settings.request_wait(),
                 jetstream: connections.jetstream.clone(),
                 keys: connections.keys.clone(),
                 queue: Arc::clone(&queue),
                 waiters: Arc::clone(waiters),
             };
-            tokio::spawn(task.run());
+            tokio::spawn(publisher.run());
             queue
         });
         Self {
@@ -193,38 +187,41 @@ impl Publisher {
         }
     }
 
-    /// Queues an encoded command for its partition's next envelope.
+    /// Adds an encoded command to its partition's next envelope.
     ///
     /// # Errors
-    /// When the partition's queue is full, as far as this room goes.
+    /// When the queue is full for this priority.
     pub fn push(
         &self,
         partition: Partition,
         request_id: RequestId,
         command: &[u8],
-        room: Room,
+        priority: Priority,
     ) -> Result<Arc<Publication>, NotPublished> {
-        self.queues[usize::from(partition.0)].push(self.reply_to, request_id, command, room)
+        self.queues[usize::from(partition.0)].push(self.reply_to, request_id, command, priority)
     }
 }
 
-/// What one partition's publisher works with.
-struct Task {
+/// The task of one partition.
+struct PartitionPublisher {
     subject: Subject,
+    /// The prefix of this task's message ids. It has the ingress's random id, so a restarted ingress never repeats one.
     message_ids: String,
-    wait: Duration,
+    request_wait: Duration,
     jetstream: jetstream::Context,
     keys: Keyring,
-    queue: Arc<Queue>,
+    queue: Arc<EnvelopeQueue>,
     waiters: Arc<Waiters>,
 }
 
-impl Task {
+impl PartitionPublisher {
     async fn run(self) {
         let mut sent = Instant::now();
         for number in 0_u64.. {
-            self.queue.ripe(sent, || self.waiters.count()).await;
-            let Some(Gathering {
+            self.queue
+                .wait_for_company(sent, || self.waiters.count())
+                .await;
+            let Some(QueuedEnvelope {
                 envelope,
                 requests,
                 links,
@@ -235,26 +232,29 @@ impl Task {
                 continue;
             };
             sent = Instant::now();
-            // After its requests' whole wait nobody wants it any more; what an outage left behind is not sent late.
             METRICS.envelope_commands.record(requests.len() as f64);
-            let result = if since.elapsed() > self.wait {
+            // After an outage, an envelope may be older than its requests' whole wait. Their clients have got 503, so its
+            // commands are not sent late.
+            let result = if since.elapsed() > self.request_wait {
                 Err(NotPublished::Unavailable)
             } else {
                 self.publish(envelope.finish(&self.keys).into(), &links, number)
                     .await
             };
-            // Nobody else sets it.
+            // Nothing else sets it, so this can't fail.
             let _ = publication.set(result);
             if let Err(reason) = result {
                 for request_id in requests {
-                    self.waiters
-                        .answer(request_id, Answer::NotPublished(reason));
+                    self.waiters.complete(request_id, Err(reason));
                 }
             }
         }
     }
 
-    /// Sends an envelope until it is acknowledged; says its sequence in the log.
+    /// Sends an envelope until JetStream acknowledges it, and returns its sequence in the log.
+    ///
+    /// The retries keep the partition's next envelope waiting. That is on purpose: envelopes of one partition must reach
+    /// the log in the order of their commands.
     async fn publish(
         &self,
         envelope: Bytes,
@@ -289,23 +289,30 @@ impl Task {
             };
             if is_log_full(&error) {
                 tracing::error!(
-                    "the command log is full: raise LOG_MAX_MB, or see why its workers are behind"
+                    subject = %self.subject,
+                    "the command log is full; raise LOG_MAX_MB, or find out why the workers are behind"
                 );
                 return Err(NotPublished::LogFull);
             }
             if Instant::now() + pause > give_up {
-                tracing::error!(%error, "an envelope could not be published");
+                tracing::error!(
+                    %error, subject = %self.subject, waited = ?begun.elapsed(),
+                    "publishing an envelope failed; its requests get 503. Check NATS"
+                );
                 return Err(NotPublished::Unavailable);
             }
             METRICS.publish_retries.increment(1);
-            tracing::warn!(%error, "publishing an envelope failed, will try again");
+            tracing::warn!(
+                %error, subject = %self.subject, ?pause,
+                "publishing an envelope failed; trying again after a pause"
+            );
             tokio::time::sleep(pause).await;
         }
         Err(NotPublished::Unavailable)
     }
 }
 
-/// "Maximum bytes exceeded" comes as a failure to store.
+/// JetStream reports "maximum bytes exceeded" as a failure to store.
 fn is_log_full(error: &jetstream::context::PublishError) -> bool {
     let source = std::error::Error::source(error)
         .and_then(|source| source.downcast_ref::<jetstream::Error>());
@@ -317,64 +324,68 @@ mod tests {
     use super::*;
     use holdfast_common::id::ProductId;
 
-    fn push(queue: &Queue, room: Room, command: &[u8]) -> bool {
+    fn push(queue: &EnvelopeQueue, priority: Priority, command: &[u8]) -> bool {
         let request_id = RequestId::new(ProductId(1).slot(), 0, 1);
-        queue.push(IngressId(1), request_id, command, room).is_ok()
+        queue
+            .push(IngressId(1), request_id, command, priority)
+            .is_ok()
     }
 
     #[test]
-    fn everybody_who_may_be_connected_may_want_the_same_product() {
+    fn a_queue_holds_a_command_of_each_connection() {
         for connections_max in [16, 1_000, 16_384] {
-            let queue = Queue::new(connections_max);
-            let shoppers = Room::Open.places(connections_max);
+            let queue = EnvelopeQueue::new(connections_max);
+            let shoppers = Priority::Low.places(connections_max);
             assert!(
-                (0..shoppers).all(|_| push(&queue, Room::Open, &[0; 256])),
+                (0..shoppers).all(|_| push(&queue, Priority::Low, &[0; 256])),
                 "{connections_max}"
             );
         }
     }
 
     #[test]
-    fn shoppers_commands_leave_a_part_of_the_queue_to_others() {
-        let queue = Queue::new(16_384);
-        let push_until_full = |room| {
-            let pushed = (0..).take_while(|_| push(&queue, room, &[0; 1024])).count();
+    fn low_priority_leaves_a_part_of_the_queue_free() {
+        let queue = EnvelopeQueue::new(16_384);
+        let push_until_full = |priority| {
+            let pushed = (0..)
+                .take_while(|_| push(&queue, priority, &[0; 1024]))
+                .count();
             (pushed > 0, queue.envelopes().len())
         };
-        let open = Room::Open.places(queue.envelopes_max);
-        assert_eq!(push_until_full(Room::Open), (true, open));
-        assert_eq!(push_until_full(Room::Reserved), (true, queue.envelopes_max));
+        let open = Priority::Low.places(queue.envelopes_max);
+        assert_eq!(push_until_full(Priority::Low), (true, open));
+        assert_eq!(push_until_full(Priority::High), (true, queue.envelopes_max));
         queue.envelopes().pop_front();
         assert_eq!(
-            push_until_full(Room::Open),
+            push_until_full(Priority::Low),
             (false, queue.envelopes_max - 1)
         );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_small_envelope_waits_for_company_unless_nobody_else_is_there() {
+    async fn a_small_envelope_waits_when_other_requests_wait() {
         let waits = async |commands, waiting| {
-            let (queue, sent) = (Queue::new(16), Instant::now());
-            assert!((0..commands).all(|_| push(&queue, Room::Open, &[0; 16])));
-            queue.ripe(sent, || waiting).await;
+            let (queue, sent) = (EnvelopeQueue::new(16), Instant::now());
+            assert!((0..commands).all(|_| push(&queue, Priority::Low, &[0; 16])));
+            queue.wait_for_company(sent, || waiting).await;
             sent.elapsed()
         };
-        let nobody_else = [
+        let without_others = [
             waits(1, 1).await,
             waits(SMALL_COMMANDS, SMALL_COMMANDS).await,
         ];
-        assert_eq!(nobody_else, [Duration::ZERO; 2]);
-        // The clock of tests has milliseconds, and rounds up.
+        assert_eq!(without_others, [Duration::ZERO; 2]);
+        // The paused clock counts in milliseconds and rounds up.
         let near = |waited: Duration, meant: Duration| {
             (meant..=meant + Duration::from_millis(1)).contains(&waited)
         };
         assert!(
-            near(waits(SMALL_COMMANDS, 1_000).await, PACE.0),
-            "a large one keeps its distance"
+            near(waits(SMALL_COMMANDS, 1_000).await, DISTANCE),
+            "a large envelope keeps its distance"
         );
         assert!(
-            near(waits(SMALL_COMMANDS - 1, 1_000).await, PACE.1),
-            "a small one waits longer"
+            near(waits(SMALL_COMMANDS - 1, 1_000).await, DISTANCE_SMALL),
+            "a small envelope waits longer"
         );
     }
 }

@@ -1,9 +1,9 @@
-//! Which request an idempotency key that is still queued was first given.
+//! The first request of each idempotency key whose outcome is not there yet.
 //!
-//! The worker makes sure that a key has one effect and one outcome, but until then two ingresses know nothing of each
-//! other's requests. So whoever answers 202 to a request with a key first claims the key in a small bucket in NATS's
-//! memory, and a repeat is given the claim's request. That the bucket may be lost does no harm: the repeat is then a
-//! request of its own, with the same outcome. Only answers of 202 come here, so it costs the others nothing.
+//! A worker ensures that a key has one effect and one outcome. Until then, two ingresses do not know each other's
+//! requests. So an ingress that responds 202 to a request with a key first claims the key in a small bucket in the memory
+//! of NATS, and a repeat gets the request id of the claim. When NATS loses the bucket, a repeat becomes a request of its
+//! own, with the same outcome. Only responses with 202 use the bucket, so all other requests pay nothing for it.
 
 use std::time::Duration;
 
@@ -14,90 +14,86 @@ use holdfast_common::command::Command;
 use holdfast_common::id::RequestId;
 use tokio::sync::Mutex;
 
-use crate::Settings;
 use crate::connections::Connections;
+use crate::settings::Settings;
 
-/// How long a claim is kept at most: a client that comes back later is told the outcome, or queues anew. Never longer than
-/// the key itself, for then a repeat is another request.
+/// The longest life of a claim: a client that repeats later gets the outcome, or queues again. A claim must not live
+/// longer than its key, because then a repeat is another request.
 const CLAIM_FOR_MAX: Duration = Duration::from_secs(600);
-/// The most memory claims may take in NATS.
 const CLAIMS_BYTES_MAX: i64 = 64 * 1024 * 1024;
-/// How long a claim may take.
+/// The timeout of a claim. After it, the request keeps its own id.
 const CLAIM_WAIT: Duration = Duration::from_secs(1);
 
-/// A request that was accepted: its id and its sequence in the log.
-pub type Accepted = (RequestId, u64);
+/// A request in the log: its id and its sequence.
+pub type PublishedRequest = (RequestId, u64);
 
-/// The bucket of claims.
+/// The bucket of claims. It is opened at the first claim.
 pub struct QueuedKeys {
     bucket: String,
     claim_for: Duration,
     jetstream: async_nats::jetstream::Context,
-    /// Found again after it was lost: NATS keeps it in memory, so a restart makes it anew.
+    /// `None` until the first claim, and after an error: a restart of NATS loses the bucket, so it is created again.
     store: Mutex<Option<Store>>,
 }
 
 impl QueuedKeys {
-    /// Nothing is opened before the first claim.
     #[must_use]
     pub fn new(settings: &Settings, connections: &Connections) -> Self {
-        let bucket = settings.nats.subjects.queued_keys_bucket();
-        let claim_for = CLAIM_FOR_MAX.min(Duration::from_secs(
-            settings.holds.idempotency_key_ttl.into(),
-        ));
+        let key_ttl = Duration::from_secs(settings.holds.idempotency_key_ttl.into());
         Self {
-            bucket,
-            claim_for,
+            bucket: settings.nats.subjects.queued_keys_bucket(),
+            claim_for: CLAIM_FOR_MAX.min(key_ttl),
             jetstream: connections.jetstream.clone(),
             store: Mutex::new(None),
         }
     }
 
-    /// Claims a command's key for a request that was accepted, and says which request has the claim. A command without
-    /// a key is its own.
-    pub async fn claim(&self, command: &Command, accepted: Accepted) -> Accepted {
+    /// Claims a command's key for a request, and returns the request that has the claim. A command without a key needs no
+    /// claim.
+    pub async fn claim(&self, command: &Command, own: PublishedRequest) -> PublishedRequest {
         let Some(name) = claim_name(command) else {
-            return accepted;
+            return own;
         };
         let claim = async {
-            match self.first(&name, accepted).await {
+            match self.first(&name, own).await {
                 Ok(first) => Ok(first),
                 Err(error) => {
-                    tracing::info!(%error, "the bucket of queued keys is opened anew");
+                    tracing::info!(%error, bucket = self.bucket, "reopening the bucket of queued idempotency keys");
                     *self.store.lock().await = None;
-                    self.first(&name, accepted).await
+                    self.first(&name, own).await
                 }
             }
         };
         match tokio::time::timeout(CLAIM_WAIT, claim).await {
             Ok(Ok(first)) => first,
             Ok(Err(error)) => {
-                tracing::warn!(%error, "a queued idempotency key could not be claimed");
-                accepted
+                tracing::warn!(
+                    %error, request_id = %own.0,
+                    "claiming a queued idempotency key failed; the request keeps its own id"
+                );
+                own
             }
-            Err(_) => accepted,
+            Err(_) => own,
         }
     }
 
-    async fn first(&self, name: &str, (request_id, seq): Accepted) -> anyhow::Result<Accepted> {
-        let store = self.opened().await?;
+    async fn first(&self, name: &str, own: PublishedRequest) -> anyhow::Result<PublishedRequest> {
+        let store = self.store().await?;
+        let (request_id, seq) = own;
         match store
             .create(name, format!("{request_id} {seq}").into())
             .await
         {
-            Ok(_) => Ok((request_id, seq)),
+            Ok(_) => Ok(own),
             Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {
                 let claim = store.get(name).await?;
-                Ok(claim
-                    .as_ref()
-                    .and_then(read_claim)
-                    .unwrap_or((request_id, seq)))
+                Ok(claim.as_ref().and_then(read_claim).unwrap_or(own))
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn opened(&self) -> anyhow::Result<Store> {
+    async fn store(&self) -> anyhow::Result<Store> {
         let mut store = self.store.lock().await;
         match &*store {
             Some(store) => Ok(store.clone()),
@@ -108,7 +104,7 @@ impl QueuedKeys {
     async fn open(&self) -> anyhow::Result<Store> {
         let config = kv::Config {
             bucket: self.bucket.clone(),
-            description: "Which request a queued idempotency key was first given".to_owned(),
+            description: "The first request of each queued idempotency key".to_owned(),
             history: 1,
             max_age: self.claim_for,
             max_bytes: CLAIMS_BYTES_MAX,
@@ -119,8 +115,8 @@ impl QueuedKeys {
     }
 }
 
-/// A claim is for one key at one endpoint with one body: a request with another body is refused by the worker, so it
-/// must not be given this one's outcome.
+/// A claim is for one key, endpoint and body. The worker refuses the same key with another body, so that request must not
+/// get the outcome of this one.
 fn claim_name(command: &Command) -> Option<String> {
     let key = command.key?;
     let endpoint = command.action.endpoint()? as i16;
@@ -131,7 +127,7 @@ fn claim_name(command: &Command) -> Option<String> {
     ))
 }
 
-fn read_claim(claim: &Bytes) -> Option<Accepted> {
+fn read_claim(claim: &Bytes) -> Option<PublishedRequest> {
     let (request_id, seq) = std::str::from_utf8(claim).ok()?.split_once(' ')?;
     Some((request_id.parse().ok()?, seq.parse().ok()?))
 }

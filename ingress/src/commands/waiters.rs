@@ -1,7 +1,9 @@
 //! Requests that wait for their outcome.
 //!
-//! Each has an entry under its id from before its command is published until its outcome comes or its wait ends. The
-//! entry goes with the [`Waiting`] that its request holds, so a client that hangs up leaves nothing behind.
+//! A request takes an entry under its id before its command is published, because the outcome may arrive before the
+//! publisher returns. The entry belongs to the [`Waiter`] that the request holds: when the client disconnects, the future
+//! is dropped and the entry goes with it. The number of entries is bounded; [`super::load_shedding`] says who may take
+//! the last ones.
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -12,41 +14,34 @@ use holdfast_common::domain::Decision;
 use holdfast_common::id::{RequestId, Slot};
 use tokio::sync::oneshot;
 
-use crate::commands::load_shedding::Room;
-use crate::commands::publisher::NotPublished;
+use crate::commands::load_shedding::Priority;
+use crate::commands::not_published::NotPublished;
 
 const SHARDS: usize = 16;
 
-/// What a waiting request hears.
-#[derive(Debug)]
-pub enum Answer {
-    /// What became of it.
-    Decision(Decision),
-    /// Its command is not in the log.
-    NotPublished(NotPublished),
-}
+/// What a waiting request receives: the decision of a worker, or why its command is not in the log.
+pub type CommandResult = Result<Decision, NotPublished>;
 
-type Shard = HashMap<RequestId, oneshot::Sender<Answer>>;
+type Shard = HashMap<RequestId, oneshot::Sender<CommandResult>>;
 
-/// Every request that waits.
+/// The entries of all waiting requests.
 #[derive(Debug)]
 pub struct Waiters {
-    // Several, so that connections on different cores seldom meet at one lock.
+    /// Several maps, so that connections on different cores seldom wait for the same lock.
     shards: [Mutex<Shard>; SHARDS],
     places_taken: AtomicUsize,
     places_max: usize,
 }
 
-/// A request's place among those that wait; dropping it gives the place up.
+/// The entry of one waiting request. Dropping it frees the place.
 #[derive(Debug)]
-pub struct Waiting {
+pub struct Waiter {
     waiters: Arc<Waiters>,
     request_id: RequestId,
-    answer: oneshot::Receiver<Answer>,
+    result: oneshot::Receiver<CommandResult>,
 }
 
 impl Waiters {
-    /// Places for so many requests; more are answered 503.
     #[must_use]
     pub fn new(places_max: usize) -> Self {
         Self {
@@ -58,44 +53,44 @@ impl Waiters {
 
     fn shard(&self, request_id: RequestId) -> MutexGuard<'_, Shard> {
         let index = request_id.uuid().as_u128() as usize % SHARDS;
-        // A map of senders is whole after each call, so a panic elsewhere leaves it usable.
+        // Each operation leaves the map consistent, so a panic of another thread does no harm.
         self.shards[index]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many wait.
+    /// The number of waiting requests.
     #[must_use]
     pub fn count(&self) -> usize {
         self.places_taken.load(Ordering::Relaxed)
     }
 
-    /// Whether a request would find no place in this room.
+    /// Whether [`Self::wait`] would return `None` now.
     #[must_use]
-    pub fn is_full(&self, room: Room) -> bool {
-        self.places_taken.load(Ordering::Relaxed) >= room.places(self.places_max)
+    pub fn is_full(&self, priority: Priority) -> bool {
+        self.count() >= priority.places(self.places_max)
     }
 
-    /// Takes a place for a request; `None` when too many wait already.
+    /// Takes a place for a request; `None` when all places of this priority are taken.
     #[must_use]
-    pub fn wait(self: &Arc<Self>, request_id: RequestId, room: Room) -> Option<Waiting> {
-        // The count alone bounds the places: no other memory is read on its word.
-        if self.places_taken.fetch_add(1, Ordering::Relaxed) >= room.places(self.places_max) {
+    pub fn wait(self: &Arc<Self>, request_id: RequestId, priority: Priority) -> Option<Waiter> {
+        // `Relaxed` is enough: the counter only bounds the number of places and guards no other memory.
+        if self.places_taken.fetch_add(1, Ordering::Relaxed) >= priority.places(self.places_max) {
             self.places_taken.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        let (sender, answer) = oneshot::channel();
+        let (sender, result) = oneshot::channel();
         self.shard(request_id).insert(request_id, sender);
-        Some(Waiting {
+        Some(Waiter {
             waiters: Arc::clone(self),
             request_id,
-            answer,
+            result,
         })
     }
 
-    /// Those that wait for commands about these slots.
+    /// The requests that wait for commands in these slots.
     #[must_use]
-    pub fn of(&self, slots: &RangeInclusive<Slot>) -> Vec<RequestId> {
+    pub fn in_slots(&self, slots: &RangeInclusive<Slot>) -> Vec<RequestId> {
         let mut waiting = Vec::new();
         for shard in &self.shards {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
@@ -104,28 +99,28 @@ impl Waiters {
         waiting
     }
 
-    /// Answers a request, if it still waits.
-    pub fn answer(&self, request_id: RequestId, answer: Answer) {
+    /// Gives a request its result, if it still waits. The first result counts.
+    pub fn complete(&self, request_id: RequestId, result: CommandResult) {
         let waiting = self.shard(request_id).remove(&request_id);
-        if let Some(waiting) = waiting {
-            // Its client may have hung up in the meantime.
-            let _ = waiting.send(answer);
+        if let Some(sender) = waiting {
+            // The client may have disconnected in the meantime.
+            let _ = sender.send(result);
         }
     }
 }
 
-impl Waiting {
-    /// Waits for the answer; safe to give up and take up again.
-    pub async fn answer(&mut self) -> Answer {
-        match (&mut self.answer).await {
-            Ok(answer) => answer,
-            // The sender lies in the map as long as we do, and leaves it only to send.
+impl Waiter {
+    /// Waits for the result. Cancel safe: the call may be dropped and repeated.
+    pub async fn result(&mut self) -> CommandResult {
+        match (&mut self.result).await {
+            Ok(result) => result,
+            // The sender stays in the map as long as this entry exists, and leaves it only to send.
             Err(_) => std::future::pending().await,
         }
     }
 }
 
-impl Drop for Waiting {
+impl Drop for Waiter {
     fn drop(&mut self) {
         self.waiters.shard(self.request_id).remove(&self.request_id);
         self.waiters.places_taken.fetch_sub(1, Ordering::Relaxed);
@@ -138,8 +133,8 @@ mod tests {
     use holdfast_common::id::ProductId;
     use holdfast_common::outcome::{Outcome, Refusal};
 
-    fn outcome() -> Answer {
-        Answer::Decision(Decision {
+    fn decision() -> CommandResult {
+        Ok(Decision {
             replayed: false,
             outcome: Outcome::Refused(Refusal::ProductNotFound),
         })
@@ -150,48 +145,52 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_reaches_its_request_and_nobody_else() {
+    async fn a_result_reaches_only_its_own_request() {
         let waiters = Arc::new(Waiters::new(16));
-        let mut waiting = waiters.wait(request(1), Room::Open).unwrap();
-        waiters.answer(request(2), outcome());
-        assert!(waiting.answer.try_recv().is_err());
-        waiters.answer(request(1), outcome());
-        assert!(matches!(waiting.answer().await, Answer::Decision(_)));
+        let mut waiter = waiters.wait(request(1), Priority::Low).unwrap();
+        waiters.complete(request(2), decision());
+        assert!(waiter.result.try_recv().is_err());
+        waiters.complete(request(1), decision());
+        assert!(waiter.result().await.is_ok());
     }
 
     #[test]
-    fn a_request_that_gives_up_leaves_nothing_behind() {
+    fn a_dropped_waiter_frees_its_entry_and_place() {
         let waiters = Arc::new(Waiters::new(16));
-        drop(waiters.wait(request(1), Room::Open));
+        drop(waiters.wait(request(1), Priority::Low));
         assert!(
             waiters
                 .shards
                 .iter()
                 .all(|shard| shard.lock().unwrap().is_empty())
         );
-        assert_eq!(waiters.places_taken.load(Ordering::Relaxed), 0);
+        assert_eq!(waiters.count(), 0);
     }
 
     #[test]
-    fn shoppers_leave_room_for_others_and_the_number_that_wait_is_bounded() {
+    fn low_priority_leaves_reserved_places_free() {
         let waiters = Arc::new(Waiters::new(800));
-        let take = |first: u64, room| {
+        let take = |first: u64, priority| {
             (first..first + 1000)
-                .filter_map(|number| waiters.wait(request(number), room))
+                .filter_map(|number| waiters.wait(request(number), priority))
                 .collect::<Vec<_>>()
         };
-        let shoppers = take(0, Room::Open);
+        let shoppers = take(0, Priority::Low);
         assert_eq!(
             (
                 shoppers.len(),
-                waiters.is_full(Room::Open),
-                waiters.is_full(Room::Reserved)
+                waiters.is_full(Priority::Low),
+                waiters.is_full(Priority::High)
             ),
             (700, true, false)
         );
-        let others = take(1000, Room::Reserved);
-        assert_eq!((others.len(), waiters.is_full(Room::Reserved)), (100, true));
+        let others = take(1000, Priority::High);
+        assert_eq!((others.len(), waiters.is_full(Priority::High)), (100, true));
         drop(shoppers);
-        assert_eq!(take(2000, Room::Open).len(), 600, "others count too");
+        assert_eq!(
+            take(2000, Priority::Low).len(),
+            600,
+            "places of high priority count too"
+        );
     }
 }

@@ -1,15 +1,17 @@
 //! A stand-in for a payment provider. It sends signed webhooks over HTTP to this ingress.
 
+use std::net::SocketAddr;
+
 use axum::http::{HeaderName, Method};
 use bytes::Bytes;
 use holdfast_common::id::HoldId;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::App;
-use crate::commands::clock;
 use crate::demo::loopback::{self, NoResponse};
+use crate::host_clock;
 use crate::http::problem::Problem;
+use crate::http::signature::WebhookSecrets;
 
 const SIGNATURE: HeaderName = HeaderName::from_static("x-webhook-signature");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("x-idempotency-key");
@@ -73,14 +75,15 @@ pub struct SentWebhook {
 /// # Errors
 /// When `WEBHOOK_SECRETS` is empty, or the ingress does not respond.
 pub async fn deliver(
-    app: &App,
+    secrets: &WebhookSecrets,
+    ingress: SocketAddr,
     scenario: PaymentScenario,
     order_id: HoldId,
 ) -> Result<Vec<SentWebhook>, Problem> {
     let mut sent = Vec::new();
     let ids: [u64; 2] = rand::random();
     // A repeated webhook has the same body, so all webhooks have the same time.
-    let time = clock::for_signatures().to_string();
+    let time = host_clock::now().to_string();
     for (key, payment, has_succeeded) in scenario.webhooks() {
         let key = format!("demo_evt_{:016x}", ids[*key]);
         let payment_id = format!("demo_pay_{:016x}", ids[*payment]);
@@ -91,14 +94,10 @@ pub async fn deliver(
         };
         let body = json!({"order_id": order_id.uuid(), "payment_id": payment_id, "status": status, "timestamp": time});
         let body = body.to_string();
-        let signature = app
-            .webhook_secrets
-            .sign(body.as_bytes())
-            .ok_or_else(secret_missing)?;
+        let signature = secrets.sign(body.as_bytes()).ok_or_else(secret_missing)?;
         let headers = [(SIGNATURE, signature.as_str()), (IDEMPOTENCY_KEY, &key)];
         let body = Bytes::from(body);
-        let response =
-            loopback::send(app.loopback, Method::POST, WEBHOOK_PATH, &headers, body).await?;
+        let response = loopback::send(ingress, Method::POST, WEBHOOK_PATH, &headers, body).await?;
         sent.push(SentWebhook {
             idempotency_key: key,
             payment_id,

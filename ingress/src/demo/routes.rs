@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use serde_json::json;
 
-use crate::App;
+use crate::app::App;
 use crate::demo::payments::{self, PaymentScenario};
 use crate::http::body::{Fields, parsed};
 use crate::http::problem::Problem;
@@ -21,7 +21,7 @@ impl FromRequestParts<Arc<App>> for Demo {
     type Rejection = Problem;
 
     async fn from_request_parts(_: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        if app.has_demo_store() {
+        if app.settings.has_demo_store() {
             Ok(Self)
         } else {
             Err(Problem::not_found("not_found"))
@@ -45,6 +45,6 @@ pub(crate) async fn pay(
     fields.finish()?;
     // `finish` rejects a request without these fields.
     let (order_id, scenario) = order_id.zip(scenario).ok_or_else(Problem::internal)?;
-    let sent = payments::deliver(&app, scenario, order_id).await?;
+    let sent = payments::deliver(&app.webhook_secrets, app.loopback, scenario, order_id).await?;
     Ok(render::json(StatusCode::OK, &json!({"webhooks": sent})))
 }

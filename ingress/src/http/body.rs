@@ -5,11 +5,10 @@
 
 use std::borrow::Cow;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRef, FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
@@ -19,7 +18,6 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::App;
 use crate::http::problem::Problem;
 
 /// The largest body, in bytes.
@@ -56,11 +54,18 @@ pub struct Fields {
     errors: Vec<FieldError>,
 }
 
-impl FromRequest<Arc<App>> for Fields {
+/// The time in which a request's body must arrive.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyTimeout(pub Duration);
+
+impl<S: Send + Sync> FromRequest<S> for Fields
+where
+    BodyTimeout: FromRef<S>,
+{
     type Rejection = Problem;
 
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
-        Self::parse(&json(request, app).await?)
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        Self::parse(&json(request, BodyTimeout::from_ref(state)).await?)
     }
 }
 
@@ -68,16 +73,16 @@ impl FromRequest<Arc<App>> for Fields {
 ///
 /// # Errors
 /// 415 when it is sent as something else; else as [`raw`].
-pub async fn json(request: Request, app: &App) -> Result<Bytes, Problem> {
+pub async fn json(request: Request, timeout: BodyTimeout) -> Result<Bytes, Problem> {
     check_content_type(request.headers())?;
-    raw(request, app.settings.ingress.limits.request_read()).await
+    raw(request, timeout).await
 }
 
 /// Reads a body as it is, for so long.
 ///
 /// # Errors
 /// 413 when it is too long, 400 when it does not arrive whole, 408 when that takes too long.
-pub async fn raw(request: Request, wait: Duration) -> Result<Bytes, Problem> {
+pub async fn raw(request: Request, timeout: BodyTimeout) -> Result<Bytes, Problem> {
     let mut body = request.into_body();
     let whole = async {
         match Limited::new(&mut body, BODY_BYTES_MAX).collect().await {
@@ -93,7 +98,7 @@ pub async fn raw(request: Request, wait: Duration) -> Result<Bytes, Problem> {
             )),
         }
     };
-    tokio::time::timeout(wait, whole)
+    tokio::time::timeout(timeout.0, whole)
         .await
         .unwrap_or_else(|_| Err(Problem::request_timeout()))
 }

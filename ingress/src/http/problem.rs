@@ -12,7 +12,7 @@ use holdfast_common::outcome::Refusal;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::commands::publisher::NotPublished;
+use crate::commands::not_published::NotPublished;
 use crate::http::body::{BODY_BYTES_MAX, FieldError};
 
 /// When to come back after a 503, in seconds.

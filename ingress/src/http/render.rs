@@ -1,6 +1,6 @@
 //! Outcomes as HTTP: the same outcome gives the same response, at once, replayed or polled.
 
-use axum::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, IF_NONE_MATCH, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use holdfast_common::domain::Decision;
@@ -9,17 +9,17 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 
-use crate::commands::submit::{Queued, Submitted};
+use crate::commands::submit::{QueuedRequest, Submitted};
 use crate::http::prefer::Preference;
 use crate::http::problem::{Code, Problem};
 use crate::http::views::{HoldView, OrderView, ProductView, SettlementView};
-use crate::products::snapshot::Shown;
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 /// Whether a response is that of an earlier request with the same key.
 pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
-const APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
-const APPLICATION_PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+pub(crate) const APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
+pub(crate) const APPLICATION_PROBLEM: HeaderValue =
+    HeaderValue::from_static("application/problem+json");
 
 /// A JSON document with a status.
 pub fn json(status: StatusCode, document: &impl Serialize) -> Response {
@@ -37,10 +37,15 @@ fn header(response: &mut Response, name: HeaderName, value: &str) {
 
 /// What a command's request is told.
 pub fn submitted(submitted: &Submitted, preference: &Preference) -> Response {
-    let mut response = match submitted {
+    let response = match submitted {
         Submitted::Done(decision) => decided(decision),
         Submitted::Queued(queued) => accepted(queued),
     };
+    with_preference(response, preference)
+}
+
+/// Adds `Preference-Applied` (RFC 7240, section 3) to a response.
+pub(crate) fn with_preference(mut response: Response, preference: &Preference) -> Response {
     if let Some(applied) = preference.applied() {
         response.headers_mut().insert(PREFERENCE_APPLIED, applied);
     }
@@ -151,33 +156,6 @@ fn unwritten(error: &serde_json::Error) -> Response {
     Problem::internal().into_response()
 }
 
-/// A product, or 304 when the client has this version already.
-pub fn product(shown: &Shown, request: &HeaderMap) -> Response {
-    let etag = shown.etag();
-    if has_version(request, etag) {
-        return (StatusCode::NOT_MODIFIED, [(ETAG, etag.clone())]).into_response();
-    }
-    (
-        [(CONTENT_TYPE, APPLICATION_JSON), (ETAG, etag.clone())],
-        shown.document(),
-    )
-        .into_response()
-}
-
-/// The refusal of a hold that asks for more than there is: what [`decided`] makes of the log's answer.
-pub fn sold_out(shown: &Shown, preference: &Preference) -> Response {
-    let mut response = (
-        StatusCode::CONFLICT,
-        [(CONTENT_TYPE, APPLICATION_PROBLEM)],
-        shown.sold_out(),
-    )
-        .into_response();
-    if let Some(applied) = preference.applied() {
-        response.headers_mut().insert(PREFERENCE_APPLIED, applied);
-    }
-    response
-}
-
 /// RFC 9110, section 13.1.2: any of the listed tags, compared weakly, or `*`.
 pub(crate) fn has_version(request: &HeaderMap, etag: &HeaderValue) -> bool {
     let listed = request
@@ -213,8 +191,8 @@ pub struct QueuedView {
     status_url: String,
 }
 
-impl From<&Queued> for QueuedView {
-    fn from(queued: &Queued) -> Self {
+impl From<&QueuedRequest> for QueuedView {
+    fn from(queued: &QueuedRequest) -> Self {
         let status_url = format!("/api/requests/{}?seq={}", queued.request_id, queued.seq);
         Self {
             request_id: queued.request_id.uuid(),
@@ -225,7 +203,7 @@ impl From<&Queued> for QueuedView {
     }
 }
 
-fn accepted(queued: &Queued) -> Response {
+fn accepted(queued: &QueuedRequest) -> Response {
     let view = QueuedView::from(queued);
     let mut response = json(StatusCode::ACCEPTED, &view);
     header(&mut response, LOCATION, &view.status_url);
@@ -236,7 +214,7 @@ fn accepted(queued: &Queued) -> Response {
 }
 
 /// The status of a request that is still queued.
-pub fn queued_status(queued: &Queued) -> Response {
+pub fn queued_status(queued: &QueuedRequest) -> Response {
     json(StatusCode::OK, &RequestView::Queued(queued.into()))
 }
 

@@ -6,16 +6,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::jetstream::Context;
 use async_nats::jetstream::stream::DirectGetErrorKind;
 use holdfast_common::log::stream;
 use holdfast_common::metrics::{Gauge, LOOK_EVERY, PoolUse, gauge_of, keep_up, label};
 use holdfast_common::partition::{Partition, Partitions};
+use holdfast_common::settings::LogLayout;
+use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::App;
-use crate::commands::clock;
+use crate::commands::waiters::Waiters;
+use crate::host_clock;
+use crate::products::positions::AppliedPositions;
 use crate::store;
-use crate::store::Position;
+use crate::store::LogPosition;
 use crate::store::waiting::{self, Waiting};
 
 /// The most partitions whose oldest command is looked at in one turn; the next turn goes on behind them.
@@ -99,20 +103,31 @@ impl Gauges {
     }
 }
 
+/// What the gauges are read from.
+pub struct GaugeSources {
+    pub pool: PgPool,
+    pub jetstream: Context,
+    pub layout: LogLayout,
+    pub waiters: Arc<Waiters>,
+    pub positions: Arc<AppliedPositions>,
+}
+
 /// Looks until the process stops.
-pub async fn run(app: Arc<App>, gauges: Gauges, stop: CancellationToken) {
+pub async fn run(sources: GaugeSources, gauges: Gauges, stop: CancellationToken) {
     let (mut turn, mut begin) = (tokio::time::interval(LOOK_EVERY), 0);
     turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(turn.tick()).await.is_some() {
         keep_up();
-        gauges.pool.look(&app.connections.pool);
-        gauges.requests_waiting.set(app.waiters.count() as f64);
-        let tables = tokio::time::timeout(PART_WAIT, look_at_tables(&app, &gauges)).await;
+        gauges.pool.look(&sources.pool);
+        gauges.requests_waiting.set(sources.waiters.count() as f64);
+        let tables = tokio::time::timeout(PART_WAIT, look_at_tables(&sources, &gauges)).await;
         let positions = tables.ok().flatten();
         gauges.is_up[0].set(if positions.is_some() { 1.0 } else { 0.0 });
-        let log =
-            tokio::time::timeout(PART_WAIT, look_at_log(&app, &gauges, positions, &mut begin))
-                .await;
+        let log = tokio::time::timeout(
+            PART_WAIT,
+            look_at_log(&sources, &gauges, positions, &mut begin),
+        )
+        .await;
         gauges.is_up[1].set(if matches!(log, Ok(Some(()))) {
             1.0
         } else {
@@ -122,10 +137,13 @@ pub async fn run(app: Arc<App>, gauges: Gauges, stop: CancellationToken) {
 }
 
 /// What waits in the tables; says how far each partition is applied.
-async fn look_at_tables(app: &App, gauges: &Gauges) -> Option<Vec<(Partition, Position)>> {
+async fn look_at_tables(
+    sources: &GaugeSources,
+    gauges: &Gauges,
+) -> Option<Vec<(Partition, LogPosition)>> {
     let found = async {
-        let pool = app.pool();
-        let waiting = waiting::look(pool, app.settings.nats.partitions).await?;
+        let pool = &sources.pool;
+        let waiting = waiting::look(pool, sources.layout.partitions).await?;
         Ok::<_, sqlx::Error>((waiting, store::positions(pool).await?))
     };
     match found.await {
@@ -157,14 +175,13 @@ async fn look_at_tables(app: &App, gauges: &Gauges) -> Option<Vec<(Partition, Po
 
 /// How full the log is, and how long the oldest command of each partition has been in it.
 async fn look_at_log(
-    app: &App,
+    sources: &GaugeSources,
     gauges: &Gauges,
-    positions: Option<Vec<(Partition, Position)>>,
+    positions: Option<Vec<(Partition, LogPosition)>>,
     begin: &mut usize,
 ) -> Option<()> {
-    let nats = &app.settings.nats;
-    let log = app
-        .connections
+    let nats = &sources.layout;
+    let log = sources
         .jetstream
         .get_stream(nats.subjects.log_stream())
         .await
@@ -177,7 +194,7 @@ async fn look_at_log(
     let told = || {
         nats.partitions
             .all()
-            .map(|partition| (partition, app.positions.of(partition)))
+            .map(|partition| (partition, sources.positions.of(partition)))
             .collect()
     };
     let positions = positions.unwrap_or_else(told);
@@ -205,7 +222,7 @@ async fn look_at_log(
             .direct_get_next_for_subject(nats.subjects.commands(partition), Some(applied + 1))
             .await
         {
-            Ok(oldest) => gauge.set(clock::seconds_since(oldest.time.into())),
+            Ok(oldest) => gauge.set(host_clock::seconds_since(oldest.time.into())),
             Err(error) if error.kind() == DirectGetErrorKind::NotFound => gauge.set(0.0),
             Err(_) => return None,
         }

@@ -1,59 +1,59 @@
-//! Does what an operator asks of the products in memory: forget them, or read them ahead of a sale.
+//! Carries out an operator's requests about the product cache: clear it, or fill it before a sale.
 //!
-//! One request at a time, apart from the workers' news, which must not wait for it.
+//! One request at a time, in a task of its own: the workers' news must not wait for it.
 
 use std::sync::Arc;
 
 use futures_util::StreamExt;
 use holdfast_common::messages::cache_request::{Done, Request};
+use holdfast_common::messages::subjects::Subjects;
 use holdfast_common::messages::wire::Message as _;
+use tokio::task::JoinHandle;
 
-use crate::App;
+use crate::connections::Connections;
+use crate::products::cache::ProductCache;
 
-/// Listens from now on.
+/// Subscribes to the requests, and starts the task that carries them out.
 ///
 /// # Errors
-/// When NATS does not take the subscription.
-pub async fn start(app: Arc<App>) -> anyhow::Result<tokio::task::JoinHandle<()>> {
-    let mut requests = app
-        .connections
-        .nats
-        .subscribe(app.settings.nats.subjects.cache())
-        .await?;
+/// When NATS does not accept the subscription.
+pub async fn start(
+    connections: &Connections,
+    subjects: &Subjects,
+    products: Arc<ProductCache>,
+) -> anyhow::Result<JoinHandle<()>> {
+    let mut requests = connections.nats.subscribe(subjects.cache()).await?;
+    let (nats, ingress) = (connections.nats.clone(), connections.ingress);
     Ok(tokio::spawn(async move {
         while let Some(message) = requests.next().await {
             let request = match Request::decode(&message.payload) {
                 Ok(request) => request,
                 Err(error) => {
-                    tracing::warn!(%error, "a request about products in memory can't be read");
+                    tracing::warn!(%error, "decoding a request about the product cache failed; it is ignored");
                     continue;
                 }
             };
             let done = Done {
-                ingress: app.connections.ingress,
-                products: handle(&app, request).await,
+                ingress,
+                products: execute(&products, request).await,
             };
             let Some(reply) = message.reply else { continue };
-            if let Err(error) = app
-                .connections
-                .nats
-                .publish(reply, done.encode().into())
-                .await
-            {
-                tracing::warn!(%error, "who asked about products in memory was not answered");
+            if let Err(error) = nats.publish(reply, done.encode().into()).await {
+                tracing::warn!(%error, "responding to a request about the product cache failed; it was carried out");
             }
         }
     }))
 }
 
-async fn handle(app: &App, request: Request) -> Option<u64> {
-    tracing::info!(?request, "an operator asks about products in memory");
+/// The number of products that were removed or read; `None` after an error.
+async fn execute(products: &ProductCache, request: Request) -> Option<u64> {
+    tracing::info!(?request, "an operator's request about the product cache");
     match request {
-        Request::Clear => Some(app.stock.clear()),
-        Request::Warm(product) => match app.stock.warm(product, &app.connections).await {
+        Request::Clear => Some(products.clear()),
+        Request::Warm(product) => match products.warm(product).await {
             Ok(count) => Some(count),
             Err(error) => {
-                tracing::warn!(%error, "products were not read into memory");
+                tracing::warn!(%error, "filling the product cache failed");
                 None
             }
         },

@@ -1,51 +1,53 @@
-//! How the workers' work goes, as they say once a second: for the console, from memory, however often it is asked.
+//! The statistics that each worker publishes once a second, kept in memory for the console.
 //!
-//! Counts begin when the ingress does, and only rise: what a worker counted before it was heard first is left out, and what
-//! one that is gone has counted stays. Nothing is decided by any of it.
+//! The counts start at 0 with the ingress and only rise: they leave out what a worker counted before its first message, and
+//! keep what a worker that is gone has counted. Nothing is decided by these numbers.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use holdfast_common::messages::subjects::Subjects;
 use holdfast_common::messages::worker_stats::Work;
 use holdfast_common::metrics::SECONDS;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::App;
+use crate::connections::Connections;
 
-/// How long a worker counts as there without a word.
-const BELIEVED_FOR: Duration = Duration::from_secs(5);
-/// The most workers that are remembered. Who comes when there are more is not heard.
+/// A worker without a message for this time counts as gone.
+const GONE_AFTER: Duration = Duration::from_secs(5);
+/// Messages of more workers are ignored.
 const WORKERS_MAX: usize = 1024;
 
-/// What all workers have told.
+/// The last statistics of each worker, and the totals of all.
 #[derive(Debug, Default)]
-pub struct AllWork(Mutex<Heard>);
+pub struct WorkerStatsView(Mutex<ReceivedStats>);
 
 #[derive(Debug, Default)]
-struct Heard {
+struct ReceivedStats {
     workers: BTreeMap<String, (Instant, Work)>,
-    counts: Counts,
+    totals: WorkerTotals,
 }
 
-/// What was counted since the ingress began.
+/// Counts of all workers since the ingress started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Batches that were applied.
+pub struct WorkerTotals {
+    /// Applied batches.
     pub batches: u64,
-    /// The commands in them.
+    /// Commands in these batches.
     pub commands: u64,
-    /// Payments that were not what their orders cost.
+    /// Payments whose amount or currency was not that of the order.
     pub mismatches: u64,
-    /// As [`Work::expired`].
+    /// Expired holds and orders, by delay, as [`Work::expired`].
     pub expired: [u64; SECONDS.len() + 1],
-    /// As [`Work::expired_late_micros`].
+    /// The sum of their delays, in microseconds.
     pub expired_late_micros: u64,
 }
 
-impl Counts {
-    fn add(&mut self, now: &Work, before: &Work) {
+impl WorkerTotals {
+    fn add_rise(&mut self, now: &Work, before: &Work) {
         let rise = |now: u64, before: u64| now.saturating_sub(before);
         self.batches += rise(now.batches, before.batches);
         self.commands += rise(now.commands, before.commands);
@@ -61,57 +63,58 @@ impl Counts {
     }
 }
 
-impl AllWork {
-    fn hear(&self, work: Work) {
-        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.forget();
-        let Heard { workers, counts } = &mut *heard;
+impl WorkerStatsView {
+    fn record(&self, work: Work) {
+        let mut received = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        received.remove_gone();
+        let ReceivedStats { workers, totals } = &mut *received;
         if let Some((_, before)) = workers.get(&work.owner) {
-            counts.add(&work, before);
+            totals.add_rise(&work, before);
         } else if workers.len() >= WORKERS_MAX {
             return;
         }
         workers.insert(work.owner.clone(), (Instant::now(), work));
     }
 
-    /// What each worker that is there said last, and what all have done.
+    /// The last statistics of each live worker, and the totals of all workers.
     #[must_use]
-    pub fn now(&self) -> (Vec<Work>, Counts) {
-        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.forget();
+    pub fn current(&self) -> (Vec<Work>, WorkerTotals) {
+        let mut received = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        received.remove_gone();
         (
-            heard
+            received
                 .workers
                 .values()
                 .map(|(_, work)| work.clone())
                 .collect(),
-            heard.counts.clone(),
+            received.totals.clone(),
         )
     }
 }
 
-impl Heard {
-    fn forget(&mut self) {
-        self.workers
-            .retain(|_, (at, _)| at.elapsed() < BELIEVED_FOR);
+impl ReceivedStats {
+    fn remove_gone(&mut self) {
+        self.workers.retain(|_, (at, _)| at.elapsed() < GONE_AFTER);
     }
 }
 
-/// Listens from now on.
+/// Subscribes to the statistics, and starts the task that receives them.
 ///
 /// # Errors
-/// When NATS does not take the subscription.
-pub async fn start(app: Arc<App>) -> anyhow::Result<tokio::task::JoinHandle<()>> {
-    let mut told = app
-        .connections
-        .nats
-        .subscribe(app.settings.nats.subjects.work())
-        .await?;
+/// When NATS does not accept the subscription.
+pub async fn start(
+    connections: &Connections,
+    subjects: &Subjects,
+    view: Arc<WorkerStatsView>,
+) -> anyhow::Result<JoinHandle<()>> {
+    let mut messages = connections.nats.subscribe(subjects.work()).await?;
     Ok(tokio::spawn(async move {
-        while let Some(message) = told.next().await {
+        while let Some(message) = messages.next().await {
             match Work::decode(&message.payload) {
-                Ok(work) => app.work.hear(work),
-                Err(error) => tracing::debug!(%error, "how a worker's work goes can't be read"),
+                Ok(work) => view.record(work),
+                Err(error) => {
+                    tracing::debug!(%error, "decoding a worker's statistics failed; they are ignored")
+                }
             }
         }
     }))
@@ -121,9 +124,9 @@ pub async fn start(app: Arc<App>) -> anyhow::Result<tokio::task::JoinHandle<()>>
 mod tests {
     use super::*;
 
-    fn told(all: &AllWork, owner: &str, batches: u64, expired: u64) {
+    fn record(view: &WorkerStatsView, owner: &str, batches: u64, expired: u64) {
         let expired = vec![expired; SECONDS.len() + 1];
-        all.hear(Work {
+        view.record(Work {
             owner: owner.to_owned(),
             batches,
             expired,
@@ -132,33 +135,33 @@ mod tests {
     }
 
     #[test]
-    fn counts_begin_when_a_worker_is_heard_first_and_stay_when_it_is_gone() {
-        let all = AllWork::default();
-        told(&all, "a", 100, 5);
+    fn totals_start_with_the_first_message_and_keep_gone_workers() {
+        let view = WorkerStatsView::default();
+        record(&view, "a", 100, 5);
         assert_eq!(
-            all.now().1.batches,
+            view.current().1.batches,
             0,
-            "what it did before is not ours to tell"
+            "counts before the first message are left out"
         );
-        told(&all, "a", 103, 7);
-        told(&all, "b", 40, 0);
-        told(&all, "b", 41, 1);
-        let (workers, counts) = all.now();
+        record(&view, "a", 103, 7);
+        record(&view, "b", 40, 0);
+        record(&view, "b", 41, 1);
+        let (workers, totals) = view.current();
         assert_eq!(
-            (workers.len(), counts.batches, counts.expired[0]),
+            (workers.len(), totals.batches, totals.expired[0]),
             (2, 4, 3)
         );
-        for (at, _) in all.0.lock().unwrap().workers.values_mut() {
-            *at -= BELIEVED_FOR;
+        for (at, _) in view.0.lock().unwrap().workers.values_mut() {
+            *at -= GONE_AFTER;
         }
-        let (workers, counts) = all.now();
-        assert_eq!((workers.len(), counts.batches), (0, 4));
+        let (workers, totals) = view.current();
+        assert_eq!((workers.len(), totals.batches), (0, 4));
     }
 
     #[test]
-    fn no_more_workers_are_remembered_than_there_may_be() {
-        let all = AllWork::default();
-        (0..WORKERS_MAX + 5).for_each(|n| told(&all, &n.to_string(), 1, 0));
-        assert_eq!(all.now().0.len(), WORKERS_MAX);
+    fn the_number_of_workers_is_bounded() {
+        let view = WorkerStatsView::default();
+        (0..WORKERS_MAX + 5).for_each(|n| record(&view, &n.to_string(), 1, 0));
+        assert_eq!(view.current().0.len(), WORKERS_MAX);
     }
 }

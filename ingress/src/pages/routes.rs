@@ -13,8 +13,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 
-use crate::App;
-use crate::commands::clock;
+use crate::app::App;
+use crate::host_clock;
 use crate::http::problem::Problem;
 use crate::pages::session::{self, COOKIE_NAME, SESSION_SECONDS};
 use crate::pages::{self, CONSOLE_FOLDER, Page, STORE_FOLDER};
@@ -34,7 +34,7 @@ pub(crate) async fn store(
     page: Option<Extension<Page>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    if !app.has_demo_store() {
+    if !app.settings.has_demo_store() {
         return Err(not_found());
     }
     // A program that adds routes to the ingress may choose the store page that links to them.
@@ -47,8 +47,8 @@ pub(crate) async fn console(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let token = app.admin_token().ok_or_else(not_found)?;
-    let is_signed_in = session::is_signed_in(token, &headers, clock::unix_seconds());
+    let token = app.settings.admin_token().ok_or_else(not_found)?;
+    let is_signed_in = session::is_signed_in(token, &headers, host_clock::unix_seconds());
     Ok(pages::page(
         if is_signed_in {
             Page::Console
@@ -67,11 +67,12 @@ pub(crate) async fn file(
 ) -> Result<Response, Problem> {
     let Path((hash, name)) = path.map_err(|_| not_found())?;
     let is_signed_in = || {
-        let token = app.admin_token();
-        token.is_some_and(|token| session::is_signed_in(token, &headers, clock::unix_seconds()))
+        let token = app.settings.admin_token();
+        token
+            .is_some_and(|token| session::is_signed_in(token, &headers, host_clock::unix_seconds()))
     };
     let is_hidden = name.starts_with(CONSOLE_FOLDER) && !is_signed_in();
-    if is_hidden || name.starts_with(STORE_FOLDER) && !app.has_demo_store() {
+    if is_hidden || name.starts_with(STORE_FOLDER) && !app.settings.has_demo_store() {
         return Err(not_found());
     }
     pages::file(&hash, &name, &headers).ok_or_else(not_found)
@@ -87,7 +88,7 @@ pub(crate) async fn sign_in(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let token = app.admin_token().ok_or_else(not_found)?;
+    let token = app.settings.admin_token().ok_or_else(not_found)?;
     let headers = request.headers().clone();
     // Nobody is signed in by a page of somebody else's.
     let site = headers
@@ -110,7 +111,7 @@ pub(crate) async fn sign_in(
         let page = pages::page(Page::SignInRefused, &HeaderMap::new());
         return Ok((StatusCode::UNAUTHORIZED, page).into_response());
     }
-    let value = session::begin(token, clock::unix_seconds()).ok_or_else(Problem::internal)?;
+    let value = session::begin(token, host_clock::unix_seconds()).ok_or_else(Problem::internal)?;
     let is_https = headers
         .get(ORIGIN)
         .is_some_and(|origin| origin.as_bytes().starts_with(b"https://"));
@@ -140,7 +141,7 @@ pub(crate) async fn sign_out(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    app.admin_token().ok_or_else(not_found)?;
+    app.settings.admin_token().ok_or_else(not_found)?;
     if !session::is_ours(request.method(), request.headers()) {
         return Err(Problem::unauthorized());
     }

@@ -1,8 +1,8 @@
-//! Products in memory, kept fresh by the workers' news.
+//! In-memory product cache, fed by the news that workers publish after each commit.
 //!
-//! Each product has a cell that keeps the newest version it has heard of, from the news or from the table. A cell that
-//! may have missed news (a lost message, a worker that died) is read from the table again, by one reader for all who
-//! wait. What is in here is shown, and may say no to who asks for more than there is. It grants nothing.
+//! Each product has a cell with its newest known version, from news or from Postgres. When news of a product's partition
+//! may be missing (a lost message, a new owner), the product is read from Postgres again, once for all requests that want
+//! it. The cache serves reads and may refuse a hold as sold out. It must never grant one: only a worker does.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -12,198 +12,194 @@ use holdfast_common::messages::news::News;
 use holdfast_common::partition::{Partition, Partitions};
 use holdfast_common::time::Timestamp;
 use moka::future::Cache;
+use sqlx::PgPool;
 use tokio::sync::{Mutex, MutexGuard, Semaphore};
 use tokio::time::Instant;
 
-use crate::App;
-use crate::Settings;
-use crate::connections::Connections;
+use crate::connections::NatsStatus;
 use crate::metrics::METRICS;
-use crate::products::freshness::Pulses;
-use crate::products::snapshot::Shown;
-use crate::products::subscribers::Audiences;
+use crate::products::freshness::Freshness;
+use crate::products::snapshot::ProductSnapshot;
+use crate::products::subscribers::Subscribers;
+use crate::settings::Settings;
 use crate::store;
 
-/// The most products in memory.
 const PRODUCTS_MAX: u64 = 100_000;
-/// How many products are read at once ahead of those who will ask.
+/// The number of products in one SQL statement when an operator warms the cache.
 const WARM_PRODUCTS: i64 = 500;
-/// How long a product is shown without asking again while NATS, and so the news, is away.
-const WITHOUT_NEWS: Duration = Duration::from_millis(500);
-/// How many products are read at once for the sake of those who ask for too much: half of the connections to Postgres.
-const LOOKS_MAX: usize = 4;
-/// How near to the beginning or the end of a sale the log alone says whether it is open.
+/// How long a product is served without a new read while NATS is disconnected and no news arrives.
+const SERVED_WITHOUT_NEWS: Duration = Duration::from_millis(500);
+/// The most products that are read at once after a worker refused a hold: half of the connections to Postgres.
+const REFRESHES_MAX: usize = 4;
+/// How close to the start or end of a sale only the worker decides whether the sale is open.
 const SALE_EDGE: Duration = Duration::from_secs(1);
-/// How often products that somebody watches are looked after. So long may a version stay unseen whose news was lost.
-const WATCH_EVERY: Duration = Duration::from_millis(500);
+/// How often products with subscribers are checked. A version whose news was lost is seen after this time at the latest.
+const SUBSCRIBED_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Every product that somebody asked for lately.
-pub struct StockView {
-    cells: Cache<ProductId, Arc<Cell>>,
+/// The products that were requested in the last `STOCK_CACHE_TTL` seconds.
+pub struct ProductCache {
+    cells: Cache<ProductId, Arc<ProductCell>>,
     partitions: Partitions,
-    looks: Semaphore,
-    /// How fresh the news is.
-    pub pulses: Pulses,
-    /// Who watches.
-    pub audiences: Arc<Audiences>,
+    refreshes: Semaphore,
+    pool: PgPool,
+    nats: NatsStatus,
+    pub freshness: Freshness,
+    pub subscribers: Arc<Subscribers>,
 }
 
-/// One product.
+/// The place of one product.
 #[derive(Default)]
-struct Cell {
-    known: RwLock<Option<Known>>,
+struct ProductCell {
+    cached: RwLock<Option<CachedProduct>>,
+    /// Held while the product is read from Postgres, so that concurrent requests share one read.
     loading: Mutex<()>,
 }
 
-/// What is known of a product.
+/// The newest known version of a product.
 #[derive(Clone)]
-struct Known {
-    shown: Arc<Shown>,
+struct CachedProduct {
+    snapshot: Arc<ProductSnapshot>,
     read_at: Instant,
-    /// How often the news was in doubt when it was read.
-    doubts: u64,
+    /// [`ProductCache::gaps`] when the version was read. When the number has risen since, a newer version may exist.
+    gaps: u64,
 }
 
-impl StockView {
-    /// Knows nothing yet.
+impl ProductCache {
     #[must_use]
-    pub fn new(settings: &Settings) -> Self {
+    pub fn new(settings: &Settings, pool: PgPool, nats: NatsStatus) -> Self {
         let ttl = Duration::from_secs(settings.ingress.stock_cache_ttl);
-        let cells = Cache::builder()
-            .max_capacity(PRODUCTS_MAX)
-            .time_to_live(ttl)
-            .build();
         let partitions = settings.nats.partitions;
-        let audiences = Arc::new(Audiences::new(
-            settings.ingress.limits.connections_max as usize,
-        ));
-        let (looks, pulses) = (Semaphore::new(LOOKS_MAX), Pulses::new(partitions));
+        let connections_max = settings.ingress.limits.connections_max as usize;
         Self {
-            cells,
+            cells: Cache::builder()
+                .max_capacity(PRODUCTS_MAX)
+                .time_to_live(ttl)
+                .build(),
             partitions,
-            looks,
-            pulses,
-            audiences,
+            refreshes: Semaphore::new(REFRESHES_MAX),
+            pool,
+            nats,
+            freshness: Freshness::new(partitions),
+            subscribers: Arc::new(Subscribers::new(connections_max)),
         }
     }
 
-    /// Learns from the news.
-    pub async fn learn(&self, news: News, connections: &Connections) {
-        // What an older owner committed is in the table, and that is read again since there is a younger one.
-        if !self.pulses.learn(&news) {
+    /// Stores the products of a news message.
+    pub async fn apply_news(&self, news: News) {
+        // News of an older owner is dropped. Its commits are in Postgres, and the younger owner's first news has made the
+        // cache read them.
+        if !self.freshness.record_news(&news) {
             return;
         }
-        let doubts =
-            self.pulses.doubts(Partition(news.pulse.partition)) + connections.interruptions();
+        let partition = Partition(news.pulse.partition);
+        let gaps = self.freshness.gaps(partition) + self.nats.interruptions();
         for product in news.products {
-            // Also for products nobody has asked for yet: a read of the table may be on its way that is older than this.
+            // Products that nobody has requested get a cell too: a read of Postgres may be in flight whose result is
+            // older than this news, and the cell keeps the newer of both.
             let cell = self.cell(product.product.id).await;
-            self.offer(
+            self.keep_newer(
                 &cell,
-                Known {
-                    shown: Arc::new(product.into()),
+                CachedProduct {
+                    snapshot: Arc::new(product.into()),
                     read_at: Instant::now(),
-                    doubts,
+                    gaps,
                 },
             );
         }
     }
 
-    /// A product as it is now, or was less than a second ago; `None` when there is none.
+    /// A product that is at most one second old; `None` when it does not exist.
     ///
     /// # Errors
-    /// When it has to be read and Postgres fails.
-    pub async fn product(
-        &self,
-        id: ProductId,
-        connections: &Connections,
-    ) -> sqlx::Result<Option<Arc<Shown>>> {
+    /// When it must be read and Postgres fails.
+    pub async fn get(&self, id: ProductId) -> sqlx::Result<Option<Arc<ProductSnapshot>>> {
         let cell = self.cell(id).await;
-        if let Some(shown) = self.fresh(id, &cell, connections) {
+        if let Some(snapshot) = self.fresh(id, &cell) {
             METRICS.cache.count("hit");
-            return Ok(Some(shown));
+            return Ok(Some(snapshot));
         }
         METRICS.cache.count("miss");
-        let one_at_a_time = cell.loading.lock().await;
-        if let Some(shown) = self.fresh(id, &cell, connections) {
-            return Ok(Some(shown));
+        let loading = cell.loading.lock().await;
+        // Another request may have read it while this one waited for the lock.
+        if let Some(snapshot) = self.fresh(id, &cell) {
+            return Ok(Some(snapshot));
         }
-        self.load(id, &cell, connections, one_at_a_time).await
+        self.load(id, &cell, loading).await
     }
 
-    /// A product of which fewer units are on sale than somebody asks for, without any doubt: what the log would answer is
-    /// the same. `None` leaves it to the log.
-    pub async fn sold_out(
-        &self,
-        id: ProductId,
-        quantity: u32,
-        connections: &Connections,
-    ) -> Option<Arc<Shown>> {
+    /// A product with fewer available units than `quantity`, when a worker would certainly refuse such a hold now. `None`
+    /// when the worker must decide. All of these must be true:
+    ///
+    /// - The partition's news is complete since the product was read, and its last news or heartbeat is under a second
+    ///   old. So no commit is missing.
+    /// - No hold or order of the partition falls due by now, so no expiry returns units (see [`Freshness`]).
+    /// - The sale is open, and not within a second of its start or end, where clocks would have to agree.
+    pub async fn sold_out(&self, id: ProductId, quantity: u32) -> Option<Arc<ProductSnapshot>> {
         let cell = self.cells.get(&id).await?;
-        let known = cell.known.read().unwrap_or_else(PoisonError::into_inner);
-        let Known { shown, doubts, .. } = known
+        let cached = cell.cached.read().unwrap_or_else(PoisonError::into_inner);
+        let CachedProduct { snapshot, gaps, .. } = cached
             .as_ref()
-            .filter(|known| known.has_less_than(quantity))?;
-        let now = self.pulses.now_if_clear(self.partition(id))?;
-        let is_open = |at: Timestamp| shown.product().is_open(at);
+            .filter(|cached| cached.has_less_than(quantity))?;
+        let now = self.freshness.now_if_nothing_due(self.partition(id))?;
+        let is_open = |at: Timestamp| snapshot.product().is_open(at);
         let is_surely_open = is_open(now.minus(SALE_EDGE)) && is_open(now.plus(SALE_EDGE));
-        (is_surely_open && *doubts == self.doubts(id, connections)).then(|| Arc::clone(shown))
+        // The gaps are read last: a gap that is found during this call must still lead to `None`.
+        (is_surely_open && *gaps == self.gaps(id)).then(|| Arc::clone(snapshot))
     }
 
-    /// Looks a product up that the log has refused, if memory does not know as much. Who comes next is refused from here.
-    pub async fn look_again(&self, id: ProductId, connections: &Connections) {
+    /// Reads a product again after a worker refused a hold on it, unless the cache is current. Then the cache can refuse
+    /// the next holds.
+    pub async fn refresh(&self, id: ProductId) {
         let cell = self.cell(id).await;
-        // Somebody else may be looking.
-        let (Ok(_place), Ok(alone)) = (self.looks.try_acquire(), cell.loading.try_lock()) else {
+        // Does nothing when another task is reading the product, or when enough others are being read.
+        let (Ok(_permit), Ok(loading)) = (self.refreshes.try_acquire(), cell.loading.try_lock())
+        else {
             return;
         };
-        if self.fresh(id, &cell, connections).is_none()
-            && let Err(error) = self.load(id, &cell, connections, alone).await
+        if self.fresh(id, &cell).is_none()
+            && let Err(error) = self.load(id, &cell, loading).await
         {
-            tracing::debug!(%error, "a product was not looked up");
+            tracing::debug!(%error, product_id = id.0, "refreshing a cached product failed");
         }
     }
 
-    /// Forgets all products, and says about how many. Each is read again when somebody asks for it.
+    /// Removes all products, and returns about how many. Each is read again when a request wants it.
     pub fn clear(&self) -> u64 {
         let count = self.cells.entry_count();
         self.cells.invalidate_all();
         count
     }
 
-    /// Reads a product, or as many as there is room for, ahead of those who will ask; says how many.
+    /// Reads one product, or as many as the cache can hold, and returns how many.
     ///
     /// # Errors
     /// When Postgres fails.
-    pub async fn warm(
-        &self,
-        id: Option<ProductId>,
-        connections: &Connections,
-    ) -> sqlx::Result<u64> {
+    pub async fn warm(&self, id: Option<ProductId>) -> sqlx::Result<u64> {
         if let Some(id) = id {
-            return Ok(self.product(id, connections).await?.map_or(0, |_| 1));
+            return Ok(self.get(id).await?.map_or(0, |_| 1));
         }
         let (mut after, mut count) = (ProductId(0), 0);
         while count < PRODUCTS_MAX {
-            let (read_at, interruptions) = (Instant::now(), connections.interruptions());
-            let doubts: Vec<u64> = self
+            // Both are taken before the read, so that a gap during the read makes its products stale.
+            let (read_at, interruptions) = (Instant::now(), self.nats.interruptions());
+            let gaps: Vec<u64> = self
                 .partitions
                 .all()
-                .map(|partition| self.pulses.doubts(partition))
+                .map(|partition| self.freshness.gaps(partition))
                 .collect();
-            let page = store::products(&connections.pool, after, WARM_PRODUCTS).await?;
+            let page = store::products(&self.pool, after, WARM_PRODUCTS).await?;
             let Some(last) = page.last() else { break };
             after = last.product.id;
             count += page.len() as u64;
             for product in page {
                 let id = product.product.id;
-                let doubts = doubts[usize::from(self.partition(id).0)] + interruptions;
-                self.offer(
+                let gaps = gaps[usize::from(self.partition(id).0)] + interruptions;
+                self.keep_newer(
                     &*self.cell(id).await,
-                    Known {
-                        shown: Arc::new(product.into()),
+                    CachedProduct {
+                        snapshot: Arc::new(product.into()),
                         read_at,
-                        doubts,
+                        gaps,
                     },
                 );
             }
@@ -211,37 +207,49 @@ impl StockView {
         Ok(count)
     }
 
+    /// Keeps products with subscribers current. Runs until the ingress stops.
+    pub async fn refresh_subscribed(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(SUBSCRIBED_CHECK_INTERVAL).await;
+            for id in self.subscribers.products() {
+                if let Err(error) = self.get(id).await {
+                    tracing::debug!(%error, product_id = id.0, "refreshing a cached product failed");
+                }
+            }
+        }
+    }
+
+    /// Reads a product from Postgres. The guard shows that no other task reads it now.
     async fn load(
         &self,
         id: ProductId,
-        cell: &Cell,
-        connections: &Connections,
-        _alone: MutexGuard<'_, ()>,
-    ) -> sqlx::Result<Option<Arc<Shown>>> {
-        let (read_at, doubts) = (Instant::now(), self.doubts(id, connections));
-        let Some(product) = store::product(&connections.pool, id).await? else {
+        cell: &ProductCell,
+        _loading: MutexGuard<'_, ()>,
+    ) -> sqlx::Result<Option<Arc<ProductSnapshot>>> {
+        let (read_at, gaps) = (Instant::now(), self.gaps(id));
+        let Some(product) = store::product(&self.pool, id).await? else {
             self.cells.invalidate(&id).await;
             return Ok(None);
         };
-        self.pulses.learn_time(product.as_of);
-        Ok(Some(self.offer(
+        self.freshness.record_time(product.as_of);
+        Ok(Some(self.keep_newer(
             cell,
-            Known {
-                shown: Arc::new(product.into()),
+            CachedProduct {
+                snapshot: Arc::new(product.into()),
                 read_at,
-                doubts,
+                gaps,
             },
         )))
     }
 
-    /// Keeps what is newer, says what it is, and shows it to those who watch.
-    fn offer(&self, cell: &Cell, offered: Known) -> Arc<Shown> {
-        let shown = cell.offer(offered);
-        self.audiences.show(&shown);
-        shown
+    /// Stores a version unless a newer one is there, publishes the newer of both to subscribers, and returns it.
+    fn keep_newer(&self, cell: &ProductCell, offered: CachedProduct) -> Arc<ProductSnapshot> {
+        let snapshot = cell.keep_newer(offered);
+        self.subscribers.publish(&snapshot);
+        snapshot
     }
 
-    async fn cell(&self, id: ProductId) -> Arc<Cell> {
+    async fn cell(&self, id: ProductId) -> Arc<ProductCell> {
         self.cells.get_with(id, async { Arc::default() }).await
     }
 
@@ -249,50 +257,41 @@ impl StockView {
         self.partitions.of(id.slot())
     }
 
-    fn doubts(&self, id: ProductId, connections: &Connections) -> u64 {
-        self.pulses.doubts(self.partition(id)) + connections.interruptions()
+    /// How often news of a product may have been missed: by a gap in the numbers, or by an interruption of NATS.
+    fn gaps(&self, id: ProductId) -> u64 {
+        self.freshness.gaps(self.partition(id)) + self.nats.interruptions()
     }
 
-    fn fresh(&self, id: ProductId, cell: &Cell, connections: &Connections) -> Option<Arc<Shown>> {
-        let known = cell.known.read().unwrap_or_else(PoisonError::into_inner);
-        let known = known.as_ref()?;
-        let hears_news = connections.has_nats() && known.doubts == self.doubts(id, connections);
-        (hears_news || known.read_at.elapsed() < WITHOUT_NEWS).then(|| Arc::clone(&known.shown))
-    }
-}
-
-/// Keeps what somebody watches as fresh as what is asked for, without an end.
-pub async fn watch(app: Arc<App>) {
-    loop {
-        tokio::time::sleep(WATCH_EVERY).await;
-        for id in app.stock.audiences.watched() {
-            if let Err(error) = app.stock.product(id, &app.connections).await {
-                tracing::debug!(%error, "a product that is watched was not looked up");
-            }
-        }
+    fn fresh(&self, id: ProductId, cell: &ProductCell) -> Option<Arc<ProductSnapshot>> {
+        let cached = cell.cached.read().unwrap_or_else(PoisonError::into_inner);
+        let cached = cached.as_ref()?;
+        let has_all_news = self.nats.is_connected() && cached.gaps == self.gaps(id);
+        (has_all_news || cached.read_at.elapsed() < SERVED_WITHOUT_NEWS)
+            .then(|| Arc::clone(&cached.snapshot))
     }
 }
 
-impl Known {
+impl CachedProduct {
     fn has_less_than(&self, quantity: u32) -> bool {
-        self.shown.product().stock.available() < quantity.into()
+        self.snapshot.product().stock.available() < quantity.into()
     }
 }
 
-impl Cell {
-    /// Keeps what is newer, and says what it is.
-    fn offer(&self, offered: Known) -> Arc<Shown> {
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        match &mut *known {
-            Some(known) if known.shown.product().version > offered.shown.product().version => {
-                // Older than what the news told meanwhile; but the table was asked, so nothing else was missed.
-                known.doubts = known.doubts.max(offered.doubts);
-                Arc::clone(&known.shown)
+impl ProductCell {
+    fn keep_newer(&self, offered: CachedProduct) -> Arc<ProductSnapshot> {
+        let mut cached = self.cached.write().unwrap_or_else(PoisonError::into_inner);
+        match &mut *cached {
+            Some(cached)
+                if cached.snapshot.product().version > offered.snapshot.product().version =>
+            {
+                // News brought this version during the read. The read proves that no other version was missed before it.
+                cached.gaps = cached.gaps.max(offered.gaps);
+                Arc::clone(&cached.snapshot)
             }
-            known => {
-                let shown = Arc::clone(&offered.shown);
-                *known = Some(offered);
-                shown
+            cached => {
+                let snapshot = Arc::clone(&offered.snapshot);
+                *cached = Some(offered);
+                snapshot
             }
         }
     }

@@ -1,10 +1,14 @@
-//! How fresh what the workers told is, partition by partition, and what Postgres's clock says by now.
+//! How current the news of each partition is, and what time it is by Postgres's clock.
 //!
-//! A partition's news is numbered by its owner. What does not follow on (a gap, another owner) puts all that was known of
-//! the partition in doubt, until it is read from the table or told anew; what an older owner says is not heard at all. What
-//! was heard is believed for a second, and longer only when a heartbeat says that nothing has happened since. This host's
-//! clock measures such spans and never tells the time: that is what Postgres's clock was said to have passed, and what has
-//! gone by since.
+//! The owner of a partition numbers its news. A missing number or another owner is a gap: products of the partition that
+//! were cached before it must be read again. News of an older owner is ignored.
+//!
+//! A worker also states until when nothing of the partition falls due (no hold or order expires). The cache may refuse
+//! holds only while this holds and the last message is under a second old; a heartbeat once in a while extends it when
+//! nothing else happens. After a second without a message the partition may have a new owner whose commits are unknown.
+//!
+//! This host's clock only measures durations. The time itself is the latest time of Postgres's clock that any message or
+//! read has shown, plus the time since then: it is never ahead of Postgres by more than the two clocks' drift.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -15,124 +19,130 @@ use holdfast_common::partition::{Partition, Partitions};
 use holdfast_common::time::Timestamp;
 use tokio::time::Instant;
 
-/// How long a partition is believed to be as it was told.
-const BELIEVED_FOR: Duration = Duration::from_secs(1);
-/// What falls due so soon counts as due: a message is a little old when it is heard.
+/// How long a partition's last message is current.
+const CURRENT_FOR: Duration = Duration::from_secs(1);
+/// A hold that falls due within this time counts as due: the message has been in transit for a while.
 const DUE_MARGIN: Duration = Duration::from_millis(100);
-/// How much of what was learnt of Postgres's clock is forgotten: one part in so many of the time that has passed. Twice as
-/// fast as NTP corrects a clock, so that two clocks that drift apart are noticed.
-const FORGOTTEN_SHARE: i64 = 1000;
+/// The estimate of Postgres's clock falls back by one part in 1000 of the time that passes, so that a host clock that runs
+/// fast is noticed. This is twice the rate at which NTP corrects a clock.
+const DRIFT_SHARE: i64 = 1000;
 const UNKNOWN: i64 = i64::MIN;
 
-/// What was heard of every partition.
+/// The state of all partitions.
 #[derive(Debug)]
-pub struct Pulses {
+pub struct Freshness {
     begun: Instant,
-    partitions: Vec<Heard>,
-    clock: Clock,
+    partitions: Vec<PartitionFreshness>,
+    clock: PostgresClock,
 }
 
-/// What was heard of one partition. Its atomics are written by the listener only.
+/// The state of one partition. Only the listener writes it, so the atomics need no lock among writers.
 #[derive(Debug, Default)]
-struct Heard {
+struct PartitionFreshness {
     /// The owner's epoch, and the number of its last news.
     last: Mutex<Option<(i64, u64)>>,
-    doubts: AtomicU64,
-    /// In Postgres's microseconds.
-    clear_until: AtomicI64,
-    /// In microseconds since the ingress has begun.
-    believed_until: AtomicI64,
+    gaps: AtomicU64,
+    /// The first time at which something falls due, in microseconds of Postgres's clock.
+    next_due: AtomicI64,
+    /// In microseconds since the ingress started.
+    current_until: AtomicI64,
 }
 
-/// Postgres's clock, at the least: no message comes before it was sent.
+/// A lower bound of Postgres's clock: a message arrives after it was sent.
 #[derive(Debug)]
-struct Clock {
-    /// How far it is ahead of the time since the ingress has begun, in microseconds.
-    ahead: AtomicI64,
-    /// When that was learnt last.
-    learnt: Mutex<i64>,
+struct PostgresClock {
+    /// Postgres's time minus the time since the ingress started, in microseconds.
+    offset: AtomicI64,
+    /// When the offset was updated, in microseconds since the ingress started.
+    updated: Mutex<i64>,
 }
 
-impl Pulses {
-    /// Nothing is heard yet.
+impl Freshness {
     #[must_use]
     pub fn new(partitions: Partitions) -> Self {
-        let clock = Clock {
-            ahead: AtomicI64::new(UNKNOWN),
-            learnt: Mutex::new(0),
+        let clock = PostgresClock {
+            offset: AtomicI64::new(UNKNOWN),
+            updated: Mutex::new(0),
         };
         Self {
             begun: Instant::now(),
-            partitions: partitions.all().map(|_| Heard::default()).collect(),
+            partitions: partitions
+                .all()
+                .map(|_| PartitionFreshness::default())
+                .collect(),
             clock,
         }
     }
 
-    /// Learns from news; says whether it is the owner's.
-    pub fn learn(&self, news: &News) -> bool {
+    /// Records news, and returns whether it is from the partition's youngest known owner.
+    pub fn record_news(&self, news: &News) -> bool {
         let times = news.products.iter().map(|product| product.as_of);
         times
             .max()
             .into_iter()
-            .for_each(|time| self.learn_time(time));
-        self.hear(&news.pulse, 1)
+            .for_each(|time| self.record_time(time));
+        self.record(&news.pulse, 1)
     }
 
-    /// Learns from a heartbeat.
-    pub fn learn_heartbeat(&self, heartbeat: &Heartbeat) {
-        self.learn_time(heartbeat.now);
+    pub fn record_heartbeat(&self, heartbeat: &Heartbeat) {
+        self.record_time(heartbeat.now);
         for pulse in &heartbeat.partitions {
-            self.hear(pulse, 0);
+            self.record(pulse, 0);
         }
     }
 
-    /// Learns what Postgres's clock has passed.
-    pub fn learn_time(&self, passed: Timestamp) {
-        self.clock.learn(passed, self.micros());
+    /// Records that Postgres's clock has reached a time.
+    pub fn record_time(&self, reached: Timestamp) {
+        self.clock.record(reached, self.micros());
     }
 
-    /// How often something of a partition may have passed us by.
+    /// How often news of a partition may have been missed.
     #[must_use]
-    pub fn doubts(&self, partition: Partition) -> u64 {
+    pub fn gaps(&self, partition: Partition) -> u64 {
         self.partitions
             .get(usize::from(partition.0))
-            .map_or(0, |heard| heard.doubts.load(Ordering::Acquire))
+            .map_or(0, |freshness| freshness.gaps.load(Ordering::Acquire))
     }
 
-    /// Postgres's time, if a partition is by now as it was told and nothing of it is due. Its [`Self::doubts`] are to be
-    /// looked at afterwards.
+    /// Postgres's time, if the partition's last message is current and nothing of the partition is due. The caller must
+    /// compare [`Self::gaps`] afterwards, because a gap may be found in between.
     #[must_use]
-    pub fn now_if_clear(&self, partition: Partition) -> Option<Timestamp> {
-        let heard = self.partitions.get(usize::from(partition.0))?;
+    pub fn now_if_nothing_due(&self, partition: Partition) -> Option<Timestamp> {
+        let freshness = self.partitions.get(usize::from(partition.0))?;
         let micros = self.micros();
-        if micros >= heard.believed_until.load(Ordering::Acquire) {
+        if micros >= freshness.current_until.load(Ordering::Acquire) {
             return None;
         }
         let now = self.clock.at(micros)?;
-        (now.plus(DUE_MARGIN).0 < heard.clear_until.load(Ordering::Acquire)).then_some(now)
+        (now.plus(DUE_MARGIN).0 < freshness.next_due.load(Ordering::Acquire)).then_some(now)
     }
 
-    /// `follows` is by how much its number must be above the last one.
-    fn hear(&self, pulse: &Pulse, follows: u64) -> bool {
-        let Some(heard) = self.partitions.get(usize::from(pulse.partition)) else {
+    /// `step` is how much the number must be above the last one: 1 for news, 0 for a heartbeat, which repeats the number of
+    /// the last news.
+    fn record(&self, pulse: &Pulse, step: u64) -> bool {
+        let Some(freshness) = self.partitions.get(usize::from(pulse.partition)) else {
             return false;
         };
-        let mut last = heard.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = (pulse.epoch, pulse.number);
+        let mut last = freshness
+            .last
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let received = (pulse.epoch, pulse.number);
         match *last {
-            Some(last) if told < last => return told.0 == last.0,
-            Some((epoch, number)) if told == (epoch, number + follows) => {}
-            _ => _ = heard.doubts.fetch_add(1, Ordering::AcqRel),
+            // An older owner, or a heartbeat that news of the same owner has overtaken.
+            Some(last) if received < last => return received.0 == last.0,
+            Some((epoch, number)) if received == (epoch, number + step) => {}
+            _ => _ = freshness.gaps.fetch_add(1, Ordering::AcqRel),
         }
-        *last = Some(told);
-        heard.clear_until.store(
+        *last = Some(received);
+        freshness.next_due.store(
             pulse.clear_until.map_or(UNKNOWN, |time| time.0),
             Ordering::Release,
         );
-        let believed_for = i64::try_from(BELIEVED_FOR.as_micros()).unwrap_or(i64::MAX);
-        heard
-            .believed_until
-            .store(self.micros() + believed_for, Ordering::Release);
+        let current_for = i64::try_from(CURRENT_FOR.as_micros()).unwrap_or(i64::MAX);
+        freshness
+            .current_until
+            .store(self.micros() + current_for, Ordering::Release);
         true
     }
 
@@ -141,21 +151,21 @@ impl Pulses {
     }
 }
 
-impl Clock {
-    fn learn(&self, passed: Timestamp, micros: i64) {
-        let mut learnt = self.learnt.lock().unwrap_or_else(PoisonError::into_inner);
-        let forgotten = (micros - *learnt) / FORGOTTEN_SHARE;
-        let known = self.ahead.load(Ordering::Relaxed).saturating_sub(forgotten);
-        self.ahead.store(
-            known.max(passed.0.saturating_sub(micros)),
+impl PostgresClock {
+    fn record(&self, reached: Timestamp, micros: i64) {
+        let mut updated = self.updated.lock().unwrap_or_else(PoisonError::into_inner);
+        let drift = (micros - *updated) / DRIFT_SHARE;
+        let offset = self.offset.load(Ordering::Relaxed).saturating_sub(drift);
+        self.offset.store(
+            offset.max(reached.0.saturating_sub(micros)),
             Ordering::Release,
         );
-        *learnt = micros;
+        *updated = micros;
     }
 
     fn at(&self, micros: i64) -> Option<Timestamp> {
-        let ahead = self.ahead.load(Ordering::Acquire);
-        (ahead != UNKNOWN).then(|| Timestamp(ahead.saturating_add(micros)))
+        let offset = self.offset.load(Ordering::Acquire);
+        (offset != UNKNOWN).then(|| Timestamp(offset.saturating_add(micros)))
     }
 }
 
@@ -166,111 +176,135 @@ mod tests {
     const P: Partition = Partition(3);
     const NOW: Timestamp = Timestamp(1_700_000_000_000_000);
 
-    fn pulse(epoch: i64, number: u64, clear_seconds: Option<u32>) -> Pulse {
+    fn pulse(epoch: i64, number: u64, due_seconds: Option<u32>) -> Pulse {
         Pulse {
             partition: P.0,
             epoch,
             number,
-            clear_until: clear_seconds.map(|seconds| NOW.plus_seconds(seconds)),
+            clear_until: due_seconds.map(|seconds| NOW.plus_seconds(seconds)),
         }
     }
 
-    /// Hears news, and says whether it is current, and how often there was doubt.
-    fn news(pulses: &Pulses, pulse: Pulse) -> (bool, u64) {
+    /// Records news, and returns whether it was accepted, and the number of gaps.
+    fn news(freshness: &Freshness, pulse: Pulse) -> (bool, u64) {
         let news = News {
             pulse,
             stream_created: NOW,
             applied_seq: 1,
             products: Vec::new(),
         };
-        (pulses.learn(&news), pulses.doubts(P))
+        (freshness.record_news(&news), freshness.gaps(P))
     }
 
-    fn heartbeat(pulses: &Pulses, pulse: Pulse) -> u64 {
-        pulses.learn_heartbeat(&Heartbeat {
+    fn heartbeat(freshness: &Freshness, pulse: Pulse) -> u64 {
+        freshness.record_heartbeat(&Heartbeat {
             now: NOW,
             partitions: vec![pulse],
         });
-        pulses.doubts(P)
+        freshness.gaps(P)
     }
 
-    fn pulses() -> Pulses {
-        Pulses::new(Partitions::new(4).unwrap())
+    fn freshness() -> Freshness {
+        Freshness::new(Partitions::new(4).unwrap())
     }
 
     #[test]
-    fn what_does_not_follow_on_is_in_doubt_and_older_owners_are_not_heard() {
-        let pulses = pulses();
+    fn a_missing_number_is_a_gap_and_older_owners_are_ignored() {
+        let freshness = freshness();
         assert_eq!(
-            news(&pulses, pulse(5, 1, None)),
+            news(&freshness, pulse(5, 1, None)),
             (true, 1),
-            "who is heard first may have said more before"
+            "there may have been earlier news"
         );
-        assert_eq!(news(&pulses, pulse(5, 2, None)), (true, 1));
-        assert_eq!(heartbeat(&pulses, pulse(5, 2, None)), 1);
+        assert_eq!(news(&freshness, pulse(5, 2, None)), (true, 1));
+        assert_eq!(heartbeat(&freshness, pulse(5, 2, None)), 1);
         assert_eq!(
-            heartbeat(&pulses, pulse(5, 1, None)),
+            heartbeat(&freshness, pulse(5, 1, None)),
             1,
-            "sent just before news"
+            "news has overtaken the heartbeat"
         );
-        assert_eq!(news(&pulses, pulse(5, 4, None)), (true, 2), "one was lost");
         assert_eq!(
-            heartbeat(&pulses, pulse(5, 5, None)),
-            3,
-            "the last one was lost"
+            news(&freshness, pulse(5, 4, None)),
+            (true, 2),
+            "one news message was lost"
         );
-        assert_eq!(news(&pulses, pulse(6, 1, None)), (true, 4), "another owner");
-        assert_eq!(news(&pulses, pulse(5, 6, None)), (false, 4));
-        assert_eq!(heartbeat(&pulses, pulse(5, 9, None)), 4);
-        assert_eq!(pulses.doubts(Partition(2)), 0);
+        assert_eq!(
+            heartbeat(&freshness, pulse(5, 5, None)),
+            3,
+            "the last news message was lost"
+        );
+        assert_eq!(
+            news(&freshness, pulse(6, 1, None)),
+            (true, 4),
+            "another owner"
+        );
+        assert_eq!(news(&freshness, pulse(5, 6, None)), (false, 4));
+        assert_eq!(heartbeat(&freshness, pulse(5, 9, None)), 4);
+        assert_eq!(freshness.gaps(Partition(2)), 0);
         assert_eq!(
             news(
-                &pulses,
+                &freshness,
                 Pulse {
                     partition: 4,
                     ..pulse(1, 1, None)
                 }
             ),
             (false, 4),
-            "no partition of ours"
+            "the partition does not exist"
         );
     }
 
     #[test]
-    fn a_partition_is_clear_until_something_falls_due_or_nothing_is_heard() {
-        let mut pulses = pulses();
-        assert_eq!(pulses.now_if_clear(P), None, "nothing was heard");
-        heartbeat(&pulses, pulse(5, 1, Some(60)));
-        assert!(pulses.now_if_clear(P).unwrap() >= NOW);
-        heartbeat(&pulses, pulse(5, 1, None));
-        assert_eq!(pulses.now_if_clear(P), None, "it is not known what is due");
-        heartbeat(&pulses, pulse(4, 9, Some(60)));
-        assert_eq!(pulses.now_if_clear(P), None, "an older owner knows nothing");
-        heartbeat(&pulses, pulse(5, 1, Some(60)));
-        pulses.learn_time(NOW.plus_seconds(60));
+    fn nothing_is_due_until_the_stated_time_or_a_second_passes() {
+        let mut freshness = freshness();
         assert_eq!(
-            pulses.now_if_clear(P),
+            freshness.now_if_nothing_due(P),
             None,
-            "somebody has read a later time in the table"
+            "no message has arrived"
         );
-        heartbeat(&pulses, pulse(5, 1, Some(120)));
+        heartbeat(&freshness, pulse(5, 1, Some(60)));
+        assert!(freshness.now_if_nothing_due(P).unwrap() >= NOW);
+        heartbeat(&freshness, pulse(5, 1, None));
+        assert_eq!(
+            freshness.now_if_nothing_due(P),
+            None,
+            "the owner does not know what is due"
+        );
+        heartbeat(&freshness, pulse(4, 9, Some(60)));
+        assert_eq!(
+            freshness.now_if_nothing_due(P),
+            None,
+            "the message is of an older owner"
+        );
+        heartbeat(&freshness, pulse(5, 1, Some(60)));
+        freshness.record_time(NOW.plus_seconds(60));
+        assert_eq!(
+            freshness.now_if_nothing_due(P),
+            None,
+            "a read of Postgres showed a later time"
+        );
+        heartbeat(&freshness, pulse(5, 1, Some(120)));
         assert!(
-            pulses.now_if_clear(P).unwrap() >= NOW.plus_seconds(60),
-            "an older time changes nothing"
+            freshness.now_if_nothing_due(P).unwrap() >= NOW.plus_seconds(60),
+            "an older time is ignored"
         );
-        pulses.begun -= BELIEVED_FOR;
-        assert_eq!(pulses.now_if_clear(P), None, "it was heard a second ago");
+        freshness.begun -= CURRENT_FOR;
+        assert_eq!(
+            freshness.now_if_nothing_due(P),
+            None,
+            "the last message is a second old"
+        );
     }
 
     #[test]
-    fn what_is_known_of_the_clock_fades() {
-        let clock = Clock {
-            ahead: AtomicI64::new(UNKNOWN),
-            learnt: Mutex::new(0),
+    fn the_estimate_of_the_clock_falls_back_slowly() {
+        let clock = PostgresClock {
+            offset: AtomicI64::new(UNKNOWN),
+            updated: Mutex::new(0),
         };
         assert_eq!(clock.at(0), None);
-        clock.learn(Timestamp(5_000_000), 0);
-        clock.learn(Timestamp(4_000_000), 2_000_000);
+        clock.record(Timestamp(5_000_000), 0);
+        clock.record(Timestamp(4_000_000), 2_000_000);
         assert_eq!(clock.at(3_000_000), Some(Timestamp(8_000_000 - 2_000)));
     }
 }

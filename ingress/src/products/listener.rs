@@ -1,4 +1,4 @@
-//! Hears what workers say after a commit: replies to our requests, and the news of all partitions.
+//! Receives what workers publish after a commit: replies to this ingress's requests, and the news of all partitions.
 
 use std::sync::Arc;
 
@@ -6,76 +6,102 @@ use futures_util::{FutureExt, StreamExt};
 use holdfast_common::domain::Decision;
 use holdfast_common::messages::news::{self, Message};
 use holdfast_common::messages::reply::{self, Reply};
+use holdfast_common::messages::subjects::Subjects;
 use holdfast_common::partition::Partition;
-use tokio::task::unconstrained;
+use tokio::task::{JoinHandle, unconstrained};
 
-use crate::App;
-use crate::commands::waiters::Answer;
+use crate::commands::lost_replies::LostReplies;
+use crate::commands::waiters::Waiters;
+use crate::connections::Connections;
+use crate::products::cache::ProductCache;
+use crate::products::positions::AppliedPositions;
 
-/// Subscribes to both, and listens from then on.
-///
-/// # Errors
-/// When NATS does not take the subscriptions.
-pub async fn start(app: Arc<App>) -> anyhow::Result<tokio::task::JoinHandle<()>> {
-    let (nats, subjects) = (&app.connections.nats, &app.settings.nats.subjects);
-    let mut replies = nats
-        .subscribe(subjects.replies(app.connections.ingress))
-        .await?;
-    let mut news = nats.subscribe(subjects.news()).await?;
-    // The server knows of both once it has answered this.
-    nats.flush().await?;
-    Ok(tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                biased;
-                Some(message) = news.next() => hear_news(&app, &message.payload).await,
-                Some(message) = replies.next() => {
-                    // A worker's news is sent before its replies, and comes in that order. Who is told that units are back
-                    // may ask again at once, and must find them back. (Without this, the runtime could end our turn early.)
-                    while let Some(Some(message)) = unconstrained(news.next()).now_or_never() {
-                        hear_news(&app, &message.payload).await;
-                    }
-                    hear_replies(&app, &message.payload);
-                }
-                else => return,
-            }
-        }
-    }))
+/// The receivers of replies and news.
+pub struct Listener {
+    pub waiters: Arc<Waiters>,
+    pub positions: Arc<AppliedPositions>,
+    pub products: Arc<ProductCache>,
+    pub lost_replies: Arc<LostReplies>,
 }
 
-fn hear_replies(app: &App, message: &[u8]) {
-    match reply::decode(message) {
-        Ok(replies) => {
-            for Reply {
-                request_id,
-                replayed,
-                outcome,
-            } in replies
-            {
-                app.waiters
-                    .answer(request_id, Answer::Decision(Decision { replayed, outcome }));
+impl Listener {
+    /// Subscribes to replies and news, and starts the task that receives them.
+    ///
+    /// # Errors
+    /// When NATS does not accept the subscriptions.
+    pub async fn start(
+        self,
+        connections: &Connections,
+        subjects: &Subjects,
+    ) -> anyhow::Result<JoinHandle<()>> {
+        let nats = &connections.nats;
+        let mut replies = nats
+            .subscribe(subjects.replies(connections.ingress))
+            .await?;
+        let mut news = nats.subscribe(subjects.news()).await?;
+        // The flush ends after the server has registered both subscriptions. A request that is published before that
+        // would get no reply.
+        nats.flush().await?;
+        Ok(tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    biased;
+                    Some(message) = news.next() => self.receive_news(&message.payload).await,
+                    Some(message) = replies.next() => {
+                        // A worker publishes its news before its replies, and they arrive in this order. The news must be
+                        // applied first: a client whose release is confirmed may send a hold at once, and the cache must
+                        // not refuse it with the old stock. `unconstrained` keeps the runtime from ending the loop early.
+                        while let Some(Some(message)) = unconstrained(news.next()).now_or_never() {
+                            self.receive_news(&message.payload).await;
+                        }
+                        self.receive_replies(&message.payload);
+                    }
+                    else => return,
+                }
             }
-        }
-        Err(error) => {
-            tracing::error!(%error, "a worker's replies can't be read; rows will be read instead")
+        }))
+    }
+
+    fn receive_replies(&self, message: &[u8]) {
+        match reply::decode(message) {
+            Ok(replies) => {
+                for Reply {
+                    request_id,
+                    replayed,
+                    outcome,
+                } in replies
+                {
+                    self.waiters
+                        .complete(request_id, Ok(Decision { replayed, outcome }));
+                }
+            }
+            Err(error) => tracing::error!(
+                %error, bytes = message.len(),
+                "decoding a worker's replies failed; their outcomes are read from Postgres. \
+                 Do the workers run the same version?"
+            ),
         }
     }
-}
 
-async fn hear_news(app: &App, message: &[u8]) {
-    match news::decode(message) {
-        Ok(Message::News(news)) => {
-            let partition = Partition(news.pulse.partition);
-            let doubts = app.stock.pulses.doubts(partition);
-            app.positions.learn(&news);
-            app.stock.learn(news, &app.connections).await;
-            if app.stock.pulses.doubts(partition) != doubts {
-                app.missed.note(partition);
+    async fn receive_news(&self, message: &[u8]) {
+        match news::decode(message) {
+            Ok(Message::News(news)) => {
+                let partition = Partition(news.pulse.partition);
+                let gaps = self.products.freshness.gaps(partition);
+                self.positions.record_news(&news);
+                self.products.apply_news(news).await;
+                if self.products.freshness.gaps(partition) != gaps {
+                    self.lost_replies.add(partition);
+                }
             }
-        }
-        Ok(Message::Heartbeat(heartbeat)) => app.stock.pulses.learn_heartbeat(&heartbeat),
-        Err(error) => {
-            tracing::error!(%error, "a worker's news can't be read; stock in memory may be old")
+            Ok(Message::Heartbeat(heartbeat)) => {
+                self.products.freshness.record_heartbeat(&heartbeat);
+            }
+            Err(error) => tracing::error!(
+                %error, bytes = message.len(),
+                "decoding a worker's news failed; the product cache may be old. \
+                 Do the workers run the same version?"
+            ),
         }
     }
 }

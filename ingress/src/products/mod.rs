@@ -1,6 +1,6 @@
 //! Products in memory, fed by the news of workers, and the subscribers of their event streams.
 //!
-//! Nothing in here grants a unit: memory only refuses.
+//! Nothing here grants a unit. The cache serves reads and may refuse a hold as sold out.
 
 pub mod cache;
 pub mod freshness;

@@ -1,7 +1,7 @@
-//! How far each partition is applied, as the workers' news tell it.
+//! The position up to which each partition is applied, as the workers' news reports it.
 //!
-//! Only for the place in line of a request that is just accepted; whoever polls later is told from the table, which is
-//! never behind this.
+//! Only for the `position` of a request that was just accepted, and for waits until a command is applied. A client that
+//! polls gets the position in Postgres, which is never behind this one.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -12,57 +12,54 @@ use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use crate::store;
-use crate::store::Position;
+use crate::store::{self, LogPosition};
 
 /// The newest known position of each partition.
-pub struct Positions {
-    known: Vec<Mutex<Position>>,
-    moved: Notify,
+pub struct AppliedPositions {
+    positions: Vec<Mutex<LogPosition>>,
+    progress: Notify,
 }
 
-impl Positions {
-    /// Starts from what is in the table.
+impl AppliedPositions {
+    /// Reads the positions from Postgres.
     ///
     /// # Errors
     /// When Postgres fails.
     pub async fn load(pool: &PgPool, partitions: Partitions) -> sqlx::Result<Self> {
-        let mut known = vec![Position::default(); usize::from(partitions.count())];
+        let mut positions = vec![LogPosition::default(); usize::from(partitions.count())];
         for (partition, position) in store::positions(pool).await? {
-            if let Some(place) = known.get_mut(usize::from(partition.0)) {
-                *place = position;
+            if let Some(entry) = positions.get_mut(usize::from(partition.0)) {
+                *entry = position;
             }
         }
         Ok(Self {
-            known: known.into_iter().map(Mutex::new).collect(),
-            moved: Notify::new(),
+            positions: positions.into_iter().map(Mutex::new).collect(),
+            progress: Notify::new(),
         })
     }
 
-    /// Learns from the news.
-    pub fn learn(&self, news: &News) {
-        let Some(known) = self.known.get(usize::from(news.pulse.partition)) else {
+    pub fn record_news(&self, news: &News) {
+        let Some(position) = self.positions.get(usize::from(news.pulse.partition)) else {
             return;
         };
-        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = Position {
+        let mut position = position.lock().unwrap_or_else(PoisonError::into_inner);
+        let received = LogPosition {
             stream_created: news.stream_created,
             applied_seq: news.applied_seq,
         };
-        *known = (*known).max(told);
-        drop(known);
-        self.moved.notify_waiters();
+        *position = (*position).max(received);
+        drop(position);
+        self.progress.notify_waiters();
     }
 
-    /// Ends once some partition has moved.
-    pub fn moved(&self) -> Notified<'_> {
-        self.moved.notified()
+    /// Ends when the position of any partition changes.
+    pub fn progress(&self) -> Notified<'_> {
+        self.progress.notified()
     }
 
-    /// How far a partition is known to be applied.
     #[must_use]
-    pub fn of(&self, partition: Partition) -> Position {
-        *self.known[usize::from(partition.0)]
+    pub fn of(&self, partition: Partition) -> LogPosition {
+        *self.positions[usize::from(partition.0)]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,9 +1,9 @@
-//! Who watches which product: subscribers of `GET /api/products/{id}/events`.
+//! The subscribers of `GET /api/products/{id}/events`.
 //!
-//! A product that somebody watches has one cell with its newest version. No subscriber has a queue: each looks at the cell
-//! when it may be sent something again, and what lay there in between is never sent. So a slow one costs nothing, and a
-//! product that changes all the time wakes nobody more often than it is shown. How often that is falls with the number of
-//! subscribers: writing to connections is what they cost.
+//! Each product with subscribers has one cell with its newest version. No subscriber has a queue: when it may get an
+//! event again, it reads the cell and skips all versions in between. So a slow client costs no memory, and a product that
+//! changes often wakes each subscriber only as often as it gets an event. The more subscribers there are, the longer is
+//! the pause between two events, because most of the cost is writing to connections.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -14,141 +14,157 @@ use holdfast_common::id::ProductId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::commands::waiters::Waiting;
-use crate::products::snapshot::Shown;
+use crate::commands::waiters::Waiter;
+use crate::products::snapshot::ProductSnapshot;
 
-/// The share of connections, one in so many, that subscribers may have.
+/// Subscribers may have one of two connections.
 const SUBSCRIBERS_SHARE: usize = 2;
-/// The shortest pause between two events of a subscriber: at most 10 a second.
-const PACE_MIN: Duration = Duration::from_millis(100);
-/// The longest, so that the last of many changes is seen within a second.
-const PACE_MAX: Duration = Duration::from_millis(800);
-/// What one event costs an ingress: all subscribers together are sent about 10,000 a second.
-const PACE_FOR_EACH: Duration = Duration::from_micros(100);
-/// How long a stream is silent at most. Proxies end what is silent for a minute.
+/// The shortest pause between two events of a subscriber: at most 10 events a second.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+/// The longest pause, so that a subscriber gets the last of many changes within a second.
+const PAUSE_MAX: Duration = Duration::from_millis(800);
+/// The pause for each subscriber: all subscribers of an ingress get about 10,000 events a second together.
+const PAUSE_PER_SUBSCRIBER: Duration = Duration::from_micros(100);
+/// After this time without an event the stream gets a comment. Proxies end connections that are silent for a minute.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
-/// A comment: what a stream says when there is nothing to say.
+/// A comment line, which clients ignore.
 const COMMENT: Bytes = Bytes::from_static(b":\n\n");
 
-type Cell = watch::Sender<Arc<Shown>>;
+type NewestVersion = watch::Sender<Arc<ProductSnapshot>>;
 
-/// Every product that somebody watches.
+/// The place that a subscriber occupies until its stream ends: a permit, and an entry among the waiting requests, because
+/// both are bounded by the number of connections.
 #[derive(Debug)]
-pub struct Audiences {
-    cells: RwLock<HashMap<ProductId, Cell>>,
-    places: Arc<Semaphore>,
-    places_max: usize,
+pub struct SubscriberPermit {
+    _permit: OwnedSemaphorePermit,
+    _waiter: Waiter,
 }
 
-impl Audiences {
-    /// Nobody watches. A subscriber has a connection for itself, so the places are a share of those.
+/// All products with subscribers.
+#[derive(Debug)]
+pub struct Subscribers {
+    products: RwLock<HashMap<ProductId, NewestVersion>>,
+    permits: Arc<Semaphore>,
+    permits_max: usize,
+}
+
+impl Subscribers {
     #[must_use]
     pub fn new(connections_max: usize) -> Self {
-        let places_max = connections_max / SUBSCRIBERS_SHARE;
+        let permits_max = connections_max / SUBSCRIBERS_SHARE;
         Self {
-            cells: RwLock::default(),
-            places: Arc::new(Semaphore::new(places_max)),
-            places_max,
+            products: RwLock::default(),
+            permits: Arc::new(Semaphore::new(permits_max)),
+            permits_max,
         }
     }
 
-    /// A place for one more subscriber; `None` when there are too many.
+    /// A place for one more subscriber; `None` when there are too many, or when `waiter` returns `None`.
     #[must_use]
-    pub fn place(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.places).try_acquire_owned().ok()
+    pub fn permit(&self, waiter: impl FnOnce() -> Option<Waiter>) -> Option<SubscriberPermit> {
+        Some(SubscriberPermit {
+            _permit: Arc::clone(&self.permits).try_acquire_owned().ok()?,
+            _waiter: waiter()?,
+        })
     }
 
-    /// Begins to watch a product. `has` is the version that the client has already, `places` what it takes up.
+    /// Subscribes to a product. `last_version` is the version that the client has.
     pub fn subscribe(
         self: &Arc<Self>,
-        shown: &Arc<Shown>,
-        has: Option<i64>,
-        places: (OwnedSemaphorePermit, Waiting),
+        snapshot: &Arc<ProductSnapshot>,
+        last_version: Option<i64>,
+        permit: SubscriberPermit,
     ) -> Subscription {
-        let mut cells = self.cells.write().unwrap_or_else(PoisonError::into_inner);
-        let cell = cells
-            .entry(shown.product().id)
-            .or_insert_with(|| watch::Sender::new(Arc::clone(shown)));
-        offer(cell, shown);
+        let mut products = self
+            .products
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let cell = products
+            .entry(snapshot.product().id)
+            .or_insert_with(|| watch::Sender::new(Arc::clone(snapshot)));
+        keep_newer(cell, snapshot);
         let mut newest = cell.subscribe();
+        // The first event is sent at once.
         newest.mark_changed();
         Subscription {
-            audiences: Arc::clone(self),
+            subscribers: Arc::clone(self),
             newest,
-            has,
-            may_send_at: Instant::now(),
-            _places: places,
+            last_version,
+            next_event_at: Instant::now(),
+            _permit: permit,
         }
     }
 
-    /// Shows a product to those who watch it, unless they have been shown a newer version.
-    pub fn show(&self, shown: &Arc<Shown>) {
-        let cells = self.cells.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(cell) = cells.get(&shown.product().id) {
-            offer(cell, shown);
+    /// Gives a version to the product's subscribers, unless they have a newer one.
+    pub fn publish(&self, snapshot: &Arc<ProductSnapshot>) {
+        let products = self.products.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cell) = products.get(&snapshot.product().id) {
+            keep_newer(cell, snapshot);
         }
     }
 
-    /// The products that somebody watches.
+    /// The products with subscribers. Forgets those whose subscribers have gone.
     #[must_use]
-    pub fn watched(&self) -> Vec<ProductId> {
-        let mut cells = self.cells.write().unwrap_or_else(PoisonError::into_inner);
-        cells.retain(|_, cell| cell.receiver_count() > 0);
-        cells.keys().copied().collect()
+    pub fn products(&self) -> Vec<ProductId> {
+        let mut products = self
+            .products
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        products.retain(|_, cell| cell.receiver_count() > 0);
+        products.keys().copied().collect()
     }
 
-    /// How long it takes to send everybody one event.
+    /// The time to send one event to each subscriber.
     fn round(&self) -> Duration {
         let subscribers = self
-            .places_max
-            .saturating_sub(self.places.available_permits());
-        PACE_FOR_EACH * u32::try_from(subscribers).unwrap_or(u32::MAX)
+            .permits_max
+            .saturating_sub(self.permits.available_permits());
+        PAUSE_PER_SUBSCRIBER * u32::try_from(subscribers).unwrap_or(u32::MAX)
     }
 }
 
-fn offer(cell: &Cell, shown: &Arc<Shown>) {
-    cell.send_if_modified(|known| {
-        let is_newer = known.product().version < shown.product().version;
+fn keep_newer(cell: &NewestVersion, offered: &Arc<ProductSnapshot>) {
+    cell.send_if_modified(|newest| {
+        let is_newer = newest.product().version < offered.product().version;
         if is_newer {
-            *known = Arc::clone(shown);
+            *newest = Arc::clone(offered);
         }
         is_newer
     });
 }
 
-/// One subscriber.
+/// The event stream of one subscriber.
 #[derive(Debug)]
 pub struct Subscription {
-    audiences: Arc<Audiences>,
-    newest: watch::Receiver<Arc<Shown>>,
-    /// The version that the client has.
-    has: Option<i64>,
-    may_send_at: Instant,
-    _places: (OwnedSemaphorePermit, Waiting),
+    subscribers: Arc<Subscribers>,
+    newest: watch::Receiver<Arc<ProductSnapshot>>,
+    last_version: Option<i64>,
+    next_event_at: Instant,
+    _permit: SubscriberPermit,
 }
 
 impl Subscription {
-    /// What is sent next, when it is time to send it: the product's newest version, or a comment after a long silence.
-    /// `None` when there will be no more.
+    /// Waits for the next event: the product's newest version, or a comment after a long silence. `None` ends the stream.
     pub async fn next(&mut self) -> Option<Bytes> {
-        sleep_until(self.may_send_at).await;
+        sleep_until(self.next_event_at).await;
         loop {
             if !self.newest.has_changed().ok()? {
                 match timeout(SILENCE_MAX, self.newest.changed()).await {
                     Ok(changed) => changed.ok()?,
                     Err(_) => return Some(COMMENT),
                 }
-                // All who watched something quiet wake at once. They take turns, or everything else would wait for them.
-                let round = self.audiences.round().min(PACE_MAX);
+                // A change wakes all subscribers at the same moment. A random delay spreads their writes, so that other
+                // requests do not wait for all of them.
+                let round = self.subscribers.round().min(PAUSE_MAX);
                 sleep(round.mul_f32(rand::random_range(0.0..1.0))).await;
             }
-            let shown = Arc::clone(&self.newest.borrow_and_update());
-            let version = shown.product().version;
-            if self.has != Some(version) {
-                self.has = Some(version);
-                self.may_send_at =
-                    Instant::now() + self.audiences.round().clamp(PACE_MIN, PACE_MAX);
-                return Some(shown.event());
+            let snapshot = Arc::clone(&self.newest.borrow_and_update());
+            let version = snapshot.product().version;
+            if self.last_version != Some(version) {
+                self.last_version = Some(version);
+                self.next_event_at =
+                    Instant::now() + self.subscribers.round().clamp(PAUSE_MIN, PAUSE_MAX);
+                return Some(snapshot.event());
             }
         }
     }
@@ -162,12 +178,12 @@ mod tests {
     use holdfast_common::time::Timestamp;
 
     use super::*;
-    use crate::commands::load_shedding::Room;
+    use crate::commands::load_shedding::Priority;
     use crate::commands::waiters::Waiters;
 
     const ID: ProductId = ProductId(1);
 
-    fn shown(version: i64) -> Arc<Shown> {
+    fn snapshot(version: i64) -> Arc<ProductSnapshot> {
         let product = Product {
             id: ID,
             name: "Lamp".to_owned(),
@@ -181,72 +197,72 @@ mod tests {
             hold_sequence: 0,
             version,
         };
-        Arc::new(Shown::from(ProductAsOf {
+        Arc::new(ProductSnapshot::from(ProductAsOf {
             product,
             as_of: Timestamp(0),
         }))
     }
 
     fn subscribe(
-        audiences: &Arc<Audiences>,
+        subscribers: &Arc<Subscribers>,
         version: i64,
-        has: Option<i64>,
+        last_version: Option<i64>,
     ) -> Option<Subscription> {
-        let waiting = Arc::new(Waiters::new(8))
-            .wait(RequestId::new(ID.slot(), 0, 0), Room::Open)
-            .unwrap();
-        Some(audiences.subscribe(&shown(version), has, (audiences.place()?, waiting)))
+        let waiters = Arc::new(Waiters::new(8));
+        let request_id = RequestId::new(ID.slot(), 0, 0);
+        let permit = subscribers.permit(|| waiters.wait(request_id, Priority::Low))?;
+        Some(subscribers.subscribe(&snapshot(version), last_version, permit))
     }
 
     #[tokio::test]
-    async fn a_subscriber_is_sent_the_newest_version_and_none_that_lay_in_between() {
-        let audiences = Arc::new(Audiences::new(8));
-        let mut subscription = subscribe(&audiences, 1, None).unwrap();
-        assert_eq!(subscription.next().await, Some(shown(1).event()));
+    async fn a_subscriber_gets_the_newest_version_and_skips_others() {
+        let subscribers = Arc::new(Subscribers::new(8));
+        let mut subscription = subscribe(&subscribers, 1, None).unwrap();
+        assert_eq!(subscription.next().await, Some(snapshot(1).event()));
         for version in [2, 5, 4, 3] {
-            audiences.show(&shown(version));
+            subscribers.publish(&snapshot(version));
         }
         let before = Instant::now();
-        assert_eq!(subscription.next().await, Some(shown(5).event()));
-        assert!(subscription.may_send_at >= before + PACE_MIN);
+        assert_eq!(subscription.next().await, Some(snapshot(5).event()));
+        assert!(subscription.next_event_at >= before + PAUSE_MIN);
         let later = async {
             tokio::task::yield_now().await;
-            audiences.show(&shown(6));
+            subscribers.publish(&snapshot(6));
         };
         assert_eq!(
             futures_util::join!(subscription.next(), later).0,
-            Some(shown(6).event())
+            Some(snapshot(6).event())
         );
     }
 
     #[tokio::test]
-    async fn who_has_the_newest_version_is_sent_the_next() {
-        let audiences = Arc::new(Audiences::new(8));
+    async fn a_subscriber_with_the_newest_version_gets_the_next() {
+        let subscribers = Arc::new(Subscribers::new(8));
         let (mut up_to_date, mut behind) = (
-            subscribe(&audiences, 3, Some(3)).unwrap(),
-            subscribe(&audiences, 3, Some(2)).unwrap(),
+            subscribe(&subscribers, 3, Some(3)).unwrap(),
+            subscribe(&subscribers, 3, Some(2)).unwrap(),
         );
-        assert_eq!(behind.next().await, Some(shown(3).event()));
+        assert_eq!(behind.next().await, Some(snapshot(3).event()));
         let later = async {
             tokio::task::yield_now().await;
-            audiences.show(&shown(4));
+            subscribers.publish(&snapshot(4));
         };
         assert_eq!(
             futures_util::join!(up_to_date.next(), later).0,
-            Some(shown(4).event())
+            Some(snapshot(4).event())
         );
     }
 
     #[tokio::test]
-    async fn places_are_bounded_and_given_back() {
-        let audiences = Arc::new(Audiences::new(8));
-        let subscribers: Vec<_> = (0..8)
-            .map_while(|_| subscribe(&audiences, 1, None))
+    async fn permits_are_bounded_and_returned() {
+        let subscribers = Arc::new(Subscribers::new(8));
+        let subscriptions: Vec<_> = (0..8)
+            .map_while(|_| subscribe(&subscribers, 1, None))
             .collect();
-        assert_eq!((subscribers.len(), audiences.watched()), (4, vec![ID]));
-        assert_eq!(audiences.round(), 4 * PACE_FOR_EACH);
-        drop(subscribers);
-        assert_eq!(audiences.watched(), []);
-        assert!(subscribe(&audiences, 1, None).is_some());
+        assert_eq!((subscriptions.len(), subscribers.products()), (4, vec![ID]));
+        assert_eq!(subscribers.round(), 4 * PAUSE_PER_SUBSCRIBER);
+        drop(subscriptions);
+        assert_eq!(subscribers.products(), []);
+        assert!(subscribe(&subscribers, 1, None).is_some());
     }
 }

@@ -17,7 +17,6 @@ use axum::response::{IntoResponse, Response};
 use holdfast_common::settings::{LimitSettings, Networks};
 
 use self::limit::{Left, Limit};
-use crate::App;
 use crate::http::problem::Problem;
 use crate::server::client_address::{Peer, client_address, network_of};
 
@@ -96,8 +95,12 @@ impl RateLimits {
 }
 
 /// Lets a request through when its client's address is within the limit, before anything else of it is read.
-pub async fn by_address(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match app.rate_limits.check_address(&request) {
+pub async fn by_address(
+    State(limits): State<Arc<RateLimits>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match limits.check_address(&request) {
         Ok(left) => told(next.run(request).await, left),
         Err(refused) => refused.into_response(),
     }

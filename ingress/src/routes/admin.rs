@@ -22,8 +22,8 @@ use holdfast_common::id::ProductId;
 use holdfast_common::money::PRICE_MINOR_MAX;
 use subtle::ConstantTimeEq;
 
-use crate::App;
-use crate::commands::clock::{self, new_request_id};
+use crate::app::App;
+use crate::host_clock::{self, new_request_id};
 use crate::http::body::{Fields, integer, parsed, text, time};
 use crate::http::openapi;
 use crate::http::parameters::Path;
@@ -44,10 +44,12 @@ impl FromRequestParts<Arc<App>> for Admin {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let token = app
+            .settings
             .admin_token()
             .ok_or_else(|| Problem::not_found("not_found"))?;
         if !parts.headers.contains_key(AUTHORIZATION) {
-            let is_signed_in = session::is_signed_in(token, &parts.headers, clock::unix_seconds());
+            let is_signed_in =
+                session::is_signed_in(token, &parts.headers, host_clock::unix_seconds());
             let is_ours = session::is_ours(&parts.method, &parts.headers);
             return if is_signed_in && is_ours {
                 Ok(Self)

@@ -13,9 +13,9 @@ use axum::http::{HeaderMap, HeaderName};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 
-use crate::App;
-use crate::commands::clock::new_request_id;
-use crate::commands::load_shedding::Room;
+use crate::app::App;
+use crate::commands::load_shedding::Priority;
+use crate::host_clock::new_request_id;
 use crate::http::openapi;
 use crate::http::parameters::Path;
 use crate::http::problem::Problem;
@@ -45,22 +45,15 @@ pub(super) async fn subscribe(
     let not_found = || Problem::not_found("product_not_found");
     let too_many =
         || Problem::unavailable("overloaded", "Too many clients watch products just now.");
-    let audiences = &app.stock.audiences;
-    let shown = app
-        .stock
-        .product(id, &app.connections)
-        .await?
-        .ok_or_else(not_found)?;
-    let place = audiences.place().ok_or_else(too_many)?;
-    // Requests that wait and subscribers share the connections, and leave the same part of them to others.
-    let waiting = app
-        .waiters
-        .wait(new_request_id(id.slot()), Room::Open)
-        .ok_or_else(too_many)?;
-    let subscription = audiences.subscribe(&shown, has(&headers), (place, waiting));
-    // It may have changed before we watched.
-    if let Some(newest) = app.stock.product(id, &app.connections).await? {
-        audiences.show(&newest);
+    let subscribers = &app.products.subscribers;
+    let product = app.products.get(id).await?.ok_or_else(not_found)?;
+    // Subscribers and waiting requests share the connections, and leave the same part of them to others.
+    let waiter = || app.waiters.wait(new_request_id(id.slot()), Priority::Low);
+    let permit = subscribers.permit(waiter).ok_or_else(too_many)?;
+    let subscription = subscribers.subscribe(&product, has(&headers), permit);
+    // The product may have changed before the subscription.
+    if let Some(newest) = app.products.get(id).await? {
+        subscribers.publish(&newest);
     }
     let events = stream::unfold(subscription, async |mut subscription| {
         let event = subscription.next().await?;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use crate::App;
+use crate::app::App;
 use crate::http::problem::Problem;
 use crate::http::render;
 

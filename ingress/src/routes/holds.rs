@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{FromRef, FromRequest, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use holdfast_common::command::{Action, CUSTOMER_CHARS_MAX, Command, QUANTITY_MAX};
 use holdfast_common::id::{HoldId, ProductId, Slot};
 use serde::Deserialize;
 
-use crate::App;
-use crate::commands::clock::new_request_id;
-use crate::http::body::{self, Fields, integer, is_text, text};
+use crate::app::App;
+use crate::host_clock::new_request_id;
+use crate::http::body::{self, BodyTimeout, Fields, integer, is_text, text};
 use crate::http::idempotency;
 use crate::http::openapi;
 use crate::http::parameters::Path;
@@ -38,7 +38,7 @@ impl FromRequest<Arc<App>> for NewHold {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
-        Self::parse(&body::json(request, app).await?)
+        Self::parse(&body::json(request, BodyTimeout::from_ref(app)).await?)
     }
 }
 
@@ -97,13 +97,10 @@ pub(super) async fn create(
     let preference = Preference::of(&headers);
     if !idempotency::is_keyed(&headers)
         && !preference.wait(Duration::MAX).is_zero()
-        && let Some(shown) = app
-            .stock
-            .sold_out(product_id, quantity, &app.connections)
-            .await
+        && let Some(product) = app.products.sold_out(product_id, quantity).await
     {
         METRICS.sold_out.increment(1);
-        return Ok(told(render::sold_out(&shown, &preference), left));
+        return Ok(told(product.sold_out_response(&preference), left));
     }
     let action = Action::CreateHold {
         product_id,
@@ -112,7 +109,7 @@ pub(super) async fn create(
     };
     let response = command(&app, &headers, product_id.slot(), action).await?;
     if response.status() == StatusCode::CONFLICT {
-        tokio::spawn(async move { app.stock.look_again(product_id, &app.connections).await });
+        tokio::spawn(async move { app.products.refresh(product_id).await });
     }
     Ok(told(response, left))
 }
@@ -128,7 +125,7 @@ pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path) -> Result<
     let found = store::hold(&app.connections.pool, app.keys(), id).await?;
     let (hold, now) = found.ok_or_else(|| Problem::not_found("hold_not_found"))?;
     // Who is told that a hold has expired will find its units on sale.
-    app.stock.pulses.learn_time(now);
+    app.products.freshness.record_time(now);
     Ok(render::json(StatusCode::OK, &HoldView::at(&hold, now)))
 }
 

@@ -23,7 +23,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
-use crate::App;
+use crate::app::App;
 use crate::http::openapi;
 use crate::http::problem::Problem;
 use crate::rate_limits;
@@ -35,7 +35,7 @@ type Routes = UtoipaMethodRouter<Arc<App>>;
 pub fn router(app: Arc<App>) -> Router {
     let limited = if app.rate_limits.has_address_limit() {
         limited_by_address().route_layer(from_fn_with_state(
-            Arc::clone(&app),
+            Arc::clone(&app.rate_limits),
             rate_limits::by_address,
         ))
     } else {

@@ -11,11 +11,11 @@ use holdfast_common::domain::Decision;
 use holdfast_common::id::HoldId;
 use holdfast_common::outcome::{Outcome, Refusal};
 
-use crate::App;
-use crate::commands::clock::{self, new_request_id};
-use crate::commands::load_shedding::Room;
-use crate::commands::publisher::NotPublished;
-use crate::commands::submit::{Submitted, submit};
+use crate::app::App;
+use crate::commands::load_shedding::Priority;
+use crate::commands::not_published::NotPublished;
+use crate::commands::submit::Submitted;
+use crate::host_clock::{self, new_request_id};
 use crate::http::body::{Fields, parsed};
 use crate::http::idempotency;
 use crate::http::openapi;
@@ -53,7 +53,7 @@ pub(super) async fn create(
     let hold_id = hold_id.ok_or_else(Problem::internal)?;
     let action = Action::CreateOrder { hold_id };
     // Nothing is looked up for what would be refused all the same.
-    if app.waiters.is_full(Room::of(&action)) {
+    if app.waiters.is_full(Priority::of(&action)) {
         return Err(NotPublished::QueueFull.into());
     }
     let key = idempotency::key(&headers, app.keys(), &action)?;
@@ -71,7 +71,7 @@ pub(super) async fn create(
 /// Whether a hold's time has run out. Only a look before the command is in the log can say it: a batch that was begun in
 /// time may still consume the hold. A hold that can't have run out costs no look.
 async fn has_expired(app: &App, hold_id: HoldId) -> bool {
-    if !clock::may_have_expired(hold_id, app.settings.holds.hold_expiry_seconds) {
+    if !host_clock::may_have_expired(hold_id, app.settings.holds.hold_expiry_seconds) {
         return false;
     }
     match tokio::time::timeout(LOOK_WAIT, store::has_expired(app.pool(), hold_id)).await {
@@ -93,8 +93,10 @@ async fn has_expired(app: &App, hold_id: HoldId) -> bool {
 async fn expired(app: &App, headers: &HeaderMap, command: &Command) -> Result<Response, Problem> {
     let preference = Preference::of(headers);
     if command.key.is_some()
-        && let Ok(done @ Submitted::Done(_)) =
-            submit(app, command, preference.wait(EXPIRED_WAIT)).await
+        && let Ok(done @ Submitted::Done(_)) = app
+            .submitter
+            .submit(command, preference.wait(EXPIRED_WAIT))
+            .await
     {
         return Ok(render::submitted(&done, &preference));
     }

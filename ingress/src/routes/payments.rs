@@ -5,17 +5,16 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRef, Request, State};
 use axum::response::Response;
 use holdfast_common::command::{Action, Command, IdempotencyKey, PaymentNotice};
 use holdfast_common::id::HoldId;
 use holdfast_common::money::{Currency, InvalidCurrency};
 use serde_json::Value;
 
-use crate::App;
-use crate::commands::clock::{self, new_request_id};
-use crate::commands::webhooks;
-use crate::http::body::{self, FieldError, Fields, integer, text, time};
+use crate::app::App;
+use crate::host_clock::{self, new_request_id};
+use crate::http::body::{self, BodyTimeout, FieldError, Fields, integer, text, time};
 use crate::http::openapi;
 use crate::http::problem::Problem;
 use crate::http::render;
@@ -48,13 +47,8 @@ pub(super) async fn webhook(
     request: Request,
 ) -> Result<Response, Problem> {
     let headers = request.headers().clone();
-    let body = body::raw(request, app.settings.ingress.limits.request_read()).await?;
-    let verified = signature::verify(
-        &headers,
-        &body,
-        &app.webhook_secrets,
-        clock::for_signatures(),
-    );
+    let body = body::raw(request, BodyTimeout::from_ref(&app)).await?;
+    let verified = signature::verify(&headers, &body, &app.webhook_secrets, host_clock::now());
     let verified = verified.map_err(|_| Problem::signature_invalid())?;
     let key = verified
         .key(|| body_id(&body))
@@ -65,7 +59,7 @@ pub(super) async fn webhook(
         key: Some(app.keys().blind(IdempotencyKey::with_body(&key, &body))),
         action: Action::SettlePayment(notice),
     };
-    let decision = webhooks::deliver(&app, &command).await?;
+    let decision = app.webhooks.submit(&command).await?;
     Ok(render::decided(&decision))
 }
 

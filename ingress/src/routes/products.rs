@@ -9,7 +9,7 @@ use holdfast_common::id::ProductId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::App;
+use crate::app::App;
 use crate::http::body::FieldError;
 use crate::http::openapi;
 use crate::http::parameters::{Path, Query};
@@ -103,8 +103,8 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id = read_id(&id)?;
-    match app.stock.product(id, &app.connections).await? {
-        Some(product) => Ok(render::product(&product, &headers)),
+    match app.products.get(id).await? {
+        Some(product) => Ok(product.response(&headers)),
         None => Err(Problem::not_found("product_not_found")),
     }
 }

@@ -2,7 +2,6 @@
 
 use std::num::{IntErrorKind, ParseIntError};
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -10,8 +9,8 @@ use axum::response::Response;
 use holdfast_common::command::Command;
 use holdfast_common::id::RequestId;
 
-use crate::App;
-use crate::commands::submit::{Queued, submit};
+use crate::app::App;
+use crate::commands::submit::QueuedRequest;
 use crate::http::body::FieldError;
 use crate::http::openapi;
 use crate::http::parameters::{Path, Query};
@@ -27,13 +26,16 @@ pub(super) async fn answer(
     command: &Command,
 ) -> Result<Response, Problem> {
     let preference = Preference::of(headers);
-    let longest = Duration::from_millis(app.settings.ingress.request_wait_ms);
+    let longest = app.settings.request_wait();
     tracing::debug!(
         request_id = %command.request_id, action = command.action.name(),
         product_id = command.action.named_product().map(|id| id.0),
         hold_id = command.action.named_hold().map(tracing::field::display), "command submitted"
     );
-    let submitted = submit(app, command, preference.wait(longest)).await?;
+    let submitted = app
+        .submitter
+        .submit(command, preference.wait(longest))
+        .await?;
     Ok(render::submitted(&submitted, &preference))
 }
 
@@ -59,7 +61,7 @@ pub(super) async fn show(
     let partition = app.settings.nats.partitions.of(request_id.slot());
     // The log first: what it may have got since is then not taken for something that has passed.
     let log = match seq {
-        Some(seq) => Some((seq, app.log.state(seq).await)),
+        Some(seq) => Some((seq, app.log_end.covering(seq).await)),
         None => None,
     };
     let (decision, position) =
@@ -72,7 +74,7 @@ pub(super) async fn show(
         Ok(log) => log,
         // While NATS is away, what the table says has to do.
         Err(_) if seq > position.applied_seq => {
-            return Ok(render::queued_status(&Queued::new(
+            return Ok(render::queued_status(&QueuedRequest::new(
                 request_id,
                 seq,
                 position.applied_seq,
@@ -80,14 +82,14 @@ pub(super) async fn show(
         }
         Err(error) => return Err(error.into()),
     };
-    if !log.is_ahead(seq, position) {
+    if !log.is_pending(seq, position) {
         // Nobody is told that a request is gone by what was known a moment ago: the stream may be another by now.
-        log = app.log.state_now().await?;
+        log = app.log_end.current().await?;
     }
-    if !log.is_ahead(seq, position) {
+    if !log.is_pending(seq, position) {
         return Err(not_found());
     }
-    Ok(render::queued_status(&Queued::new(
+    Ok(render::queued_status(&QueuedRequest::new(
         request_id,
         seq,
         log.applied_seq(position),

@@ -13,7 +13,7 @@ use utoipa::openapi::schema::{AllOfBuilder, ArrayBuilder, ObjectBuilder, Schema,
 use utoipa::openapi::{Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::commands::publisher::NotPublished;
+use crate::commands::not_published::NotPublished;
 use crate::http::body::FieldError;
 use crate::http::openapi::schemas::{nullable, string, time, whole};
 use crate::http::problem::Problem;

@@ -9,7 +9,7 @@ use holdfast_common::id::{HoldId, ProductId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::App;
+use crate::app::App;
 use crate::http::audit_view::{EntryView, cursor};
 use crate::http::body::FieldError;
 use crate::http::openapi;

@@ -10,8 +10,8 @@ use holdfast_common::command::{Action, Command};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::App;
-use crate::commands::clock::new_request_id;
+use crate::app::App;
+use crate::host_clock::new_request_id;
 use crate::http::openapi;
 use crate::http::parameters::{Path, Query};
 use crate::http::problem::Problem;

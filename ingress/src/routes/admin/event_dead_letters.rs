@@ -1,7 +1,6 @@
 //! Events that a receiver did not take: list them, have one posted once more, give one up. A worker does what is asked.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -12,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use crate::App;
+use crate::app::App;
 use crate::http::body::FieldError;
 use crate::http::openapi;
 use crate::http::parameters::{Path, Query};
@@ -120,7 +119,7 @@ async fn settle(
     if id.is_empty() || id.len() > EVENT_ID_CHARS_MAX || id.chars().any(char::is_control) {
         return Err(not_found());
     }
-    let wait = Duration::from_millis(app.settings.ingress.request_wait_ms);
+    let wait = app.settings.request_wait();
     let asked = what(Some(id.clone()))
         .ask(&app.connections.nats, &app.settings.nats.subjects, wait)
         .await;

@@ -10,7 +10,7 @@ use holdfast_common::store::rows::PAYMENT_STATES;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::App;
+use crate::app::App;
 use crate::http::body::FieldError;
 use crate::http::openapi;
 use crate::http::parameters::Query;

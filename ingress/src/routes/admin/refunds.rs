@@ -2,7 +2,6 @@
 //! the log like any other.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -14,8 +13,8 @@ use holdfast_common::log::internal;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::App;
-use crate::commands::publisher::NotPublished;
+use crate::app::App;
+use crate::commands::not_published::NotPublished;
 use crate::http::body::{Fields, text};
 use crate::http::openapi;
 use crate::http::problem::Problem;
@@ -154,17 +153,14 @@ async fn apply(app: &App, order_id: HoldId, action: Action) -> Result<bool, Prob
     })?;
     let applied = async {
         loop {
-            let moved = app.positions.moved();
+            let progress = app.positions.progress();
             if app.positions.of(partition).applied_seq >= seq {
                 return;
             }
-            moved.await;
+            progress.await;
         }
     };
-    Ok(tokio::time::timeout(
-        Duration::from_millis(app.settings.ingress.request_wait_ms),
-        applied,
-    )
-    .await
-    .is_ok())
+    Ok(tokio::time::timeout(app.settings.request_wait(), applied)
+        .await
+        .is_ok())
 }

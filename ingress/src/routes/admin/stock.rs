@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use crate::App;
-use crate::commands::clock::new_request_id;
+use crate::app::App;
+use crate::host_clock::new_request_id;
 use crate::http::body::FieldError;
 use crate::http::openapi;
 use crate::http::parameters::{Path, Query};

@@ -10,7 +10,7 @@ use holdfast_common::metrics::SECONDS;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::App;
+use crate::app::App;
 use crate::http::problem::Problem;
 use crate::http::render;
 use crate::routes::admin::Admin;
@@ -87,7 +87,7 @@ pub(in crate::routes) async fn show(
     _admin: Admin,
     State(app): State<Arc<App>>,
 ) -> Result<Response, Problem> {
-    let (workers, counts) = app.work.now();
+    let (workers, counts) = app.worker_stats.current();
     let mut count = 0;
     let within = SECONDS.iter().zip(counts.expired).map(|(seconds, more)| {
         count += more;

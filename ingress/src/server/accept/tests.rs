@@ -59,7 +59,7 @@ impl Client {
             .route(
                 "/",
                 post(async move |request| {
-                    body::raw(request, request_read)
+                    body::raw(request, body::BodyTimeout(request_read))
                         .await
                         .map(|_| StatusCode::OK)
                 }),

@@ -1,9 +1,9 @@
-//! Puts webhooks into the log: each a message of its own, gathered into atomic batches.
+//! Stores webhooks in the log: one message for each, gathered into atomic batches.
 //!
-//! While JetStream syncs one batch to disk, the webhooks that arrive gather for the next one, of all partitions together:
-//! a batch is one sync, however many messages it has (ADR-50). JetStream refuses a whole batch for one duplicate in it,
-//! and does not say which. So what this ingress knows to be in the log already is kept out, and what is refused together
-//! is sent again one by one.
+//! While JetStream syncs one batch to disk, arriving webhooks of all partitions gather for the next batch. JetStream syncs
+//! a batch once, whatever number of messages it has (ADR-50 of NATS). It refuses the whole batch when one message is a
+//! duplicate, and does not report which one. So the publisher leaves out the ids that it has stored in the last seconds,
+//! and sends the messages of a refused batch again one by one.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -18,20 +18,19 @@ use holdfast_common::traces::Links;
 use moka::sync::Cache;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::commands::publisher::NotPublished;
+use crate::commands::not_published::NotPublished;
 use crate::connections::{ACK_WAIT, Connections};
 
-/// The most webhooks that wait for their place in the log; more are answered 503.
+/// The most webhooks that wait to be published. The next ones get 503.
 pub const QUEUED_MAX: usize = 4096;
-/// How long a message id is known to be in the log; a duplicate that comes later is JetStream's to find.
-const KNOWN_FOR: Duration = Duration::from_secs(10);
-/// The most message ids that are known.
-const KNOWN_MAX: u64 = 65_536;
+/// How long the publisher remembers a stored message id. JetStream finds the duplicates that come later.
+const REMEMBERED_FOR: Duration = Duration::from_secs(10);
+const REMEMBERED_IDS_MAX: u64 = 65_536;
 /// The pause before webhooks that were not stored are published again.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// A webhook on its way into the log.
-struct Queued {
+/// A webhook that is not in the log yet.
+struct QueuedWebhook {
     subject: Subject,
     message_id: String,
     envelope: Bytes,
@@ -39,53 +38,54 @@ struct Queued {
     stored: oneshot::Sender<Stored>,
 }
 
-/// How a webhook's message came to be in the log.
+/// How a webhook's message got into the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stored {
-    /// It is there now.
+    /// This call stored it.
     Now,
-    /// It was there before.
+    /// It is a duplicate of a message in the log.
     Before,
 }
 
-/// Where webhooks wait for the next batch.
+/// The queue of webhooks for the next batch.
 #[derive(Debug)]
 pub struct WebhookPublisher {
-    queue: mpsc::Sender<Queued>,
+    queue: mpsc::Sender<QueuedWebhook>,
 }
 
 impl WebhookPublisher {
-    /// Starts the task that publishes. It ends with this handle.
+    /// Starts the task that publishes. The task ends when this value is dropped.
     #[must_use]
     pub fn start(connections: &Connections) -> Self {
         let (queue, queued) = mpsc::channel(QUEUED_MAX);
-        let known = Cache::builder()
-            .max_capacity(KNOWN_MAX)
-            .time_to_live(KNOWN_FOR)
+        let stored_ids = Cache::builder()
+            .max_capacity(REMEMBERED_IDS_MAX)
+            .time_to_live(REMEMBERED_FOR)
             .build();
-        let task = Task {
+        let task = BatchTask {
             nats: connections.nats.clone(),
             jetstream: connections.jetstream.clone(),
-            known,
+            stored_ids,
         };
         tokio::spawn(task.run(queued));
         Self { queue }
     }
 
-    /// Queues a webhook's envelope, and waits until JetStream has it. Giving up the wait takes it out of the queue.
+    /// Queues a webhook's envelope, and waits until JetStream has stored it. Dropping the future cancels the webhook if
+    /// it has not been sent.
     ///
     /// # Errors
-    /// When too many are queued.
+    /// When the queue is full.
     pub async fn publish(
         &self,
         subject: String,
         message_id: String,
         envelope: Bytes,
     ) -> Result<Stored, NotPublished> {
-        let (stored, told) = oneshot::channel();
+        let (stored, result) = oneshot::channel();
         let mut links = Links::default();
         links.add_current();
-        let queued = Queued {
+        let queued = QueuedWebhook {
             subject: subject.into(),
             message_id,
             envelope,
@@ -95,60 +95,60 @@ impl WebhookPublisher {
         self.queue
             .try_send(queued)
             .map_err(|_| NotPublished::QueueFull)?;
-        told.await.map_err(|_| NotPublished::Unavailable)
+        result.await.map_err(|_| NotPublished::Unavailable)
     }
 }
 
-struct Task {
+struct BatchTask {
     nats: async_nats::Client,
     jetstream: jetstream::Context,
-    /// Ids of messages that were stored just now.
-    known: Cache<String, ()>,
+    /// The ids of messages that were stored in the last seconds.
+    stored_ids: Cache<String, ()>,
 }
 
-impl Task {
-    async fn run(self, mut queued: mpsc::Receiver<Queued>) {
+impl BatchTask {
+    async fn run(self, mut queued: mpsc::Receiver<QueuedWebhook>) {
         let mut gathered = Vec::with_capacity(MESSAGES_MAX);
         while queued.recv_many(&mut gathered, MESSAGES_MAX).await > 0 {
             self.store(&mut gathered).await;
         }
     }
 
-    /// Publishes until everything is stored, or nobody waits for it any more.
-    async fn store(&self, gathered: &mut Vec<Queued>) {
+    /// Publishes until each webhook is stored or its request has ended.
+    async fn store(&self, gathered: &mut Vec<QueuedWebhook>) {
         loop {
-            let repeated = self.take_apart(gathered);
+            let repeated = self.remove_duplicates(gathered);
             if gathered.len() > 1 && self.store_together(gathered).await.is_ok() {
                 gathered
                     .drain(..)
-                    .for_each(|webhook| self.tell(webhook, Stored::Now));
+                    .for_each(|webhook| self.complete(webhook, Stored::Now));
             } else {
                 self.store_singly(gathered).await;
             }
-            // Those whose first one is in the log by now are told so in the next turn.
+            // When the first webhook with the same id is stored by now, the next round completes these.
             gathered.extend(repeated);
             if gathered.is_empty() {
                 return;
             }
             if !gathered
                 .iter()
-                .any(|webhook| self.known.contains_key(&webhook.message_id))
+                .any(|webhook| self.stored_ids.contains_key(&webhook.message_id))
             {
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
         }
     }
 
-    /// Tells those whose message is known to be in the log, drops those that nobody waits for, and takes out those whose
-    /// id another has.
-    fn take_apart(&self, gathered: &mut Vec<Queued>) -> Vec<Queued> {
+    /// Completes webhooks whose id was stored in the last seconds, drops those whose request has ended, and returns those
+    /// that repeat an id within `gathered`: an atomic batch must not have an id twice.
+    fn remove_duplicates(&self, gathered: &mut Vec<QueuedWebhook>) -> Vec<QueuedWebhook> {
         let mut seen = HashSet::new();
         let mut repeated = Vec::new();
         for webhook in std::mem::take(gathered) {
             if webhook.stored.is_closed() {
                 continue;
-            } else if self.known.contains_key(&webhook.message_id) {
-                // Not known for longer by that: should the log have been lost meanwhile, it is published again.
+            } else if self.stored_ids.contains_key(&webhook.message_id) {
+                // The id's time to live is not extended: if the log was lost meanwhile, the webhook is published again.
                 let _ = webhook.stored.send(Stored::Before);
             } else if seen.insert(webhook.message_id.clone()) {
                 gathered.push(webhook);
@@ -159,15 +159,15 @@ impl Task {
         repeated
     }
 
-    fn tell(&self, webhook: Queued, stored: Stored) {
-        self.known.insert(webhook.message_id, ());
-        // Whoever waited may have given up.
+    fn complete(&self, webhook: QueuedWebhook, stored: Stored) {
+        self.stored_ids.insert(webhook.message_id, ());
+        // The request may have ended.
         let _ = webhook.stored.send(stored);
     }
 
-    /// One atomic batch: all of it is stored, or nothing.
-    async fn store_together(&self, webhooks: &[Queued]) -> Result<(), async_nats::Error> {
-        let message = |webhook: &Queued| Message {
+    /// Publishes one atomic batch: JetStream stores all of it or nothing.
+    async fn store_together(&self, webhooks: &[QueuedWebhook]) -> Result<(), async_nats::Error> {
+        let message = |webhook: &QueuedWebhook| Message {
             subject: webhook.subject.clone(),
             id: webhook.message_id.clone(),
             headers: webhook.links.headers(),
@@ -176,13 +176,13 @@ impl Task {
         let stored =
             atomic::publish(&self.nats, webhooks.iter().map(message).collect(), ACK_WAIT).await;
         if let Err(error) = &stored {
-            tracing::debug!(%error, webhooks = webhooks.len(), "a batch of webhooks was refused; each is sent alone");
+            tracing::debug!(%error, webhooks = webhooks.len(), "JetStream refused a batch of webhooks; sending each alone");
         }
         stored.map(drop)
     }
 
-    /// Each by itself, all at once. Those that were not stored stay.
-    async fn store_singly(&self, gathered: &mut Vec<Queued>) {
+    /// Publishes each webhook alone, all at the same time. Those that were not stored stay in `gathered`.
+    async fn store_singly(&self, gathered: &mut Vec<QueuedWebhook>) {
         let publishing = gathered.drain(..).map(|webhook| async {
             let message = PublishMessage::build()
                 .payload(webhook.envelope.clone())
@@ -198,7 +198,7 @@ impl Task {
         });
         for (published, webhook) in join_all(publishing).await {
             match published {
-                Ok(ack) => self.tell(
+                Ok(ack) => self.complete(
                     webhook,
                     if ack.duplicate {
                         Stored::Before
@@ -207,7 +207,7 @@ impl Task {
                     },
                 ),
                 Err(error) => {
-                    tracing::warn!(%error, "publishing a webhook failed, will try again");
+                    tracing::warn!(%error, "publishing a webhook failed; trying again after a pause");
                     gathered.push(webhook);
                 }
             }
