@@ -1,4 +1,4 @@
-//! `holdfast audit tail`: every change of state as it is made.
+//! `holdfast audit tail`: follows the audit trail.
 
 use std::time::Duration;
 
@@ -11,18 +11,16 @@ use holdfast_ingress::store::audit::{self, ListedChange, Of};
 use sqlx::PgPool;
 use tokio::time::Instant;
 
-use crate::exit::{self, Found};
+use crate::exit::{self, Verdict};
+use crate::output::ListOutput;
 use crate::store;
 
-/// The most changes that are read at once.
-const PAGE: i64 = 500;
-/// How often is looked for more.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// How old a change has to be to be shown, when those of all products are: their order is settled by then. Of one product
-/// they are in order at once.
+const PAGE_ROWS: i64 = 500;
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// Partitions commit independently, so the order of all products' changes is final only after this time. One product is in
+/// one partition, so its changes are in their final order at once.
 const SETTLED_SECONDS: i64 = 2;
 
-/// What `audit` is told.
 #[derive(Args)]
 pub(crate) struct Options {
     #[command(subcommand)]
@@ -31,37 +29,35 @@ pub(crate) struct Options {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Show changes of state as they are made, until Ctrl-C; those of all products two seconds later
+    /// Print each change of state until Ctrl-C. Changes of all products appear 2 seconds late
     #[command(after_help = exit::HELP)]
     Tail(Tail),
 }
 
 #[derive(Args)]
 struct Tail {
-    /// Only those of this product
+    /// Print changes of this product only
     #[arg(long)]
     product: Option<i64>,
-    /// From the first one that is kept on, not only new ones
+    /// Start with the oldest stored change, not with new ones
     #[arg(long)]
     all: bool,
-    /// End after so many seconds
+    /// Stop after this many seconds
     #[arg(long = "for")]
     seconds: Option<u64>,
-    /// As JSON, an object a line
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: ListOutput,
     #[command(flatten)]
     postgres: PostgresSettings,
 }
 
-/// Does what was asked.
-pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
+pub(crate) async fn run(options: Options) -> anyhow::Result<Verdict> {
     let Command::Tail(tail) = options.command;
     tokio::select! {
-        ended = follow(tail) => ended?,
-        heard = shutdown::signalled() => heard?,
+        result = follow(tail) => result?,
+        signalled = shutdown::signalled() => signalled?,
     }
-    Ok(Found::Nothing)
+    Ok(Verdict::Ok)
 }
 
 async fn follow(tail: Tail) -> anyhow::Result<()> {
@@ -74,31 +70,31 @@ async fn follow(tail: Tail) -> anyhow::Result<()> {
     } else {
         (store::audit::last(&pool).await?, i32::MAX)
     };
-    let begun = Instant::now();
+    let start = Instant::now();
     loop {
         let is_last = tail
             .seconds
-            .is_some_and(|seconds| begun.elapsed() >= Duration::from_secs(seconds));
-        while let Some(last) = page(&pool, of, after, &tail).await? {
+            .is_some_and(|seconds| start.elapsed() >= Duration::from_secs(seconds));
+        while let Some(last) = print_page(&pool, of, after, &tail).await? {
             after = last;
         }
         if is_last {
             return Ok(());
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-/// Shows some changes after one; says which was the last, when there was any.
-async fn page(
+/// Prints the next page of changes, and returns the position of its last one. Returns `None` when there was no change.
+async fn print_page(
     pool: &PgPool,
     of: Of,
     after: (i64, i32),
     tail: &Tail,
 ) -> anyhow::Result<Option<(i64, i32)>> {
-    let mut changes = audit::list(pool, of, after, PAGE).await?;
+    let mut changes = audit::list(pool, of, after, PAGE_ROWS).await?;
     if matches!(of, Of::Everything) {
-        let settled = store::audit::settled(pool, SETTLED_SECONDS).await?;
+        let settled = store::audit::seconds_ago(pool, SETTLED_SECONDS).await?;
         let count = changes
             .iter()
             .take_while(|change| change.at <= settled)
@@ -106,11 +102,9 @@ async fn page(
         changes.truncate(count);
     }
     for change in &changes {
-        if tail.json {
-            println!(
-                "{}",
-                serde_json::to_string(&EntryView::from(change.clone()))?
-            );
+        if tail.output.json {
+            let view = EntryView::from(change.clone());
+            println!("{}", serde_json::to_string(&view)?);
         } else {
             println!("{}", line(change));
         }
@@ -118,7 +112,7 @@ async fn page(
     Ok(changes.last().map(|last| (last.audit_id, last.entry)))
 }
 
-/// A line for people. Columns of a table would have to wait for all of its rows.
+/// A line of text. A table would need all rows before the first can be printed.
 fn line(change: &ListedChange) -> String {
     let ListedChange {
         available_before,

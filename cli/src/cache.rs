@@ -1,4 +1,4 @@
-//! `holdfast cache`: the products that ingresses have in memory.
+//! `holdfast cache`: clears or fills the product caches of all ingresses.
 
 use std::time::Duration;
 
@@ -14,15 +14,13 @@ use holdfast_common::settings::NatsSettings;
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::exit::{self, Found};
-use crate::listing;
+use crate::exit::{self, Verdict};
+use crate::output::ListOutput;
 
-/// How long the first ingress may take.
-const ANSWER_WAIT: Duration = Duration::from_secs(30);
-/// How long after one answer another may come: how many ingresses there are is not known.
-const MORE_ANSWERS_WAIT: Duration = Duration::from_secs(1);
+const FIRST_REPLY_WAIT: Duration = Duration::from_secs(30);
+/// The number of ingresses is not known. The command ends when no reply arrives for this time.
+const NEXT_REPLY_WAIT: Duration = Duration::from_secs(1);
 
-/// What `cache` is told.
 #[derive(Args)]
 pub(crate) struct Options {
     #[command(subcommand)]
@@ -31,13 +29,13 @@ pub(crate) struct Options {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Have every ingress forget its products and read each again when it is asked for
+    /// Empty the product cache of every ingress. The next request for a product reads it from Postgres
     #[command(after_help = exit::HELP)]
     Clear(Common),
-    /// Have every ingress read products ahead of those who will ask
+    /// Load products into the cache of every ingress before requests need them
     #[command(after_help = exit::HELP)]
     Warm {
-        /// Only this product
+        /// Load this product only
         #[arg(long)]
         product: Option<i64>,
         #[command(flatten)]
@@ -47,50 +45,49 @@ enum Command {
 
 #[derive(Args)]
 struct Common {
-    /// As JSON, an object an ingress and line
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: ListOutput,
     #[command(flatten)]
     nats: NatsSettings,
 }
 
-/// Asks, and shows what each ingress answers. One that failed is something to see to.
-pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
-    let (request, Common { json, nats }) = match options.command {
+/// Prints the reply of each ingress. A failed ingress needs action.
+pub(crate) async fn run(options: Options) -> anyhow::Result<Verdict> {
+    let (request, Common { output, nats }) = match options.command {
         Command::Clear(common) => (Request::Clear, common),
         Command::Warm { product, common } => (Request::Warm(product.map(ProductId)), common),
     };
-    let answers = ask(&nats, request).await?;
-    let name = |done: &Done| format!("{:016x}", done.ingress.0);
-    let document = |done: &Done| json!({"ingress": name(done), "products": done.products});
-    listing::show(&answers, json, document, ["ingress", "products"], |done| {
-        let products = done.products.map_or_else(
-            || "failed: see its log".to_owned(),
+    let replies = request_all(&nats, request).await?;
+    let name = |reply: &Done| format!("{:016x}", reply.ingress.0);
+    let document = |reply: &Done| json!({"ingress": name(reply), "products": reply.products});
+    output.print(&replies, document, ["ingress", "products"], |reply| {
+        let products = reply.products.map_or_else(
+            || "failed: read the log of this ingress".to_owned(),
             |count| count.to_string(),
         );
-        [name(done), products]
+        [name(reply), products]
     });
-    Ok(Found::something_if(
-        answers.iter().any(|done| done.products.is_none()),
+    Ok(Verdict::needs_action_if(
+        replies.iter().any(|reply| reply.products.is_none()),
     ))
 }
 
-async fn ask(settings: &NatsSettings, request: Request) -> anyhow::Result<Vec<Done>> {
+async fn request_all(settings: &NatsSettings, request: Request) -> anyhow::Result<Vec<Done>> {
     let nats = log::connect(settings, "holdfast", |_| ()).await?;
     let inbox = nats.new_inbox();
-    let mut answers = nats.subscribe(inbox.clone()).await?;
+    let mut messages = nats.subscribe(inbox.clone()).await?;
     nats.publish_with_reply(settings.subjects.cache(), inbox, request.encode().into())
         .await?;
-    let (mut heard, mut wait) = (Vec::new(), ANSWER_WAIT);
-    while let Ok(Some(message)) = timeout(wait, answers.next()).await {
+    let (mut replies, mut wait) = (Vec::new(), FIRST_REPLY_WAIT);
+    while let Ok(Some(message)) = timeout(wait, messages.next()).await {
         if message.status == Some(StatusCode::NO_RESPONDERS) {
             break;
         }
-        heard.push(Done::decode(&message.payload)?);
-        wait = MORE_ANSWERS_WAIT;
+        replies.push(Done::decode(&message.payload)?);
+        wait = NEXT_REPLY_WAIT;
     }
-    if heard.is_empty() {
-        bail!("no ingress has answered: start holdfast-ingress, or correct NATS_PREFIX");
+    if replies.is_empty() {
+        bail!("no ingress replied: start holdfast-ingress, or correct NATS_PREFIX");
     }
-    Ok(heard)
+    Ok(replies)
 }

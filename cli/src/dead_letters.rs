@@ -1,26 +1,25 @@
-//! `holdfast dead-letters`: commands that could not be applied.
+//! `holdfast dead-letters`: lists, retries and drops commands that workers could not apply.
 //!
-//! To retry or drop one is a command in the log like any other, and a worker applies it.
+//! Changes are commands in the log; this module writes no rows.
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use holdfast_common::command::Action;
 use holdfast_common::encryption::Keyring;
-use holdfast_common::settings::{EncryptionSettings, NatsSettings, PostgresSettings};
 use holdfast_ingress::host_clock::new_request_id;
 use holdfast_ingress::store::dead_letters::{self, ListedLetter};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::exit::Found;
-use crate::listing;
-use crate::store;
+use crate::exit::{self, Verdict};
+use crate::options::{EncryptedStore, StoreAndLog};
+use crate::output::{self, ListOutput, ResultOutput};
 use crate::submit::{CommandLog, wait_until_applied};
 
-/// The most dead letters that are listed.
 const LISTED_MAX: i64 = 1000;
+/// The application name of the connection in Postgres.
+const NAME: &str = "holdfast-dead-letters";
 
-/// What `dead-letters` is told.
 #[derive(Args)]
 pub(crate) struct Options {
     #[command(subcommand)]
@@ -29,81 +28,58 @@ pub(crate) struct Options {
 
 #[derive(Subcommand)]
 enum Command {
-    /// List those that wait, oldest first
+    /// List dead letters that are neither retried nor dropped, oldest first
+    #[command(after_help = exit::HELP)]
     List {
-        /// Those that were retried or dropped too
+        /// List retried and dropped dead letters too
         #[arg(long)]
         all: bool,
-        /// As JSON, an object a line
-        #[arg(long)]
-        json: bool,
         #[command(flatten)]
-        postgres: PostgresSettings,
+        output: ListOutput,
         #[command(flatten)]
-        encryption: EncryptionSettings,
+        store: EncryptedStore,
     },
-    /// Show one with its command and its error, as JSON
+    /// Print a dead letter with its command and its error as JSON
+    #[command(after_help = exit::HELP)]
     Show {
-        /// Its number
+        /// Number of the dead letter
         id: i64,
         #[command(flatten)]
-        postgres: PostgresSettings,
-        #[command(flatten)]
-        encryption: EncryptionSettings,
+        store: EncryptedStore,
     },
-    /// Have its command tried again
-    Retry(One),
-    /// Give it up; its command never takes effect
-    Drop(One),
+    /// Apply the command again
+    #[command(after_help = exit::HELP)]
+    Retry(Settle),
+    /// Give up the command: it never takes effect
+    #[command(after_help = exit::HELP)]
+    Drop(Settle),
 }
 
 #[derive(Args)]
-struct One {
-    /// Its number
+struct Settle {
+    /// Number of the dead letter
     id: i64,
-    /// Show it then as JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    postgres: PostgresSettings,
+    output: ResultOutput,
     #[command(flatten)]
-    encryption: EncryptionSettings,
-    #[command(flatten)]
-    nats: NatsSettings,
+    connections: StoreAndLog,
 }
 
-/// Does what was asked.
-pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
+pub(crate) async fn run(options: Options) -> anyhow::Result<Verdict> {
     match options.command {
-        Command::List {
-            all,
-            json,
-            postgres,
-            encryption,
-        } => {
-            let (pool, keys) = connect(&postgres, &encryption).await?;
-            list(&pool, &keys, all, json).await?;
-            Ok(Found::Nothing)
+        Command::List { all, output, store } => {
+            let (pool, keys) = store.open(NAME).await?;
+            list(&pool, &keys, all, &output).await?;
+            Ok(Verdict::Ok)
         }
-        Command::Show {
-            id,
-            postgres,
-            encryption,
-        } => {
-            let (pool, keys) = connect(&postgres, &encryption).await?;
+        Command::Show { id, store } => {
+            let (pool, keys) = store.open(NAME).await?;
             println!("{:#}", document(&find(&pool, id).await?, &keys));
-            Ok(Found::Nothing)
+            Ok(Verdict::Ok)
         }
-        Command::Retry(one) => settle(one, true).await,
-        Command::Drop(one) => settle(one, false).await,
+        Command::Retry(options) => settle(options, true).await,
+        Command::Drop(options) => settle(options, false).await,
     }
-}
-
-async fn connect(
-    settings: &PostgresSettings,
-    encryption: &EncryptionSettings,
-) -> anyhow::Result<(PgPool, Keyring)> {
-    store::open_sealed(settings, encryption, "holdfast-dead-letters").await
 }
 
 async fn find(pool: &PgPool, id: i64) -> anyhow::Result<ListedLetter> {
@@ -112,24 +88,20 @@ async fn find(pool: &PgPool, id: i64) -> anyhow::Result<ListedLetter> {
         .with_context(|| format!("there is no dead letter {id}"))
 }
 
-async fn list(pool: &PgPool, keys: &Keyring, all: bool, json: bool) -> anyhow::Result<()> {
+async fn list(pool: &PgPool, keys: &Keyring, all: bool, output: &ListOutput) -> anyhow::Result<()> {
     let letters = dead_letters::list(pool, all, 0, LISTED_MAX).await?;
-    listing::show(
-        &letters,
-        json,
-        |letter| document(letter, keys),
-        ["id", "status", "action", "tries", "failed", "error"],
-        |letter| {
-            [
-                letter.dead_letter_id.to_string(),
-                letter.status().to_owned(),
-                letter.action.clone(),
-                letter.tries.to_string(),
-                listing::seconds(letter.failed_at),
-                letter.error.clone(),
-            ]
-        },
-    );
+    let headers = ["id", "status", "action", "tries", "failed", "error"];
+    let document = |letter: &ListedLetter| document(letter, keys);
+    output.print(&letters, document, headers, |letter| {
+        [
+            letter.dead_letter_id.to_string(),
+            letter.status().to_owned(),
+            letter.action.clone(),
+            letter.tries.to_string(),
+            output::seconds(letter.failed_at),
+            letter.error.clone(),
+        ]
+    });
     Ok(())
 }
 
@@ -142,38 +114,39 @@ fn document(letter: &ListedLetter, keys: &Keyring) -> Value {
     })
 }
 
-async fn settle(one: One, is_retry: bool) -> anyhow::Result<Found> {
-    let (pool, keys) = connect(&one.postgres, &one.encryption).await?;
-    let letter = find(&pool, one.id).await?;
+async fn settle(options: Settle, is_retry: bool) -> anyhow::Result<Verdict> {
+    let Settle {
+        id,
+        output,
+        connections: StoreAndLog { store, nats },
+    } = options;
+    let (pool, keys) = store.open(NAME).await?;
+    let letter = find(&pool, id).await?;
     let slot = letter
         .slot()
-        .context("a newer program wrote this dead letter: use the same version")?;
+        .context("a newer version wrote this dead letter: use the same version")?;
     if letter.settled_at.is_some() {
-        bail!("dead letter {} was {} before", one.id, letter.status());
+        bail!("dead letter {id} was already {}", letter.status());
     }
-    let action = Action::SettleDeadLetter {
-        id: one.id,
-        is_retry,
-    };
     let command = holdfast_common::command::Command {
         request_id: new_request_id(slot),
         key: None,
-        action,
+        action: Action::SettleDeadLetter { id, is_retry },
     };
-    let log = CommandLog::connect(&one.nats, &keys).await?;
+    let log = CommandLog::connect(&nats, &keys).await?;
     log.publish(&command).await?;
-    let now = wait_until_applied(async || {
-        let now = find(&pool, one.id).await?;
-        Ok((now.settled_at.is_some() || now.tries > letter.tries).then_some(now))
+    let settled = wait_until_applied(async || {
+        let current = find(&pool, id).await?;
+        let is_applied = current.settled_at.is_some() || current.tries > letter.tries;
+        Ok(is_applied.then_some(current))
     })
     .await?;
-    let failed_again = now.settled_at.is_none();
-    if one.json {
-        println!("{}", document(&now, &keys));
-    } else if failed_again {
-        println!("it failed again: {}", now.error);
+    let has_failed = settled.settled_at.is_none();
+    let text = if has_failed {
+        format!("the command failed again: {}", settled.error)
     } else {
-        println!("dead letter {} was {}", one.id, now.status());
-    }
-    Ok(Found::something_if(failed_again))
+        format!("dead letter {id} was {}", settled.status())
+    };
+    output.print(&document(&settled, &keys), &text);
+    Ok(Verdict::needs_action_if(has_failed))
 }

@@ -1,4 +1,5 @@
-//! `holdfast events`: events that a receiver of `EVENT_URLS` did not take. A worker posts them once more when asked.
+//! `holdfast events`: lists, retries and drops event dead letters, which are events that a receiver of `EVENT_URLS` did not
+//! accept. A worker does the retries and drops.
 
 use std::time::Duration;
 
@@ -11,15 +12,13 @@ use holdfast_ingress::store::event_dead_letters::{self, DeadEvent};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::listing;
+use crate::exit;
+use crate::output::{self, ListOutput, ResultOutput};
 use crate::store;
 
-/// How long a worker may take.
-const ANSWER_WAIT: Duration = Duration::from_secs(15);
-/// The most that are listed.
+const REPLY_WAIT: Duration = Duration::from_secs(15);
 const LISTED_MAX: i64 = 1000;
 
-/// What `events` is told.
 #[derive(Args)]
 pub(crate) struct Options {
     #[command(subcommand)]
@@ -28,93 +27,84 @@ pub(crate) struct Options {
 
 #[derive(Subcommand)]
 enum Command {
-    /// List those that were not taken, oldest first
+    /// List events that a receiver did not accept, oldest first
+    #[command(after_help = exit::HELP)]
     List {
-        /// As JSON, an object a line
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        output: ListOutput,
         #[command(flatten)]
         postgres: PostgresSettings,
     },
-    /// Have them posted once more
-    Retry(Which),
-    /// Forget them
-    Drop(Which),
+    /// Post events again
+    #[command(after_help = exit::HELP)]
+    Retry(SelectedEvents),
+    /// Delete events without posting them
+    #[command(after_help = exit::HELP)]
+    Drop(SelectedEvents),
 }
 
 #[derive(Args)]
-struct Which {
-    /// An event's id
+struct SelectedEvents {
+    /// Id of the event
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     event_id: Option<String>,
-    /// All that are listed
+    /// All listed events
     #[arg(long)]
     all: bool,
-    /// Say how many as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: ResultOutput,
     #[command(flatten)]
     nats: NatsSettings,
 }
 
-/// Does what was asked.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     match options.command {
-        Command::List { json, postgres } => {
-            list(&store::open(&postgres, "holdfast-events").await?, json).await
+        Command::List { output, postgres } => {
+            let pool = store::open(&postgres, "holdfast-events").await?;
+            list(&pool, &output).await?;
         }
-        Command::Retry(which) => {
-            let retried = ask(&which, Request::Retry).await?;
-            let told = "to be posted once more; what fails again is listed again";
-            which.tell(json!({"retried": retried}), format!("{retried} {told}"));
-            Ok(())
+        Command::Retry(events) => {
+            let retried = request(&events, Request::Retry).await?;
+            let text = format!(
+                "{retried} events will be posted again; an event that fails again is listed again"
+            );
+            events.output.print(&json!({"retried": retried}), &text);
         }
-        Command::Drop(which) => {
-            let dropped = ask(&which, Request::Drop).await?;
-            which.tell(json!({"dropped": dropped}), format!("{dropped} forgotten"));
-            Ok(())
-        }
-    }
-}
-
-impl Which {
-    fn tell(&self, document: Value, words: String) {
-        if self.json {
-            println!("{document}")
-        } else {
-            println!("{words}")
+        Command::Drop(events) => {
+            let dropped = request(&events, Request::Drop).await?;
+            let text = format!("{dropped} events deleted");
+            events.output.print(&json!({"dropped": dropped}), &text);
         }
     }
+    Ok(())
 }
 
-/// Asks a worker; says for how many events it was done.
-async fn ask(which: &Which, what: fn(Option<String>) -> Request) -> anyhow::Result<u64> {
-    let nats = log::connect(&which.nats, "holdfast", |_| ()).await?;
-    let done = what(which.event_id.clone())
-        .ask(&nats, &which.nats.subjects, ANSWER_WAIT)
+/// Sends a request to a worker, and returns the number of affected events.
+async fn request(
+    events: &SelectedEvents,
+    request: fn(Option<String>) -> Request,
+) -> anyhow::Result<u64> {
+    let nats = log::connect(&events.nats, "holdfast", |_| ()).await?;
+    let count = request(events.event_id.clone())
+        .ask(&nats, &events.nats.subjects, REPLY_WAIT)
         .await?;
-    ensure!(done > 0, "there is no such event");
-    Ok(done)
+    ensure!(count > 0, "there is no such event");
+    Ok(count)
 }
 
-async fn list(pool: &PgPool, json: bool) -> anyhow::Result<()> {
+async fn list(pool: &PgPool, output: &ListOutput) -> anyhow::Result<()> {
     let events = event_dead_letters::list(pool, None, LISTED_MAX).await?;
-    listing::show(
-        &events,
-        json,
-        document,
-        ["event", "type", "host", "tries", "failed", "error"],
-        |event| {
-            [
-                event.event_id.clone(),
-                event.r#type.clone(),
-                event.host.clone(),
-                event.tries.to_string(),
-                listing::seconds(event.failed_at),
-                event.error.clone(),
-            ]
-        },
-    );
+    let headers = ["event", "type", "host", "tries", "failed", "error"];
+    output.print(&events, document, headers, |event| {
+        [
+            event.event_id.clone(),
+            event.r#type.clone(),
+            event.host.clone(),
+            event.tries.to_string(),
+            output::seconds(event.failed_at),
+            event.error.clone(),
+        ]
+    });
     Ok(())
 }
 

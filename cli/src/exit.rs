@@ -1,39 +1,34 @@
-//! How a command ends, for scripts: 0 when all is as it should be, 1 when something was found that somebody has to see to,
-//! 2 when the command could not do what it was asked.
+//! The exit code of a command, for scripts.
 
 use std::process::ExitCode;
 
-/// What a command that did its work has found.
+use holdfast_common::shutdown;
+
+/// The result of a command that did its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
-    /// All is as it should be.
-    Nothing,
-    /// Somebody has to see to something.
-    Something,
+pub(crate) enum Verdict {
+    Ok,
+    /// The command found something that an operator must act on.
+    NeedsAction,
 }
 
-impl Found {
-    /// Something, if so.
-    pub(crate) fn something_if(found: bool) -> Self {
-        if found {
-            Self::Something
-        } else {
-            Self::Nothing
-        }
+impl Verdict {
+    pub(crate) fn needs_action_if(found: bool) -> Self {
+        if found { Self::NeedsAction } else { Self::Ok }
     }
 }
 
-/// What `--help` says of it.
-pub(crate) const HELP: &str = "Exit codes: 0 all is as it should be; 1 something was found that somebody has to see to; \
-                               2 the command could not do what it was asked (usage, Postgres or NATS away, no worker).";
+/// The end of each command's `--help`.
+pub(crate) const HELP: &str = "Exit codes: 0 all is in order; 1 the output shows something that needs action; \
+                               2 the command failed (wrong usage, Postgres or NATS unreachable, no worker running).";
 
-/// The code of how a command ended. An error is told on standard error.
-pub(crate) fn code(ended: anyhow::Result<Found>) -> ExitCode {
-    match ended {
-        Ok(Found::Nothing) => ExitCode::SUCCESS,
-        Ok(Found::Something) => ExitCode::from(1),
+/// Prints an error on standard error, and returns the exit code.
+pub(crate) fn code(result: anyhow::Result<Verdict>) -> ExitCode {
+    match result {
+        Ok(Verdict::Ok) => ExitCode::SUCCESS,
+        Ok(Verdict::NeedsAction) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("Error: {error:?}");
+            shutdown::print_error(&error);
             ExitCode::from(2)
         }
     }

@@ -1,4 +1,4 @@
-//! `holdfast health`: asks a program on this host how it is, for whoever restarts it. An image needs no other program for that.
+//! `holdfast health`: a health check for containers and supervisors, so that an image needs no HTTP client.
 
 use std::time::Duration;
 
@@ -14,54 +14,52 @@ use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::exit::Found;
+use crate::exit::{self, Verdict};
+use crate::output::ResultOutput;
 
-/// How long it may take to answer.
-const ANSWER_WAIT: Duration = Duration::from_secs(5);
+const RESPONSE_WAIT: Duration = Duration::from_secs(5);
 
-/// What `health` is told.
 #[derive(Args)]
+#[command(after_help = exit::HELP)]
 pub(crate) struct Options {
-    /// What to ask: an ingress's `/readyz` or `/healthz`, a worker's `/healthz`
+    /// URL to request: `/readyz` or `/healthz` of an ingress, or `/healthz` of a worker
     #[arg(default_value = "http://127.0.0.1:8080/readyz")]
     url: Uri,
-    /// Say it as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: ResultOutput,
 }
 
-/// Asks once. No answer is an answer, too.
-pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
-    if options.url.scheme_str() != Some("http") || options.url.host().is_none() {
-        bail!("{} is no http:// URL", options.url);
+/// Sends one request. A program that does not respond needs action; it is not an error of this command.
+pub(crate) async fn run(options: Options) -> anyhow::Result<Verdict> {
+    let Options { url, output } = options;
+    if url.scheme_str() != Some("http") || url.host().is_none() {
+        bail!("{url} is not an http:// URL");
     }
-    let answer = timeout(ANSWER_WAIT, ask(&options.url)).await;
-    let answer = answer.map_err(|_| format!("no answer in {ANSWER_WAIT:?}"));
-    let answer = answer.and_then(|answer| answer.map_err(|error| format!("{error:#}")));
-    let is_well = answer.as_ref().is_ok_and(StatusCode::is_success);
-    match (options.json, answer) {
-        (true, answer) => println!(
-            "{}",
-            json!({"ok": is_well, "status": answer.ok().map(|status| status.as_u16())})
-        ),
-        (false, Ok(status)) => println!("{} answers {status}", options.url),
-        (false, Err(why)) => println!("{} does not answer: {why}", options.url),
-    }
-    Ok(Found::something_if(!is_well))
+    let result = timeout(RESPONSE_WAIT, request(&url))
+        .await
+        .unwrap_or_else(|_| bail!("no response within {RESPONSE_WAIT:?}"));
+    let is_healthy = result.as_ref().is_ok_and(StatusCode::is_success);
+    let status = result.as_ref().ok().map(StatusCode::as_u16);
+    let text = match result {
+        Ok(status) => format!("{url} responds with {status}"),
+        Err(error) => format!("{url} does not respond: {error:#}"),
+    };
+    output.print(&json!({"ok": is_healthy, "status": status}), &text);
+    Ok(Verdict::needs_action_if(!is_healthy))
 }
 
-async fn ask(url: &Uri) -> anyhow::Result<StatusCode> {
+async fn request(url: &Uri) -> anyhow::Result<StatusCode> {
     let host = url.host().unwrap_or_default();
-    let stream =
-        TcpStream::connect((host.trim_matches(['[', ']']), url.port_u16().unwrap_or(80))).await;
-    let stream = stream.context("nobody listens there")?;
-    let (mut asking, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let address = (host.trim_matches(['[', ']']), url.port_u16().unwrap_or(80));
+    let stream = TcpStream::connect(address).await;
+    let stream = stream.context("the connection failed")?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
     let path = url.path_and_query().map_or("/", |path| path.as_str());
     let request = Request::get(path)
         .header(HOST, host)
         .body(Empty::<Bytes>::new())?;
-    let status = asking.send_request(request).await?.status();
+    let status = sender.send_request(request).await?.status();
     connection.abort();
     Ok(status)
 }

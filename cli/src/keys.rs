@@ -1,14 +1,15 @@
-//! `holdfast keys`: the keys by which customers and payments are sealed.
+//! `holdfast keys`: encrypts stored customers and payments with the first of `ENCRYPTION_KEYS`.
 
 use clap::{Args, Subcommand};
 use holdfast_common::settings::{EncryptionSettings, PostgresSettings};
 use holdfast_workers::upkeep::reencrypt::{self, PROGRESS_MAX, Sealed};
 use indicatif::ProgressBar;
 
-use crate::exit::{self, Found};
+use crate::exit::{self, Verdict};
+use crate::options::EncryptedStore;
+use crate::output::ResultOutput;
 use crate::store;
 
-/// What `keys` is told.
 #[derive(Args)]
 pub(crate) struct Options {
     #[command(subcommand)]
@@ -17,63 +18,48 @@ pub(crate) struct Options {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Seal everything by the first of ENCRYPTION_KEYS: the first time, with no worker running, and after each change of
-    /// it; says which keys are not needed any more
+    /// Encrypt all stored customers and payments with the first of ENCRYPTION_KEYS, and list the keys that can be removed.
+    /// The first time, run it while no worker is running. Run it again after each change of the first key
     #[command(after_help = exit::HELP)]
     Rotate(Rotate),
 }
 
 #[derive(Args)]
 struct Rotate {
-    /// Tell what was sealed as JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    postgres: PostgresSettings,
+    output: ResultOutput,
     #[command(flatten)]
-    encryption: EncryptionSettings,
+    store: EncryptedStore,
 }
 
-/// Does what was asked.
-pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
-    let Command::Rotate(Rotate {
-        json,
-        postgres,
-        encryption,
-    }) = options.command;
-    let keys = encryption.keyring()?;
-    let pool = store::open(&postgres, "holdfast-keys").await?;
+pub(crate) async fn run(options: Options) -> anyhow::Result<Verdict> {
+    let Command::Rotate(Rotate { output, store }) = options.command;
+    let keys = store.encryption.keyring()?;
+    // This command encrypts with keys that the database does not know yet, so it must not check them.
+    let pool = store::open(&store.postgres, "holdfast-keys").await?;
     let progress = ProgressBar::new(PROGRESS_MAX);
     let sealed = reencrypt::seal(&pool, &keys, |done| progress.set_position(done)).await?;
     progress.finish_and_clear();
-    if json {
-        println!("{}", serde_json::to_string(&sealed)?);
-    } else {
-        show(&sealed);
-    }
-    Ok(Found::something_if(
+    output.print(&serde_json::to_value(&sealed)?, &text(&sealed));
+    Ok(Verdict::needs_action_if(
         sealed.passed_over > 0 || !sealed.still_needed.is_empty(),
     ))
 }
 
-/// Seals everything for programs that are going to start; without keys nothing.
-pub(crate) async fn seal_before_start(
+/// Encrypts everything before ingress and workers start. Does nothing without keys.
+pub(crate) async fn encrypt_before_start(
     postgres: &PostgresSettings,
     encryption: &EncryptionSettings,
 ) -> anyhow::Result<()> {
     let keys = encryption.keyring()?;
     if keys.is_on() {
-        reencrypt::seal(
-            &store::open(postgres, "holdfast-keys").await?,
-            &keys,
-            |_| (),
-        )
-        .await?;
+        let pool = store::open(postgres, "holdfast-keys").await?;
+        reencrypt::seal(&pool, &keys, |_| ()).await?;
     }
     Ok(())
 }
 
-fn show(sealed: &Sealed) {
+fn text(sealed: &Sealed) -> String {
     let Sealed {
         texts,
         outcomes,
@@ -81,22 +67,23 @@ fn show(sealed: &Sealed) {
         keys,
         ..
     } = sealed;
-    println!(
-        "sealed {texts} customers and payments, {outcomes} outcomes, {dead_letters} dead letters and {keys} idempotency keys"
+    let mut text = format!(
+        "encrypted {texts} customers and payments, {outcomes} outcomes, {dead_letters} dead letters and {keys} idempotency keys"
     );
     if sealed.passed_over > 0 {
-        println!(
-            "{} rows were being changed and are not sealed by the first key: run this again",
+        text += &format!(
+            "\n{} rows were locked and are not encrypted with the first key yet: run this command again",
             sealed.passed_over
         );
-        return;
+        return text;
     }
     for key in &sealed.not_needed {
-        println!("the key `{key}` is not needed any more: remove it from ENCRYPTION_KEYS");
+        text += &format!("\nkey `{key}` is not needed any more: remove it from ENCRYPTION_KEYS");
     }
     for key in &sealed.still_needed {
-        println!(
-            "workers that run still seal by the key `{key}`: restart them with the new ENCRYPTION_KEYS, run this again"
+        text += &format!(
+            "\nrunning workers still encrypt with key `{key}`: restart them with the new ENCRYPTION_KEYS, then run this command again"
         );
     }
+    text
 }

@@ -1,4 +1,7 @@
-//! The program `holdfast`: a local sale, and what an operator does.
+//! The program `holdfast`: a sale on one machine (`dev`), and operators' commands, with one module for each.
+//!
+//! Commands read through [`store`]; changes are commands in the log, published by [`submit`]. Results are printed by
+//! [`output`], and [`exit`] defines the exit codes.
 
 mod audit;
 mod cache;
@@ -11,8 +14,9 @@ mod exit;
 mod health;
 mod holds;
 mod keys;
-mod listing;
 mod migrate;
+mod options;
+mod output;
 mod partitions;
 mod prune;
 mod queue;
@@ -29,7 +33,7 @@ use clap::{Parser, Subcommand};
 use holdfast_common::settings::TelemetrySettings;
 use holdfast_common::telemetry;
 
-use crate::exit::Found;
+use crate::exit::Verdict;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -46,41 +50,41 @@ struct Program {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Follow the audit of every change of state
+    /// Follow the audit trail of all changes of state
     Audit(audit::Options),
-    /// Have ingresses forget the products that they have in memory, or read them ahead
+    /// Clear or fill the product caches of all ingresses
     Cache(cache::Options),
-    /// Print what is known of a customer, and forget it
+    /// Export or erase the data of a customer
     Customers(customers::Options),
-    /// List, show, retry and drop commands that could not be applied
+    /// List, show, retry and drop commands that workers could not apply
     DeadLetters(dead_letters::Options),
-    /// Run a sale on this machine: Postgres, NATS, ingress and workers, with a product to buy
+    /// Run a sale on this machine: Postgres, NATS, ingress, workers and a product to buy
     Dev(Box<dev::Options>),
-    /// Look at everything a sale stands on, and say what to do about it
+    /// Check Postgres, NATS and settings, and print what to do about problems
     Doctor(Box<doctor::Options>),
-    /// List, retry and drop events that a receiver did not take
+    /// List, retry and drop events that a receiver did not accept
     Events(events::Options),
-    /// Ask a program on this host how it is, for whoever restarts it
+    /// Check whether a program on this host responds, for containers and supervisors
     Health(health::Options),
-    /// List holds, and end one
+    /// List holds, and end a hold
     Holds(holds::Options),
-    /// Seal customers and payments by the first of ENCRYPTION_KEYS
+    /// Encrypt stored customers and payments with the first of ENCRYPTION_KEYS
     Keys(keys::Options),
-    /// Bring the database to this build's schema
+    /// Apply the database migrations of this build
     Migrate(migrate::Options),
-    /// Show which worker has each partition
+    /// List partitions with their workers
     Partitions(partitions::Options),
-    /// Remove keys, outcomes, holds and audit rows of long ago
+    /// Remove rows that are past their retention time
     Prune(prune::Options),
-    /// Show what of the log waits for workers
+    /// Show the backlog of the log
     Queue(queue::Options),
     /// List, retry and resolve refunds
     Refunds(refunds::Options),
     /// Watch a sale in the terminal
     Sale(sale::Options),
-    /// Add products to try a sale with
+    /// Add products for trials
     Seed(seed::Options),
-    /// See that products' counts are what their holds and orders come to, and mend them
+    /// Find and correct product counts that differ from holds and orders
     Stock(stock::Options),
 }
 
@@ -91,23 +95,23 @@ async fn main() -> ExitCode {
     exit::code(run(program.command).await)
 }
 
-async fn run(command: Command) -> anyhow::Result<Found> {
+async fn run(command: Command) -> anyhow::Result<Verdict> {
     match command {
         Command::Audit(options) => audit::run(options).await,
         Command::Cache(options) => cache::run(options).await,
         Command::Customers(options) => customers::run(options).await,
         Command::DeadLetters(options) => dead_letters::run(options).await,
-        Command::Dev(options) => dev::run(*options).await.map(|()| Found::Nothing),
+        Command::Dev(options) => dev::run(*options).await.map(|()| Verdict::Ok),
         Command::Doctor(options) => doctor::run(*options).await,
-        Command::Events(options) => events::run(options).await.map(|()| Found::Nothing),
+        Command::Events(options) => events::run(options).await.map(|()| Verdict::Ok),
         Command::Health(options) => health::run(options).await,
         Command::Holds(options) => holds::run(options).await,
         Command::Keys(options) => keys::run(options).await,
-        Command::Migrate(options) => migrate::run(options).await.map(|()| Found::Nothing),
+        Command::Migrate(options) => migrate::run(options).await.map(|()| Verdict::Ok),
         Command::Partitions(options) => partitions::run(options).await,
-        Command::Prune(options) => prune::run(options).await.map(|()| Found::Nothing),
+        Command::Prune(options) => prune::run(options).await.map(|()| Verdict::Ok),
         Command::Queue(options) => queue::run(options).await,
-        Command::Refunds(options) => refunds::run(options).await.map(|()| Found::Nothing),
+        Command::Refunds(options) => refunds::run(options).await.map(|()| Verdict::Ok),
         Command::Sale(options) => sale::run(options).await,
         Command::Seed(options) => seed::run(options).await,
         Command::Stock(options) => stock::run(options).await,

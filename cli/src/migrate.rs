@@ -1,4 +1,4 @@
-//! `holdfast migrate`: brings the database to this build's schema. Safe to run again, and by several at once.
+//! `holdfast migrate`: applies the migrations of this build that the database lacks. Repeated and concurrent runs are safe.
 
 use clap::Args;
 use holdfast_common::settings::PostgresSettings;
@@ -6,31 +6,29 @@ use holdfast_common::store::postgres::{self, Pool};
 use holdfast_common::store::schema;
 use serde_json::json;
 
-/// What `migrate` is told.
+use crate::exit;
+use crate::output::ResultOutput;
+
 #[derive(Args)]
+#[command(after_help = exit::HELP)]
 pub(crate) struct Options {
     #[command(flatten)]
+    output: ResultOutput,
+    #[command(flatten)]
     postgres: PostgresSettings,
-    /// Say it as JSON
-    #[arg(long)]
-    json: bool,
 }
 
-/// Applies what is missing.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     apply(&options.postgres).await?;
-    if options.json {
-        println!(
-            "{}",
-            json!({"schema": schema::MIGRATIONS.iter().map(|known| known.version).max()})
-        );
-    } else {
-        println!("the database has this build's schema");
-    }
+    let version = schema::MIGRATIONS.iter().map(|known| known.version).max();
+    options.output.print(
+        &json!({"schema": version}),
+        "the database has the schema of this build",
+    );
     Ok(())
 }
 
-/// The same, without a word.
+/// Applies the migrations without output.
 pub(crate) async fn apply(settings: &PostgresSettings) -> anyhow::Result<()> {
     let pool = postgres::connect(settings, Pool::once("holdfast-migrate")).await?;
     schema::migrate(&pool).await?;

@@ -1,50 +1,46 @@
-//! `holdfast partitions`: which worker has each partition, and how far it has come.
+//! `holdfast partitions`: the worker and the position of each partition.
 
 use clap::Args;
 use holdfast_common::settings::PostgresSettings;
 use holdfast_ingress::store::overview::{self, ListedPartition};
 use serde_json::{Value, json};
 
-use crate::exit::Found;
-use crate::listing;
+use crate::exit::{self, Verdict};
+use crate::output::ListOutput;
 use crate::store;
 
-/// What `partitions` is told.
 #[derive(Args)]
+#[command(after_help = exit::HELP)]
 pub(crate) struct Options {
     #[command(flatten)]
+    output: ListOutput,
+    #[command(flatten)]
     postgres: PostgresSettings,
-    /// As JSON, an object a line
-    #[arg(long)]
-    json: bool,
 }
 
-/// Lists them. One without a worker is something to see to.
-pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
+/// A partition without a worker needs action.
+pub(crate) async fn run(options: Options) -> anyhow::Result<Verdict> {
     let pool = store::open(&options.postgres, "holdfast-partitions").await?;
     let partitions = overview::partitions(&pool).await?;
-    listing::show(
-        &partitions,
-        options.json,
-        document,
-        ["partition", "worker", "epoch", "applied"],
-        |partition| {
+    let headers = ["partition", "worker", "epoch", "applied"];
+    options
+        .output
+        .print(&partitions, document, headers, |partition| {
             [
                 partition.partition.to_string(),
-                owner(partition).unwrap_or("nobody").to_owned(),
+                owner(partition).unwrap_or("none").to_owned(),
                 partition.epoch.to_string(),
                 partition.applied_seq.to_string(),
             ]
-        },
-    );
-    let without = partitions
+        });
+    let unowned = partitions
         .iter()
         .filter(|partition| !partition.is_owned)
         .count();
-    if without > 0 {
-        eprintln!("{without} partitions have no worker: start holdfast-workers, or see its log");
+    if unowned > 0 {
+        eprintln!("{unowned} partitions have no worker: start holdfast-workers, or read its log");
     }
-    Ok(Found::something_if(without > 0))
+    Ok(Verdict::needs_action_if(unowned > 0))
 }
 
 fn owner(partition: &ListedPartition) -> Option<&str> {

@@ -1,6 +1,6 @@
-//! `holdfast refunds`: money that goes back, for the one who sees to it.
+//! `holdfast refunds`: lists refunds, and moves them forward.
 //!
-//! Nothing is changed from here: what is asked is a command in the log like any other, and a worker applies it.
+//! Changes are commands in the log; this module writes no rows.
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
@@ -9,19 +9,18 @@ use holdfast_common::domain::RefundStatus;
 use holdfast_common::encryption::Keyring;
 use holdfast_common::id::HoldId;
 use holdfast_common::log::internal;
-use holdfast_common::settings::{EncryptionSettings, NatsSettings, PostgresSettings};
+use holdfast_common::settings::NatsSettings;
 use holdfast_ingress::store::payments::{self, ListedPayment};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::listing;
-use crate::store;
+use crate::exit;
+use crate::options::{EncryptedStore, StoreAndLog};
+use crate::output::{self, ListOutput, ResultOutput};
 use crate::submit::{CommandLog, wait_until_applied};
 
-/// The most refunds that are listed.
 const LISTED_MAX: i64 = 10_000;
 
-/// What `refunds` is told.
 #[derive(Args)]
 pub(crate) struct Options {
     #[command(subcommand)]
@@ -30,40 +29,40 @@ pub(crate) struct Options {
 
 #[derive(Subcommand)]
 enum Command {
-    /// List payments whose money goes back, oldest first
+    /// List payments with a refund, oldest first
+    #[command(after_help = exit::HELP)]
     List(List),
-    /// Have a refund asked for once more, though it was accepted before
-    Retry(One),
-    /// Note that the money of a refund, or of a payment that nothing matched, is back
-    Resolve(One),
+    /// Request a refund again, even when the payment provider has accepted it before
+    #[command(after_help = exit::HELP)]
+    Retry(Payment),
+    /// Record that the money of a refund, or of an unmatched payment, was returned
+    #[command(after_help = exit::HELP)]
+    Resolve(Payment),
 }
 
 #[derive(Args)]
 struct List {
-    /// Only those that have come this far [default: due and requested]
+    /// List refunds in this state only [default: due and requested]
     #[arg(long, value_enum)]
-    state: Option<State>,
-    /// As JSON, an object a line
-    #[arg(long)]
-    json: bool,
+    state: Option<RefundState>,
     #[command(flatten)]
-    postgres: PostgresSettings,
+    output: ListOutput,
     #[command(flatten)]
-    encryption: EncryptionSettings,
+    store: EncryptedStore,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum State {
-    /// The provider is to be asked
+enum RefundState {
+    /// The refund has not been requested from the payment provider yet
     Due,
-    /// The provider was asked
+    /// The refund was requested from the payment provider
     Requested,
-    /// The money is back
+    /// The money was returned
     Refunded,
 }
 
-impl State {
-    fn stored(self) -> &'static str {
+impl RefundState {
+    fn column_value(self) -> &'static str {
         match self {
             Self::Due => "refund_due",
             Self::Requested => "refund_requested",
@@ -73,51 +72,40 @@ impl State {
 }
 
 #[derive(Args)]
-struct One {
-    /// The order, by its id or reference
+struct Payment {
+    /// Id or reference of the order
     order: String,
-    /// The payment, as its provider names it
+    /// Payment id of the payment provider
     payment: String,
-    /// Say how it stands as JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    postgres: PostgresSettings,
+    output: ResultOutput,
     #[command(flatten)]
-    encryption: EncryptionSettings,
-    #[command(flatten)]
-    nats: NatsSettings,
+    connections: StoreAndLog,
 }
 
-/// Does what was asked.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     match options.command {
-        Command::List(list) => show(list).await,
-        Command::Retry(one) => advance(one, RefundStatus::Due, State::Due).await,
-        Command::Resolve(one) => advance(one, RefundStatus::Refunded, State::Refunded).await,
+        Command::List(options) => list(options).await,
+        Command::Retry(payment) => advance(payment, RefundStatus::Due).await,
+        Command::Resolve(payment) => advance(payment, RefundStatus::Refunded).await,
     }
 }
 
-async fn show(list: List) -> anyhow::Result<()> {
-    let (pool, keys) =
-        store::open_sealed(&list.postgres, &list.encryption, "holdfast-refunds").await?;
-    let states = list
-        .state
-        .map_or_else(|| vec![State::Due, State::Requested], |state| vec![state]);
-    let states: Vec<_> = states.into_iter().map(State::stored).collect();
+async fn list(options: List) -> anyhow::Result<()> {
+    let (pool, keys) = options.store.open("holdfast-refunds").await?;
+    let states = options.state.map_or_else(
+        || vec![RefundState::Due, RefundState::Requested],
+        |state| vec![state],
+    );
+    let states: Vec<_> = states.into_iter().map(RefundState::column_value).collect();
     let mut refunds = payments::list(&pool, &keys, &states, None, LISTED_MAX + 1).await?;
     let has_more = refunds.len() as i64 > LISTED_MAX;
     refunds.truncate(LISTED_MAX as usize);
-    listing::show(
-        &refunds,
-        list.json,
-        document,
-        ["order", "payment", "state", "reason", "amount", "received"],
-        cells,
-    );
+    let headers = ["order", "payment", "state", "reason", "amount", "received"];
+    options.output.print(&refunds, document, headers, cells);
     if has_more {
         eprintln!(
-            "only the first {LISTED_MAX} are shown: name a --state, or page through GET /api/admin/refunds"
+            "only the first {LISTED_MAX} refunds are listed: choose a --state, or page through GET /api/admin/refunds"
         );
     }
     Ok(())
@@ -141,58 +129,58 @@ fn cells(refund: &ListedPayment) -> [String; 6] {
         amount
             .map(|(minor, currency)| format!("{minor} {currency} (minor units)"))
             .unwrap_or_default(),
-        listing::seconds(refund.received_at),
+        output::seconds(refund.received_at),
     ]
 }
 
-async fn advance(one: One, to: RefundStatus, state: State) -> anyhow::Result<()> {
-    let order_id: HoldId = one
-        .order
+async fn advance(options: Payment, to: RefundStatus) -> anyhow::Result<()> {
+    let Payment {
+        order,
+        payment,
+        output,
+        connections: StoreAndLog { store, nats },
+    } = options;
+    let order_id: HoldId = order
         .strip_prefix("order_")
-        .unwrap_or(&one.order)
+        .unwrap_or(&order)
         .parse()
-        .context("the order")?;
-    let (pool, keys) =
-        store::open_sealed(&one.postgres, &one.encryption, "holdfast-refunds").await?;
-    match payments::state(&pool, &keys, order_id, &one.payment)
-        .await?
-        .as_deref()
-    {
-        None => bail!(
-            "there is no such payment of this order; `holdfast refunds list` shows what there is"
-        ),
-        Some("refunded") if state != State::Refunded => {
-            bail!("the money of this payment is back already")
-        }
-        Some("refund_due" | "refund_requested" | "refunded") => {}
-        Some("unmatched") if state == State::Refunded => {}
-        Some(other) => bail!("no refund is owed for this payment: it is {other}"),
-    }
+        .context("the order id is not valid")?;
+    let (pool, keys) = store.open("holdfast-refunds").await?;
+    let state = payments::state(&pool, &keys, order_id, &payment).await?;
+    check_transition(state.as_deref(), to)?;
     let action = Action::AdvanceRefund {
         order_id,
-        payment_id: one.payment.clone(),
+        payment_id: payment.clone(),
         to,
     };
     let command = internal::command(order_id.slot(), action);
-    let log = CommandLog::connect(&one.nats, &keys).await?;
+    let log = CommandLog::connect(&nats, &keys).await?;
     let seq = log.publish(&command).await?;
     wait_until_applied(async || {
-        Ok(is_applied(&pool, &keys, &one.nats, order_id, seq)
-            .await?
-            .then_some(()))
+        let is_applied = is_applied(&pool, &keys, &nats, order_id, seq).await?;
+        Ok(is_applied.then_some(()))
     })
     .await?;
-    // Another may have been faster, and a failure that nothing matched has no money to be back.
-    let state = payments::state(&pool, &keys, order_id, &one.payment).await?;
-    if one.json {
-        println!(
-            "{}",
-            json!({"order_id": order_id, "payment_id": one.payment, "state": state})
-        );
-    } else {
-        println!("{} is {}", one.payment, state.unwrap_or_default());
-    }
+    // The state may differ from `to`: another command may have come first, and an unmatched payment that had failed
+    // becomes `ignored`.
+    let state = payments::state(&pool, &keys, order_id, &payment).await?;
+    output.print(
+        &json!({"order_id": order_id, "payment_id": payment, "state": state}),
+        &format!("{payment} is {}", state.unwrap_or_default()),
+    );
     Ok(())
+}
+
+fn check_transition(state: Option<&str>, to: RefundStatus) -> anyhow::Result<()> {
+    match state {
+        None => bail!("the order has no such payment; `holdfast refunds list` lists refunds"),
+        Some("refunded") if to != RefundStatus::Refunded => {
+            bail!("the money of this payment was already returned")
+        }
+        Some("refund_due" | "refund_requested" | "refunded") => Ok(()),
+        Some("unmatched") if to == RefundStatus::Refunded => Ok(()),
+        Some(other) => bail!("this payment has no refund: its state is {other}"),
+    }
 }
 
 async fn is_applied(

@@ -1,5 +1,7 @@
 //! The end of a program: SIGINT or SIGTERM, heard once by everybody who needs to finish.
 
+use std::process::ExitCode;
+
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -34,4 +36,28 @@ pub async fn signalled_or_ended(
     }
     stop.cancel();
     service.await?
+}
+
+/// The exit code of a program whose `main` ended with this result. Prints the error on standard error.
+#[must_use]
+pub fn exit_code(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            print_error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints an error and its causes on one line, each text once. `{error:?}`, which a `main` that returns the error prints,
+/// would add a backtrace when `RUST_BACKTRACE` is set.
+pub fn print_error(error: &anyhow::Error) {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    eprintln!("Error: {text}");
 }

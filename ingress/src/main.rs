@@ -1,5 +1,7 @@
 //! The program `holdfast-ingress`.
 
+use std::process::ExitCode;
+
 use clap::Parser;
 use holdfast_common::settings::{SafetySettings, TelemetrySettings};
 use holdfast_common::shutdown;
@@ -23,7 +25,11 @@ struct Program {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
+    shutdown::exit_code(run().await)
+}
+
+async fn run() -> anyhow::Result<()> {
     let mut program = Program::parse();
     let _telemetry = telemetry::start(&program.telemetry, telemetry::SERVICE, "holdfast-ingress");
     let holdfast_ingress::Settings {

@@ -1,5 +1,7 @@
 //! The program `holdfast-workers`.
 
+use std::process::ExitCode;
+
 use clap::Parser;
 use holdfast_common::settings::{MetricsSettings, SafetySettings, TelemetrySettings};
 use holdfast_common::shutdown;
@@ -25,7 +27,11 @@ struct Program {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
+    shutdown::exit_code(run().await)
+}
+
+async fn run() -> anyhow::Result<()> {
     let program = Program::parse();
     let _telemetry = telemetry::start(&program.telemetry, telemetry::SERVICE, "holdfast-workers");
     let holdfast_workers::Settings {

@@ -139,7 +139,7 @@ impl Services {
         set_defaults(&mut ingress);
         progress.show("migrating the database");
         migrate::apply(&postgres).await?;
-        keys::seal_before_start(&postgres, &encryption).await?;
+        keys::encrypt_before_start(&postgres, &encryption).await?;
 
         progress.show("starting ingress and workers");
         let worker_settings = holdfast_workers::Settings {
@@ -162,7 +162,7 @@ impl Services {
         let ingress = Ingress::start(ingress_settings).await?;
         let address = ingress.address()?;
 
-        let (pool, keys) = store::open_sealed(&postgres, &encryption, "holdfast-dev").await?;
+        let (pool, keys) = store::open_encrypted(&postgres, &encryption, "holdfast-dev").await?;
         tokio::select! {
             ended = &mut workers => ended?.and(Err(anyhow!("the workers stopped during the start"))),
             waited = first_product::wait_for_workers(&pool, nats.partitions.count()) => waited,

@@ -1,18 +1,16 @@
-//! What the doctor says: what was looked at, how it is, and what to do about it.
+//! A finding: the result of one check, and what to do about it.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// How something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Level {
-    /// As it should be.
     Ok,
-    /// It will do; better is possible, or it could not be seen.
+    /// The sale works, but something could be better or could not be checked.
     Warning,
-    /// It breaks a promise, or stops the sale.
+    /// The sale stops, or a guarantee does not hold.
     Problem,
 }
 
@@ -26,18 +24,17 @@ impl fmt::Display for Level {
     }
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Finding {
     pub(super) check: &'static str,
     pub(super) level: Level,
     pub(super) found: String,
-    /// What to do about it; empty when it is as it should be.
+    /// What to do. Empty when `level` is `Ok`.
     pub(super) advice: String,
 }
 
 impl Finding {
-    /// All is well.
     pub(super) fn ok(check: &'static str, found: impl Into<String>) -> Self {
         Self {
             check,
@@ -47,7 +44,6 @@ impl Finding {
         }
     }
 
-    /// It could be better.
     pub(super) fn warning(
         check: &'static str,
         found: impl Into<String>,
@@ -61,7 +57,6 @@ impl Finding {
         }
     }
 
-    /// It has to be seen to.
     pub(super) fn problem(
         check: &'static str,
         found: impl Into<String>,
@@ -75,8 +70,8 @@ impl Finding {
         }
     }
 
-    /// A problem unless all is well. An error's text says what to do itself.
-    pub(super) fn of<E: fmt::Display>(
+    /// Turns an error into a problem. The error's text is the advice, because such errors say what to do.
+    pub(super) fn from_result<E: fmt::Display>(
         check: &'static str,
         result: Result<String, E>,
         failed: &str,

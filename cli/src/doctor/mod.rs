@@ -1,4 +1,4 @@
-//! `holdfast doctor`: looks at everything a sale stands on, and says what to do about what it finds. It changes nothing.
+//! `holdfast doctor`: checks Postgres, NATS and the settings, and prints what to do about each problem. It changes nothing.
 
 mod finding;
 mod nats;
@@ -7,21 +7,22 @@ mod settings;
 mod streams;
 
 use clap::Args;
-use comfy_table::Table;
 use holdfast_common::settings::{
     EncryptionSettings, HoldSettings, IngressSettings, NatsSettings, PostgresSettings,
     SafetySettings, WorkerSettings,
 };
+use serde_json::json;
 
 use self::finding::{Finding, Level};
-use crate::exit::Found;
+use crate::exit::{self, Verdict};
+use crate::output::ListOutput;
 
-/// What `doctor` is told: the settings of ingress and workers, to compare with what is there.
+/// The settings of ingress and workers, which the checks compare with Postgres and NATS.
 #[derive(Args)]
+#[command(after_help = exit::HELP)]
 pub(crate) struct Options {
-    /// As JSON, an object a finding and line
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: ListOutput,
     #[command(flatten)]
     postgres: PostgresSettings,
     #[command(flatten)]
@@ -38,35 +39,24 @@ pub(crate) struct Options {
     encryption: EncryptionSettings,
 }
 
-/// Looks at all of it. A part that is away is a finding, not an error.
-pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
-    let mut findings = postgres::look(&options).await;
-    findings.extend(nats::look(&options).await);
-    findings.extend(settings::look(&options).await);
-    if options.json {
-        for finding in &findings {
-            println!("{}", serde_json::to_string(finding)?);
-        }
-    } else {
-        let mut table = Table::new();
-        table.set_header(["check", "", "found", "what to do"]);
-        for Finding {
-            check,
-            level,
-            found,
-            advice,
-        } in &findings
-        {
-            table.add_row([
-                (*check).to_owned(),
-                level.to_string(),
-                found.clone(),
-                advice.clone(),
-            ]);
-        }
-        println!("{table}");
-    }
-    Ok(Found::something_if(
+/// Runs all checks. An unreachable server is a finding, not an error.
+pub(crate) async fn run(options: Options) -> anyhow::Result<Verdict> {
+    let mut findings = postgres::check(&options).await;
+    findings.extend(nats::check(&options).await);
+    findings.extend(settings::check(&options).await);
+    let document = |finding: &Finding| json!(finding);
+    let headers = ["check", "level", "found", "what to do"];
+    options
+        .output
+        .print(&findings, document, headers, |finding| {
+            [
+                finding.check.to_owned(),
+                finding.level.to_string(),
+                finding.found.clone(),
+                finding.advice.clone(),
+            ]
+        });
+    Ok(Verdict::needs_action_if(
         findings
             .iter()
             .any(|finding| finding.level == Level::Problem),

@@ -1,4 +1,4 @@
-//! NATS: whether it answers, is new enough and syncs; whether the log is as Holdfast asks; whether workers are heard.
+//! Checks of NATS: connection, version, durability, the log's stream, and messages from workers.
 
 use std::time::Duration;
 
@@ -15,18 +15,14 @@ use super::Options;
 use super::finding::Finding;
 use super::streams;
 
-/// How long NATS may take to let us in, or to answer.
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
-/// How long to listen for the workers, who say something a few times a second.
+/// Workers publish several times a second.
 const NEWS_WAIT: Duration = Duration::from_secs(3);
-/// A round trip that is longer makes every command slow.
+/// Each command needs a round trip, so a longer one slows down all commands.
 const ROUND_TRIP_MAX: Duration = Duration::from_millis(5);
-/// How full the log may be.
 const LOG_FULL_PERCENT_MAX: u64 = 80;
 
-pub(super) async fn look(options: &Options) -> Vec<Finding> {
-    let away =
-        |why: String| Finding::problem("nats", why, "start nats-server, or correct NATS_URL");
+pub(super) async fn check(options: &Options) -> Vec<Finding> {
     let connecting = async {
         let (servers, how) = access::options(&options.nats).await?;
         how.name("holdfast-doctor")
@@ -39,16 +35,20 @@ pub(super) async fn look(options: &Options) -> Vec<Finding> {
         Ok(Err(error)) => {
             return vec![Finding::problem(
                 "nats",
-                "it can't be reached",
+                "can't be reached",
                 error.to_string(),
             )];
         }
-        Err(_) => return vec![away(format!("no answer in {CONNECT_WAIT:?}"))],
+        Err(_) => {
+            let found = format!("no response within {CONNECT_WAIT:?}");
+            let advice = "start nats-server, or correct NATS_URL";
+            return vec![Finding::problem("nats", found, advice)];
+        }
     };
     let jetstream = jetstream::new(client.clone());
     let mut findings = vec![round_trip(&jetstream).await];
     findings.extend(servers(&client).await);
-    findings.extend(the_log(&jetstream, options).await);
+    findings.extend(log_stream(&jetstream, options).await);
     findings.push(streams::tickets(&jetstream, options).await);
     findings.extend(streams::events(&jetstream, options).await);
     findings.push(workers(&client, options).await);
@@ -56,27 +56,27 @@ pub(super) async fn look(options: &Options) -> Vec<Finding> {
 }
 
 async fn round_trip(jetstream: &Context) -> Finding {
-    let begun = Instant::now();
+    let start = Instant::now();
     match jetstream.query_account().await {
-        Ok(_) if begun.elapsed() > ROUND_TRIP_MAX => {
+        Ok(_) if start.elapsed() > ROUND_TRIP_MAX => {
             let advice =
-                "run ingresses and workers nearer to NATS: every command takes a round trip";
+                "run ingresses and workers nearer to NATS: each command needs a round trip";
             Finding::warning(
                 "nats round trip",
-                format!("{:.1?}", begun.elapsed()),
+                format!("{:.1?}", start.elapsed()),
                 advice,
             )
         }
-        Ok(_) => Finding::ok("nats round trip", format!("{:.1?}", begun.elapsed())),
+        Ok(_) => Finding::ok("nats round trip", format!("{:.1?}", start.elapsed())),
         Err(error) => Finding::problem(
             "nats",
             error.to_string(),
-            "enable JetStream for Holdfast's account: see nats.conf",
+            "enable JetStream for Holdfast's account, as nats.conf does",
         ),
     }
 }
 
-/// The version, and whether it syncs before it acknowledges.
+/// Checks the version, and that the server writes to disk before it acknowledges.
 async fn servers(client: &Client) -> Vec<Finding> {
     let version = client.server_info().version;
     match server::check(client).await {
@@ -85,16 +85,16 @@ async fn servers(client: &Client) -> Vec<Finding> {
             Finding::ok("sync_interval", "always"),
         ],
         Ok(Durability::Unknown) => {
-            let advice = "set `jetstream { sync_interval: always }` and the accounts of nats.conf, so that it can be checked";
+            let advice = "set `jetstream { sync_interval: always }` and the accounts of nats.conf, which allow this check";
             vec![
                 Finding::ok("nats", version),
-                Finding::warning("sync_interval", "the server does not say", advice),
+                Finding::warning("sync_interval", "the server does not report it", advice),
             ]
         }
         Err(error @ log::LogError::NotDurable { .. }) => {
             vec![
                 Finding::ok("nats", version),
-                Finding::problem("sync_interval", "not always", error.to_string()),
+                Finding::problem("sync_interval", "not `always`", error.to_string()),
             ]
         }
         Err(error) => vec![Finding::problem(
@@ -105,13 +105,13 @@ async fn servers(client: &Client) -> Vec<Finding> {
     }
 }
 
-async fn the_log(jetstream: &Context, options: &Options) -> Vec<Finding> {
+async fn log_stream(jetstream: &Context, options: &Options) -> Vec<Finding> {
     let name = options.nats.subjects.log_stream();
     let Ok(found) = jetstream.get_stream(&name).await else {
-        let advice = "start an ingress or a worker, which makes it; or correct NATS_PREFIX";
+        let advice = "start an ingress or a worker, which creates it, or correct NATS_PREFIX";
         return vec![Finding::problem(
             "log",
-            format!("there is no stream {name}"),
+            format!("the stream {name} does not exist"),
             advice,
         )];
     };
@@ -119,17 +119,23 @@ async fn the_log(jetstream: &Context, options: &Options) -> Vec<Finding> {
     let differences = stream::check(&info.config, &options.nats);
     let mut findings: Vec<_> = differences
         .iter()
-        .map(|error| Finding::problem("log", format!("{name} is not as asked"), error.to_string()))
+        .map(|error| {
+            Finding::problem(
+                "log",
+                format!("{name} differs from the settings"),
+                error.to_string(),
+            )
+        })
         .collect();
     if findings.is_empty() {
-        findings.push(Finding::ok("log", format!("{name} is as asked")));
+        findings.push(Finding::ok("log", format!("{name} matches the settings")));
     }
     let percent = info.state.bytes * 100
         / u64::try_from(info.config.max_bytes)
             .unwrap_or(u64::MAX)
             .max(1);
     findings.push(if percent > LOG_FULL_PERCENT_MAX {
-        let advice = "see `holdfast queue status`: a full log answers 503. Raise LOG_MAX_MB, or get the workers going";
+        let advice = "find slow partitions with `holdfast queue status`, or raise LOG_MAX_MB: with a full log, requests get 503";
         Finding::problem("log space", format!("{percent} % full"), advice)
     } else {
         Finding::ok("log space", format!("{percent} % full"))
@@ -137,29 +143,29 @@ async fn the_log(jetstream: &Context, options: &Options) -> Vec<Finding> {
     findings
 }
 
-/// Whether workers are heard, and speak as this build does.
+/// Checks that workers publish news in this build's format.
 async fn workers(client: &Client, options: &Options) -> Finding {
     const CHECK: &str = "workers' news";
     let Ok(mut news) = client.subscribe(options.nats.subjects.news()).await else {
         return Finding::problem(
             CHECK,
-            "NATS did not let us listen",
-            "see the account's permissions",
+            "NATS refused the subscription",
+            "check the permissions of the NATS account",
         );
     };
     match timeout(NEWS_WAIT, news.next()).await {
         Ok(Some(message)) => match news::decode(&message.payload) {
-            Ok(_) => Finding::ok(CHECK, "heard, of this version"),
+            Ok(_) => Finding::ok(CHECK, "received, in this version's format"),
             Err(error) => Finding::problem(
                 CHECK,
                 error.to_string(),
-                "ingresses and workers have to be upgraded together",
+                "run ingresses and workers of the same version",
             ),
         },
         _ => Finding::problem(
             CHECK,
-            format!("nothing in {NEWS_WAIT:?}"),
-            "start holdfast-workers, or see its log",
+            format!("none within {NEWS_WAIT:?}"),
+            "start holdfast-workers, or read its log",
         ),
     }
 }

@@ -1,4 +1,4 @@
-//! Postgres: whether it answers, keeps what it was told, has the schema and room, and agrees on the time; who is connected.
+//! Checks of Postgres: connection, durability settings, schema, free connections, clock, connected programs, and leases.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,19 +16,17 @@ use super::Options;
 use super::finding::Finding;
 use crate::store::{doctor, queue};
 
-/// How long Postgres may take to let us in.
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
-/// How often its clock is asked for; the quickest answer tells most.
+/// The fastest of several reads gives the most exact clock difference.
 const CLOCK_TRIES: usize = 5;
-/// A round trip that is longer makes batches slow.
+/// A batch needs three round trips, so longer ones slow down all commands.
 const ROUND_TRIP_MAX: Duration = Duration::from_millis(5);
-/// From here on clocks are worth setting; from [`SKEW_MAX_MS`] on an ingress misjudges what is old.
 const SKEW_WARNING_MS: i64 = 1000;
+/// With more, an ingress misjudges the age of signatures and holds.
 const SKEW_MAX_MS: i64 = 5000;
-/// Connections of one ingress and one worker, and a few for operators.
-const CONNECTIONS_MIN: i64 = 20;
+/// Enough for one ingress, one worker and a few operators' commands.
+const FREE_CONNECTIONS_MIN: i64 = 20;
 
-/// The settings of Postgres that are looked at.
 const SETTINGS: [&str; 6] = [
     "server_version",
     "server_version_num",
@@ -38,49 +36,51 @@ const SETTINGS: [&str; 6] = [
     "max_connections",
 ];
 
-pub(super) async fn look(options: &Options) -> Vec<Finding> {
-    let (mut connection, place) = match connect(options).await {
+pub(super) async fn check(options: &Options) -> Vec<Finding> {
+    let (mut connection, connect_options) = match connect(options).await {
         Ok(connected) => connected,
         Err(finding) => return vec![finding],
     };
-    match examine(&mut connection, options, place).await {
+    match check_connected(&mut connection, options, connect_options).await {
         Ok(findings) => findings,
         Err(error) => vec![Finding::problem(
             "postgres",
-            "it failed while it was looked at",
+            "failed during the checks",
             error.to_string(),
         )],
     }
 }
 
 async fn connect(options: &Options) -> Result<(PgConnection, PgConnectOptions), Finding> {
-    // The error would repeat the URL, and with it the password.
+    // The parser's error would print the URL with its password.
     let parsed: Result<PgConnectOptions, _> = options.postgres.database_url.expose().parse();
     let Ok(parsed) = parsed else {
         return Err(Finding::problem(
             "postgres",
-            "DATABASE_URL is no postgres:// URL",
+            "DATABASE_URL is not a postgres:// URL",
             "correct DATABASE_URL",
         ));
     };
     let parsed = parsed.application_name("holdfast-doctor");
-    let away =
-        |why: String| Finding::problem("postgres", why, "start Postgres, or correct DATABASE_URL");
     match timeout(CONNECT_WAIT, parsed.connect()).await {
         Ok(Ok(connection)) => Ok((connection, parsed)),
         Ok(Err(error)) => Err(Finding::problem(
             "postgres",
-            "it can't be reached",
+            "can't be reached",
             postgres::failed(error).to_string(),
         )),
-        Err(_) => Err(away(format!("no answer in {CONNECT_WAIT:?}"))),
+        Err(_) => Err(Finding::problem(
+            "postgres",
+            format!("no response within {CONNECT_WAIT:?}"),
+            "start Postgres, or correct DATABASE_URL",
+        )),
     }
 }
 
-async fn examine(
+async fn check_connected(
     connection: &mut PgConnection,
     options: &Options,
-    place: PgConnectOptions,
+    connect_options: PgConnectOptions,
 ) -> anyhow::Result<Vec<Finding>> {
     let settings: HashMap<_, _> = doctor::settings(connection, &SETTINGS)
         .await?
@@ -93,19 +93,19 @@ async fn examine(
     )];
     findings.extend(["fsync", "full_page_writes"].map(|name| must_be_on(name, setting(name))));
     findings.push(synchronous_commit(setting("synchronous_commit")));
-    findings.push(room(
+    findings.push(free_connections(
         setting("max_connections"),
         doctor::connections(connection).await?,
     ));
     findings.extend(clock(connection).await?);
     findings.push(programs(&doctor::programs(connection).await?));
-    let pool = PgPool::connect_with(place).await?;
+    let pool = PgPool::connect_with(connect_options).await?;
     let checked = schema::check(&pool).await;
     let has_schema = checked.is_ok();
-    findings.push(Finding::of(
+    findings.push(Finding::from_result(
         "schema",
-        checked.map(|()| "as this build knows it".to_owned()),
-        "another than this build's",
+        checked.map(|()| "the schema of this build".to_owned()),
+        "not the schema of this build",
     ));
     if has_schema {
         findings.push(encryption(&pool, options).await);
@@ -115,7 +115,7 @@ async fn examine(
     Ok(findings)
 }
 
-/// Whether customers and payments are sealed, by the keys that these settings have.
+/// Checks that the database is encrypted with the keys of these settings.
 async fn encryption(pool: &PgPool, options: &Options) -> Finding {
     let checked = match options.encryption.keyring() {
         Err(error) => Err(error.to_string()),
@@ -124,17 +124,21 @@ async fn encryption(pool: &PgPool, options: &Options) -> Finding {
             .map_err(|error| error.to_string())
             .map(|()| {
                 keys.first().map_or("off".to_owned(), |key| {
-                    format!("customers and payments are sealed by the key `{key}`")
+                    format!("customers and payments are encrypted with key `{key}`")
                 })
             }),
     };
-    Finding::of("encryption", checked, "other keys than the database's")
+    Finding::from_result(
+        "encryption",
+        checked,
+        "these are not the keys of the database",
+    )
 }
 
 fn version(shown: &str, number: &str) -> Finding {
     match number.parse::<u32>() {
         Ok(150_000..) => Finding::ok("postgres", shown),
-        _ => Finding::problem("postgres", shown, "upgrade it to 15 or newer"),
+        _ => Finding::problem("postgres", shown, "upgrade Postgres to 15 or newer"),
     }
 }
 
@@ -145,7 +149,7 @@ fn must_be_on(name: &'static str, found: &str) -> Finding {
     Finding::problem(
         name,
         found,
-        format!("set {name} = on: a power cut would lose or tear what clients were told"),
+        format!("set {name} = on: otherwise a power cut can lose or corrupt committed data"),
     )
 }
 
@@ -155,31 +159,31 @@ fn synchronous_commit(found: &str) -> Finding {
             Finding::ok("synchronous_commit", found)
         }
         _ => {
-            let advice = "set synchronous_commit = on: a power cut would lose outcomes that clients were told";
+            let advice = "set synchronous_commit = on: otherwise a power cut can lose outcomes that clients have received";
             Finding::problem("synchronous_commit", found, advice)
         }
     }
 }
 
-fn room(max: &str, used: i64) -> Finding {
+fn free_connections(max: &str, used: i64) -> Finding {
     let found = format!("{used} of {max} in use");
     match max.parse::<i64>() {
-        Ok(max) if max - used < CONNECTIONS_MIN => {
-            let advice = "raise max_connections: an ingress and a worker take up to 8 each";
+        Ok(max) if max - used < FREE_CONNECTIONS_MIN => {
+            let advice = "raise max_connections: each ingress and each worker uses up to 8";
             Finding::warning("max_connections", found, advice)
         }
         _ => Finding::ok("max_connections", found),
     }
 }
 
-/// How long a round trip takes, and how far this host's clock is from Postgres's.
+/// Measures the round trip, and the difference between this host's clock and Postgres's.
 async fn clock(connection: &mut PgConnection) -> anyhow::Result<[Finding; 2]> {
     let mut best: Option<(Duration, i64)> = None;
     for _ in 0..CLOCK_TRIES {
-        let begun = Instant::now();
+        let start = Instant::now();
         let theirs: Timestamp = doctor::clock(connection).await?.into();
-        let (ours, took) = (host_clock::now(), begun.elapsed());
-        // Postgres looked at its clock about half of the round trip ago.
+        let (ours, took) = (host_clock::now(), start.elapsed());
+        // Postgres read its clock about half a round trip ago.
         let skew_ms = (ours.minus(took / 2).0 - theirs.0) / 1000;
         if best.is_none_or(|(quickest, _)| took < quickest) {
             best = Some((took, skew_ms));
@@ -191,7 +195,7 @@ async fn clock(connection: &mut PgConnection) -> anyhow::Result<[Finding; 2]> {
         Finding::warning(
             "postgres round trip",
             round_trip,
-            "run workers nearer to Postgres: a batch takes three of these",
+            "run workers nearer to Postgres: a batch needs three round trips",
         )
     } else {
         Finding::ok("postgres round trip", round_trip)
@@ -199,19 +203,20 @@ async fn clock(connection: &mut PgConnection) -> anyhow::Result<[Finding; 2]> {
     let found = format!("{skew_ms} ms");
     let skew = match skew_ms.abs() {
         ..SKEW_WARNING_MS => Finding::ok("clock skew", found),
-        SKEW_WARNING_MS..SKEW_MAX_MS => {
-            Finding::warning("clock skew", found, "have NTP set the clocks of all hosts")
-        }
+        SKEW_WARNING_MS..SKEW_MAX_MS => Finding::warning(
+            "clock skew",
+            found,
+            "synchronize the clocks of all hosts with NTP",
+        ),
         _ => {
-            let advice =
-                "have NTP set the clocks of all hosts: signatures and old holds are misjudged";
+            let advice = "synchronize the clocks of all hosts with NTP: the ages of signatures and holds are wrong";
             Finding::problem("clock skew", found, advice)
         }
     };
     Ok([round_trip, skew])
 }
 
-/// Ingresses and workers that are connected must be of this build's version.
+/// Checks that the connected ingresses and workers have this build's version.
 fn programs(found: &[String]) -> Finding {
     let ours = env!("CARGO_PKG_VERSION");
     let services: Vec<_> = found
@@ -228,8 +233,8 @@ fn programs(found: &[String]) -> Finding {
         .collect::<Vec<_>>()
         .join(", ");
     if services.is_empty() {
-        let advice = "start holdfast-ingress and holdfast-workers; those of other Postgres roles are not seen from here";
-        return Finding::warning("programs", "none seen", advice);
+        let advice = "start holdfast-ingress and holdfast-workers. Programs of other Postgres roles may be hidden";
+        return Finding::warning("programs", "none connected", advice);
     }
     if others.is_empty() {
         return Finding::ok("programs", list);
@@ -237,7 +242,7 @@ fn programs(found: &[String]) -> Finding {
     Finding::problem(
         "programs",
         list,
-        format!("upgrade those that are not of {ours}: ingresses and workers go together"),
+        format!("run ingresses and workers of version {ours} only"),
     )
 }
 
@@ -250,7 +255,7 @@ fn partitions(found: &[queue::PartitionLease], count: u16) -> Finding {
     Finding::problem(
         "partitions",
         shown,
-        "start holdfast-workers, or see its log; `holdfast queue status` shows which",
+        "start holdfast-workers, or read its log; `holdfast queue status` lists the partitions",
     )
 }
 
@@ -260,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_postgres_before_15_is_too_old() {
+    fn postgres_before_15_is_a_problem() {
         for (number, level) in [
             ("140019", Level::Problem),
             ("150000", Level::Ok),
@@ -272,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_keeps_commits_must_be_on() {
+    fn durability_settings_must_be_on() {
         for (found, level) in [
             ("on", Level::Ok),
             ("off", Level::Problem),
@@ -288,18 +293,18 @@ mod tests {
     }
 
     #[test]
-    fn twenty_connections_must_be_free() {
+    fn fewer_than_20_free_connections_are_a_warning() {
         for (max, used, level) in [
             ("100", 80, Level::Ok),
             ("100", 81, Level::Warning),
             ("19", 0, Level::Warning),
         ] {
-            assert_eq!(room(max, used).level, level, "{used} of {max}");
+            assert_eq!(free_connections(max, used).level, level, "{used} of {max}");
         }
     }
 
     #[test]
-    fn connected_programs_must_be_of_this_version() {
+    fn programs_of_another_version_are_a_problem() {
         let ours = |name: &str| format!("{name} {}", env!("CARGO_PKG_VERSION"));
         let level = |names: &[String]| programs(names).level;
         assert_eq!(level(&[]), Level::Warning);

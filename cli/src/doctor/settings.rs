@@ -1,15 +1,15 @@
-//! Settings that are not safe outside `holdfast dev`. What is set where the doctor runs may differ from what ingresses and
-//! workers run with: it can only speak of its own.
+//! Checks for settings that are not safe outside `holdfast dev`. It checks the doctor's own environment, which may differ from
+//! the environments of ingresses and workers.
 
 use holdfast_common::settings::{Secret, UnsafeSetting};
 
 use super::Options;
 use super::finding::Finding;
 
-/// A secret that is shorter may be found by trying, by whoever has something that was signed with it.
+/// An attacker who has a signed message can find a shorter secret by trying.
 const SECRET_CHARS_MIN: usize = 16;
 
-pub(super) async fn look(options: &Options) -> Vec<Finding> {
+pub(super) async fn check(options: &Options) -> Vec<Finding> {
     let Options {
         postgres,
         nats,
@@ -17,40 +17,40 @@ pub(super) async fn look(options: &Options) -> Vec<Finding> {
         worker,
         ..
     } = options;
-    let mut found = ingress.unsafe_settings();
-    found.extend(worker.unsafe_settings().await);
-    found.extend(postgres.unsafe_settings().await);
-    found.extend(nats.unsafe_settings().await);
+    let mut unsafe_settings = ingress.unsafe_settings();
+    unsafe_settings.extend(worker.unsafe_settings().await);
+    unsafe_settings.extend(postgres.unsafe_settings().await);
+    unsafe_settings.extend(nats.unsafe_settings().await);
     let secrets = [
         ("ADMIN_TOKEN", &ingress.admin_token),
         ("WEBHOOK_SECRETS", &ingress.webhook_secrets),
     ];
     let secrets = secrets
         .into_iter()
-        .filter(|(name, _)| found.iter().all(|one| one.setting != *name));
+        .filter(|(name, _)| unsafe_settings.iter().all(|one| one.setting != *name));
     let secrets: Vec<_> = secrets
-        .map(|(name, secret)| judge(name, secret.as_ref()))
+        .map(|(name, secret)| check_secret(name, secret.as_ref()))
         .collect();
-    found
+    unsafe_settings
         .into_iter()
-        .map(|one| refused(options, &one))
+        .map(|one| unsafe_setting(options, &one))
         .chain(secrets)
         .collect()
 }
 
-/// What ingresses and workers refuse to start with, unless it is accepted.
-fn refused(options: &Options, found: &UnsafeSetting) -> Finding {
+/// Ingresses and workers refuse to start with an unsafe setting, unless `ALLOW_UNSAFE` accepts it.
+fn unsafe_setting(options: &Options, found: &UnsafeSetting) -> Finding {
     match options.safety.accepts(found) {
         true => Finding::warning(
             found.setting,
-            "not safe, and accepted by ALLOW_UNSAFE",
+            "not safe, but accepted by ALLOW_UNSAFE",
             found.to_string(),
         ),
         false => Finding::problem(found.setting, "not safe", found.to_string()),
     }
 }
 
-fn judge(name: &'static str, secret: Option<&Secret>) -> Finding {
+fn check_secret(name: &'static str, secret: Option<&Secret>) -> Finding {
     let shortest = |secret: &Secret| {
         secret
             .expose()
@@ -60,10 +60,9 @@ fn judge(name: &'static str, secret: Option<&Secret>) -> Finding {
             .unwrap_or(0)
     };
     match secret.map(shortest) {
-        None => Finding::ok(name, "not set where the doctor runs"),
+        None => Finding::ok(name, "not set in the environment of the doctor"),
         Some(length) if length < SECRET_CHARS_MIN => {
-            let advice =
-                format!("set one of {SECRET_CHARS_MIN} characters or more, drawn at random");
+            let advice = format!("set a random secret of at least {SECRET_CHARS_MIN} characters");
             Finding::problem(name, format!("only {length} characters"), advice)
         }
         Some(_) => Finding::ok(name, "set"),
@@ -76,9 +75,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_shortest_of_several_secrets_is_judged_and_none_is_told() {
+    fn the_shortest_secret_decides_and_no_secret_is_printed() {
         let level = |secrets: &str| {
-            let finding = judge("WEBHOOK_SECRETS", Some(&Secret::from(secrets.to_owned())));
+            let finding = check_secret("WEBHOOK_SECRETS", Some(&Secret::from(secrets.to_owned())));
             assert!(
                 !finding.found.contains("s3cret") && !finding.advice.contains("s3cret"),
                 "{finding:?}"
@@ -88,6 +87,6 @@ mod tests {
         assert_eq!(level("s3cret-of-sixteen"), Level::Ok);
         assert_eq!(level("s3cret-of-15-ch"), Level::Problem);
         assert_eq!(level("s3cret-of-sixteen, s3cret"), Level::Problem);
-        assert_eq!(judge("ADMIN_TOKEN", None).level, Level::Ok);
+        assert_eq!(check_secret("ADMIN_TOKEN", None).level, Level::Ok);
     }
 }

@@ -1,4 +1,4 @@
-//! The streams beside the log, of expiry tickets and of events, and their consumers: whether they are as Holdfast asks.
+//! Checks of the streams of expiry tickets and of events, and of their consumers: they must match the settings.
 
 use async_nats::jetstream::consumer::{self, pull};
 use async_nats::jetstream::stream::{Config, Stream};
@@ -12,12 +12,11 @@ use super::finding::Finding;
 
 const EXPIRY_STREAM: &str = "expiry stream";
 const EVENT_STREAM: &str = "event stream";
-const RESTART: &str = "restart a worker: it makes what is missing, and sets what may be changed. Else remove the stream first";
+const RESTART: &str = "restart a worker, which creates or updates the stream. If the finding stays, delete the stream and restart a worker";
 
-/// The stream of expiry tickets and its consumer.
 pub(super) async fn tickets(jetstream: &Context, options: &Options) -> Finding {
-    let asked = expiry::stream::config(&options.nats, &options.holds, &options.worker);
-    let stream = match as_asked(EXPIRY_STREAM, jetstream, &asked).await {
+    let expected = expiry::stream::config(&options.nats, &options.holds, &options.worker);
+    let stream = match open(EXPIRY_STREAM, jetstream, &expected).await {
         Ok(stream) => stream,
         Err(finding) => return finding,
     };
@@ -28,19 +27,23 @@ pub(super) async fn tickets(jetstream: &Context, options: &Options) -> Finding {
     )
     .await
     {
-        Ok(tickets) => Finding::ok(EXPIRY_STREAM, format!("as asked, {tickets} tickets")),
+        Ok(tickets) => Finding::ok(
+            EXPIRY_STREAM,
+            format!("matches the settings; {tickets} unacknowledged tickets"),
+        ),
         Err(finding) => finding,
     }
 }
 
-/// The stream of events, where they are on, and the consumer of each receiver. No receiver's URL is told.
+/// Checks the event stream and the consumer of each receiver, when events are on. Findings do not contain receivers' URLs,
+/// which may have secrets.
 pub(super) async fn events(jetstream: &Context, options: &Options) -> Option<Finding> {
     let settings = &options.worker.events;
     if !settings.is_on() {
         return None;
     }
-    let asked = events::stream::config(&options.nats, settings);
-    let stream = match as_asked(EVENT_STREAM, jetstream, &asked).await {
+    let expected = events::stream::config(&options.nats, settings);
+    let stream = match open(EVENT_STREAM, jetstream, &expected).await {
         Ok(stream) => stream,
         Err(finding) => return Some(finding),
     };
@@ -60,76 +63,86 @@ pub(super) async fn events(jetstream: &Context, options: &Options) -> Option<Fin
     let receivers = settings.urls().len();
     Some(Finding::ok(
         EVENT_STREAM,
-        format!("as asked, {waiting} events on their way to {receivers} receivers"),
+        format!("matches the settings; {waiting} unacknowledged events, {receivers} receivers"),
     ))
 }
 
-async fn as_asked(
+async fn open(
     check: &'static str,
     jetstream: &Context,
-    asked: &Config,
+    expected: &Config,
 ) -> Result<Stream, Finding> {
     let stream = jetstream
-        .get_stream(&asked.name)
+        .get_stream(&expected.name)
         .await
         .map_err(|error| match error.kind() {
-            GetStreamErrorKind::JetStream(_) => {
-                Finding::problem(check, format!("there is no stream {}", asked.name), RESTART)
-            }
-            _ => Finding::problem(check, error.to_string(), "see why NATS does not answer"),
+            GetStreamErrorKind::JetStream(_) => Finding::problem(
+                check,
+                format!("the stream {} does not exist", expected.name),
+                RESTART,
+            ),
+            _ => Finding::problem(
+                check,
+                error.to_string(),
+                "check that NATS is running and reachable",
+            ),
         })?;
-    if is_same_stream(&stream.cached_info().config, asked) {
+    if is_same_stream(&stream.cached_info().config, expected) {
         return Ok(stream);
     }
-    Err(Finding::problem(check, "it is not as asked", RESTART))
+    Err(Finding::problem(
+        check,
+        "differs from the settings",
+        RESTART,
+    ))
 }
 
-/// What a worker asks for; more of the duplicate window than that does no harm.
-fn is_same_stream(found: &Config, asked: &Config) -> bool {
-    // The server says -1 where nothing is asked for.
-    let bounded = |bound: i64| Some(bound).filter(|bound| *bound > 0);
-    found.subjects == asked.subjects
-        && found.retention == asked.retention
-        && found.discard == asked.discard
-        && found.storage == asked.storage
-        && bounded(found.max_messages) == bounded(asked.max_messages)
-        && bounded(found.max_bytes) == bounded(asked.max_bytes)
-        && found.max_age == asked.max_age
-        && found.num_replicas == asked.num_replicas
-        && found.duplicate_window >= asked.duplicate_window
-        && found.allow_atomic_publish == asked.allow_atomic_publish
+/// A larger duplicate window than expected is accepted, because it does no harm.
+fn is_same_stream(found: &Config, expected: &Config) -> bool {
+    // The server reports -1 for "no limit", where the expected configuration has 0.
+    let limit = |limit: i64| Some(limit).filter(|limit| *limit > 0);
+    found.subjects == expected.subjects
+        && found.retention == expected.retention
+        && found.discard == expected.discard
+        && found.storage == expected.storage
+        && limit(found.max_messages) == limit(expected.max_messages)
+        && limit(found.max_bytes) == limit(expected.max_bytes)
+        && found.max_age == expected.max_age
+        && found.num_replicas == expected.num_replicas
+        && found.duplicate_window >= expected.duplicate_window
+        && found.allow_atomic_publish == expected.allow_atomic_publish
 }
 
-/// How many messages a consumer has in hand, if it is as asked.
+/// The unacknowledged messages of a consumer, when it matches the expected configuration.
 async fn consumer(
     check: &'static str,
     stream: &Stream,
-    asked: &pull::Config,
+    expected: &pull::Config,
 ) -> Result<usize, Finding> {
-    let name = asked.durable_name.as_deref().unwrap_or_default();
+    let name = expected.durable_name.as_deref().unwrap_or_default();
     let info = stream.consumer_info(name).await;
     let info = info.map_err(|error| {
         Finding::problem(
             check,
-            format!("its consumer {name}: {error}"),
-            "restart a worker, which makes its consumer",
+            format!("its consumer {name} can't be read: {error}"),
+            "restart a worker, which creates the consumer",
         )
     })?;
-    if is_same_consumer(&info.config, asked) {
+    if is_same_consumer(&info.config, expected) {
         return Ok(info.num_ack_pending);
     }
     Err(Finding::problem(
         check,
-        format!("its consumer {name} is not as asked"),
-        "remove it; workers make it anew",
+        format!("its consumer {name} differs from the settings"),
+        "delete the consumer and restart a worker, which creates it again",
     ))
 }
 
-fn is_same_consumer(found: &consumer::Config, asked: &pull::Config) -> bool {
-    found.ack_policy == asked.ack_policy
-        && found.ack_wait == asked.ack_wait
-        && found.max_ack_pending == asked.max_ack_pending
-        && found.filter_subject == asked.filter_subject
-        // The server says -1 where nothing is asked for: tried for ever.
-        && found.max_deliver.max(0) == asked.max_deliver.max(0)
+fn is_same_consumer(found: &consumer::Config, expected: &pull::Config) -> bool {
+    found.ack_policy == expected.ack_policy
+        && found.ack_wait == expected.ack_wait
+        && found.max_ack_pending == expected.max_ack_pending
+        && found.filter_subject == expected.filter_subject
+        // The server reports -1 for "no limit".
+        && found.max_deliver.max(0) == expected.max_deliver.max(0)
 }

@@ -1,7 +1,8 @@
-//! How many entries of the log lie ahead of a partition's worker. An entry is an envelope of 1 to 512 commands.
+//! The backlog of a partition: the number of log entries after the applied position. An entry is an envelope of 1 to 512
+//! commands.
 //!
-//! The log's sequences run through all partitions, so nothing follows from their distance: JetStream counts, for a
-//! consumer that is made for the question and removed again. Nothing is read, and nobody who reads is disturbed.
+//! Sequences count the entries of all partitions, so their difference is not a backlog. JetStream counts instead: it reports
+//! the pending messages of a consumer that is created for one count and then deleted. Workers' consumers are not affected.
 
 use std::time::Duration;
 
@@ -15,45 +16,44 @@ use holdfast_common::settings::{LogLayout, NatsSettings};
 
 use crate::store::queue::PartitionLease;
 
-/// JetStream removes a consumer that we could not.
+/// JetStream deletes the consumer after this time, in case this program could not.
 const CONSUMER_IDLE: Duration = Duration::from_secs(10);
 
-/// The log.
-pub(crate) struct Log {
+/// The log's stream, for counting.
+pub(crate) struct LogCounter {
     stream: Stream,
     layout: LogLayout,
 }
 
-/// What waits in a partition.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Backlog {
-    /// Entries that are not applied.
+    /// Entries that are not applied yet.
     pub(super) entries: u64,
-    /// How long the first of them has been waiting, by NATS's clock and Postgres's.
+    /// The age of the oldest of these entries: Postgres's clock minus NATS's timestamp.
     pub(super) oldest_seconds: Option<f64>,
 }
 
-impl Log {
-    /// Connects to NATS and finds the log, which is not made here.
-    pub(crate) async fn open(settings: &NatsSettings) -> anyhow::Result<Self> {
-        Self::find(log::connect(settings, "holdfast", |_| ()).await?, settings).await
+impl LogCounter {
+    /// Connects to NATS and opens the log's stream. It does not create the stream.
+    pub(crate) async fn connect(settings: &NatsSettings) -> anyhow::Result<Self> {
+        Self::open(log::connect(settings, "holdfast", |_| ()).await?, settings).await
     }
 
-    /// The same, on a connection.
-    pub(crate) async fn find(nats: Client, settings: &NatsSettings) -> anyhow::Result<Self> {
+    /// Like [`Self::connect`], on an open connection.
+    pub(crate) async fn open(nats: Client, settings: &NatsSettings) -> anyhow::Result<Self> {
         let jetstream = async_nats::jetstream::new(nats);
         let stream = jetstream.get_stream(settings.subjects.log_stream()).await;
-        let stream =
-            stream.context("there is no log yet: an ingress or a worker makes it at its start")?;
+        let stream = stream.context(
+            "the log does not exist yet: start an ingress or a worker, which creates it",
+        )?;
         Ok(Self {
             stream,
             layout: settings.layout.clone(),
         })
     }
 
-    /// What lies behind the position of a partition.
-    pub(super) async fn ahead(&self, lease: &PartitionLease) -> anyhow::Result<Backlog> {
-        let first = self.applied(lease) + 1;
+    pub(super) async fn backlog(&self, lease: &PartitionLease) -> anyhow::Result<Backlog> {
+        let first = self.applied_seq(lease) + 1;
         let subject = self.layout.subjects.commands(partition(lease));
         let oldest = match self
             .stream
@@ -64,7 +64,9 @@ impl Log {
             Err(error) if error.kind() == DirectGetErrorKind::NotFound => {
                 return Ok(Backlog::default());
             }
-            Err(error) => return Err(error).context("the log's oldest entry"),
+            Err(error) => {
+                return Err(error).context("reading the oldest entry of the backlog failed");
+            }
         };
         let age = (lease.now - oldest).as_seconds_f64().max(0.0);
         Ok(Backlog {
@@ -73,34 +75,34 @@ impl Log {
         })
     }
 
-    /// How many entries wait in all of these partitions together.
-    pub(crate) async fn ahead_of_all(&self, leases: &[PartitionLease]) -> anyhow::Result<u64> {
+    /// The sum of the backlogs of these partitions, in entries.
+    pub(crate) async fn total_backlog(&self, leases: &[PartitionLease]) -> anyhow::Result<u64> {
         let mut entries = 0;
         for lease in leases {
-            entries += self.ahead(lease).await?.entries;
+            entries += self.backlog(lease).await?.entries;
         }
         Ok(entries)
     }
 
-    /// How many entries of a partition were applied between two looks. New ones that come while they are counted are not
-    /// among them.
-    pub(super) async fn between(
+    /// The number of entries of a partition that were applied between two reads of its position.
+    pub(super) async fn applied_between(
         &self,
         earlier: &PartitionLease,
         later: &PartitionLease,
     ) -> anyhow::Result<u64> {
-        let (from, to) = (self.applied(earlier), self.applied(later));
+        let (from, to) = (self.applied_seq(earlier), self.applied_seq(later));
         if to <= from {
             return Ok(0);
         }
+        // Entries published between the two counts are in the second only: at worst, the result is too low.
         let all = self.count(later, from + 1).await?;
         Ok(all.saturating_sub(self.count(later, to + 1).await?))
     }
 
-    /// The position of a partition in this log. One that was taken from another log counts nothing here.
-    fn applied(&self, lease: &PartitionLease) -> u64 {
-        let is_of_this = log::stream::created(&self.stream) == lease.stream_created.into();
-        if is_of_this {
+    /// The applied sequence in this stream: 0 when the position is from an earlier stream.
+    fn applied_seq(&self, lease: &PartitionLease) -> u64 {
+        let is_this_stream = log::stream::created(&self.stream) == lease.stream_created.into();
+        if is_this_stream {
             lease.applied_seq.cast_unsigned()
         } else {
             0
@@ -123,13 +125,13 @@ impl Log {
             .stream
             .create_consumer(config)
             .await
-            .context("JetStream did not count what waits")?;
+            .context("JetStream could not count the backlog")?;
         let (pending, name) = (
             consumer.cached_info().num_pending,
             consumer.cached_info().name.clone(),
         );
         if let Err(error) = self.stream.delete_consumer(&name).await {
-            tracing::debug!(%error, "a consumer that counted is left for JetStream to remove");
+            tracing::debug!(%error, "the counting consumer was not deleted; JetStream deletes it when it is idle");
         }
         Ok(pending)
     }

@@ -1,4 +1,4 @@
-//! `holdfast queue status`: how much of the log waits in each partition, and whether anybody is at it.
+//! `holdfast queue status`: the backlog, the worker and the speed of each partition.
 
 mod backlog;
 
@@ -10,13 +10,12 @@ use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use self::backlog::Backlog;
-pub(crate) use self::backlog::Log;
-use crate::exit::{self, Found};
-use crate::listing;
+pub(crate) use self::backlog::LogCounter;
+use crate::exit::{self, Verdict};
+use crate::output::ListOutput;
 use crate::store;
 use crate::store::queue::PartitionLease;
 
-/// What `queue` is told.
 #[derive(Args)]
 pub(crate) struct Options {
     #[command(subcommand)]
@@ -25,95 +24,91 @@ pub(crate) struct Options {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Show each partition's worker, what waits for it and how fast it is applied
+    /// List each partition with its worker, its backlog and the entries applied per second
     #[command(after_help = exit::HELP)]
     Status(Status),
 }
 
 #[derive(Args)]
 struct Status {
-    /// How many entries of the log may wait in a partition before that is something to see to
+    /// A partition with a larger backlog, in log entries, needs action (exit code 1)
     #[arg(long, default_value_t = 1000)]
     backlog_max: u64,
-    /// How long to watch, in seconds, to tell how many entries are applied a second
+    /// Measure the applied entries for this many seconds
     #[arg(long = "for", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=60))]
     seconds: u64,
-    /// As JSON, an object a partition and line
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: ListOutput,
     #[command(flatten)]
     postgres: PostgresSettings,
     #[command(flatten)]
     nats: NatsSettings,
 }
 
-/// Does what was asked.
-pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
+pub(crate) async fn run(options: Options) -> anyhow::Result<Verdict> {
     match options.command {
-        Command::Status(status) => show(status).await,
+        Command::Status(options) => status(options).await,
     }
 }
 
-/// What is told of a partition.
-struct Line {
+struct PartitionStatus {
     lease: PartitionLease,
     backlog: Backlog,
     applied_per_second: f64,
-    is_behind: bool,
 }
 
-async fn show(status: Status) -> anyhow::Result<Found> {
-    let pool = store::open(&status.postgres, "holdfast-queue").await?;
-    let log = Log::open(&status.nats).await?;
-    let count = status.nats.partitions.count();
+async fn status(options: Status) -> anyhow::Result<Verdict> {
+    let pool = store::open(&options.postgres, "holdfast-queue").await?;
+    let log = LogCounter::connect(&options.nats).await?;
+    let count = options.nats.partitions.count();
     let before = store::queue::leases(&pool, count).await?;
-    tokio::time::sleep(Duration::from_secs(status.seconds)).await;
+    tokio::time::sleep(Duration::from_secs(options.seconds)).await;
     let after = store::queue::leases(&pool, count).await?;
     let progress = ProgressBar::new(after.len() as u64);
-    let mut lines = Vec::with_capacity(after.len());
+    let mut partitions = Vec::with_capacity(after.len());
     for (earlier, lease) in before.iter().zip(after) {
-        let backlog = log.ahead(&lease).await?;
-        let applied = log.between(earlier, &lease).await?;
+        let backlog = log.backlog(&lease).await?;
+        let applied = log.applied_between(earlier, &lease).await?;
         let seconds = (lease.now - earlier.now).as_seconds_f64();
-        let is_behind = backlog.entries > status.backlog_max;
-        lines.push(Line {
+        partitions.push(PartitionStatus {
             lease,
             backlog,
             applied_per_second: applied as f64 / seconds,
-            is_behind,
         });
         progress.inc(1);
     }
     progress.finish_and_clear();
-    let heads = [
+    let headers = [
         "partition",
         "worker",
         "lease left",
         "backlog",
         "oldest",
-        "applied a second",
+        "applied/s",
     ];
-    listing::show(&lines, status.json, document, heads, cells);
-    Ok(judge(&lines, count, status.backlog_max))
+    options.output.print(&partitions, document, headers, cells);
+    Ok(judge(&partitions, count, options.backlog_max))
 }
 
-/// Tells what somebody has to see to.
-fn judge(lines: &[Line], partitions: u16, backlog_max: u64) -> Found {
-    let unowned = lines.iter().filter(|line| !line.lease.is_owned()).count();
-    let behind = lines.iter().filter(|line| line.is_behind).count();
-    let missing = usize::from(partitions) - lines.len();
-    if unowned + missing > 0 {
-        eprintln!(
-            "{} partitions have no worker: start holdfast-workers, or see its log",
-            unowned + missing
-        );
+fn judge(partitions: &[PartitionStatus], count: u16, backlog_max: u64) -> Verdict {
+    let owned = partitions
+        .iter()
+        .filter(|partition| partition.lease.is_owned())
+        .count();
+    let unowned = usize::from(count) - owned;
+    let behind = partitions
+        .iter()
+        .filter(|partition| partition.backlog.entries > backlog_max)
+        .count();
+    if unowned > 0 {
+        eprintln!("{unowned} partitions have no worker: start holdfast-workers, or read its log");
     }
     if behind > 0 {
         eprintln!(
-            "{behind} partitions have more than {backlog_max} entries waiting: see that Postgres and workers keep up"
+            "{behind} partitions have a backlog of more than {backlog_max} entries: check whether Postgres or the workers are slow"
         );
     }
-    Found::something_if(unowned + missing + behind > 0)
+    Verdict::needs_action_if(unowned + behind > 0)
 }
 
 fn owner(lease: &PartitionLease) -> Option<&str> {
@@ -121,12 +116,11 @@ fn owner(lease: &PartitionLease) -> Option<&str> {
 }
 
 fn document(
-    Line {
+    PartitionStatus {
         lease,
         backlog,
         applied_per_second,
-        ..
-    }: &Line,
+    }: &PartitionStatus,
 ) -> Value {
     json!({
         "partition": lease.partition, "owner": owner(lease), "lease_ms": lease.lease_ms,
@@ -136,25 +130,19 @@ fn document(
 }
 
 fn cells(
-    Line {
+    PartitionStatus {
         lease,
         backlog,
         applied_per_second,
-        ..
-    }: &Line,
+    }: &PartitionStatus,
 ) -> [String; 6] {
+    let (left, age) = (lease.lease_ms, backlog.oldest_seconds);
     [
         lease.partition.to_string(),
-        owner(lease).unwrap_or("nobody").to_owned(),
-        lease
-            .lease_ms
-            .map(|left| format!("{left} ms"))
-            .unwrap_or_default(),
+        owner(lease).unwrap_or("none").to_owned(),
+        left.map(|left| format!("{left} ms")).unwrap_or_default(),
         backlog.entries.to_string(),
-        backlog
-            .oldest_seconds
-            .map(|age| format!("{age:.1} s"))
-            .unwrap_or_default(),
+        age.map(|age| format!("{age:.1} s")).unwrap_or_default(),
         format!("{applied_per_second:.1}"),
     ]
 }

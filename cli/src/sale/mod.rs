@@ -1,6 +1,6 @@
-//! `holdfast sale watch`: a sale as it goes, once a second, until it is told to stop.
+//! `holdfast sale watch`: prints the state of a sale once a second.
 
-mod refused;
+mod refusals;
 mod view;
 
 use std::time::Duration;
@@ -12,20 +12,18 @@ use holdfast_common::settings::{NatsSettings, PostgresSettings};
 use holdfast_common::shutdown;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use self::refused::Refused;
-use self::view::{Seen, View};
-use crate::exit::{self, Found};
-use crate::queue::Log;
-use crate::store::{self, selling::Selling};
+use self::refusals::RefusalCounter;
+use self::view::{ProductLine, View};
+use crate::exit::{self, Verdict};
+use crate::output::ListOutput;
+use crate::queue::LogCounter;
+use crate::store::{self, selling::ProductCounts};
 
-/// The most products that are shown at once.
 const PRODUCTS_MAX: i64 = 20;
-/// How often is looked.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// With more partitions, what waits in them is not looked at.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// With more partitions, counting the backlog takes too long for each second.
 const PARTITIONS_MAX: usize = 64;
 
-/// What `sale` is told.
 #[derive(Args)]
 pub(crate) struct Options {
     #[command(subcommand)]
@@ -34,81 +32,89 @@ pub(crate) struct Options {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Show stock, holds and refusals a second and what waits, once a second, until Ctrl-C
+    /// Print stock, holds per second, refusals per second and the backlog once a second until Ctrl-C
     #[command(after_help = exit::HELP)]
     Watch(Watch),
 }
 
 #[derive(Args)]
 struct Watch {
-    /// Only this product [default: the first 20]
+    /// Watch this product only [default: the first 20]
     #[arg(long)]
     product: Option<i64>,
-    /// End after so many seconds
+    /// Stop after this many seconds
     #[arg(long = "for")]
     seconds: Option<u64>,
-    /// As JSON, an object a second and line
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: ListOutput,
     #[command(flatten)]
     postgres: PostgresSettings,
     #[command(flatten)]
     nats: NatsSettings,
 }
 
-/// Does what was asked.
-pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
+pub(crate) async fn run(options: Options) -> anyhow::Result<Verdict> {
     let Command::Watch(watch) = options.command;
-    let stop = shutdown::signalled();
     tokio::select! {
-        ended = show(watch) => ended?,
-        heard = stop => heard?,
+        result = follow(watch) => result?,
+        signalled = shutdown::signalled() => signalled?,
     }
-    Ok(Found::Nothing)
+    Ok(Verdict::Ok)
 }
 
-async fn show(watch: Watch) -> anyhow::Result<()> {
+async fn follow(watch: Watch) -> anyhow::Result<()> {
     let pool = store::open(&watch.postgres, "holdfast-sale").await?;
     let nats = log::connect(&watch.nats, "holdfast", |_| ()).await?;
-    let log = Log::find(nats.clone(), &watch.nats).await?;
-    let mut refused = Refused::listen(nats, &watch.nats).await?;
+    let log = LogCounter::open(nats.clone(), &watch.nats).await?;
+    let mut refusals = RefusalCounter::subscribe(nats, &watch.nats).await?;
     let product = watch.product.map(|id| (ProductId(id).slot().as_i16(), id));
-    let (begun, mut turn, mut view) = (Instant::now(), interval(LOOK_EVERY), View::new(watch.json));
-    turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut before: Option<(Instant, Vec<Selling>)> = None;
+    let mut view = View::new(watch.output.json);
+    let (start, mut ticks) = (Instant::now(), interval(INTERVAL));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut before: Option<(Instant, Vec<ProductCounts>)> = None;
     loop {
-        turn.tick().await;
-        let (at, products) = (
-            Instant::now(),
-            store::selling::products(&pool, product, PRODUCTS_MAX).await?,
-        );
+        ticks.tick().await;
+        let at = Instant::now();
+        let products = store::selling::products(&pool, product, PRODUCTS_MAX).await?;
         anyhow::ensure!(!products.is_empty(), "there is no such product");
         let leases = store::queue::leases(&pool, watch.nats.partitions.count()).await?;
         let backlog = if leases.len() <= PARTITIONS_MAX {
-            Some(log.ahead_of_all(&leases).await?)
+            Some(log.total_backlog(&leases).await?)
         } else {
             None
         };
-        let held = |product: &Selling| {
-            let (then, earlier) = before.as_ref()?;
-            let earlier = earlier
-                .iter()
-                .find(|earlier| earlier.product_id == product.product_id)?;
-            Some(
-                (product.hold_sequence - earlier.hold_sequence) as f64 / (at - *then).as_secs_f64(),
-            )
-        };
-        let seen = products.iter().map(|product| Seen {
-            product,
-            holds_per_second: held(product).unwrap_or(0.0),
-        });
-        view.show(&seen.collect::<Vec<_>>(), backlog, &refused.turn().await?);
+        let lines: Vec<_> = products
+            .iter()
+            .map(|product| ProductLine {
+                product,
+                holds_per_second: holds_per_second(product, at, before.as_ref()),
+            })
+            .collect();
+        view.show(&lines, backlog, &refusals.next_second().await?);
         if watch
             .seconds
-            .is_some_and(|seconds| begun.elapsed() >= Duration::from_secs(seconds))
+            .is_some_and(|seconds| start.elapsed() >= Duration::from_secs(seconds))
         {
             return Ok(());
         }
         before = Some((at, products));
     }
+}
+
+/// New holds of a product per second since the earlier counts, or 0 when there are none.
+fn holds_per_second(
+    product: &ProductCounts,
+    at: Instant,
+    before: Option<&(Instant, Vec<ProductCounts>)>,
+) -> f64 {
+    let Some((then, earlier)) = before else {
+        return 0.0;
+    };
+    let mut earlier = earlier.iter();
+    earlier
+        .find(|earlier| earlier.product_id == product.product_id)
+        .map_or(0.0, |earlier| {
+            let holds = product.hold_sequence - earlier.hold_sequence;
+            holds as f64 / (at - *then).as_secs_f64()
+        })
 }

@@ -1,22 +1,20 @@
-//! What a sale looks like: bars on a terminal, lines elsewhere, or JSON.
+//! Prints a sale: bars on a terminal, lines elsewhere, or JSON Lines.
 
 use std::collections::{BTreeMap, HashMap};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use crate::store::selling::Selling;
+use crate::store::selling::ProductCounts;
 
-/// How a bar looks: what is promised or paid for, of all.
+/// `pos` is the number of held and sold units, `len` the total stock.
 const BAR: &str = "{prefix:20!} [{bar:40}] {pos}/{len} taken  {msg}";
 
-/// A product at a moment.
-pub(super) struct Seen<'p> {
-    pub(super) product: &'p Selling,
+pub(super) struct ProductLine<'p> {
+    pub(super) product: &'p ProductCounts,
     pub(super) holds_per_second: f64,
 }
 
-/// Where it is shown.
 pub(super) struct View {
     is_json: bool,
     all: MultiProgress,
@@ -34,25 +32,25 @@ impl View {
         }
     }
 
-    /// Shows the next second.
     pub(super) fn show(
         &mut self,
-        seen: &[Seen<'_>],
+        lines: &[ProductLine<'_>],
         backlog: Option<u64>,
         refused: &BTreeMap<u16, u64>,
     ) {
         if self.is_json {
-            let products: Vec<_> = seen.iter().map(document).collect();
+            let products: Vec<_> = lines.iter().map(document).collect();
             println!(
                 "{}",
                 json!({"products": products, "backlog": backlog, "refused": refused})
             );
         } else if self.all.is_hidden() {
-            seen.iter()
-                .for_each(|seen| println!("{}: {}", seen.product.name, line(seen)));
+            for line in lines {
+                println!("{}: {}", line.product.name, text(line));
+            }
             println!("{}", foot(backlog, refused));
         } else {
-            seen.iter().for_each(|seen| self.draw(seen));
+            lines.iter().for_each(|line| self.draw(line));
             let foot = self.foot.get_or_insert_with(|| {
                 let bar = self.all.add(ProgressBar::new(0));
                 bar.set_style(
@@ -65,8 +63,8 @@ impl View {
         }
     }
 
-    fn draw(&mut self, seen: &Seen<'_>) {
-        let product = seen.product;
+    fn draw(&mut self, line: &ProductLine<'_>) {
+        let product = line.product;
         let bar = self.bars.entry(product.product_id).or_insert_with(|| {
             let bar = self.all.add(ProgressBar::new(0));
             bar.set_style(
@@ -77,17 +75,17 @@ impl View {
         });
         bar.set_length(product.total_stock.unsigned_abs());
         bar.set_position((product.held_stock + product.sold_stock).unsigned_abs());
-        bar.set_message(line(seen));
+        bar.set_message(text(line));
     }
 }
 
-fn line(
-    Seen {
+fn text(
+    ProductLine {
         product,
         holds_per_second,
-    }: &Seen<'_>,
+    }: &ProductLine<'_>,
 ) -> String {
-    let Selling {
+    let ProductCounts {
         available_stock,
         held_stock,
         sold_stock,
@@ -98,35 +96,31 @@ fn line(
     )
 }
 
-/// What is so of all products together.
+/// The counts that are not of one product.
 fn foot(backlog: Option<u64>, refused: &BTreeMap<u16, u64>) -> String {
     let by_status: Vec<_> = refused
         .iter()
         .map(|(status, count)| format!("{count} with {status}"))
         .collect();
     let by_status = if by_status.is_empty() {
-        "nobody".to_owned()
+        "none".to_owned()
     } else {
         by_status.join(", ")
     };
     format!(
-        "refused a hold in this second: {by_status}; entries waiting in the log: {}",
-        waiting(backlog)
-    )
-}
-
-fn waiting(backlog: Option<u64>) -> String {
-    backlog.map_or_else(
-        || "not looked at, for there are many partitions".to_owned(),
-        |count| count.to_string(),
+        "holds refused this second: {by_status}; backlog: {}",
+        backlog.map_or_else(
+            || "not counted, because there are too many partitions".to_owned(),
+            |entries| format!("{entries} log entries"),
+        )
     )
 }
 
 fn document(
-    Seen {
+    ProductLine {
         product,
         holds_per_second,
-    }: &Seen<'_>,
+    }: &ProductLine<'_>,
 ) -> serde_json::Value {
     json!({
         "product_id": product.product_id, "total_stock": product.total_stock, "available_stock": product.available_stock,

@@ -1,4 +1,4 @@
-//! Drift as an operator asks for it: of every product, or of one.
+//! Finds drift of one product or of all, and prints it.
 
 use anyhow::bail;
 use comfy_table::Table;
@@ -8,28 +8,25 @@ use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-/// What was found.
-pub(super) struct Verified {
+pub(super) struct VerifiedStock {
+    /// The number of verified products.
     pub(super) products: usize,
     pub(super) drifts: Vec<Drift>,
 }
 
-/// Looks at every product, or at one.
-///
-/// # Errors
-/// When Postgres fails, or there is no such product.
-pub(super) async fn find(pool: &PgPool, product: Option<i64>) -> anyhow::Result<Verified> {
+/// Verifies one product, or all when `product` is `None`.
+pub(super) async fn find(pool: &PgPool, product: Option<i64>) -> anyhow::Result<VerifiedStock> {
     if let Some(id) = product {
         let found = drift::look_at(pool, ProductId(id)).await?;
         if found.products == 0 {
             bail!("there is no product {id}");
         }
-        return Ok(Verified {
+        return Ok(VerifiedStock {
             products: found.products,
             drifts: found.drifts,
         });
     }
-    let mut found = Verified {
+    let mut found = VerifiedStock {
         products: 0,
         drifts: Vec::new(),
     };
@@ -47,12 +44,11 @@ pub(super) async fn find(pool: &PgPool, product: Option<i64>) -> anyhow::Result<
     Ok(found)
 }
 
-/// A product's counts that are off as JSON.
 pub(super) fn document(drift: &Drift) -> Value {
     json!({"product_id": drift.product_id, "off": drift.off()})
 }
 
-/// The counts that are off, for people.
+/// One row for each wrong count.
 pub(super) fn table(drifts: &[Drift]) -> Table {
     let mut table = Table::new();
     table.set_header(["product", "count", "stored", "should be"]);

@@ -1,4 +1,4 @@
-//! `holdfast stock`: whether products' counts are what their holds and orders come to, and what to do when they aren't.
+//! `holdfast stock`: finds and repairs drift, which is a product's stored counts that differ from its holds and orders.
 
 mod drift;
 mod recalculate;
@@ -6,9 +6,8 @@ mod verify;
 
 use clap::{Args, Subcommand};
 
-use crate::exit::{self, Found};
+use crate::exit::{self, Verdict};
 
-/// What `stock` is told.
 #[derive(Args)]
 pub(crate) struct Options {
     #[command(subcommand)]
@@ -17,16 +16,15 @@ pub(crate) struct Options {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Count each product's units anew from its holds, orders and payments, and show where its counts are off
+    /// Compare each product's counts with its holds, orders and payments, and print the differences
     #[command(after_help = exit::HELP)]
     Verify(verify::Options),
-    /// Have counts that are off set right by a command in the log, while the sale runs
+    /// Correct wrong counts by commands in the log. The sale may be running
     #[command(after_help = exit::HELP)]
     Recalculate(recalculate::Options),
 }
 
-/// Does what was asked.
-pub(crate) async fn run(options: Options) -> anyhow::Result<Found> {
+pub(crate) async fn run(options: Options) -> anyhow::Result<Verdict> {
     match options.command {
         Command::Verify(options) => verify::run(options).await,
         Command::Recalculate(options) => recalculate::run(options).await,

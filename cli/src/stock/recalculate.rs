@@ -1,126 +1,126 @@
-//! `holdfast stock recalculate`: has counts that are off set right.
+//! `holdfast stock recalculate`: corrects drift by one command per product.
 //!
-//! Nothing is changed from here. For each product that is off a command goes into the log; a worker counts once more when
-//! its turn has come, so whatever happens in between is in the counts, and its outcome tells what was before and after.
+//! This module writes no counts. A worker counts again when it applies the command, so changes after [`drift::find`] are
+//! included. The outcome has the counts before and after.
 
 use anyhow::bail;
 use clap::Args;
+use comfy_table::Table;
 use holdfast_common::command::{Action, Command};
 use holdfast_common::domain::{Counts, StockRepair};
+use holdfast_common::id::ProductId;
 use holdfast_common::outcome::Outcome;
-use holdfast_common::settings::{EncryptionSettings, NatsSettings, PostgresSettings};
 use holdfast_ingress::host_clock::new_request_id;
 use holdfast_ingress::operators::drift::Drift;
 use indicatif::ProgressBar;
-use serde_json::json;
+use serde_json::{Value, json};
+use sqlx::PgPool;
 
 use super::drift;
-use crate::exit::Found;
-use crate::store;
+use crate::exit::Verdict;
+use crate::options::StoreAndLog;
+use crate::output::ResultOutput;
 use crate::submit::CommandLog;
 
-/// What `stock recalculate` is told.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Only this product
+    /// Correct this product only
     #[arg(long)]
     product: Option<i64>,
-    /// Show what would be set right, and change nothing
+    /// Print the differences and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// As one JSON document
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    postgres: PostgresSettings,
+    output: ResultOutput,
     #[command(flatten)]
-    encryption: EncryptionSettings,
-    #[command(flatten)]
-    nats: NatsSettings,
+    connections: StoreAndLog,
 }
 
-/// Mends what is off. What it finds and can't mend, and units that had to be added since more were promised than there
-/// were, are for somebody to see to.
-pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
-    let (pool, keys) =
-        store::open_sealed(&options.postgres, &options.encryption, "holdfast-stock").await?;
+/// Two results need action: paid orders without a payment, which recalculation cannot correct, and units that had to be
+/// added because more units were held and sold than the product had.
+pub(super) async fn run(options: Options) -> anyhow::Result<Verdict> {
+    let StoreAndLog { store, nats } = &options.connections;
+    let (pool, keys) = store.open("holdfast-stock").await?;
     let drifts = drift::find(&pool, options.product).await?.drifts;
     if options.dry_run {
-        return Ok(show_plan(&drifts, options.json));
+        return Ok(print_plan(&drifts, &options.output));
     }
-    let (to_mend, beyond): (Vec<_>, Vec<_>) =
+    let (repairable, beyond_repair): (Vec<_>, Vec<_>) =
         drifts.iter().partition(|drift| drift.can_be_mended());
-    let mut repairs = Vec::with_capacity(to_mend.len());
-    if !to_mend.is_empty() {
-        let log = CommandLog::connect(&options.nats, &keys).await?;
-        let progress = ProgressBar::new(to_mend.len() as u64);
-        for Drift { product_id, .. } in to_mend {
-            let action = Action::RepairStock {
-                product_id: *product_id,
-            };
-            let command = Command {
-                request_id: new_request_id(product_id.slot()),
-                key: None,
-                action,
-            };
-            match log.submit(&pool, &command).await? {
-                Outcome::StockRepaired(repair) => repairs.push(*repair),
-                Outcome::Failed => {
-                    bail!("product {product_id} was not mended: see `holdfast dead-letters`")
-                }
-                other => bail!("product {product_id} was not mended: {other:?}"),
-            }
+    let mut repairs = Vec::with_capacity(repairable.len());
+    if !repairable.is_empty() {
+        let log = CommandLog::connect(nats, &keys).await?;
+        let progress = ProgressBar::new(repairable.len() as u64);
+        for drift in repairable {
+            repairs.push(repair(&log, &pool, drift.product_id).await?);
             progress.inc(1);
         }
         progress.finish_and_clear();
     }
-    let oversold = repairs
+    let document = json!({
+        "repaired": repairs, "beyond_repair": documents(beyond_repair.iter().copied()),
+    });
+    options.output.print(&document, &text(&repairs));
+    let has_oversold = repairs
         .iter()
         .any(|repair| repair.after.total_stock > repair.before.total_stock);
-    if options.json {
-        println!(
-            "{}",
-            json!({"repaired": repairs, "beyond_repair": documents(beyond.iter().copied())})
-        );
-    } else {
-        show(&repairs);
-    }
-    if oversold {
+    if has_oversold {
         eprintln!(
-            "More was promised than there was: units were added so that every promise is kept. Get them, or cancel."
+            "more units were held and sold than the product had, so units were added: provide these units, or cancel orders"
         );
     }
-    if !beyond.is_empty() {
+    if !beyond_repair.is_empty() {
         eprintln!(
-            "{} products have paid orders without a payment, which no count can mend: look at them",
-            beyond.len()
+            "{} products have paid orders without a payment, which recalculation cannot correct: check these orders",
+            beyond_repair.len()
         );
     }
-    Ok(Found::something_if(oversold || !beyond.is_empty()))
+    Ok(Verdict::needs_action_if(
+        has_oversold || !beyond_repair.is_empty(),
+    ))
 }
 
-fn documents<'d>(drifts: impl Iterator<Item = &'d Drift>) -> Vec<serde_json::Value> {
+async fn repair(
+    log: &CommandLog<'_>,
+    pool: &PgPool,
+    product_id: ProductId,
+) -> anyhow::Result<StockRepair> {
+    let command = Command {
+        request_id: new_request_id(product_id.slot()),
+        key: None,
+        action: Action::RepairStock { product_id },
+    };
+    match log.submit(pool, &command).await? {
+        Outcome::StockRepaired(repair) => Ok(*repair),
+        Outcome::Failed => {
+            bail!("product {product_id} was not corrected: see `holdfast dead-letters list`")
+        }
+        other => bail!("product {product_id} was not corrected: {other:?}"),
+    }
+}
+
+fn documents<'d>(drifts: impl Iterator<Item = &'d Drift>) -> Vec<Value> {
     drifts.map(drift::document).collect()
 }
 
-fn show_plan(drifts: &[Drift], json: bool) -> Found {
-    if json {
-        println!("{}", json!({"would_repair": documents(drifts.iter())}));
-    } else if drifts.is_empty() {
-        println!("nothing is off");
+fn print_plan(drifts: &[Drift], output: &ResultOutput) -> Verdict {
+    let text = if drifts.is_empty() {
+        "all counts are correct".to_owned()
     } else {
-        println!("{}", drift::table(drifts));
-        println!("nothing was changed: leave --dry-run away to have it set right");
-    }
-    Found::something_if(!drifts.is_empty())
+        format!(
+            "{}\nnothing was changed: run without --dry-run to correct the counts",
+            drift::table(drifts)
+        )
+    };
+    output.print(&json!({"would_repair": documents(drifts.iter())}), &text);
+    Verdict::needs_action_if(!drifts.is_empty())
 }
 
-fn show(repairs: &[StockRepair]) {
+fn text(repairs: &[StockRepair]) -> String {
     if repairs.is_empty() {
-        println!("nothing was off");
-        return;
+        return "all counts are correct".to_owned();
     }
-    let mut table = comfy_table::Table::new();
+    let mut table = Table::new();
     table.set_header(["product", "count", "before", "after"]);
     for StockRepair {
         product_id,
@@ -128,7 +128,7 @@ fn show(repairs: &[StockRepair]) {
         after,
     } in repairs
     {
-        for ((name, before), (_, after)) in named(before).into_iter().zip(named(after)) {
+        for ((name, before), (_, after)) in by_name(before).into_iter().zip(by_name(after)) {
             if before != after {
                 table.add_row([
                     product_id.to_string(),
@@ -139,10 +139,10 @@ fn show(repairs: &[StockRepair]) {
             }
         }
     }
-    println!("{table}");
+    table.to_string()
 }
 
-fn named(counts: &Counts) -> [(&'static str, i64); 6] {
+fn by_name(counts: &Counts) -> [(&'static str, i64); 6] {
     [
         ("total_stock", counts.total_stock),
         ("available_stock", counts.available_stock),

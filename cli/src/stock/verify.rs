@@ -1,49 +1,42 @@
-//! `holdfast stock verify`: looks, and changes nothing.
+//! `holdfast stock verify`: prints drift. Only reads.
 
 use clap::Args;
 use holdfast_common::settings::PostgresSettings;
 use serde_json::json;
 
 use super::drift;
-use crate::exit::Found;
+use crate::exit::Verdict;
+use crate::output::ResultOutput;
 use crate::store;
 
-/// What `stock verify` is told.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Only this product
+    /// Verify this product only
     #[arg(long)]
     product: Option<i64>,
-    /// As one JSON document
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: ResultOutput,
     #[command(flatten)]
     postgres: PostgresSettings,
 }
 
-/// Shows what is off.
-pub(super) async fn run(options: Options) -> anyhow::Result<Found> {
+/// Drift needs action.
+pub(super) async fn run(options: Options) -> anyhow::Result<Verdict> {
     let pool = store::open(&options.postgres, "holdfast-stock").await?;
     let verified = drift::find(&pool, options.product).await?;
-    let drifts = &verified.drifts;
-    if options.json {
-        let documents: Vec<_> = drifts.iter().map(drift::document).collect();
-        println!(
-            "{}",
-            json!({"products": verified.products, "drift": documents})
-        );
-    } else if drifts.is_empty() {
-        println!(
-            "{} products, each as its holds and orders say",
-            verified.products
-        );
+    let (products, drifts) = (verified.products, &verified.drifts);
+    let documents: Vec<_> = drifts.iter().map(drift::document).collect();
+    let text = if drifts.is_empty() {
+        format!("{products} products verified: all counts match their holds and orders")
     } else {
-        println!("{}", drift::table(drifts));
-        println!(
-            "{} of {} products are off; `holdfast stock recalculate` mends counts",
+        format!(
+            "{}\n{} of {products} products have wrong counts: `holdfast stock recalculate` corrects them",
+            drift::table(drifts),
             drifts.len(),
-            verified.products
-        );
-    }
-    Ok(Found::something_if(!drifts.is_empty()))
+        )
+    };
+    options
+        .output
+        .print(&json!({"products": products, "drift": documents}), &text);
+    Ok(Verdict::needs_action_if(!drifts.is_empty()))
 }

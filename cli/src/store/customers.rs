@@ -1,4 +1,4 @@
-//! What is stored of a customer. There is no index by customer over all products, so these look through whole slots.
+//! The rows that name a customer. No index covers customers of all products, so these queries scan whole slots.
 
 use std::ops::RangeInclusive;
 
@@ -9,39 +9,31 @@ use serde_json::Value;
 use sqlx::types::{Json, Uuid};
 use sqlx::{FromRow, PgPool};
 
-/// How many outcomes are read at once.
-const OUTCOMES_PAGE: i64 = 1000;
+const OUTCOMES_PAGE_ROWS: i64 = 1000;
 
-/// A hold of a customer, and how its order stands.
+/// A hold of a customer.
 #[derive(Clone, Debug, FromRow)]
-pub(crate) struct Held {
+pub(crate) struct CustomerHold {
     pub(crate) slot: i16,
     pub(crate) hold_id: Uuid,
-    /// Whether the hold has ended, and its order where it has one.
+    /// Whether the hold and its order, if any, are in a final state.
     pub(crate) has_ended: bool,
-    /// All but the customer.
+    /// The row without the customer.
     pub(crate) document: Value,
 }
 
-impl Held {
-    /// The hold.
-    ///
-    /// # Errors
-    /// When the stored id is none.
+impl CustomerHold {
     pub(crate) fn id(&self) -> Result<HoldId, InvalidId> {
         HoldId::from_uuid(self.hold_id)
     }
 }
 
-/// A customer's holds in some slots. The customer is named as the tables find one: see [`Keyring::index`].
-///
-/// # Errors
-/// When Postgres fails.
+/// A customer's holds in some slots. `customer` is the value of the index column: see [`Keyring::index`].
 pub(crate) async fn holds(
     pool: &PgPool,
     slots: RangeInclusive<u16>,
     customer: &str,
-) -> sqlx::Result<Vec<Held>> {
+) -> sqlx::Result<Vec<CustomerHold>> {
     sqlx::query_as(
         "SELECT holds.slot, hold_id,
              holds.status IN ('released', 'expired') OR holds.status = 'active' AND holds.expires_at <= now()
@@ -58,12 +50,10 @@ pub(crate) async fn holds(
     .await
 }
 
-type OfPayment = (Uuid, Option<String>, Value);
+/// The order id, the payment id or its ciphertext, and the row.
+type PaymentRow = (Uuid, Option<String>, Value);
 
-/// The orders that some holds of a slot became.
-///
-/// # Errors
-/// When Postgres fails, or no key opens what is sealed.
+/// The orders of some holds of a slot.
 pub(crate) async fn orders(
     pool: &PgPool,
     keys: &Keyring,
@@ -75,14 +65,11 @@ pub(crate) async fn orders(
              to_jsonb(orders) - ARRAY['slot', 'customer_id', 'customer_sealed', 'payment_sealed']
          FROM orders WHERE slot = $1 AND order_id = ANY ($2) ORDER BY order_id",
     );
-    let rows: Vec<OfPayment> = rows.bind(slot).bind(holds).fetch_all(pool).await?;
-    rows.into_iter().map(|row| opened(keys, row)).collect()
+    let rows: Vec<PaymentRow> = rows.bind(slot).bind(holds).fetch_all(pool).await?;
+    rows.into_iter().map(|row| decrypted(keys, row)).collect()
 }
 
-/// The payments for some holds of a slot, or for the orders that they became.
-///
-/// # Errors
-/// When Postgres fails, or no key opens what is sealed.
+/// The payments for some holds of a slot, or for the orders of these holds.
 pub(crate) async fn payments(
     pool: &PgPool,
     keys: &Keyring,
@@ -93,11 +80,11 @@ pub(crate) async fn payments(
         "SELECT order_id, coalesce(payment_sealed, payment_id), to_jsonb(payments) - ARRAY['slot', 'payment_sealed']
          FROM payments WHERE slot = $1 AND order_id = ANY ($2) ORDER BY order_id, arrival",
     );
-    let rows: Vec<OfPayment> = rows.bind(slot).bind(holds).fetch_all(pool).await?;
-    rows.into_iter().map(|row| opened(keys, row)).collect()
+    let rows: Vec<PaymentRow> = rows.bind(slot).bind(holds).fetch_all(pool).await?;
+    rows.into_iter().map(|row| decrypted(keys, row)).collect()
 }
 
-fn opened(keys: &Keyring, (id, payment, mut document): OfPayment) -> sqlx::Result<Value> {
+fn decrypted(keys: &Keyring, (id, payment, mut document): PaymentRow) -> sqlx::Result<Value> {
     let payment = payment
         .map(|text| keys.open_text(Kind::PaymentId, id, text))
         .transpose()?;
@@ -105,21 +92,22 @@ fn opened(keys: &Keyring, (id, payment, mut document): OfPayment) -> sqlx::Resul
     Ok(document)
 }
 
-/// An outcome that names somebody.
+/// A stored outcome that names a customer.
 #[derive(Clone, Debug, FromRow)]
-pub(crate) struct Told {
+pub(crate) struct StoredOutcome {
     pub(crate) slot: i16,
     pub(crate) request_id: Uuid,
     pub(crate) replayed: bool,
-    /// As it is stored.
+    /// Encrypted when encryption is on.
     pub(crate) outcome: Json<Outcome>,
 }
 
-/// Outcomes behind one that name a customer, whoever that is: sealed, they don't say so to Postgres.
-///
-/// # Errors
-/// When Postgres fails.
-pub(crate) async fn outcomes(pool: &PgPool, after: (i16, Uuid)) -> sqlx::Result<Vec<Told>> {
+/// The next page of outcomes that name any customer. Postgres cannot filter by customer, because outcomes may be
+/// encrypted.
+pub(crate) async fn outcomes(
+    pool: &PgPool,
+    after: (i16, Uuid),
+) -> sqlx::Result<Vec<StoredOutcome>> {
     sqlx::query_as(
         "SELECT slot, request_id, replayed, outcome FROM outcomes
          WHERE (slot, request_id) > ($1, $2) AND outcome::text ~ '\"customer_id\": ?\"'
@@ -127,7 +115,7 @@ pub(crate) async fn outcomes(pool: &PgPool, after: (i16, Uuid)) -> sqlx::Result<
     )
     .bind(after.0)
     .bind(after.1)
-    .bind(OUTCOMES_PAGE)
+    .bind(OUTCOMES_PAGE_ROWS)
     .fetch_all(pool)
     .await
 }

@@ -1,12 +1,9 @@
-//! What Postgres says of itself and of who is connected.
+//! Postgres's own settings, clock and connections.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-/// Some of Postgres's settings, in no order.
-///
-/// # Errors
-/// When Postgres fails.
+/// Postgres's settings with these names, in any order.
 pub(crate) async fn settings(
     connection: &mut PgConnection,
     names: &[&str],
@@ -17,20 +14,13 @@ pub(crate) async fn settings(
         .await
 }
 
-/// Postgres's clock, as it is when it answers.
-///
-/// # Errors
-/// When Postgres fails.
 pub(crate) async fn clock(connection: &mut PgConnection) -> sqlx::Result<DateTime<Utc>> {
     sqlx::query_scalar("SELECT clock_timestamp()")
         .fetch_one(connection)
         .await
 }
 
-/// How many connections all databases of this Postgres have.
-///
-/// # Errors
-/// When Postgres fails.
+/// The number of client connections to all databases of this server.
 pub(crate) async fn connections(connection: &mut PgConnection) -> sqlx::Result<i64> {
     sqlx::query_scalar(
         "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'",
@@ -39,10 +29,8 @@ pub(crate) async fn connections(connection: &mut PgConnection) -> sqlx::Result<i
     .await
 }
 
-/// Holdfast's programs that are connected to this database, by name and version. Those of other roles may be hidden.
-///
-/// # Errors
-/// When Postgres fails.
+/// The application names of Holdfast programs connected to this database: name and version. Postgres may hide
+/// connections of other roles.
 pub(crate) async fn programs(connection: &mut PgConnection) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar(
         "SELECT DISTINCT application_name FROM pg_stat_activity

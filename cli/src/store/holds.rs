@@ -1,33 +1,28 @@
-//! Holds, as an operator looks at them. Who has them is nobody's business here.
+//! Lists holds without their customers.
 
 use chrono::{DateTime, Utc};
 use sqlx::types::Uuid;
 use sqlx::{FromRow, PgPool};
 
-/// A hold.
 #[derive(Clone, Debug, FromRow)]
-#[allow(missing_docs)]
-pub(crate) struct Listed {
+pub(crate) struct ListedHold {
     pub(crate) hold_id: Uuid,
     pub(crate) product_id: i64,
     pub(crate) quantity: i32,
-    /// As it reads: one past its time is expired, whether anything has processed it or not.
+    /// A hold past `expires_at` has the status `expired`, even when no worker has processed the expiry yet.
     pub(crate) status: String,
     pub(crate) sequence: i64,
     pub(crate) created_at: DateTime<Utc>,
     pub(crate) expires_at: DateTime<Utc>,
 }
 
-/// Holds in the order of their ids, which is that of their slots; of one product, of one status, or all.
-///
-/// # Errors
-/// When Postgres fails.
+/// Holds ordered by slot and id. `product` is the slot and id of one product; `None` lists all.
 pub(crate) async fn list(
     pool: &PgPool,
     product: Option<(i16, i64)>,
     status: Option<&str>,
     limit: i64,
-) -> sqlx::Result<Vec<Listed>> {
+) -> sqlx::Result<Vec<ListedHold>> {
     sqlx::query_as(
         "SELECT * FROM (
              SELECT slot, hold_id, product_id, quantity, sequence, created_at, expires_at,

@@ -1,4 +1,5 @@
-//! The operator's SQL: reads, as free functions. Nothing here writes; what is to change is said to the log.
+//! The SQL of operators' commands: free functions that only read. Changes go through the log, or through the store of
+//! the workers crate.
 
 pub(crate) mod audit;
 pub(crate) mod customers;
@@ -13,22 +14,15 @@ use holdfast_common::store::postgres::{self, Pool};
 use holdfast_common::store::schema;
 use sqlx::PgPool;
 
-/// A connection for a command that runs once, to a database with this build's schema. `name` is what Postgres's own lists
-/// show.
-///
-/// # Errors
-/// When Postgres does not let us in, or lacks a migration.
+/// Connects to a database, and checks that it has this build's schema. `name` is the connection's application name in Postgres.
 pub(crate) async fn open(settings: &PostgresSettings, name: &str) -> anyhow::Result<PgPool> {
     let pool = postgres::connect(settings, Pool::once(name)).await?;
     schema::check(&pool).await?;
     Ok(pool)
 }
 
-/// The same, for a command that deals with customers or payments: with the keys that they are sealed by.
-///
-/// # Errors
-/// Also when the database is sealed by other keys.
-pub(crate) async fn open_sealed(
+/// Like [`open`], and checks that the database is encrypted with these keys.
+pub(crate) async fn open_encrypted(
     settings: &PostgresSettings,
     encryption: &EncryptionSettings,
     name: &str,

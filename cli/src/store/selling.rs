@@ -1,11 +1,9 @@
-//! Products as they sell.
+//! The stock counts of products.
 
 use sqlx::{FromRow, PgPool};
 
-/// Of a product: the units it has, and of these the ones on sale.
 #[derive(Clone, Debug, FromRow)]
-#[allow(missing_docs)]
-pub(crate) struct Selling {
+pub(crate) struct ProductCounts {
     pub(crate) product_id: i64,
     pub(crate) name: String,
     pub(crate) total_stock: i64,
@@ -16,15 +14,12 @@ pub(crate) struct Selling {
     pub(crate) hold_sequence: i64,
 }
 
-/// Products as they sell, the first by number; or one of them.
-///
-/// # Errors
-/// When Postgres fails.
+/// The first `limit` products by id, or one product, given by its slot and id.
 pub(crate) async fn products(
     pool: &PgPool,
     product: Option<(i16, i64)>,
     limit: i64,
-) -> sqlx::Result<Vec<Selling>> {
+) -> sqlx::Result<Vec<ProductCounts>> {
     sqlx::query_as(
         "SELECT product_id, name, total_stock, available_stock, held_stock, sold_stock, holds_count, hold_sequence
          FROM products WHERE ($1::smallint IS NULL OR slot = $1 AND product_id = $2) ORDER BY product_id LIMIT $3",

@@ -87,7 +87,7 @@ async fn refunds_are_listed_asked_for_again_and_resolved() {
     );
     let (ended_well, output) = sale.holdfast(&["refunds", "retry", &a, "a-second"]).await;
     assert!(
-        !ended_well && output.contains("is back already"),
+        !ended_well && output.contains("was already returned"),
         "{output}"
     );
     let (ended_well, output) = sale.holdfast(&["refunds", "retry", &b, "b-second"]).await;

@@ -186,7 +186,7 @@ async fn streams_and_consumers_that_somebody_has_altered_are_found() {
         .unwrap();
     assert_eq!(
         events["found"],
-        "as asked, 0 events on their way to 1 receivers"
+        "matches the settings; 0 unacknowledged events, 1 receivers"
     );
     let (code, findings) = examine(&sale, &[("EVENT_URLS", "http://127.0.0.1:1/another")]).await;
     assert_eq!(

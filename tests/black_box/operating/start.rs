@@ -108,6 +108,32 @@ async fn a_database_without_the_schema_is_refused_with_what_to_do() {
 }
 
 #[tokio::test]
+async fn errors_are_one_line_with_rust_backtrace_set() {
+    let stack = SharedStack::get().await;
+    let base = stack.database_url().rsplit_once('/').unwrap().0;
+    let empty = format!("{base}/template1");
+    let backtrace = [("RUST_BACKTRACE", "1"), ("LOG_FORMAT", "json")];
+    let settings = settings(&empty, stack.nats_url(), &backtrace);
+    for (name, arguments) in [
+        ("holdfast", &["queue", "status"][..]),
+        ("holdfast-ingress", &[]),
+        ("holdfast-workers", &[]),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("log");
+        let mut process = Process::start(&program(name), arguments, &settings, log);
+        assert!(!process.ended().await, "{name} has no schema");
+        let output = process.output();
+        let lines = output.lines().filter(|line| !line.starts_with('{'));
+        let lines: Vec<_> = lines.collect();
+        assert!(
+            lines.len() == 1 && lines[0].starts_with("Error: "),
+            "{name}: {output}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn another_number_of_partitions_is_refused() {
     let database_url = migrated_database().await;
     let nats_url = SharedStack::get().await.nats_url();
