@@ -1,12 +1,13 @@
-//! What every part of Holdfast shares.
+//! The types and rules that every part of Holdfast shares.
 //!
-//! The folders follow the data: a request becomes a [`command`], which carries an [`id`] that knows its slot and
-//! so its [`partition`]; commands travel in an [`envelope`] through the [`log`]; [`domain::decide`] turns them into
-//! [`outcome`]s, which come back in a [`reply`]. [`settings`], [`telemetry`], [`traces`], [`measures`] and [`schema`] serve all programs.
+//! The modules follow the data. A request becomes a [`command`]. The command carries an [`id`], which contains the slot
+//! of its product and so names the [`partition`]. Commands travel in an envelope ([`messages`]) through the [`log`].
+//! [`domain::decide`] turns each command into an [`outcome`], and the outcome returns in a reply ([`messages`]).
 //!
-//! [`seal`] keeps personal data from who only sees the tables and the log.
+//! [`encryption`] protects personal data from readers of the tables and of the log. [`store`] holds the schema and the
+//! connection to Postgres. [`settings`], [`telemetry`], [`traces`] and [`metrics`] serve all programs.
 //!
-//! Nothing in here reads a clock or draws a random number, but for the nonces of [`seal`]: whoever calls passes them in.
+//! Nothing here reads a clock or draws a random number, except for the nonces of [`encryption`]: callers pass both in.
 
 pub mod command;
 pub mod domain;

@@ -1,7 +1,7 @@
 //! What the ingress counts, and how it is called.
 //!
 //! Handles are registered once and held here, so that counting looks nothing up. What is read from tables and from NATS
-//! is in [`look`], every few seconds and whoever fetches.
+//! is in [`gauges`], every few seconds and whoever fetches.
 
 pub mod gauges;
 

@@ -25,11 +25,10 @@ const OTHERWISE: [(&str, &[&str]); 6] = [
         ],
     ),
     ("workers/src/apply/crash_points.rs", &["HOLDFAST_CRASH_AT"]),
-    ("workers/src/store/mod.rs", &["CARGO_PKG_VERSION"]),
+    ("workers/src/lib.rs", &[]),
 ];
 /// What of that is no setting of Holdfast's: the system's, OpenTelemetry's, cargo's, a test's, and the name of a file.
-const OF_OTHERS: [&str; 6] = [
-    "CARGO_PKG_VERSION",
+const OF_OTHERS: [&str; 5] = [
     "HOLDFAST_CRASH_AT",
     "LC_ALL",
     "OTEL_SERVICE_NAME",
