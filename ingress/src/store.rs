@@ -17,6 +17,7 @@ use holdfast_common::outcome::{Outcome, ProductAsOf};
 use holdfast_common::partition::Partition;
 use holdfast_common::store::rows::{HoldRow, OrderRow, ProductRow};
 use holdfast_common::time::Timestamp;
+use holdfast_common::{hold_columns, order_columns, product_columns};
 use sqlx::types::Json;
 use sqlx::{FromRow, PgPool, Row};
 
@@ -82,12 +83,15 @@ fn product_as_of(row: &sqlx::postgres::PgRow) -> sqlx::Result<ProductAsOf> {
 /// # Errors
 /// When Postgres fails, or the row makes no sense.
 pub async fn product(pool: &PgPool, id: ProductId) -> sqlx::Result<Option<ProductAsOf>> {
-    let row =
-        sqlx::query("SELECT *, now() AS as_of FROM products WHERE slot = $1 AND product_id = $2")
-            .bind(id.slot().as_i16())
-            .bind(id.0)
-            .fetch_optional(pool)
-            .await?;
+    let row = sqlx::query(concat!(
+        "SELECT ",
+        product_columns!(),
+        ", now() AS as_of FROM products WHERE slot = $1 AND product_id = $2"
+    ))
+    .bind(id.slot().as_i16())
+    .bind(id.0)
+    .fetch_optional(pool)
+    .await?;
     row.as_ref().map(product_as_of).transpose()
 }
 
@@ -100,9 +104,12 @@ pub async fn products(
     after: ProductId,
     limit: i64,
 ) -> sqlx::Result<Vec<ProductAsOf>> {
-    let rows = sqlx::query(
-        "SELECT *, now() AS as_of FROM products WHERE product_id > $1 ORDER BY product_id LIMIT $2",
-    )
+    let rows = sqlx::query(concat!(
+        "SELECT ",
+        product_columns!(),
+        ", now() AS as_of
+         FROM products WHERE product_id > $1 ORDER BY product_id LIMIT $2"
+    ))
     .bind(after.0)
     .bind(limit)
     .fetch_all(pool)
@@ -119,11 +126,11 @@ pub async fn hold(
     keys: &Keyring,
     id: HoldId,
 ) -> sqlx::Result<Option<(Hold, Timestamp)>> {
-    let row = sqlx::query(
-        "SELECT hold_id, product_id, quantity, coalesce(customer_sealed, customer_id) AS customer_id, price_minor, currency,
-             status::text, sequence, created_at, expires_at, ended_at, now() AS as_of
-         FROM holds WHERE slot = $1 AND hold_id = $2",
-    )
+    let row = sqlx::query(concat!(
+        "SELECT ",
+        hold_columns!(),
+        ", now() AS as_of FROM holds WHERE slot = $1 AND hold_id = $2"
+    ))
     .bind(id.slot().as_i16())
     .bind(id.uuid())
     .fetch_optional(pool)
@@ -157,11 +164,11 @@ pub async fn has_expired(pool: &PgPool, id: HoldId) -> sqlx::Result<bool> {
 /// # Errors
 /// When Postgres fails, or the row makes no sense.
 pub async fn order(pool: &PgPool, keys: &Keyring, id: HoldId) -> sqlx::Result<Option<Order>> {
-    let row: Option<OrderRow> = sqlx::query_as(
-        "SELECT order_id, product_id, quantity, coalesce(customer_sealed, customer_id) AS customer_id, amount_minor, currency,
-             status::text, cancel_reason::text, coalesce(payment_sealed, payment_id) AS payment_id, settled_at, refund_status::text, payment_due_at, created_at
-         FROM orders WHERE slot = $1 AND order_id = $2",
-    )
+    let row: Option<OrderRow> = sqlx::query_as(concat!(
+        "SELECT ",
+        order_columns!(),
+        " FROM orders WHERE slot = $1 AND order_id = $2"
+    ))
     .bind(id.slot().as_i16())
     .bind(id.uuid())
     .fetch_optional(pool)
@@ -210,13 +217,11 @@ pub async fn request(
     partition: Partition,
 ) -> sqlx::Result<(Option<Decision>, LogPosition)> {
     let row = sqlx::query(
-        "SELECT outcomes.outcome, outcomes.replayed, holds.hold_id, holds.product_id, holds.quantity,
-             coalesce(holds.customer_sealed, holds.customer_id) AS customer_id, holds.price_minor, holds.currency, holds.status::text, holds.sequence, holds.created_at, holds.expires_at, holds.ended_at,
-             partitions.applied_seq, partitions.stream_created
+        concat!("SELECT outcomes.outcome, outcomes.replayed, partitions.applied_seq, partitions.stream_created, ", hold_columns!(), "
          FROM (VALUES ($1::smallint, $2::uuid)) AS named (slot, id)
          LEFT JOIN outcomes ON outcomes.slot = named.slot AND outcomes.request_id = named.id
          LEFT JOIN holds ON holds.slot = named.slot AND holds.hold_id = named.id
-         LEFT JOIN partitions ON partitions.partition = $3",
+         LEFT JOIN partitions ON partitions.partition = $3"),
     )
     .bind(id.slot().as_i16())
     .bind(id.uuid())
@@ -243,14 +248,15 @@ pub async fn decisions(
     keys: &Keyring,
     ids: &[RequestId],
 ) -> sqlx::Result<Vec<(RequestId, Decision)>> {
-    let rows = sqlx::query(
-        "SELECT named.id, outcomes.outcome, outcomes.replayed, holds.hold_id, holds.product_id, holds.quantity,
-             coalesce(holds.customer_sealed, holds.customer_id) AS customer_id, holds.price_minor, holds.currency, holds.status::text, holds.sequence, holds.created_at, holds.expires_at, holds.ended_at
+    let rows = sqlx::query(concat!(
+        "SELECT named.id, outcomes.outcome, outcomes.replayed, ",
+        hold_columns!(),
+        "
          FROM UNNEST($1::smallint[], $2::uuid[]) AS named (slot, id)
          LEFT JOIN outcomes ON outcomes.slot = named.slot AND outcomes.request_id = named.id
          LEFT JOIN holds ON holds.slot = named.slot AND holds.hold_id = named.id
-         WHERE outcomes.request_id IS NOT NULL OR holds.hold_id IS NOT NULL",
-    )
+         WHERE outcomes.request_id IS NOT NULL OR holds.hold_id IS NOT NULL"
+    ))
     .bind(ids.iter().map(|id| id.slot().as_i16()).collect::<Vec<_>>())
     .bind(ids.iter().map(|id| id.uuid()).collect::<Vec<_>>())
     .fetch_all(pool)

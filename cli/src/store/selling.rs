@@ -21,8 +21,11 @@ pub(crate) async fn products(
     limit: i64,
 ) -> sqlx::Result<Vec<ProductCounts>> {
     sqlx::query_as(
-        "SELECT product_id, name, total_stock, available_stock, held_stock, sold_stock, holds_count, hold_sequence
-         FROM products WHERE ($1::smallint IS NULL OR slot = $1 AND product_id = $2) ORDER BY product_id LIMIT $3",
+        concat!(
+            "SELECT ",
+            holdfast_common::product_count_columns!(),
+            " FROM products WHERE ($1::smallint IS NULL OR slot = $1 AND product_id = $2) ORDER BY product_id LIMIT $3"
+        ),
     )
     .bind(product.map(|(slot, _)| slot))
     .bind(product.map(|(_, id)| id))

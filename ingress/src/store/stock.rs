@@ -42,7 +42,7 @@ pub async fn count(
     product_id: Option<i64>,
 ) -> sqlx::Result<Vec<Counted>> {
     sqlx::query_as(
-        "WITH held AS (
+        concat!("WITH held AS (
              SELECT slot, product_id, sum(quantity) FILTER (WHERE status = 'active') AS units,
                  count(*) FILTER (WHERE status = 'active') AS holds, max(sequence) AS last
              FROM holds WHERE slot BETWEEN $1 AND $2 AND ($3::bigint IS NULL OR product_id = $3)
@@ -56,13 +56,13 @@ pub async fn count(
              FROM orders WHERE slot BETWEEN $1 AND $2 AND ($3::bigint IS NULL OR product_id = $3)
              GROUP BY slot, product_id
          )
-         SELECT product_id, name, total_stock, available_stock, held_stock, sold_stock, holds_count, hold_sequence,
+         SELECT ", holdfast_common::product_count_columns!(), ",
              coalesce(held.units, 0) + coalesce(ordered.pending, 0) AS held, coalesce(ordered.paid, 0) AS sold,
              coalesce(held.holds, 0) AS holds, coalesce(held.last, 0) AS last_sequence,
              coalesce(ordered.unpaid, 0) AS paid_without_payment
          FROM products LEFT JOIN held USING (slot, product_id) LEFT JOIN ordered USING (slot, product_id)
          WHERE slot BETWEEN $1 AND $2 AND ($3::bigint IS NULL OR product_id = $3)
-         ORDER BY product_id",
+         ORDER BY product_id"),
     )
     .bind(slots.start().cast_signed())
     .bind(slots.end().cast_signed())

@@ -18,6 +18,7 @@ use holdfast_common::id::{HoldId, ProductId, RequestId, Slot};
 use holdfast_common::outcome::Outcome;
 use holdfast_common::store::rows::{HoldRow, OrderRow, PaymentRow, ProductRow};
 use holdfast_common::time::Timestamp;
+use holdfast_common::{hold_columns, order_columns, payment_columns, product_columns};
 use serde::Deserialize;
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -145,7 +146,7 @@ async fn named(
     // A key counts for one product, which may be known only from a hold. So the key's rows of all products of the slot are
     // loaded, each with the outcome of the request that used it first.
     let (now, keys, outcomes, holds, orders, payments, products): Loaded = sqlx::query_as(
-        "WITH keys AS MATERIALIZED (
+        concat!("WITH keys AS MATERIALIZED (
              SELECT slot, endpoint, encode(key_hash, 'hex') AS key_hash, product_id,
                  encode(fingerprint, 'hex') AS fingerprint, request_id, used_at
              FROM UNNEST($1::smallint[], $2::smallint[], $3::bytea[]) AS named (slot, endpoint, key_hash)
@@ -156,14 +157,12 @@ async fn named(
          ), named AS MATERIALIZED (
              SELECT * FROM UNNEST($6::smallint[], $7::uuid[]) AS named (slot, hold_id)
          ), held AS MATERIALIZED (
-             SELECT slot, hold_id, product_id, quantity, coalesce(customer_sealed, customer_id) AS customer_id, price_minor, currency, status, sequence, created_at,
-                 expires_at, ended_at
+             SELECT slot, ", hold_columns!(), "
              FROM (TABLE requests UNION ALL TABLE named) AS ids (slot, hold_id) JOIN holds USING (slot, hold_id)
          ), theirs AS MATERIALIZED (
              TABLE named UNION SELECT slot, hold_id FROM held
          ), ordered AS MATERIALIZED (
-             SELECT order_id, product_id, quantity, coalesce(customer_sealed, customer_id) AS customer_id, amount_minor, currency,
-                 status, cancel_reason, coalesce(payment_sealed, payment_id) AS payment_id, settled_at, refund_status, payment_due_at, created_at
+             SELECT ", order_columns!(), "
              FROM theirs JOIN orders ON orders.slot = theirs.slot AND order_id = hold_id
          )
          SELECT now(),
@@ -173,15 +172,13 @@ async fn named(
              (SELECT json_agg(held) FROM held),
              (SELECT json_agg(ordered) FROM ordered),
              (SELECT json_agg(paid ORDER BY arrival) FROM (
-                 SELECT order_id, coalesce(payment_sealed, payment_id) AS payment_id, succeeded, amount_minor, currency, state,
-                     refund_reason, arrival, received_at
+                 SELECT ", payment_columns!(), "
                  FROM theirs JOIN payments ON payments.slot = theirs.slot AND order_id = hold_id) AS paid),
              (SELECT json_agg(sold) FROM (
-                 SELECT product_id, name, price_minor, currency, total_stock, available_stock, held_stock, sold_stock,
-                     holds_count, max_per_customer, sale_starts_at, sale_ends_at, hold_sequence, version
+                 SELECT ", product_columns!(), "
                  FROM (SELECT * FROM UNNEST($8::smallint[], $9::bigint[])
                        UNION SELECT slot, product_id FROM held) AS named (slot, product_id)
-                 JOIN products USING (slot, product_id)) AS sold)",
+                 JOIN products USING (slot, product_id)) AS sold)"),
     )
     .bind(names.keys.iter().map(|(slot, ..)| slot.as_i16()).collect::<Vec<_>>())
     .bind(names.keys.iter().map(|(_, endpoint, _)| *endpoint as i16).collect::<Vec<_>>())
