@@ -1,25 +1,25 @@
-//! The auditor: whether anything was oversold. A measurement that fails it has no number.
+//! The auditor: checks that nothing was oversold. A measurement that fails the audit is not reported.
 //!
-//! It asks the tables alone, by statements that share nothing with what wrote them, and compares them with what buyers
-//! were told.
+//! It reads the tables with statements that share no code with Holdfast, and compares them with the responses that buyers
+//! received.
 
 use anyhow::{bail, ensure};
 use sqlx::PgPool;
 
-/// What buyers of some products were told.
+/// The responses that buyers of some products received.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Told<'a> {
+pub(crate) struct HoldCounts<'a> {
     pub(crate) product_ids: &'a [i64],
-    /// Holds that were there before, such as those of the same products' earlier measurements.
+    /// Holds that existed before, for example from earlier measurements of the same products.
     pub(crate) before: u64,
-    /// Holds that were answered 201.
+    /// Number of responses 201.
     pub(crate) accepted: u64,
-    /// Requests that may have become holds though their buyers were not told.
+    /// Requests without a response, which may have become holds.
     pub(crate) unknown: u64,
 }
 
-/// I1, and that counts are those of the rows they count. One statement sees one state of the tables.
-const FALSE_PRODUCTS: &str = "
+/// Products that break I1, or whose counts differ from their holds and orders. One statement reads one state of the tables.
+const DRIFTED_PRODUCTS: &str = "
     SELECT count(*) FROM products p
     LEFT JOIN (SELECT slot, product_id, count(*) AS holds, sum(quantity) AS units
                FROM holds WHERE status = 'active' GROUP BY 1, 2) h USING (slot, product_id)
@@ -37,47 +37,49 @@ const HOLDS: &str = "SELECT count(*) FROM holds WHERE product_id = ANY($1)";
 /// Audits a sale of Holdfast.
 ///
 /// # Errors
-/// When something is wrong, or Postgres fails.
-pub(crate) async fn sale(pool: &PgPool, told: Told<'_>) -> anyhow::Result<()> {
-    let wrong: i64 = sqlx::query_scalar(FALSE_PRODUCTS).fetch_one(pool).await?;
+/// When a check or Postgres fails.
+pub(crate) async fn sale(pool: &PgPool, counts: HoldCounts<'_>) -> anyhow::Result<()> {
+    let wrong: i64 = sqlx::query_scalar(DRIFTED_PRODUCTS).fetch_one(pool).await?;
     ensure!(
         wrong == 0,
-        "the stock of {wrong} products is not what their holds and orders say"
+        "the stock of {wrong} products differs from their holds and orders"
     );
     let rows: i64 = sqlx::query_scalar(HOLDS)
-        .bind(told.product_ids)
+        .bind(counts.product_ids)
         .fetch_one(pool)
         .await?;
-    compare(rows, told)
+    compare(rows, counts)
 }
 
-/// The same for the tables of what Holdfast is compared with.
+/// Audits the tables of a baseline.
 ///
 /// # Errors
-/// When something is wrong, or Postgres fails.
-pub(crate) async fn baseline(pool: &PgPool, told: Told<'_>) -> anyhow::Result<()> {
+/// When a check or Postgres fails.
+pub(crate) async fn baseline(pool: &PgPool, counts: HoldCounts<'_>) -> anyhow::Result<()> {
     let wrong = "SELECT count(*) FROM stock s
         LEFT JOIN (SELECT product_id, sum(quantity) AS units FROM holds GROUP BY 1) h USING (product_id)
         WHERE total <> available + held OR least(available, held) < 0 OR held <> coalesce(h.units, 0)";
     let wrong: i64 = sqlx::query_scalar(wrong).fetch_one(pool).await?;
-    ensure!(wrong == 0, "the stock is not what the holds say");
+    ensure!(wrong == 0, "the stock differs from the holds");
     let rows: i64 = sqlx::query_scalar(HOLDS)
-        .bind(told.product_ids)
+        .bind(counts.product_ids)
         .fetch_one(pool)
         .await?;
-    compare(rows, told)
+    compare(rows, counts)
 }
 
-fn compare(rows: i64, told: Told<'_>) -> anyhow::Result<()> {
-    let Told {
+fn compare(rows: i64, counts: HoldCounts<'_>) -> anyhow::Result<()> {
+    let HoldCounts {
         before,
         accepted,
         unknown,
         ..
-    } = told;
+    } = counts;
     let rows = rows.cast_unsigned().saturating_sub(before);
     if rows < accepted || rows > accepted + unknown {
-        bail!("{accepted} holds were promised, {unknown} more may be, and {rows} are there");
+        bail!(
+            "{rows} holds exist; {accepted} were accepted, and {unknown} requests had no response"
+        );
     }
     Ok(())
 }
@@ -87,15 +89,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_promise_without_a_row_and_a_row_without_a_promise_are_found() {
-        let told = Told {
+    fn compare_finds_missing_and_surplus_holds() {
+        let counts = HoldCounts {
             product_ids: &[],
             before: 5,
             accepted: 10,
             unknown: 2,
         };
         for (rows, is_right) in [(14, false), (15, true), (17, true), (18, false)] {
-            assert_eq!(compare(rows, told).is_ok(), is_right, "{rows} rows");
+            assert_eq!(compare(rows, counts).is_ok(), is_right, "{rows} rows");
         }
     }
 }

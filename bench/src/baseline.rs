@@ -1,12 +1,11 @@
-//! What Holdfast is compared with: holds as they are usually made, as a small server on the same HTTP stack, with the same
-//! Postgres. Each is a process of its own, this program with `--serve`.
+//! The simpler designs that Holdfast is compared with. Each is a small server with the same HTTP stack and the same
+//! Postgres, run as a process: this program with `--serve`.
 //!
-//! They have the tables and the answers that a hold needs, and nothing of what a sale needs besides: no idempotency, no
-//! limits, no expiry.
+//! They make holds only. They have no idempotency keys, no rate limits and no expiry.
 
 mod conditional;
 pub(crate) mod counter;
-mod rival;
+mod process;
 mod row_lock;
 
 use std::sync::Arc;
@@ -25,11 +24,11 @@ use sqlx::postgres::PgPoolOptions;
 use uuid::Uuid;
 
 use self::counter::Counter;
-pub(crate) use self::rival::Rival;
+pub(crate) use self::process::BaselineProcess;
 
 /// How a hold is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Kind {
+pub(crate) enum BaselineKind {
     /// `BEGIN; SELECT … FOR UPDATE; UPDATE; INSERT; COMMIT`
     RowLock,
     /// One `UPDATE … WHERE available >= n` that inserts the hold, too
@@ -38,7 +37,6 @@ pub(crate) enum Kind {
     Redis,
 }
 
-/// What is held, and what of.
 pub(crate) const TABLES: &str = "
     CREATE TABLE stock (
         product_id bigint PRIMARY KEY,
@@ -56,14 +54,13 @@ pub(crate) const TABLES: &str = "
     );
     CREATE INDEX holds_due ON holds (expires_at) WHERE status = 'active'";
 
-/// The request.
 #[derive(Deserialize)]
 struct NewHold {
     product_id: i64,
     quantity: i64,
 }
 
-/// The response to one that succeeded.
+/// The body of a response 201.
 #[derive(Serialize)]
 struct Hold {
     hold_id: Uuid,
@@ -73,24 +70,24 @@ struct Hold {
 }
 
 struct Server {
-    kind: Kind,
+    kind: BaselineKind,
     pool: PgPool,
     counter: Option<Counter>,
 }
 
-/// Serves until the process is ended. `DATABASE_URL` says where the tables are.
+/// Serves until the process ends. `DATABASE_URL` names the database.
 ///
 /// # Errors
 /// When Postgres can't be reached.
-pub(crate) async fn serve(kind: Kind, pool: u32) -> anyhow::Result<()> {
+pub(crate) async fn serve(kind: BaselineKind, pool: u32) -> anyhow::Result<()> {
     let url = std::env::var("DATABASE_URL").context("DATABASE_URL is not set")?;
-    // All of them at once, as after a while in production.
+    // All connections open at the start, as in production after some time.
     let options = PgPoolOptions::new()
         .min_connections(pool)
         .max_connections(pool)
         .test_before_acquire(false);
     let pool = options.connect(&url).await?;
-    let counter = if kind == Kind::Redis {
+    let counter = if kind == BaselineKind::Redis {
         Some(Counter::connect(&pool).await?)
     } else {
         None
@@ -117,7 +114,7 @@ async fn hold(State(server): State<Arc<Server>>, Json(new): Json<NewHold>) -> Re
     let hold_id = Uuid::from_u128(rand::random());
     let made = match (server.kind, &server.counter) {
         (_, Some(counter)) => counter.hold(&server.pool, hold_id, &new).await,
-        (Kind::RowLock, None) => row_lock::hold(&server.pool, hold_id, &new).await,
+        (BaselineKind::RowLock, None) => row_lock::hold(&server.pool, hold_id, &new).await,
         (_, None) => conditional::hold(&server.pool, hold_id, &new).await,
     };
     let NewHold {

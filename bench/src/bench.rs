@@ -1,78 +1,77 @@
-//! A run: where it takes place, what it was asked for, and what it has found so far.
+//! A run of the bench: its environment, its options and its report.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::generator::{Load, Measured, Pace, Script, drive};
-use crate::place::Place;
+use crate::environment::Environment;
+use crate::generator::{Load, LoadResult, Pace, Script, drive};
 use crate::report::{Report, Row};
 use crate::sale::Sale;
-use crate::scripts::{Fixed, Holds};
+use crate::scripts::{FixedRequest, Holds};
 use crate::usage::{Cpu, Pids};
 
-/// How long bare HTTP is measured before each measurement that is compared with it.
-const BARE: Duration = Duration::from_secs(3);
-/// More than any measurement can sell.
+/// Duration of the measurement of bare HTTP that precedes each measurement compared with it.
+const BARE_DURATION: Duration = Duration::from_secs(3);
+/// Stock that no measurement can sell out.
 pub(crate) const PLENTY: u64 = 900_000_000;
 
-/// What was asked for.
+/// The options of the command line.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
-    /// How many connections at once, one measurement each.
+pub(crate) struct RunOptions {
+    /// Numbers of connections, one measurement each.
     pub(crate) connections: Vec<usize>,
-    /// How long a measurement lasts.
+    /// Duration of a measurement.
     pub(crate) duration: Duration,
-    /// How long memory is watched.
+    /// Duration of the memory scenario.
     pub(crate) memory: Duration,
 }
 
-/// A run.
 pub(crate) struct Bench {
-    pub(crate) place: Place,
-    pub(crate) asked: Asked,
+    pub(crate) environment: Environment,
+    pub(crate) options: RunOptions,
     pub(crate) report: Report,
 }
 
-/// A measurement that nothing has been said about yet.
-pub(crate) struct Found<S> {
-    pub(crate) measured: Measured,
+/// A measurement that is not yet audited or reported.
+pub(crate) struct Measurement<S> {
+    pub(crate) result: LoadResult,
     pub(crate) script: S,
     pub(crate) row: Row,
 }
 
 impl Bench {
-    /// Drives a load at some processes, and says what it cost them.
+    /// Sends a load to a server, and measures the CPU time that these processes use meanwhile.
     ///
     /// # Errors
-    /// When they can't be reached, or answer no HTTP.
+    /// When the server can't be reached, or its response is not HTTP.
     pub(crate) async fn drive<S: Script>(
         &self,
         name: &str,
         pids: &Pids,
         load: Load,
         script: S,
-    ) -> anyhow::Result<Found<S>> {
+    ) -> anyhow::Result<Measurement<S>> {
         let before = pids.cpu()?;
-        let (measured, script) = drive(load, script).await?;
-        let rounds = measured.done + measured.failed;
-        let cpu = pids.cpu()?.micros_a_round(before, measured.cpu, rounds);
-        let mut row = Row::new(name, load.connections, &measured, cpu);
+        let (result, script) = drive(load, script).await?;
+        let rounds = result.done + result.failed;
+        let cpu = pids.cpu()?.micros_per_round(before, result.cpu, rounds);
+        let mut row = Row::new(name, load.connections, &result, cpu);
         row.offered = match load.pace {
             Pace::Open(a_second) => Some(a_second),
             Pace::Closed => None,
         };
-        Ok(Found {
-            measured,
+        Ok(Measurement {
+            result,
             script,
             row,
         })
     }
 
-    /// Drives holds at a sale, has them audited, and compares them with bare HTTP; gives the figures that it reported.
+    /// Measures bare HTTP, then holds; audits the holds and reports them. Returns the reported row.
     ///
     /// # Errors
     /// When the auditor finds something wrong.
-    pub(crate) async fn holds(
+    pub(crate) async fn measure_holds(
         &mut self,
         name: &str,
         sale: &Sale,
@@ -80,42 +79,41 @@ impl Bench {
         product_ids: &[i64],
         script: Holds,
     ) -> anyhow::Result<Row> {
-        let bare = self.bare(sale.address, load.connections).await?;
-        let before = sale.holds(product_ids).await?;
-        let found = self.drive(name, sale.pids(), load, script).await?;
-        let (accepted, unknown) = (found.script.accepted, found.measured.failed);
+        let bare = self.measure_bare(sale.address, load.connections).await?;
+        let before = sale.count_holds(product_ids).await?;
+        let measurement = self.drive(name, sale.pids(), load, script).await?;
+        let (accepted, unknown) = (measurement.script.accepted, measurement.result.failed);
         sale.audit(product_ids, before, accepted, unknown).await?;
-        Ok(self.push(found.row, Some(bare)))
+        Ok(self.push(measurement.row, Some(bare)))
     }
 
-    /// Bare HTTP a second: the same server's empty handler, on as many connections.
+    /// Requests per second to the server's empty handler, on this number of connections.
     ///
     /// # Errors
-    /// When it does not answer.
-    pub(crate) async fn bare(
+    /// When the server does not respond.
+    pub(crate) async fn measure_bare(
         &self,
         address: SocketAddr,
         connections: usize,
     ) -> anyhow::Result<f64> {
         let load = Load {
-            warm_up: BARE / 6,
-            ..Load::closed(address, connections, BARE)
+            warm_up: BARE_DURATION / 6,
+            ..Load::closed(address, connections, BARE_DURATION)
         };
-        Ok(drive(load, Fixed::bare()).await?.0.a_second())
+        Ok(drive(load, FixedRequest::bare()).await?.0.per_second())
     }
 
-    /// Takes a measurement that was audited into the report.
+    /// Adds an audited measurement to the report.
     pub(crate) fn push(&mut self, mut row: Row, bare: Option<f64>) -> Row {
         row.bare_a_second = bare;
         row.of_bare = bare.map(|bare| row.a_second / bare);
-        say(&row);
+        print_progress(&row);
         self.report.rows.push(row.clone());
         row
     }
 }
 
-/// Progress, for whoever waits.
-fn say(row: &Row) {
+fn print_progress(row: &Row) {
     let Row {
         scenario,
         connections,

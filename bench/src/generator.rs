@@ -1,17 +1,18 @@
 //! The load generator: one thread, one epoll, many connections of HTTP/1.1 that are kept alive.
 //!
-//! It shares the machine with what it measures, so it must cost little: a request is one `write` of bytes that are made
-//! beforehand where they can be, a response one `read` into a buffer that all connections share, and no request allocates.
+//! The generator shares the machine with the measured programs, so it must cost little CPU. A request is one `write` of
+//! bytes that are built in advance where possible. A response is one `read` into a buffer that all connections share. No
+//! request allocates.
 //!
-//! A round is what is counted: one request, or the three of a checkout. In a closed loop every connection begins its next
-//! round when its last has ended. In an open loop rounds begin at fixed times, whatever the answers do, and their latency
-//! counts from the time they were meant to begin at: a server that stalls is charged for all who had to wait.
+//! The unit of measurement is a round: one request, or the three requests of a checkout. In a closed loop each connection
+//! starts its next round when its last round has ended. In an open loop rounds are due at fixed times, independent of the
+//! responses. Their latency counts from the due time, so a stall of the server shows in all rounds that had to wait.
 //!
-//! - `script`: what to send and what to make of the answer; `schedule`: when rounds begin
-//! - `connection`: a socket and what is half read or half written; `measured`: what was seen
+//! - [`Script`]: builds requests and judges responses; `schedule`: the times at which rounds start
+//! - `connection`: a socket with its partly read or written bytes; `load_result`: the counts and latencies
 
 mod connection;
-mod measured;
+mod load_result;
 mod schedule;
 
 use std::collections::VecDeque;
@@ -22,43 +23,42 @@ use anyhow::Context;
 use mio::{Events, Interest, Poll, Token};
 
 use self::connection::{Connection, Response};
-pub(crate) use self::measured::Measured;
+pub(crate) use self::load_result::LoadResult;
 use self::schedule::Schedule;
 
-/// How long answers are waited for when no more rounds begin.
+/// How long the generator waits for outstanding responses after the last round has started.
 const DRAIN_WAIT: Duration = Duration::from_secs(15);
-/// The longest sleep, so that the end is noticed.
+/// The longest wait for events. It bounds how late the generator notices the end of the load.
 const POLL_WAIT: Duration = Duration::from_millis(50);
-/// Readiness events that are taken at once.
+/// Readiness events per poll.
 const EVENTS_MAX: usize = 1024;
-/// More than any response to what is asked here.
+/// Longer than any response to these requests.
 const RESPONSE_BYTES_MAX: usize = 64 * 1024;
 
-/// When rounds begin.
+/// The rule that starts rounds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pace {
-    /// On each connection when its last round has ended.
+    /// Each connection starts a round when its last round has ended.
     Closed,
-    /// So many a second.
+    /// This number of rounds per second.
     Open(f64),
 }
 
-/// How much is asked, of whom, and for how long.
+/// The load on one server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
     pub(crate) address: SocketAddr,
     pub(crate) connections: usize,
     pub(crate) pace: Pace,
-    /// Rounds that begin before this count for nothing but the audit.
+    /// Rounds that start within this time count for the audit only.
     pub(crate) warm_up: Duration,
-    /// How long rounds are counted.
+    /// The measured time after the warm-up.
     pub(crate) duration: Duration,
-    /// No more rounds than this.
     pub(crate) rounds_max: u64,
 }
 
 impl Load {
-    /// A closed loop, warmed up for a second.
+    /// A closed loop with one second of warm-up.
     pub(crate) fn closed(address: SocketAddr, connections: usize, duration: Duration) -> Self {
         let warm_up = Duration::from_secs(1);
         Self {
@@ -71,20 +71,20 @@ impl Load {
         }
     }
 
-    /// An open loop, warmed up for a second.
+    /// An open loop with one second of warm-up.
     pub(crate) fn open(
         address: SocketAddr,
         connections: usize,
-        a_second: f64,
+        per_second: f64,
         duration: Duration,
     ) -> Self {
         Self {
-            pace: Pace::Open(a_second),
+            pace: Pace::Open(per_second),
             ..Self::closed(address, connections, duration)
         }
     }
 
-    /// Just so many rounds, as fast as they are answered.
+    /// A closed loop that ends after this number of rounds, and after a minute at the latest.
     pub(crate) fn rounds(address: SocketAddr, connections: usize, rounds: u64) -> Self {
         let (warm_up, duration) = (Duration::ZERO, Duration::from_secs(60));
         Self {
@@ -98,35 +98,35 @@ impl Load {
     }
 }
 
-/// What becomes of a round with a response.
+/// The state of a round after a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It has ended, with what it asked for.
+    /// The round has succeeded.
     Done,
-    /// It goes on with its next request.
+    /// The round continues with its next request.
     Next,
-    /// It has ended otherwise.
+    /// The round has failed.
     Failed,
 }
 
-/// What to send, and what to make of the answer.
+/// Builds requests and judges their responses.
 pub(crate) trait Script: Send + 'static {
     /// Appends the next request of a connection's round.
     fn request(&mut self, connection: usize, request: &mut Vec<u8>);
 
-    /// Judges the response to it. After [`Verdict::Failed`] and [`Verdict::Done`] the connection begins anew.
+    /// Judges the response. After [`Verdict::Failed`] and [`Verdict::Done`] the connection starts a new round.
     fn response(&mut self, connection: usize, status: u16, body: &[u8]) -> Verdict;
 }
 
-/// Drives a load on a thread of its own.
+/// Runs a load on its own thread.
 ///
 /// # Errors
-/// When a connection can't be opened, or an answer is no HTTP.
-pub(crate) async fn drive<S: Script>(load: Load, script: S) -> anyhow::Result<(Measured, S)> {
+/// When a connection can't be opened, or a response is not HTTP.
+pub(crate) async fn drive<S: Script>(load: Load, script: S) -> anyhow::Result<(LoadResult, S)> {
     let thread = tokio::task::spawn_blocking(move || {
         let mut generator = Generator::open(load, script)?;
         generator.run()?;
-        Ok((generator.measured, generator.script))
+        Ok((generator.result, generator.script))
     });
     thread.await?
 }
@@ -138,10 +138,10 @@ struct Generator<S> {
     connections: Vec<Connection>,
     idle: VecDeque<usize>,
     schedule: Schedule,
-    measured: Measured,
-    /// The request that is being made; its room is used again.
+    result: LoadResult,
+    /// The buffer in which requests are built.
     request: Vec<u8>,
-    /// Where all connections read into.
+    /// The buffer into which all connections read.
     response: Vec<u8>,
 }
 
@@ -153,7 +153,7 @@ impl<S: Script> Generator<S> {
             idle: (0..connections.len()).collect(),
             connections,
             schedule: Schedule::new(&load),
-            measured: Measured::new()?,
+            result: LoadResult::new()?,
             request: Vec::new(),
             response: vec![0; RESPONSE_BYTES_MAX],
             load,
@@ -165,7 +165,7 @@ impl<S: Script> Generator<S> {
     fn run(&mut self) -> anyhow::Result<()> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         self.schedule.begin(Instant::now());
-        self.measured.begin();
+        self.result.begin();
         loop {
             let now = Instant::now();
             self.begin_rounds(now)?;
@@ -191,11 +191,11 @@ impl<S: Script> Generator<S> {
             }
         }
         let unanswered = self.connections.len() - self.idle.len();
-        self.measured.end(&mut self.schedule, unanswered as u64);
+        self.result.end(&mut self.schedule, unanswered as u64);
         Ok(())
     }
 
-    /// Begins what is to begin now on the connections that are free.
+    /// Starts the rounds that are due on idle connections.
     fn begin_rounds(&mut self, now: Instant) -> anyhow::Result<()> {
         while !self.idle.is_empty()
             && let Some(intended) = self.schedule.next(now)
@@ -224,17 +224,17 @@ impl<S: Script> Generator<S> {
         })? {
             Response::Incomplete => Ok(()),
             Response::Whole(status, verdict) => {
-                self.measured.responded(status);
+                self.result.record_response(status);
                 if verdict == Verdict::Next {
                     self.send(number)
                 } else {
-                    self.ended(number, verdict)
+                    self.end_round(number, verdict)
                 }
             }
             Response::Closed { was_waiting } => {
                 self.reopen(number)?;
                 if was_waiting {
-                    self.ended(number, Verdict::Failed)
+                    self.end_round(number, Verdict::Failed)
                 } else {
                     Ok(())
                 }
@@ -242,11 +242,12 @@ impl<S: Script> Generator<S> {
         }
     }
 
-    /// A round has ended: the next begins at once when its time has come.
-    fn ended(&mut self, number: usize, verdict: Verdict) -> anyhow::Result<()> {
+    /// Records the end of a round, and starts the connection's next round if one is due.
+    fn end_round(&mut self, number: usize, verdict: Verdict) -> anyhow::Result<()> {
         let now = Instant::now();
         let began = self.connections[number].round_began;
-        self.measured.round(&self.schedule, verdict, began, now);
+        self.result
+            .record_round(&self.schedule, verdict, began, now);
         match self.schedule.next(now) {
             Some(intended) => {
                 self.connections[number].round_began = intended;
@@ -260,7 +261,7 @@ impl<S: Script> Generator<S> {
     }
 
     fn reopen(&mut self, number: usize) -> anyhow::Result<()> {
-        self.measured.reopened += 1;
+        self.result.reopened += 1;
         let mut connection =
             Connection::open(self.load.address).context("the server closed a connection")?;
         connection.round_began = self.connections[number].round_began;

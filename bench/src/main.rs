@@ -1,21 +1,20 @@
-//! `bench`: how fast Holdfast is, over real HTTP, and how fast what it is compared with.
+//! `bench`: measures the speed of Holdfast and of simpler designs over HTTP.
 //!
-//! It starts its own Postgres and NATS, and Holdfast's programs as an operator would run them, drives them with one
-//! generator, and has an auditor look at the tables after each measurement. Every figure stands beside bare HTTP, the same
-//! server's empty handler, and the better row lock, both of the same run: machines differ, ratios less. Nothing here
-//! decides a test.
+//! It starts its own Postgres and NATS, and Holdfast's programs as an operator runs them. One generator sends the load, and
+//! an auditor checks the tables after each measurement. Each rate is compared with two rates of the same run: bare HTTP (the
+//! same server's empty handler) and the faster row lock. Ratios differ less between machines than rates do. No test
+//! depends on a figure of this program.
 //!
-//! - `scenarios`: what is measured, a module a kind; `scripts`: what buyers say
-//! - `generator`: the load; `subscribers`: those who only listen
-//! - `place`, `programs`, `sale`: what is measured, and where; `baseline`: what it is compared with
-//! - `audit`, `usage`: what became of the stock, and what it cost; `report`, `plots`: what is told
+//! - `scenarios`: the measurements; `scripts`: the requests of buyers
+//! - `generator`: the load; `subscribers`: clients that read server-sent events
+//! - `environment`, `programs`, `sale`: the measured system; `baseline`: the simpler designs
+//! - `audit`: checks of the stock; `usage`: CPU time and memory; `report`: the tables and `report.json`
 
 mod audit;
 mod baseline;
 mod bench;
+mod environment;
 mod generator;
-mod place;
-mod plots;
 mod programs;
 mod report;
 mod sale;
@@ -31,8 +30,8 @@ use anyhow::{Context, ensure};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::bench::{Asked, Bench};
-use crate::place::Place;
+use crate::bench::{Bench, RunOptions};
+use crate::environment::Environment;
 use crate::report::Report;
 use crate::scenarios::Scenario;
 
@@ -43,22 +42,22 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Parser)]
 #[command(name = "bench")]
 struct Options {
-    /// What to measure, in this order
+    /// Scenarios to measure, in this order
     #[arg(default_value = "all")]
     scenarios: Vec<Scenario>,
-    /// How many connections at once, with commas between them
+    /// Numbers of connections, separated by commas; each is measured on its own
     #[arg(long, value_delimiter = ',', default_values_t = [1, 64, 256, 1024], value_parser = clap::value_parser!(u32).range(1..=16_000))]
     connections: Vec<u32>,
-    /// How long each measurement lasts, in seconds
+    /// Duration of each measurement, in seconds
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
-    /// How long memory is watched, in minutes [default: one]
+    /// Duration of the memory scenario, in minutes
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=120))]
     minutes: u64,
-    /// Be what Holdfast is compared with
+    /// Run as the server of a baseline
     #[arg(long, hide = true)]
-    serve: Option<baseline::Kind>,
-    /// Its connections to Postgres
+    serve: Option<baseline::BaselineKind>,
+    /// Connections of the baseline to Postgres
     #[arg(long, hide = true, default_value_t = 10)]
     pool: u32,
 }
@@ -72,7 +71,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
     open_files()?;
     let mut terminated = signal(SignalKind::terminate())?;
-    // Whoever leaves here drops what was started, which ends it.
+    // Returning drops the started processes, which kills them.
     tokio::select! {
         measured = measure(options) => measured,
         _ = terminated.recv() => anyhow::bail!("terminated"),
@@ -83,14 +82,15 @@ async fn main() -> anyhow::Result<ExitCode> {
 async fn measure(options: Options) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let programs = programs::build().await?;
-    // `target/bench`, wherever `target` is.
+    // `bench` in the target directory.
     let output = programs
         .parent()
         .context("a program outside of a target directory")?
         .join("bench");
     std::fs::create_dir_all(&output).with_context(|| format!("can't make {}", output.display()))?;
-    let place = Place::start(programs, output.join("run")).await?;
-    let asked = Asked {
+    let environment = Environment::start(programs, output.join("run")).await?;
+    let scenarios = Scenario::named(&options.scenarios);
+    let options = RunOptions {
         connections: options
             .connections
             .iter()
@@ -104,11 +104,10 @@ async fn measure(options: Options) -> anyhow::Result<ExitCode> {
         ..Report::default()
     };
     let mut bench = Bench {
-        place,
-        asked,
+        environment,
+        options,
         report,
     };
-    let scenarios = Scenario::named(&options.scenarios);
     for (number, scenario) in scenarios.iter().enumerate() {
         let seconds = began.elapsed().as_secs();
         eprintln!(
@@ -122,35 +121,39 @@ async fn measure(options: Options) -> anyhow::Result<ExitCode> {
         }
     }
     let Bench {
-        place, mut report, ..
+        environment,
+        mut report,
+        ..
     } = bench;
     report.compare();
     report.write(&output)?;
-    plots::draw(&report, &output)?;
     report.print();
     println!(
-        "{} s; {} and plots beside it",
+        "{} s; the report is in {}",
         began.elapsed().as_secs(),
         output.join("report.json").display()
     );
     if report.failures.is_empty() {
-        place.stop().await?;
+        environment.stop().await?;
         return Ok(ExitCode::SUCCESS);
     }
-    // The logs tell why; the next run removes them.
-    println!("logs of what failed are in {}", place.directory.display());
-    place.stack.stop().await?;
+    // The logs stay until the next run.
+    println!(
+        "the logs of the failed run are in {}",
+        environment.directory.display()
+    );
+    environment.stack.stop().await?;
     Ok(ExitCode::FAILURE)
 }
 
-/// Ten thousand connections are as many open files.
+/// Raises the limit of open files: 10,000 connections need as many file descriptors.
 fn open_files() -> anyhow::Result<()> {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     const FILES_MIN: u64 = 20_000;
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     ensure!(
         most >= FILES_MIN,
-        "at most {most} files may be open: allow {FILES_MIN} (ulimit -Hn)"
+        "the limit of open files is {most}: raise it to {FILES_MIN} (ulimit -Hn)"
     );
     Ok(setrlimit(Resource::RLIMIT_NOFILE, most, most)?)
 }

@@ -1,6 +1,6 @@
-//! Holdfast's programs, built from the sources as they are now, and processes of them.
+//! Builds Holdfast's programs from the present sources, and runs them as processes.
 //!
-//! They run as an operator runs them: each a process of its own, told everything by the environment.
+//! They run as an operator runs them: each is a process, configured by environment variables.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -12,17 +12,17 @@ use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
-/// How long a program may take until it is ready.
+/// How long a program may take to start.
 const START_WAIT: Duration = Duration::from_secs(30);
-/// How long it may take to stop; then it is killed.
+/// How long a program may take to stop. After this time it is killed.
 const STOP_WAIT: Duration = Duration::from_secs(10);
-/// Between two looks at what it has written.
+/// Time between two reads of a program's log.
 const POLL: Duration = Duration::from_millis(10);
 
-/// Builds what this program measures with the cargo that runs it, in its own profile; gives the directory of the programs.
+/// Builds the measured programs with the profile of this program; returns the directory of the programs.
 ///
 /// # Errors
-/// When that fails.
+/// When the build fails.
 pub(crate) async fn build() -> anyhow::Result<PathBuf> {
     let running = std::env::current_exe()?;
     let directory = running
@@ -36,7 +36,7 @@ pub(crate) async fn build() -> anyhow::Result<PathBuf> {
     let target = directory
         .parent()
         .context("a program outside of a target directory")?;
-    // What cargo says of this package: build scripts that look at it would run again, here and in the next build.
+    // Cargo sets these variables for this package. Build scripts that read them would run again, in this build and in the next.
     let of_package =
         |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
     let of_package = std::env::vars_os()
@@ -44,7 +44,8 @@ pub(crate) async fn build() -> anyhow::Result<PathBuf> {
         .filter(|name| name.to_str().is_some_and(of_package));
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     of_package.for_each(|name| _ = cargo.env_remove(name));
-    // This package, too: its dependencies' features are then those of the others', and nothing is built twice next time.
+    // This package is included so that all builds use the same features of dependencies. Otherwise the next
+    // `cargo run -p bench` would build them again.
     let packages =
         ["bench", "holdfast-ingress", "holdfast-workers"].map(|package| ["--package", package]);
     let status = cargo
@@ -62,7 +63,7 @@ pub(crate) async fn build() -> anyhow::Result<PathBuf> {
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .status()
         .await?;
-    ensure!(status.success(), "Holdfast's programs could not be built");
+    ensure!(status.success(), "the build of Holdfast's programs failed");
     Ok(directory)
 }
 
@@ -73,10 +74,10 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts a program with just these settings; what it writes goes to a file.
+    /// Starts a program with only these environment variables; its output goes to the log file.
     ///
     /// # Errors
-    /// When it does not start.
+    /// When the program does not start.
     pub(crate) fn start(
         program: &Path,
         arguments: &[&str],
@@ -98,15 +99,14 @@ impl Process {
         Ok(Self { child, log })
     }
 
-    /// Its process id.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.child.id()
     }
 
-    /// Waits until it listens, and says where.
+    /// Waits until the program logs that it listens; returns the address.
     ///
     /// # Errors
-    /// When it ends, or time runs out, before.
+    /// When the program ends, or does not listen within [`START_WAIT`].
     pub(crate) async fn address(&mut self) -> anyhow::Result<std::net::SocketAddr> {
         let deadline = Instant::now() + START_WAIT;
         loop {
@@ -116,13 +116,13 @@ impl Process {
                 return Ok(address.split('"').next().unwrap_or_default().parse()?);
             }
             if self.child.try_wait()?.is_some() || Instant::now() > deadline {
-                bail!("a program did not start; it wrote:\n{output}");
+                bail!("a program did not start; its output:\n{output}");
             }
             sleep(POLL).await;
         }
     }
 
-    /// Asks it to stop, and waits until it has.
+    /// Sends SIGTERM and waits until the program has ended.
     ///
     /// # Errors
     /// When the operating system refuses.

@@ -1,4 +1,4 @@
-//! What is told: a table for people, `report.json` for programs, plots for both.
+//! The report of a run: tables on standard output, and `report.json` for programs.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,8 +7,11 @@ use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
-use crate::generator::Measured;
+use crate::generator::LoadResult;
 use crate::usage::Cpu;
+
+/// The scenario that the others are compared with.
+pub(crate) const HOT_PRODUCT: &str = "one hot product";
 
 /// Latencies in milliseconds.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -20,29 +23,29 @@ pub(crate) struct Latency {
     pub(crate) max: f64,
 }
 
-/// One measurement that the auditor let pass.
+/// One audited measurement.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Row {
     pub(crate) scenario: String,
     pub(crate) connections: usize,
-    /// Rounds a second that an open loop began.
+    /// Rounds per second that an open loop offers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) offered: Option<f64>,
-    /// Rounds a second that ended well.
+    /// Completed rounds per second.
     pub(crate) a_second: f64,
     pub(crate) latency_ms: Latency,
     pub(crate) failed: u64,
-    /// Rounds of an open loop that could not begin in time.
+    /// Rounds of an open loop that did not start in time.
     pub(crate) unsent: u64,
     pub(crate) statuses: BTreeMap<u16, u64>,
-    /// Bare HTTP a second, measured just before on as many connections.
+    /// Rate of bare HTTP, measured just before on the same number of connections.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) bare_a_second: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) of_bare: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) of_row_lock: Option<f64>,
-    /// CPU time of each round, in microseconds.
+    /// CPU time per round, in microseconds.
     pub(crate) cpu_us: Cpu,
     /// Points of the latency's distribution: quantile and milliseconds.
     pub(crate) quantiles: Vec<(f64, f64)>,
@@ -52,10 +55,10 @@ impl Row {
     pub(crate) fn new(
         scenario: &str,
         connections: usize,
-        measured: &Measured,
+        result: &LoadResult,
         cpu_us: Cpu,
     ) -> Self {
-        let at = |quantile| measured.millis_at(quantile);
+        let at = |quantile| result.millis_at(quantile);
         let points = [
             0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9999, 1.0,
         ];
@@ -63,7 +66,7 @@ impl Row {
             scenario: scenario.to_owned(),
             connections,
             offered: None,
-            a_second: measured.a_second(),
+            a_second: result.per_second(),
             latency_ms: Latency {
                 p50: at(0.5),
                 p90: at(0.9),
@@ -71,9 +74,9 @@ impl Row {
                 p999: at(0.999),
                 max: at(1.0),
             },
-            failed: measured.failed,
-            unsent: measured.unsent,
-            statuses: measured.statuses().into_iter().collect(),
+            failed: result.failed,
+            unsent: result.unsent,
+            statuses: result.statuses().into_iter().collect(),
             bare_a_second: None,
             of_bare: None,
             of_row_lock: None,
@@ -83,16 +86,16 @@ impl Row {
     }
 }
 
-/// What a figure should be.
+/// The aim of a figure.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Wanted {
+pub(crate) enum Bound {
     AtLeast(f64),
     AtMost(f64),
     Between(f64, f64),
 }
 
-impl Wanted {
+impl Bound {
     fn is_met(self, found: f64) -> bool {
         match self {
             Self::AtLeast(least) => found >= least,
@@ -110,33 +113,32 @@ impl Wanted {
     }
 }
 
-/// A figure beside what it should be. Nothing fails for it.
+/// A figure and its aim. A missed aim does not make the run fail.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Target {
-    pub(crate) what: String,
-    pub(crate) wanted: Wanted,
+    pub(crate) name: String,
+    pub(crate) wanted: Bound,
     pub(crate) found: f64,
     pub(crate) met: bool,
 }
 
-/// Something that was seen along the way.
+/// A figure without an aim.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Fact {
     pub(crate) scenario: String,
-    pub(crate) what: String,
+    pub(crate) name: String,
     pub(crate) value: f64,
     pub(crate) unit: &'static str,
 }
 
-/// Memory over time.
+/// The memory of a program over time.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Series {
     pub(crate) name: String,
-    /// Seconds from the beginning, and MiB.
+    /// Seconds since the start, and MiB.
     pub(crate) points: Vec<(f64, f64)>,
 }
 
-/// All of it.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Report {
     pub(crate) machine: String,
@@ -144,41 +146,43 @@ pub(crate) struct Report {
     pub(crate) targets: Vec<Target>,
     pub(crate) facts: Vec<Fact>,
     pub(crate) memory: Vec<Series>,
-    /// Measurements that the auditor did not let pass, and scenarios that broke.
+    /// Scenarios that failed: in the audit, or because a program failed.
     pub(crate) failures: Vec<String>,
     pub(crate) skipped: Vec<String>,
 }
 
 impl Report {
-    pub(crate) fn target(&mut self, what: impl Into<String>, wanted: Wanted, found: f64) {
+    /// Records a figure with its aim.
+    pub(crate) fn target(&mut self, name: impl Into<String>, wanted: Bound, found: f64) {
         let target = Target {
-            what: what.into(),
+            name: name.into(),
             wanted,
             found,
             met: wanted.is_met(found),
         };
-        eprintln!("    {}: {found:.3}, wanted {}", target.what, wanted.text());
+        eprintln!("    {}: {found:.3}, wanted {}", target.name, wanted.text());
         self.targets.push(target);
     }
 
+    /// Records a figure without an aim.
     pub(crate) fn fact(
         &mut self,
         scenario: &str,
-        what: impl Into<String>,
+        name: impl Into<String>,
         value: f64,
         unit: &'static str,
     ) {
         let fact = Fact {
             scenario: scenario.to_owned(),
-            what: what.into(),
+            name: name.into(),
             value,
             unit,
         };
-        eprintln!("    {}: {value:.3} {unit}", fact.what);
+        eprintln!("    {}: {value:.3} {unit}", fact.name);
         self.facts.push(fact);
     }
 
-    /// The better row lock of this run, in holds a second.
+    /// The rate of the faster row lock of this run, in holds per second.
     pub(crate) fn row_lock(&self) -> Option<f64> {
         let rows = self
             .rows
@@ -187,7 +191,7 @@ impl Report {
         rows.map(|row| row.a_second).reduce(f64::max)
     }
 
-    /// Measurements come in the order of the scenarios, so the row lock may have come later than others.
+    /// Compares all rows with the row lock. Called at the end, because scenarios may run before the row lock.
     pub(crate) fn compare(&mut self) {
         let Some(row_lock) = self.row_lock() else {
             return;
@@ -195,12 +199,11 @@ impl Report {
         for row in &mut self.rows {
             row.of_row_lock = Some(row.a_second / row_lock);
         }
-        let hot =
-            |row: &&Row| row.scenario == crate::scenarios::hot::HOLDS && row.connections == 256;
+        let hot = |row: &&Row| row.scenario == HOT_PRODUCT && row.connections == 256;
         if let Some(ratio) = self.rows.iter().find(hot).and_then(|row| row.of_row_lock) {
             self.target(
-                "holds, 256 connections: times the better row lock",
-                Wanted::AtLeast(30.0),
+                "holds, 256 connections: times the faster row lock",
+                Bound::AtLeast(30.0),
                 ratio,
             );
         }
@@ -213,14 +216,14 @@ impl Report {
         std::fs::write(&path, text).with_context(|| format!("can't write {}", path.display()))
     }
 
-    /// The tables.
+    /// Prints the tables.
     pub(crate) fn print(&self) {
         println!("{}", self.rows_table());
         if !self.facts.is_empty() {
             let facts = self.facts.iter().map(|fact| {
                 [
                     fact.scenario.clone(),
-                    fact.what.clone(),
+                    fact.name.clone(),
                     format!("{:.2} {}", fact.value, fact.unit),
                 ]
             });
@@ -230,7 +233,7 @@ impl Report {
             let targets = self.targets.iter().map(|target| {
                 let met = if target.met { "met" } else { "not met" };
                 [
-                    target.what.clone(),
+                    target.name.clone(),
                     target.wanted.text(),
                     format!("{:.2}", target.found),
                     met.to_owned(),

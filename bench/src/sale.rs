@@ -1,4 +1,4 @@
-//! A sale to measure: a database and a log of its own, an ingress and some workers.
+//! A sale to measure: one ingress and some workers, with their own database and log.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -6,32 +6,27 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use holdfast_common::store::schema;
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::PgPool;
 use tokio::time::{Instant, sleep};
 
-use crate::audit::{self, Told};
+use crate::audit::{self, HoldCounts};
+use crate::environment::Environment;
 use crate::generator::{Load, drive};
-use crate::place::Place;
 use crate::programs::Process;
-use crate::scripts::NewProducts;
+use crate::scripts::{ADMIN_TOKEN, NewProducts, WEBHOOK_SECRET};
 use crate::usage::Pids;
 
-/// Not that of `holdfast dev`, which the ingress refuses.
-pub(crate) const ADMIN_TOKEN: &str = "bench-admin-token";
-/// The secret of payment webhooks.
-pub(crate) const WEBHOOK_SECRET: &str = "bench-webhook-secret";
-/// As many as an operator has by default.
+/// The default of `PARTITIONS`.
 const PARTITIONS: i64 = 16;
-/// How long workers may take until each partition has one.
+/// How long the workers may take to own all partitions.
 const WORKERS_WAIT: Duration = Duration::from_secs(30);
-/// Connections that products are made on.
+/// Connections on which products are created.
 const PRODUCT_CONNECTIONS: usize = 32;
 
-/// A sale. Dropping it kills its processes.
+/// Dropping a sale kills its processes.
 pub(crate) struct Sale {
-    /// Its tables, to look at.
     pub(crate) pool: PgPool,
-    /// Where its ingress is.
+    /// The address of the ingress.
     pub(crate) address: SocketAddr,
     name: String,
     settings: Vec<(String, String)>,
@@ -43,26 +38,29 @@ pub(crate) struct Sale {
 }
 
 impl Sale {
-    /// Makes the tables, with nobody to serve them yet.
+    /// Creates the tables; starts no program.
     ///
     /// # Errors
     /// When Postgres fails.
-    pub(crate) async fn prepare(place: &Place, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let (name, database_url) = place.create_database().await?;
+    pub(crate) async fn prepare(
+        environment: &Environment,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
+        let (name, database_url) = environment.create_database().await?;
         let pool = PgPool::connect(&database_url).await?;
         schema::migrate(&pool).await?;
         let all = [
             ("DATABASE_URL", database_url.as_str()),
-            ("NATS_URL", place.nats_url()),
+            ("NATS_URL", environment.nats_url()),
             ("NATS_PREFIX", &name),
             ("PORT", "0"),
             ("LISTEN_ADDRESS", "127.0.0.1"),
             ("ADMIN_TOKEN", ADMIN_TOKEN),
             ("WEBHOOK_SECRETS", WEBHOOK_SECRET),
-            // All buyers have one address here.
+            // All buyers have the same address.
             ("RATE_LIMIT_PER_IP", "0"),
             ("RATE_LIMIT_PER_KEY", "0"),
-            // Holds must not end while they are measured; scenarios that want them to say so.
+            // Holds must not expire during a measurement, unless the scenario sets another lifetime.
             ("HOLD_EXPIRY_SECONDS", "3600"),
         ];
         let settings = all
@@ -74,33 +72,33 @@ impl Sale {
             pool,
             name,
             settings,
-            programs: place.programs.clone(),
-            logs: place.directory.clone(),
+            programs: environment.programs.clone(),
+            logs: environment.directory.clone(),
             address: ([127, 0, 0, 1], 0).into(),
             ingress: None,
             workers: Vec::new(),
-            pids: place.pids(),
+            pids: environment.pids(),
         })
     }
 
-    /// A sale with one ingress and so many workers.
+    /// Starts a sale with one ingress and this number of workers.
     ///
     /// # Errors
-    /// When it does not start.
+    /// When a program does not start.
     pub(crate) async fn start(
-        place: &Place,
+        environment: &Environment,
         workers: usize,
         settings: &[(&str, &str)],
     ) -> anyhow::Result<Self> {
-        let mut sale = Self::prepare(place, settings).await?;
+        let mut sale = Self::prepare(environment, settings).await?;
         sale.start_programs(workers).await?;
         Ok(sale)
     }
 
-    /// Starts what serves the tables.
+    /// Starts the ingress and the workers of a prepared sale.
     ///
     /// # Errors
-    /// When it does not start.
+    /// When a program does not start.
     pub(crate) async fn start_programs(&mut self, workers: usize) -> anyhow::Result<()> {
         let log = self.logs.join(format!("{}-ingress.log", self.name));
         let mut ingress = Process::start(
@@ -126,7 +124,7 @@ impl Sale {
         self.wait_for_workers(workers).await
     }
 
-    /// Waits until every partition has a worker, and every worker its share.
+    /// Waits until every partition has an owner, and every worker its share.
     async fn wait_for_workers(&self, workers: usize) -> anyhow::Result<()> {
         let deadline = Instant::now() + WORKERS_WAIT;
         let fewest = PARTITIONS / workers as i64;
@@ -151,11 +149,11 @@ impl Sale {
         }
     }
 
-    /// Puts products on sale, each with this stock.
+    /// Creates products with this stock each; returns their ids.
     ///
     /// # Errors
-    /// When one is refused.
-    pub(crate) async fn products(&self, count: u64, stock: u64) -> anyhow::Result<Vec<i64>> {
+    /// When the ingress refuses one.
+    pub(crate) async fn create_products(&self, count: u64, stock: u64) -> anyhow::Result<Vec<i64>> {
         let connections = PRODUCT_CONNECTIONS.min(count as usize);
         let (_, made) = drive(
             Load::rounds(self.address, connections, count),
@@ -164,17 +162,17 @@ impl Sale {
         .await?;
         ensure!(
             made.ids.len() as u64 == count,
-            "{} of {count} products were made",
+            "{} of {count} products were created",
             made.ids.len()
         );
         Ok(made.ids)
     }
 
-    /// How many holds of these products there are.
+    /// Counts the holds of these products.
     ///
     /// # Errors
     /// When Postgres fails.
-    pub(crate) async fn holds(&self, product_ids: &[i64]) -> anyhow::Result<u64> {
+    pub(crate) async fn count_holds(&self, product_ids: &[i64]) -> anyhow::Result<u64> {
         let count = "SELECT count(*) FROM holds WHERE product_id = ANY($1)";
         let count: i64 = sqlx::query_scalar(count)
             .bind(product_ids)
@@ -183,7 +181,7 @@ impl Sale {
         Ok(count.cast_unsigned())
     }
 
-    /// Has a measurement audited; see [`Told`].
+    /// Audits a measurement; the counts are those of [`HoldCounts`].
     ///
     /// # Errors
     /// When the auditor finds something wrong.
@@ -196,7 +194,7 @@ impl Sale {
     ) -> anyhow::Result<()> {
         audit::sale(
             &self.pool,
-            Told {
+            HoldCounts {
                 product_ids: ids,
                 before,
                 accepted,
@@ -206,16 +204,16 @@ impl Sale {
         .await
     }
 
-    /// Its processes, and the servers it stands on.
+    /// The processes of the sale and of the servers.
     pub(crate) fn pids(&self) -> &Pids {
         &self.pids
     }
 
-    /// Stops it and removes its tables.
+    /// Stops the programs and drops the database.
     ///
     /// # Errors
     /// When the operating system or Postgres refuses.
-    pub(crate) async fn stop(self, place: &Place) -> anyhow::Result<()> {
+    pub(crate) async fn stop(self, environment: &Environment) -> anyhow::Result<()> {
         if let Some(ingress) = self.ingress {
             ingress.stop().await?;
         }
@@ -223,11 +221,6 @@ impl Sale {
             worker.stop().await?;
         }
         self.pool.close().await;
-        place.drop_database(&self.name).await
+        environment.drop_database(&self.name).await
     }
-}
-
-/// Names of tables can't be parameters of statements; ours come from [`Place::create_database`].
-pub(crate) fn sql(statement: String) -> AssertSqlSafe<String> {
-    AssertSqlSafe(statement)
 }

@@ -1,14 +1,14 @@
-//! What is measured, a module a kind. Each measurement has a product of its own, each kind a sale of its own.
-
-pub(crate) mod cost;
-pub(crate) mod hot;
+//! The measurements, one module for each group. Each scenario starts its own sale, and each measurement uses its own
+//! products.
 
 mod baselines;
 mod checkouts;
+mod cost;
 mod crowd;
 mod events;
 mod expiry;
 mod filled;
+mod hot;
 mod products;
 mod sync;
 
@@ -18,49 +18,48 @@ use clap::ValueEnum;
 
 use crate::bench::Bench;
 
-/// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scenario {
-    /// Everything below
+    /// All scenarios below
     All,
-    /// The ingress's empty handler: the ceiling
+    /// Bare HTTP: the empty handler of the ingress, the upper limit
     Bare,
-    /// A hold by SELECT … FOR UPDATE
+    /// Baseline: holds by SELECT … FOR UPDATE
     RowLock,
-    /// A hold by one conditional UPDATE
+    /// Baseline: holds by one conditional UPDATE
     Conditional,
-    /// A hold by a counter in Redis, where there is one; not durable
+    /// Baseline: holds by a counter in Redis, if redis-server is installed; not durable
     Redis,
-    /// One hot product with stock enough
+    /// Holds of one hot product that does not sell out
     Holds,
-    /// The same, sold out
+    /// Holds of one sold-out product
     SoldOut,
-    /// A product's page: while nobody buys, and while many do
+    /// Reads of a product, without buyers and during a sale
     Reads,
-    /// A hold, its order and the webhook that pays it
+    /// Checkouts: a hold, its order and the webhook that pays it
     Checkouts,
-    /// 1,000 products, evenly and by Zipf
+    /// Holds of 1,000 products, chosen evenly and by Zipf
     Products,
     /// 10,000 buyers at once for 1,000 units
     Crowd,
-    /// 100,000 holds that nobody orders
+    /// 100,000 holds that expire
     Expiry,
-    /// A million holds in the tables
+    /// Holds with a million holds in the tables
     Million,
-    /// 1, 2, 4 and 8 worker processes
+    /// Holds with 1, 2, 4 and 8 worker processes
     Workers,
-    /// NATS with and without its syncs
+    /// Holds with and without syncs of NATS
     Sync,
-    /// 5,000 who watch the stock while it is sold
+    /// Holds while 5,000 clients read the stock's event stream
     Events,
-    /// CPU time of a hold, from 1,000 to 30,000 a second
+    /// CPU time per hold, at 1,000 to 30,000 holds per second
     Cost,
     /// Memory over time, with 10,000 connections and a million holds
     Memory,
 }
 
 impl Scenario {
-    /// Those that were named, all of them in place of `all`.
+    /// The named scenarios; `all` stands for every scenario.
     pub(crate) fn named(named: &[Self]) -> Vec<Self> {
         let all = || {
             Self::value_variants()
@@ -80,10 +79,10 @@ impl Scenario {
             .collect()
     }
 
-    /// Measures it.
+    /// Runs the scenario and adds its figures to the report.
     ///
     /// # Errors
-    /// When the auditor finds something wrong, or a part breaks.
+    /// When the audit or a program fails.
     pub(crate) async fn run(self, bench: &mut Bench) -> anyhow::Result<()> {
         match self {
             Self::All => Ok(()),

@@ -1,7 +1,6 @@
-//! What buyers say, and what they make of the answers.
+//! The requests of buyers and operators, and the checks of the responses.
 //!
-//! Requests are made before they are needed where they are always the same; what is counted here is what the auditor
-//! compares with the tables.
+//! Requests that never change are built in advance. The counts here are those that the auditor compares with the tables.
 
 mod checkouts;
 
@@ -12,9 +11,11 @@ use rand::{Rng, SeedableRng};
 
 pub(crate) use self::checkouts::Checkouts;
 use crate::generator::{Script, Verdict};
-use crate::sale::ADMIN_TOKEN;
 
-/// The bytes of a request.
+pub(crate) const ADMIN_TOKEN: &str = "bench-admin-token";
+pub(crate) const WEBHOOK_SECRET: &str = "bench-webhook-secret";
+
+/// The bytes of a POST request.
 fn post(path: &str, headers: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!(
@@ -31,14 +32,14 @@ fn hold_request(product_id: i64) -> Vec<u8> {
     )
 }
 
-/// One request again and again, with one status that it should have.
-pub(crate) struct Fixed {
+/// Repeats one request, and expects one status.
+pub(crate) struct FixedRequest {
     request: Vec<u8>,
     status: u16,
 }
 
-impl Fixed {
-    /// The same server's empty handler: the ceiling.
+impl FixedRequest {
+    /// Requests the server's empty handler.
     pub(crate) fn bare() -> Self {
         Self {
             request: b"GET /healthz HTTP/1.1\r\nhost: bench\r\n\r\n".to_vec(),
@@ -46,7 +47,7 @@ impl Fixed {
         }
     }
 
-    /// A product's page.
+    /// Reads a product.
     pub(crate) fn read(product_id: i64) -> Self {
         let request =
             format!("GET /api/products/{product_id} HTTP/1.1\r\nhost: bench\r\n\r\n").into_bytes();
@@ -56,7 +57,7 @@ impl Fixed {
         }
     }
 
-    /// Holds of a product that has nothing left.
+    /// Requests holds of a product without stock.
     pub(crate) fn sold_out(product_id: i64) -> Self {
         Self {
             request: hold_request(product_id),
@@ -65,7 +66,7 @@ impl Fixed {
     }
 }
 
-impl Script for Fixed {
+impl Script for FixedRequest {
     fn request(&mut self, _: usize, request: &mut Vec<u8>) {
         request.extend_from_slice(&self.request);
     }
@@ -79,28 +80,28 @@ impl Script for Fixed {
     }
 }
 
-/// Which product a buyer wants.
-enum Choice {
+/// How a buyer chooses a product.
+enum ProductChoice {
     Evenly,
     Weighted(WeightedIndex<f64>),
 }
 
-/// Holds of one unit. A refusal for lack of stock is an answer as good as a hold.
+/// Requests holds of one unit. A response 409 (sold out) counts as a completed round.
 pub(crate) struct Holds {
     requests: Vec<Vec<u8>>,
-    choice: Choice,
+    choice: ProductChoice,
     random: SmallRng,
-    /// Holds that were answered 201.
+    /// Number of responses 201.
     pub(crate) accepted: u64,
 }
 
 impl Holds {
-    /// Each product as likely as the next.
+    /// All products are equally likely.
     pub(crate) fn evenly(product_ids: &[i64]) -> Self {
-        Self::new(product_ids, Choice::Evenly)
+        Self::new(product_ids, ProductChoice::Evenly)
     }
 
-    /// The n-th product with a weight of 1/n (Zipf, exponent 1.0).
+    /// The n-th product has a weight of 1/n (Zipf, exponent 1.0).
     ///
     /// # Errors
     /// When there is no product.
@@ -108,13 +109,13 @@ impl Holds {
         let weights = (1..=product_ids.len()).map(|rank| 1.0 / rank as f64);
         Ok(Self::new(
             product_ids,
-            Choice::Weighted(WeightedIndex::new(weights)?),
+            ProductChoice::Weighted(WeightedIndex::new(weights)?),
         ))
     }
 
-    fn new(product_ids: &[i64], choice: Choice) -> Self {
+    fn new(product_ids: &[i64], choice: ProductChoice) -> Self {
         let requests = product_ids.iter().map(|id| hold_request(*id)).collect();
-        // The same buyers in each run.
+        // A constant seed: the buyers choose the same products in each run.
         Self {
             requests,
             choice,
@@ -128,8 +129,8 @@ impl Script for Holds {
     fn request(&mut self, _: usize, request: &mut Vec<u8>) {
         let number = match &self.choice {
             _ if self.requests.len() == 1 => 0,
-            Choice::Evenly => self.random.random_range(..self.requests.len()),
-            Choice::Weighted(weights) => weights.sample(&mut self.random),
+            ProductChoice::Evenly => self.random.random_range(..self.requests.len()),
+            ProductChoice::Weighted(weights) => weights.sample(&mut self.random),
         };
         request.extend_from_slice(&self.requests[number]);
     }
@@ -146,15 +147,14 @@ impl Script for Holds {
     }
 }
 
-/// Puts products on sale.
+/// Creates products.
 pub(crate) struct NewProducts {
     request: Vec<u8>,
-    /// Those that were made.
+    /// The ids of the created products.
     pub(crate) ids: Vec<i64>,
 }
 
 impl NewProducts {
-    /// Each with this stock.
     pub(crate) fn new(stock: u64) -> Self {
         let body = format!(
             r#"{{"name":"Lamp","price_minor":9999,"currency":"USD","total_stock":{stock}}}"#

@@ -1,6 +1,6 @@
-//! Those who only listen: many streams of server-sent events of one product, on one thread.
+//! Subscribers: many streams of server-sent events of one product, read on one thread.
 //!
-//! Each keeps the newest version of the product that it has seen and when it came.
+//! Each subscriber records the newest version of the product and the time at which it received it.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -13,55 +13,56 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use tokio::task::JoinHandle;
 
-/// How long the last event may take to reach everybody before it counts as missed.
+/// How long the last event may take to reach a subscriber before it counts as missed.
 const LAST_EVENT_WAIT: Duration = Duration::from_secs(10);
 const POLL_WAIT: Duration = Duration::from_millis(20);
 const EVENTS_MAX: usize = 1024;
 const READ_BYTES_MAX: usize = 64 * 1024;
-/// More than an event; what is older is of no use.
+/// Longer than an event.
 const TAIL_BYTES_MAX: usize = 2048;
-/// Subscribers that connect before one of them is waited for.
+/// Subscribers that connect at once.
 const UNANSWERED_MAX: usize = 256;
 const VERSION: &[u8] = b"\"version\":";
-/// Nobody has said yet which version is the last.
+/// Stands for the last version while it is not known.
 const NOT_KNOWN: i64 = i64::MAX;
 
-/// Subscribers that listen.
+/// Connected subscribers.
 pub(crate) struct Subscribers {
     last_version: Arc<AtomicI64>,
     listening: JoinHandle<anyhow::Result<Vec<Subscriber>>>,
 }
 
-/// What they heard.
-pub(crate) struct Heard {
-    /// From the last change until each had it, in milliseconds, in order; those who never did are not in here.
+/// The result of all subscribers.
+pub(crate) struct SubscriberResult {
+    /// Milliseconds from the last change until each subscriber received it, in ascending order, without the subscribers
+    /// that did not receive it.
     pub(crate) lags: Vec<f64>,
-    /// Subscribers who were cut off.
+    /// Number of subscribers whose connection was closed.
     pub(crate) closed: usize,
-    /// Events, in all.
+    /// Number of events that all subscribers received together.
     pub(crate) events: u64,
 }
 
 struct Subscriber {
     stream: TcpStream,
-    /// The end of what was read: a version may come in two pieces.
+    /// The last bytes that were read, because a version may arrive in two pieces.
     tail: Vec<u8>,
     newest: i64,
-    heard_at: Instant,
+    received_at: Instant,
     events: u64,
     is_closed: bool,
 }
 
-/// Whether there are events at all.
+/// Whether the server serves the product's event stream.
 ///
 /// # Errors
-/// When the server does not answer.
+/// When the server does not respond.
 pub(crate) fn is_served(address: SocketAddr, product_id: i64) -> anyhow::Result<bool> {
     let mut stream = std::net::TcpStream::connect(address)?;
     stream.write_all(&request(product_id))?;
-    let mut answer = [0; 12];
-    stream.read_exact(&mut answer)?;
-    Ok(answer.ends_with(b" 200"))
+    let mut response = [0; 12];
+    stream.read_exact(&mut response)?;
+    Ok(response.ends_with(b" 200"))
 }
 
 fn request(product_id: i64) -> Vec<u8> {
@@ -70,10 +71,10 @@ fn request(product_id: i64) -> Vec<u8> {
 }
 
 impl Subscribers {
-    /// Connects them all; each has had its first event when this returns.
+    /// Connects the subscribers, and waits until each has received its first event.
     ///
     /// # Errors
-    /// When one is refused.
+    /// When the server refuses a subscriber.
     pub(crate) async fn connect(
         address: SocketAddr,
         product_id: i64,
@@ -91,15 +92,15 @@ impl Subscribers {
         })
     }
 
-    /// Waits until all have heard of the last version, which came to be at `changed_at`.
+    /// Waits until all subscribers have received the last version, which was created at `changed_at`.
     ///
     /// # Errors
-    /// When the system fails.
+    /// When the operating system fails.
     pub(crate) async fn finish(
         self,
         last_version: i64,
         changed_at: Instant,
-    ) -> anyhow::Result<Heard> {
+    ) -> anyhow::Result<SubscriberResult> {
         self.last_version.store(last_version, Ordering::Relaxed);
         let subscribers = self.listening.await??;
         let up_to_date = subscribers
@@ -107,7 +108,7 @@ impl Subscribers {
             .filter(|subscriber| subscriber.newest >= last_version);
         let lag = |subscriber: &Subscriber| {
             subscriber
-                .heard_at
+                .received_at
                 .saturating_duration_since(changed_at)
                 .as_secs_f64()
                 * 1e3
@@ -119,7 +120,7 @@ impl Subscribers {
             .filter(|subscriber| subscriber.is_closed)
             .count();
         let events = subscribers.iter().map(|subscriber| subscriber.events).sum();
-        Ok(Heard {
+        Ok(SubscriberResult {
             lags,
             closed,
             events,
@@ -144,7 +145,7 @@ fn connect_all(
             continue;
         }
         for stream in unanswered.drain(..) {
-            let mut subscriber = Subscriber::hear_first(stream)?;
+            let mut subscriber = Subscriber::receive_first(stream)?;
             let token = Token(subscribers.len());
             poll.registry()
                 .register(&mut subscriber.stream, token, Interest::READABLE)?;
@@ -169,7 +170,7 @@ fn listen(
         }
         let now = Instant::now();
         for event in &events {
-            subscribers[event.token().0].hear(&mut buffer, now);
+            subscribers[event.token().0].receive(&mut buffer, now);
         }
         let last = last.load(Ordering::Relaxed);
         if last != NOT_KNOWN {
@@ -185,8 +186,8 @@ fn listen(
 }
 
 impl Subscriber {
-    /// Waits for the first event, which comes at once.
-    fn hear_first(mut stream: std::net::TcpStream) -> anyhow::Result<Self> {
+    /// Waits for the first event, which the server sends at once.
+    fn receive_first(mut stream: std::net::TcpStream) -> anyhow::Result<Self> {
         stream.set_read_timeout(Some(LAST_EVENT_WAIT))?;
         let mut tail = Vec::new();
         let mut buffer = [0; TAIL_BYTES_MAX];
@@ -194,7 +195,7 @@ impl Subscriber {
             let read = stream.read(&mut buffer)?;
             ensure!(
                 read > 0 && tail.len() < 2 * TAIL_BYTES_MAX,
-                "a subscriber was answered {:?}",
+                "a subscriber received no event, but {:?}",
                 String::from_utf8_lossy(&tail)
             );
             tail.extend_from_slice(&buffer[..read]);
@@ -206,14 +207,14 @@ impl Subscriber {
             stream,
             tail,
             newest,
-            heard_at: Instant::now(),
+            received_at: Instant::now(),
             events: 1,
             is_closed: false,
         })
     }
 
-    /// Reads all that is there.
-    fn hear(&mut self, buffer: &mut [u8], now: Instant) {
+    /// Reads the available bytes.
+    fn receive(&mut self, buffer: &mut [u8], now: Instant) {
         loop {
             let read = match self.stream.read(buffer) {
                 Ok(0) => break self.is_closed = true,
@@ -227,7 +228,7 @@ impl Subscriber {
                 && version > self.newest
             {
                 self.newest = version;
-                self.heard_at = now;
+                self.received_at = now;
                 self.events += 1;
             }
             let surplus = self.tail.len().saturating_sub(TAIL_BYTES_MAX);
@@ -236,7 +237,7 @@ impl Subscriber {
     }
 }
 
-/// The last version in some bytes that is there whole.
+/// The last complete version in these bytes.
 fn newest_version(bytes: &[u8]) -> Option<i64> {
     let digits = |at: usize| {
         let rest = &bytes[at + VERSION.len()..];
@@ -255,7 +256,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_whole_version_counts() {
+    fn newest_version_is_the_last_complete_one() {
         assert_eq!(
             newest_version(b"data: {\"version\":7,\"as_of\":1}\n\ndata: {\"version\":12}"),
             Some(12)

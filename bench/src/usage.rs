@@ -1,4 +1,4 @@
-//! What processes have used, from `/proc`: CPU time and memory.
+//! CPU time and memory of processes, read from `/proc`.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::Serialize;
 
-/// CPU time by part, in seconds.
+/// CPU time by program, in seconds, or per round in microseconds.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Cpu {
     pub(crate) ingress: f64,
@@ -17,8 +17,8 @@ pub(crate) struct Cpu {
 }
 
 impl Cpu {
-    /// What was used since an earlier look, in microseconds for each of so many rounds.
-    pub(crate) fn micros_a_round(self, before: Self, generator: Duration, rounds: u64) -> Self {
+    /// CPU time used since `before`, in microseconds per round.
+    pub(crate) fn micros_per_round(self, before: Self, generator: Duration, rounds: u64) -> Self {
         let each = |now: f64, before: f64| {
             if rounds == 0 {
                 0.0
@@ -35,13 +35,13 @@ impl Cpu {
         }
     }
 
-    /// All but the generator.
+    /// The CPU time without the generator.
     pub(crate) fn served(self) -> f64 {
         self.ingress + self.workers + self.nats + self.postgres
     }
 }
 
-/// The processes of a sale, by part.
+/// The process ids of a sale, by program.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pids {
     pub(crate) ingress: Vec<u32>,
@@ -51,7 +51,7 @@ pub(crate) struct Pids {
 }
 
 impl Pids {
-    /// What they, and the children of Postgres, have used so far.
+    /// CPU time that these processes and the children of Postgres have used so far.
     ///
     /// # Errors
     /// When `/proc` can't be read.
@@ -63,7 +63,7 @@ impl Pids {
                 .map(|process| process.own)
                 .sum()
         };
-        // A backend that has ended is in its parent's account.
+        // The CPU time of an ended backend is part of its parent's `ended_children`.
         let of_postgres = |pid: &u32, process: &Process| {
             let is_child = self.postgres.contains(&process.parent);
             match self.postgres.contains(pid) {
@@ -103,7 +103,7 @@ fn processes() -> anyhow::Result<HashMap<u32, Process>> {
         else {
             continue;
         };
-        // Processes come and go meanwhile.
+        // The process may have ended since `read_dir`.
         let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else {
             continue;
         };
@@ -131,12 +131,12 @@ fn parse(stat: &str, ticks: f64) -> Option<Process> {
     })
 }
 
-/// The memory that processes have resident, the largest of them, in MiB.
+/// Resident memory of the largest of these processes, in MiB.
 ///
 /// # Errors
-/// When one is not there.
+/// When a process has ended.
 pub(crate) fn resident_mib(pids: &[u32]) -> anyhow::Result<f64> {
-    let mut most = 0.0_f64;
+    let mut largest = 0.0_f64;
     for pid in pids {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))
             .context("a process has ended")?;
@@ -145,9 +145,9 @@ pub(crate) fn resident_mib(pids: &[u32]) -> anyhow::Result<f64> {
             .find_map(|line| line.strip_prefix("VmRSS:"))
             .context("no VmRSS")?;
         let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
-        most = most.max(kib / 1024.0);
+        largest = largest.max(kib / 1024.0);
     }
-    Ok(most)
+    Ok(largest)
 }
 
 #[cfg(test)]
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_with_spaces_and_parentheses_does_not_shift_the_fields() {
+    fn parse_accepts_names_with_spaces_and_parentheses() {
         let stat = "7 (post (gres) x) S 3 7 7 0 -1 4194560 1 2 3 4 150 50 30 20 20 0 1 0 100 1 1";
         let process = parse(stat, 100.0).unwrap();
         assert_eq!(

@@ -1,11 +1,11 @@
-//! The conditional update: one statement, which holds the row's lock until its commit is on disk.
+//! The conditional update: one statement, which locks the row until its commit is on disk.
 
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::NewHold;
 
-/// Makes a hold, or says that there is not enough.
+/// Makes a hold; returns false when there is not enough stock.
 pub(super) async fn hold(pool: &PgPool, hold_id: Uuid, new: &NewHold) -> anyhow::Result<bool> {
     let statement = "
         WITH taken AS (

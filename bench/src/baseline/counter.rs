@@ -1,5 +1,6 @@
-//! A counter in Redis with a later write: a script takes units and puts the hold on a list, a writer moves the list into
-//! Postgres. What was answered is lost when Redis, or the writer between list and commit, dies: it is not durable.
+//! A counter in Redis. A script takes units and appends the hold to a list; a writer moves the list to Postgres later.
+//!
+//! It is not durable: accepted holds are lost when Redis fails, or when the writer fails before its commit.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,10 +13,10 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::NewHold;
-use crate::place::Place;
+use crate::environment::Environment;
 use crate::programs::Process;
 
-/// Takes units if there are as many, and notes the hold. -1: the counter is not there.
+/// Takes units if enough are left, and appends the hold to the list. Returns -1 when the counter does not exist.
 const TAKE: &str = "
     local left = redis.call('GET', KEYS[1])
     if not left then return -1 end
@@ -23,22 +24,21 @@ const TAKE: &str = "
     redis.call('DECRBY', KEYS[1], ARGV[1])
     redis.call('RPUSH', KEYS[2], ARGV[2])
     return 1";
-/// Holds that were promised and are not in Postgres.
+/// The list of accepted holds that are not in Postgres yet.
 const LIST: &str = "holds";
-/// Holds that are written at once.
+/// Holds per write to Postgres.
 const BATCH_MAX: usize = 1000;
-/// The writer's pause when there is nothing to write.
-const PAUSE: Duration = Duration::from_millis(5);
+/// Time between two polls: of the list by the writer, and of a starting server.
+const POLL: Duration = Duration::from_millis(5);
 const START_WAIT: Duration = Duration::from_secs(10);
 
-/// The counters.
 pub(super) struct Counter {
     redis: MultiplexedConnection,
     take: redis::Script,
 }
 
 impl Counter {
-    /// Connects, and starts the writer. `REDIS_URL` says where.
+    /// Connects to `REDIS_URL` and starts the writer.
     pub(super) async fn connect(pool: &PgPool) -> anyhow::Result<Self> {
         let url = std::env::var("REDIS_URL").context("REDIS_URL is not set")?;
         let client = redis::Client::open(url)?;
@@ -53,7 +53,7 @@ impl Counter {
         })
     }
 
-    /// Makes a hold, or says that there is not enough.
+    /// Makes a hold; returns false when there is not enough stock.
     pub(super) async fn hold(
         &self,
         pool: &PgPool,
@@ -83,18 +83,18 @@ impl Counter {
     }
 }
 
-/// Moves the list into Postgres until it fails.
+/// Moves the list to Postgres, until an error.
 async fn write(mut redis: MultiplexedConnection, pool: PgPool) -> anyhow::Result<()> {
     let at_most = std::num::NonZeroUsize::new(BATCH_MAX);
     loop {
-        let noted: Option<Vec<String>> = redis.lpop(LIST, at_most).await?;
-        let Some(noted) = noted.filter(|noted| !noted.is_empty()) else {
-            sleep(PAUSE).await;
+        let entries: Option<Vec<String>> = redis.lpop(LIST, at_most).await?;
+        let Some(entries) = entries.filter(|entries| !entries.is_empty()) else {
+            sleep(POLL).await;
             continue;
         };
         let (mut ids, mut products, mut quantities) = (Vec::new(), Vec::new(), Vec::new());
-        for note in &noted {
-            let mut fields = note.split(' ');
+        for entry in &entries {
+            let mut fields = entry.split(' ');
             ids.push(fields.next().unwrap_or_default().parse::<Uuid>()?);
             products.push(fields.next().unwrap_or_default().parse::<i64>()?);
             quantities.push(fields.next().unwrap_or_default().parse::<i64>()?);
@@ -116,7 +116,7 @@ async fn write(mut redis: MultiplexedConnection, pool: PgPool) -> anyhow::Result
     }
 }
 
-/// Where redis-server is, if it is.
+/// The path of redis-server, if it is installed.
 pub(crate) fn program() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
@@ -124,11 +124,14 @@ pub(crate) fn program() -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
-/// Starts one that keeps nothing; gives its URL.
+/// Starts a Redis without persistence; returns its URL.
 ///
 /// # Errors
-/// When it does not start.
-pub(crate) async fn start(place: &Place, program: PathBuf) -> anyhow::Result<(Process, String)> {
+/// When Redis does not start.
+pub(crate) async fn start(
+    environment: &Environment,
+    program: PathBuf,
+) -> anyhow::Result<(Process, String)> {
     let port = std::net::TcpListener::bind("127.0.0.1:0")?
         .local_addr()?
         .port();
@@ -142,16 +145,21 @@ pub(crate) async fn start(place: &Place, program: PathBuf) -> anyhow::Result<(Pr
         "--appendonly",
         "no",
     ];
-    let process = Process::start(&program, &arguments, &[], place.directory.join("redis.log"))?;
+    let process = Process::start(
+        &program,
+        &arguments,
+        &[],
+        environment.directory.join("redis.log"),
+    )?;
     let url = format!("redis://127.0.0.1:{port}/");
     let client = redis::Client::open(url.as_str())?;
     let deadline = Instant::now() + START_WAIT;
     while let Err(error) = client.get_multiplexed_async_connection().await {
         anyhow::ensure!(
             Instant::now() < deadline,
-            "redis-server does not answer: {error}"
+            "redis-server does not respond: {error}"
         );
-        sleep(PAUSE).await;
+        sleep(POLL).await;
     }
     Ok((process, url))
 }

@@ -1,11 +1,11 @@
-//! The row lock: whoever wants a product waits for its row, and has it through four more round trips.
+//! The row lock: each buyer waits for the lock of the product's row, and keeps it for four more round trips.
 
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::NewHold;
 
-/// Makes a hold, or says that there is not enough.
+/// Makes a hold; returns false when there is not enough stock.
 pub(super) async fn hold(pool: &PgPool, hold_id: Uuid, new: &NewHold) -> anyhow::Result<bool> {
     let mut transaction = pool.begin().await?;
     let locked = "SELECT available FROM stock WHERE product_id = $1 FOR UPDATE";

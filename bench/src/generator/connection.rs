@@ -1,4 +1,4 @@
-//! A connection of the generator: one request at a time.
+//! A connection of the generator, with one request at a time.
 
 use std::io::{ErrorKind, Read, Write};
 use std::mem::MaybeUninit;
@@ -9,37 +9,37 @@ use anyhow::{Context, bail, ensure};
 use mio::net::TcpStream;
 use mio::{Interest, Poll, Token};
 
-/// Header fields of a response.
+/// More than the header fields of any response.
 const FIELDS_MAX: usize = 32;
-/// Connections that are opened before their answers are waited for: fewer than a server's queue of those to be accepted.
+/// Connections that are opened at once. More would overflow the server's queue of connections to accept.
 const UNANSWERED_MAX: usize = 256;
-/// A new connection's first request.
+/// The first request of each connection.
 const GREETING: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: bench\r\n\r\n";
 
-/// What came of reading.
+/// The result of a read.
 pub(super) enum Response<V> {
-    /// Not all of it is there.
     Incomplete,
-    /// Its status, and what the script made of it.
+    /// The status, and the script's verdict.
     Whole(u16, V),
     /// The server has closed the connection.
-    Closed { was_waiting: bool },
+    Closed {
+        was_waiting: bool,
+    },
 }
 
-/// A connection that is kept alive.
 pub(super) struct Connection {
     stream: TcpStream,
-    /// When its round was meant to begin.
+    /// The due time of its round.
     pub(super) round_began: Instant,
     is_waiting: bool,
-    /// What could not be written yet.
+    /// Bytes of the request that are not written yet.
     unsent: Vec<u8>,
-    /// The beginning of a response that did not come at once.
+    /// The start of a response that arrives in pieces.
     partial: Vec<u8>,
 }
 
-/// Opens them all, and has them watched. Each has been answered once: it is accepted, kept alive, and has as much time
-/// until its next request as a buyer who is looking at a page.
+/// Opens the connections and registers them with the poll. Each sends a first request and receives its response, so
+/// that the server has accepted it and keeps it alive, like the connection of a buyer who reads a page.
 pub(super) fn open_all(
     poll: &Poll,
     address: SocketAddr,
@@ -55,7 +55,7 @@ pub(super) fn open_all(
             streams.push(stream);
         }
         for mut stream in streams {
-            wait_for_answer(&mut stream)?;
+            read_response(&mut stream)?;
             let mut connection = Connection::new(stream)?;
             let token = Token(connections.len());
             poll.registry().register(
@@ -76,13 +76,13 @@ fn connect(address: SocketAddr) -> anyhow::Result<std::net::TcpStream> {
     Ok(stream)
 }
 
-fn wait_for_answer(stream: &mut std::net::TcpStream) -> anyhow::Result<()> {
-    let mut answer = Vec::new();
+fn read_response(stream: &mut std::net::TcpStream) -> anyhow::Result<()> {
+    let mut response = Vec::new();
     let mut buffer = [0; 1024];
-    while parse(&answer)?.is_none() {
+    while parse(&response)?.is_none() {
         let read = stream.read(&mut buffer)?;
         ensure!(read > 0, "the server closed a new connection");
-        answer.extend_from_slice(&buffer[..read]);
+        response.extend_from_slice(&buffer[..read]);
     }
     Ok(())
 }
@@ -109,7 +109,7 @@ impl Connection {
         &mut self.stream
     }
 
-    /// Sends a request, or says that the connection is gone.
+    /// Sends a request; returns false when the connection is closed.
     pub(super) fn send(&mut self, request: &[u8]) -> bool {
         self.is_waiting = true;
         match self.stream.write(request) {
@@ -122,7 +122,7 @@ impl Connection {
         true
     }
 
-    /// Sends what could not be written before. A connection that is gone shows when it is read.
+    /// Sends the bytes that are not written yet. Errors are ignored: `receive` finds a closed connection.
     pub(super) fn flush(&mut self) {
         if !self.unsent.is_empty()
             && let Ok(written) = self.stream.write(&self.unsent)
@@ -131,9 +131,9 @@ impl Connection {
         }
     }
 
-    /// Reads what is there; a whole response is judged at once, where it lies.
+    /// Reads the available bytes; a whole response is judged in the buffer, without a copy.
     ///
-    /// After a whole response nothing more is read: what comes later wakes us again.
+    /// It stops after a whole response. Later bytes raise a new event.
     pub(super) fn receive<V>(
         &mut self,
         buffer: &mut [u8],
@@ -176,7 +176,7 @@ impl Connection {
     }
 }
 
-/// The status and the body, when all of the response is there.
+/// The status and the body of a complete response; `None` for a part of a response.
 fn parse(bytes: &[u8]) -> anyhow::Result<Option<(u16, &[u8])>> {
     let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
     let mut response = httparse::Response::new(&mut []);
@@ -194,7 +194,7 @@ fn parse(bytes: &[u8]) -> anyhow::Result<Option<(u16, &[u8])>> {
     let length = match length {
         Some(length) => std::str::from_utf8(length.value)?.trim().parse::<usize>()?,
         None if matches!(status, 204 | 304) => 0,
-        None => bail!("a response of {status} without a length"),
+        None => bail!("a response {status} without a content-length"),
     };
     Ok(bytes.get(head..head + length).map(|body| (status, body)))
 }
@@ -206,19 +206,19 @@ mod tests {
     const RESPONSE: &[u8] = b"HTTP/1.1 201 Created\r\nContent-Length: 5\r\nx: y\r\n\r\nhello";
 
     #[test]
-    fn a_whole_response_is_its_status_and_body() {
+    fn whole_response_gives_status_and_body() {
         assert_eq!(parse(RESPONSE).unwrap(), Some((201, &b"hello"[..])));
     }
 
     #[test]
-    fn part_of_a_response_is_none() {
+    fn partial_response_is_none() {
         for length in 0..RESPONSE.len() {
             assert_eq!(parse(&RESPONSE[..length]).unwrap(), None, "{length} bytes");
         }
     }
 
     #[test]
-    fn what_is_no_response_is_an_error() {
+    fn bytes_that_are_not_http_are_an_error() {
         assert!(parse(b"SSH-2.0-OpenSSH\r\n\r\n").is_err());
         assert!(parse(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
     }

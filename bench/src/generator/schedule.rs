@@ -1,10 +1,9 @@
-//! When rounds begin.
+//! The times at which rounds start.
 
 use std::time::{Duration, Instant};
 
 use super::{Load, Pace};
 
-/// Gives out the times at which rounds are meant to begin.
 pub(super) struct Schedule {
     pace: Pace,
     warm_up: Duration,
@@ -37,44 +36,43 @@ impl Schedule {
         self.began = now;
     }
 
-    /// From when on rounds count.
+    /// The end of the warm-up.
     pub(super) fn counted_from(&self) -> Instant {
         self.began + self.warm_up
     }
 
-    /// When the last round begins.
+    /// The time after which no round starts.
     pub(super) fn end(&self) -> Instant {
         self.counted_from() + self.duration
     }
 
-    /// Whether no more rounds begin.
     pub(super) fn is_over(&self, now: Instant) -> bool {
         now >= self.end() || self.rounds >= self.rounds_max
     }
 
-    /// When the next round is meant to begin, in an open loop.
+    /// The due time of the next round of an open loop.
     pub(super) fn next_at(&self) -> Option<Instant> {
         match self.pace {
             Pace::Closed => None,
-            Pace::Open(a_second) => {
-                let at = self.began + Duration::from_secs_f64(self.rounds as f64 / a_second);
+            Pace::Open(per_second) => {
+                let at = self.began + Duration::from_secs_f64(self.rounds as f64 / per_second);
                 (at < self.end() && self.rounds < self.rounds_max).then_some(at)
             }
         }
     }
 
-    /// Takes the next round if its time has come, and says when it was meant to begin.
+    /// Takes the next round if it is due; returns its due time.
     pub(super) fn next(&mut self, now: Instant) -> Option<Instant> {
         let at = match self.pace {
             Pace::Closed => (!self.is_over(now)).then_some(now),
-            // Also past the end nothing is begun late: what is left is counted as not sent.
+            // After the end no late round starts; `missed` counts the rest as not sent.
             Pace::Open(_) => self.next_at().filter(|at| *at <= now && now < self.end()),
         }?;
         self.rounds += 1;
         Some(at)
     }
 
-    /// The times of rounds that should have begun and have not.
+    /// Takes the next round that was due and did not start; returns its due time.
     pub(super) fn missed(&mut self) -> Option<Instant> {
         let at = self.next_at()?;
         self.rounds += 1;
@@ -100,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_loop_gives_out_the_times_that_were_meant_however_late_it_is_asked() {
+    fn open_loop_returns_due_times_even_when_called_late() {
         let mut schedule = schedule(Pace::Open(10.0), u64::MAX);
         let began = schedule.began;
         let late = began + Duration::from_millis(250);
@@ -111,14 +109,14 @@ mod tests {
     }
 
     #[test]
-    fn an_open_loop_knows_what_it_could_not_begin() {
+    fn open_loop_counts_the_rounds_it_missed() {
         let mut schedule = schedule(Pace::Open(10.0), u64::MAX);
         assert_eq!(schedule.next(schedule.end()), None);
         assert_eq!(std::iter::from_fn(|| schedule.missed()).count(), 30);
     }
 
     #[test]
-    fn a_closed_loop_begins_rounds_until_its_end() {
+    fn closed_loop_starts_rounds_until_its_end() {
         let mut schedule = schedule(Pace::Closed, u64::MAX);
         let (began, end) = (schedule.began, schedule.end());
         assert_eq!(schedule.next(began), Some(began));
@@ -127,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_rounds_begin_than_were_asked_for() {
+    fn loops_start_at_most_rounds_max_rounds() {
         for pace in [Pace::Closed, Pace::Open(1000.0)] {
             let mut schedule = schedule(pace, 2);
             let now = schedule.began + Duration::from_millis(500);

@@ -1,26 +1,24 @@
-//! What Holdfast is compared with, in the same harness.
+//! Measures the simpler designs that Holdfast is compared with.
 
 use anyhow::ensure;
 
-use crate::baseline::{Kind, Rival, counter};
+use crate::baseline::{BaselineKind, BaselineProcess, counter};
 use crate::bench::{Bench, PLENTY};
 use crate::generator::Load;
 use crate::scripts::Holds;
 
-/// Sizes of the pool of connections to Postgres; the best counts.
+/// Sizes of the pool of connections to Postgres. Holdfast is compared with the faster one.
 const POOLS: [u32; 2] = [10, 50];
 
-/// `SELECT … FOR UPDATE`.
 pub(super) async fn row_lock(bench: &mut Bench) -> anyhow::Result<()> {
-    in_both_pools(bench, Kind::RowLock, "row lock").await
+    in_both_pools(bench, BaselineKind::RowLock, "row lock").await
 }
 
-/// One conditional `UPDATE`.
 pub(super) async fn conditional(bench: &mut Bench) -> anyhow::Result<()> {
-    in_both_pools(bench, Kind::Conditional, "conditional update").await
+    in_both_pools(bench, BaselineKind::Conditional, "conditional update").await
 }
 
-/// A counter in Redis, where there is a redis-server.
+/// Skipped when redis-server is not installed.
 pub(super) async fn redis(bench: &mut Bench) -> anyhow::Result<()> {
     let Some(program) = counter::program() else {
         bench
@@ -29,46 +27,50 @@ pub(super) async fn redis(bench: &mut Bench) -> anyhow::Result<()> {
             .push("redis: no redis-server on the PATH".to_owned());
         return Ok(());
     };
-    let (process, url) = counter::start(&bench.place, program).await?;
-    let rival = Rival::start(
-        &bench.place,
-        Kind::Redis,
+    let (process, url) = counter::start(&bench.environment, program).await?;
+    let baseline = BaselineProcess::start(
+        &bench.environment,
+        BaselineKind::Redis,
         POOLS[0],
         &[("REDIS_URL", &url)],
         process.pid(),
     )
     .await?;
-    measure(bench, &rival, "counter in Redis (not durable)").await?;
-    rival.stop(&bench.place).await?;
+    measure(bench, &baseline, "counter in Redis (not durable)").await?;
+    baseline.stop(&bench.environment).await?;
     process.stop().await
 }
 
-async fn in_both_pools(bench: &mut Bench, kind: Kind, name: &str) -> anyhow::Result<()> {
+async fn in_both_pools(bench: &mut Bench, kind: BaselineKind, name: &str) -> anyhow::Result<()> {
     for pool in POOLS {
-        let rival = Rival::start(&bench.place, kind, pool, &[], None).await?;
-        measure(bench, &rival, &format!("{name}, pool of {pool}")).await?;
-        rival.stop(&bench.place).await?;
+        let baseline = BaselineProcess::start(&bench.environment, kind, pool, &[], None).await?;
+        measure(bench, &baseline, &format!("{name}, pool of {pool}")).await?;
+        baseline.stop(&bench.environment).await?;
     }
     Ok(())
 }
 
-async fn measure(bench: &mut Bench, rival: &Rival, name: &str) -> anyhow::Result<()> {
-    for connections in bench.asked.connections.clone() {
-        let product_id = rival.product(PLENTY).await?;
-        let bare = bench.bare(rival.address, connections).await?;
-        let load = Load::closed(rival.address, connections, bench.asked.duration);
-        let found = bench
-            .drive(name, rival.pids(), load, Holds::evenly(&[product_id]))
+async fn measure(bench: &mut Bench, baseline: &BaselineProcess, name: &str) -> anyhow::Result<()> {
+    for connections in bench.options.connections.clone() {
+        let product_id = baseline.create_product(PLENTY).await?;
+        let bare = bench.measure_bare(baseline.address, connections).await?;
+        let load = Load::closed(baseline.address, connections, bench.options.duration);
+        let measurement = bench
+            .drive(name, baseline.pids(), load, Holds::evenly(&[product_id]))
             .await?;
         ensure!(
-            found.script.accepted > 0,
-            "no hold was accepted; answers: {:?}",
-            found.measured.statuses()
+            measurement.script.accepted > 0,
+            "no hold was accepted; number of responses by status: {:?}",
+            measurement.result.statuses()
         );
-        rival
-            .audit(product_id, found.script.accepted, found.measured.failed)
+        baseline
+            .audit(
+                product_id,
+                measurement.script.accepted,
+                measurement.result.failed,
+            )
             .await?;
-        bench.push(found.row, Some(bare));
+        bench.push(measurement.row, Some(bare));
     }
     Ok(())
 }

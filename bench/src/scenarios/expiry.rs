@@ -1,4 +1,4 @@
-//! 100,000 holds that nobody orders, and how soon their units are back on sale.
+//! Measures how soon the units of 100,000 expired holds are available again.
 
 use std::time::Duration;
 
@@ -12,22 +12,22 @@ use crate::scripts::Holds;
 
 const HOLDS: u64 = 100_000;
 const CONNECTIONS: usize = 256;
-/// Long enough that all are made before the first is due.
+/// Long enough that all holds are made before the first expires.
 const LIFETIME_SECONDS: &str = "30";
-/// How long units may take to come back before this is given up.
+/// The scenario fails when units are still held after this time.
 const RETURN_WAIT: Duration = Duration::from_secs(120);
 
-/// Makes them as fast as it goes, and waits until all have ended.
+/// Makes the holds as fast as possible, and waits until all have expired.
 pub(super) async fn expiry(bench: &mut Bench) -> anyhow::Result<()> {
     let sale = Sale::start(
-        &bench.place,
+        &bench.environment,
         1,
         &[("HOLD_EXPIRY_SECONDS", LIFETIME_SECONDS)],
     )
     .await?;
-    let product_ids = sale.products(1, HOLDS).await?;
+    let product_ids = sale.create_products(1, HOLDS).await?;
     let load = Load::rounds(sale.address, CONNECTIONS, HOLDS);
-    let found = bench
+    let measurement = bench
         .drive(
             "100,000 holds that expire",
             sale.pids(),
@@ -35,28 +35,28 @@ pub(super) async fn expiry(bench: &mut Bench) -> anyhow::Result<()> {
             Holds::evenly(&product_ids),
         )
         .await?;
-    let accepted = found.script.accepted;
+    let accepted = measurement.script.accepted;
     ensure!(
         accepted == HOLDS,
         "only {accepted} of {HOLDS} holds were made in a minute"
     );
     let before = sale.pids().cpu()?;
-    wait_until_back(&sale).await?;
+    wait_until_expired(&sale).await?;
     let used = sale
         .pids()
         .cpu()?
-        .micros_a_round(before, Duration::ZERO, HOLDS);
-    sale.audit(&product_ids, 0, accepted, found.measured.failed)
+        .micros_per_round(before, Duration::ZERO, HOLDS);
+    sale.audit(&product_ids, 0, accepted, measurement.result.failed)
         .await?;
-    bench.push(found.row, None);
-    let late = "SELECT percentile_cont(ARRAY[0.5, 0.99, 1.0]) WITHIN GROUP (ORDER BY late)
+    bench.push(measurement.row, None);
+    let lateness = "SELECT percentile_cont(ARRAY[0.5, 0.99, 1.0]) WITHIN GROUP (ORDER BY late)
         FROM (SELECT extract(epoch FROM ended_at - expires_at)::float8 * 1000 AS late FROM holds WHERE status = 'expired') l";
-    let late: Vec<f64> = sqlx::query_scalar(late).fetch_one(&sale.pool).await?;
+    let lateness: Vec<f64> = sqlx::query_scalar(lateness).fetch_one(&sale.pool).await?;
     let report = &mut bench.report;
-    for (which, millis) in ["half", "99 %", "all"].iter().zip(late) {
+    for (share, millis) in ["half", "99 %", "all"].iter().zip(lateness) {
         report.fact(
             "expiry",
-            format!("{which} of 100,000 holds ended after they were due"),
+            format!("time after expiry until {share} of 100,000 holds had ended"),
             millis,
             "ms",
         );
@@ -73,10 +73,10 @@ pub(super) async fn expiry(bench: &mut Bench) -> anyhow::Result<()> {
         used.postgres,
         "µs",
     );
-    sale.stop(&bench.place).await
+    sale.stop(&bench.environment).await
 }
 
-async fn wait_until_back(sale: &Sale) -> anyhow::Result<()> {
+async fn wait_until_expired(sale: &Sale) -> anyhow::Result<()> {
     let deadline = Instant::now() + RETURN_WAIT;
     loop {
         let held: i64 = sqlx::query_scalar("SELECT sum(held_stock)::bigint FROM products")
@@ -87,7 +87,7 @@ async fn wait_until_back(sale: &Sale) -> anyhow::Result<()> {
         }
         ensure!(
             Instant::now() < deadline,
-            "{held} units were not back on sale in {RETURN_WAIT:?}"
+            "{held} units were still held after {RETURN_WAIT:?}"
         );
         sleep(Duration::from_millis(20)).await;
     }

@@ -1,4 +1,4 @@
-//! A sale that has been going for long: a million holds in the tables, and memory watched over time.
+//! Measures a sale that has run for long: with a million holds in the tables, and its memory over time.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::bench::{Bench, PLENTY};
 use crate::generator::Load;
-use crate::report::{Series, Wanted};
+use crate::report::{Bound, Series};
 use crate::sale::Sale;
 use crate::scripts::Holds;
 use crate::usage::resident_mib;
@@ -15,28 +15,28 @@ use crate::usage::resident_mib;
 const PRODUCTS: i64 = 1000;
 const HOLDS_EACH: i64 = 1000;
 const CONNECTIONS: usize = 256;
-/// Connections while memory is watched, and what they ask for: a sale that is busy and not at its limit.
+/// The load of the memory scenario: a busy sale that is not at its limit.
 const MANY_CONNECTIONS: usize = 10_000;
-const HOLDS_A_SECOND: f64 = 2000.0;
-/// How much the last quarter may have above the second and still count as flat.
+const HOLDS_PER_SECOND: f64 = 2000.0;
+/// Aim for the mean memory of the last quarter of the time, as a ratio of the second quarter.
 const GROWTH_MAX: f64 = 1.05;
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
-/// One hot product on empty tables, and on tables with a million active holds, 1,000 of them of that product.
+/// Measures one hot product on empty tables, then on tables with a million active holds, 1,000 of them of that product.
 pub(super) async fn million(bench: &mut Bench) -> anyhow::Result<()> {
-    let empty = Sale::start(&bench.place, 1, &[]).await?;
-    let ids = empty.products(1, PLENTY).await?;
-    let load = Load::closed(empty.address, CONNECTIONS, bench.asked.duration);
+    let empty = Sale::start(&bench.environment, 1, &[]).await?;
+    let ids = empty.create_products(1, PLENTY).await?;
+    let load = Load::closed(empty.address, CONNECTIONS, bench.options.duration);
     let before = bench
-        .holds("empty tables", &empty, load, &ids, Holds::evenly(&ids))
+        .measure_holds("empty tables", &empty, load, &ids, Holds::evenly(&ids))
         .await?;
-    empty.stop(&bench.place).await?;
+    empty.stop(&bench.environment).await?;
 
     let (sale, ids) = filled(bench).await?;
-    let load = Load::closed(sale.address, CONNECTIONS, bench.asked.duration);
+    let load = Load::closed(sale.address, CONNECTIONS, bench.options.duration);
     let hot = &ids[..1];
     let after = bench
-        .holds(
+        .measure_holds(
             "1 M holds in the tables",
             &sale,
             load,
@@ -47,11 +47,11 @@ pub(super) async fn million(bench: &mut Bench) -> anyhow::Result<()> {
     let ratio = after.a_second / before.a_second;
     bench.report.target(
         "1 M holds in the tables: of empty tables",
-        Wanted::Between(0.9, 1.1),
+        Bound::Between(0.9, 1.1),
         ratio,
     );
     bench
-        .holds(
+        .measure_holds(
             "1 M holds, 1,000 products",
             &sale,
             load,
@@ -59,17 +59,17 @@ pub(super) async fn million(bench: &mut Bench) -> anyhow::Result<()> {
             Holds::evenly(&ids),
         )
         .await?;
-    sale.stop(&bench.place).await
+    sale.stop(&bench.environment).await
 }
 
-/// The memory of ingress and worker, with 10,000 connections, 1,000 products and a million holds.
+/// Samples the memory of ingress and worker, with 10,000 connections, 1,000 products and a million holds.
 pub(super) async fn memory(bench: &mut Bench) -> anyhow::Result<()> {
     let (sale, ids) = filled(bench).await?;
     let load = Load::open(
         sale.address,
         MANY_CONNECTIONS,
-        HOLDS_A_SECOND,
-        bench.asked.memory,
+        HOLDS_PER_SECOND,
+        bench.options.memory,
     );
     let pids = sale.pids().clone();
     let mut ingress = Series {
@@ -84,7 +84,7 @@ pub(super) async fn memory(bench: &mut Bench) -> anyhow::Result<()> {
     let mut every = interval(SAMPLE_EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Skip);
     {
-        let held = bench.holds(
+        let held = bench.measure_holds(
             "10,000 connections, 2,000 holds/s",
             &sale,
             load,
@@ -103,7 +103,7 @@ pub(super) async fn memory(bench: &mut Bench) -> anyhow::Result<()> {
             }
         }
     }
-    for (series, most) in [(ingress, 256.0), (worker, 128.0)] {
+    for (series, mib_max) in [(ingress, 256.0), (worker, 128.0)] {
         let name = &series.name;
         let highest = series
             .points
@@ -111,22 +111,22 @@ pub(super) async fn memory(bench: &mut Bench) -> anyhow::Result<()> {
             .map(|(_, mib)| *mib)
             .fold(0.0, f64::max);
         bench.report.target(
-            format!("memory, {name}: the most, MiB"),
-            Wanted::AtMost(most),
+            format!("memory, {name}: highest, MiB"),
+            Bound::AtMost(mib_max),
             highest,
         );
         let growth = growth(&series.points);
         bench.report.target(
             format!("memory, {name}: last quarter against second"),
-            Wanted::AtMost(GROWTH_MAX),
+            Bound::AtMost(GROWTH_MAX),
             growth,
         );
         bench.report.memory.push(series);
     }
-    sale.stop(&bench.place).await
+    sale.stop(&bench.environment).await
 }
 
-/// The mean of the last quarter by that of the second: the first fills caches.
+/// The mean of the last quarter divided by the mean of the second. The first quarter is left out, because caches fill then.
 fn growth(points: &[(f64, f64)]) -> f64 {
     let quarter = points.len() / 4;
     let mean = |points: &[(f64, f64)]| {
@@ -135,9 +135,9 @@ fn growth(points: &[(f64, f64)]) -> f64 {
     mean(&points[points.len() - quarter..]) / mean(&points[quarter..2 * quarter])
 }
 
-/// Makes such a sale, by SQL, before anybody serves it.
+/// Creates the products and holds by SQL, then starts the programs.
 async fn filled(bench: &Bench) -> anyhow::Result<(Sale, Vec<i64>)> {
-    let mut sale = Sale::prepare(&bench.place, &[]).await?;
+    let mut sale = Sale::prepare(&bench.environment, &[]).await?;
     let drawn = "SELECT nextval('product_ids') FROM generate_series(1, $1)";
     let ids: Vec<i64> = sqlx::query_scalar(drawn)
         .bind(PRODUCTS)
@@ -159,7 +159,7 @@ async fn filled(bench: &Bench) -> anyhow::Result<(Sale, Vec<i64>)> {
         .bind(HOLDS_EACH)
         .execute(&sale.pool)
         .await?;
-    // Ids as Holdfast makes them: milliseconds, version 8, slot, variant, random bits.
+    // The format of Holdfast's ids: milliseconds, version 8, slot, variant, random bits.
     let holds = "
         INSERT INTO holds (slot, hold_id, product_id, quantity, price_minor, currency, status, sequence, created_at, expires_at)
         SELECT slot,
@@ -173,7 +173,7 @@ async fn filled(bench: &Bench) -> anyhow::Result<(Sale, Vec<i64>)> {
         .bind(HOLDS_EACH)
         .execute(&sale.pool)
         .await?;
-    // What autovacuum would have done long ago in a sale of that age.
+    // In a real sale of this age, autovacuum and checkpoints have run.
     for statement in ["VACUUM ANALYZE", "CHECKPOINT"] {
         sqlx::raw_sql(statement).execute(&sale.pool).await?;
     }

@@ -1,26 +1,25 @@
-//! Many products, and many workers to share them.
+//! Measures many products, and many workers that share them.
 
 use crate::bench::{Bench, PLENTY};
 use crate::generator::Load;
-use crate::report::Wanted;
+use crate::report::Bound;
 use crate::sale::Sale;
 use crate::scripts::Holds;
 
 const PRODUCTS: u64 = 1000;
-/// As for one hot product: some, and many.
 const CONNECTIONS: [usize; 2] = [256, 1024];
-/// Worker processes that share 16 partitions.
+/// Numbers of worker processes that share 16 partitions.
 const WORKERS: [usize; 4] = [1, 2, 4, 8];
 
-/// 1,000 products, evenly and by Zipf, and one on the same sale to compare them with.
+/// Measures 1,000 products, chosen evenly and by Zipf, and for comparison one product of the same sale.
 pub(super) async fn products(bench: &mut Bench) -> anyhow::Result<()> {
-    let sale = Sale::start(&bench.place, 1, &[]).await?;
-    let ids = sale.products(PRODUCTS, PLENTY / PRODUCTS).await?;
-    let one = sale.products(1, PLENTY).await?;
+    let sale = Sale::start(&bench.environment, 1, &[]).await?;
+    let ids = sale.create_products(PRODUCTS, PLENTY / PRODUCTS).await?;
+    let one = sale.create_products(1, PLENTY).await?;
     for connections in CONNECTIONS {
-        let load = Load::closed(sale.address, connections, bench.asked.duration);
+        let load = Load::closed(sale.address, connections, bench.options.duration);
         let hot = bench
-            .holds(
+            .measure_holds(
                 "one product beside 1,000",
                 &sale,
                 load,
@@ -29,7 +28,7 @@ pub(super) async fn products(bench: &mut Bench) -> anyhow::Result<()> {
             )
             .await?;
         let evenly = bench
-            .holds(
+            .measure_holds(
                 "1,000 products, evenly",
                 &sale,
                 load,
@@ -38,7 +37,7 @@ pub(super) async fn products(bench: &mut Bench) -> anyhow::Result<()> {
             )
             .await?;
         let zipf = bench
-            .holds(
+            .measure_holds(
                 "1,000 products, Zipf 1.0",
                 &sale,
                 load,
@@ -46,28 +45,28 @@ pub(super) async fn products(bench: &mut Bench) -> anyhow::Result<()> {
                 Holds::by_zipf(&ids)?,
             )
             .await?;
-        for (how, row) in [("evenly", evenly), ("Zipf 1.0", zipf)] {
-            let what =
-                format!("1,000 products, {how}, {connections} connections: of one hot product");
+        for (choice, row) in [("evenly", evenly), ("Zipf 1.0", zipf)] {
+            let name =
+                format!("1,000 products, {choice}, {connections} connections: of one hot product");
             bench
                 .report
-                .target(what, Wanted::AtLeast(0.85), row.a_second / hot.a_second);
+                .target(name, Bound::AtLeast(0.85), row.a_second / hot.a_second);
         }
     }
-    sale.stop(&bench.place).await
+    sale.stop(&bench.environment).await
 }
 
-/// 1,000 products, and more and more worker processes.
+/// Measures 1,000 products with each number of worker processes.
 pub(super) async fn workers(bench: &mut Bench) -> anyhow::Result<()> {
     for workers in WORKERS {
-        let sale = Sale::start(&bench.place, workers, &[]).await?;
-        let ids = sale.products(PRODUCTS, PLENTY / PRODUCTS).await?;
-        let load = Load::closed(sale.address, CONNECTIONS[0], bench.asked.duration);
+        let sale = Sale::start(&bench.environment, workers, &[]).await?;
+        let ids = sale.create_products(PRODUCTS, PLENTY / PRODUCTS).await?;
+        let load = Load::closed(sale.address, CONNECTIONS[0], bench.options.duration);
         let name = format!("1,000 products, workers: {workers}");
         bench
-            .holds(&name, &sale, load, &ids, Holds::evenly(&ids))
+            .measure_holds(&name, &sale, load, &ids, Holds::evenly(&ids))
             .await?;
-        sale.stop(&bench.place).await?;
+        sale.stop(&bench.environment).await?;
     }
     Ok(())
 }

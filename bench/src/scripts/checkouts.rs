@@ -1,4 +1,4 @@
-//! A hold, its order, and the signed webhook that pays it.
+//! The requests of a checkout: a hold, its order, and the signed webhook that pays it.
 
 use std::io::Write;
 
@@ -6,13 +6,12 @@ use anyhow::Context;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::hold_request;
+use super::{WEBHOOK_SECRET, hold_request};
 use crate::generator::{Script, Verdict};
-use crate::sale::WEBHOOK_SECRET;
 
 const ID_BYTES: usize = 36;
 
-/// How far a connection's buyer has come.
+/// The next request of a connection, with the id that it needs.
 #[derive(Clone, Copy)]
 enum Step {
     Hold,
@@ -20,29 +19,27 @@ enum Step {
     Pay([u8; ID_BYTES]),
 }
 
-/// Checkouts of one product; three requests are one round.
+/// Checkouts of one product. A round is three requests.
 pub(crate) struct Checkouts {
     hold: Vec<u8>,
     steps: Vec<Step>,
     signer: Hmac<Sha256>,
     body: Vec<u8>,
-    /// Holds that were answered 201.
+    /// Number of holds with response 201.
     pub(crate) accepted: u64,
-    /// Orders that were paid for.
+    /// Number of webhooks with response 200.
     pub(crate) paid: u64,
 }
 
 impl Checkouts {
-    /// So many buyers at once.
-    ///
     /// # Errors
-    /// When the secret is no key.
+    /// When the webhook secret can't be a key.
     pub(crate) fn new(product_id: i64, connections: usize) -> anyhow::Result<Self> {
         Ok(Self {
             hold: hold_request(product_id),
             steps: vec![Step::Hold; connections],
             signer: Hmac::new_from_slice(WEBHOOK_SECRET.as_bytes())
-                .context("the secret is no key")?,
+                .context("the webhook secret can't be a key")?,
             body: Vec::new(),
             accepted: 0,
             paid: 0,
@@ -93,7 +90,7 @@ impl Script for Checkouts {
         let (next, verdict) = match (self.steps[connection], status) {
             (Step::Hold, 201) => {
                 self.accepted += 1;
-                // The id is the document's first member; reading all of it as JSON would measure the generator.
+                // The id is the first member of the document. Parsing the document as JSON would cost the generator too much.
                 match body
                     .get(12..12 + ID_BYTES)
                     .and_then(|id| id.try_into().ok())

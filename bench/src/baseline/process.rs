@@ -1,4 +1,4 @@
-//! A baseline as a process, with tables of its own.
+//! A baseline's process and its database.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -6,19 +6,18 @@ use std::time::Duration;
 use sqlx::PgPool;
 use tokio::time::{Instant, sleep};
 
-use super::{Kind, TABLES};
-use crate::audit::{self, Told};
-use crate::place::Place;
+use super::{BaselineKind, TABLES};
+use crate::audit::{self, HoldCounts};
+use crate::environment::Environment;
 use crate::programs::Process;
 use crate::usage::Pids;
 
-/// How long a baseline that writes later may take.
+/// How long the writer of a baseline may take to write all accepted holds.
 const WRITE_WAIT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
 
-/// A baseline that runs. Dropping it kills it.
-pub(crate) struct Rival {
-    /// Where it serves.
+/// A running baseline. Dropping it kills the process.
+pub(crate) struct BaselineProcess {
     pub(crate) address: SocketAddr,
     pool: PgPool,
     name: String,
@@ -26,19 +25,19 @@ pub(crate) struct Rival {
     pids: Pids,
 }
 
-impl Rival {
-    /// Starts it, beside the process that counts for it if there is one.
+impl BaselineProcess {
+    /// Starts a baseline. `counter` is the process id of Redis, if the baseline uses it.
     ///
     /// # Errors
-    /// When it does not start.
+    /// When the process does not start.
     pub(crate) async fn start(
-        place: &Place,
-        kind: Kind,
+        environment: &Environment,
+        kind: BaselineKind,
         pool_size: u32,
         settings: &[(&str, &str)],
         counter: Option<u32>,
     ) -> anyhow::Result<Self> {
-        let (name, database_url) = place.create_database().await?;
+        let (name, database_url) = environment.create_database().await?;
         let pool = PgPool::connect(&database_url).await?;
         sqlx::raw_sql(TABLES).execute(&pool).await?;
         let mut all = vec![("DATABASE_URL".to_owned(), database_url)];
@@ -47,17 +46,17 @@ impl Rival {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         );
-        let log = place.directory.join(format!("{name}-baseline.log"));
+        let log = environment.directory.join(format!("{name}-baseline.log"));
         let kind =
             clap::ValueEnum::to_possible_value(&kind).map(|value| value.get_name().to_owned());
         let (kind, pool_size) = (kind.unwrap_or_default(), pool_size.to_string());
         let arguments = ["--serve", &kind, "--pool", &pool_size];
-        let mut process = Process::start(&place.programs.join("bench"), &arguments, &all, log)?;
+        let mut process =
+            Process::start(&environment.programs.join("bench"), &arguments, &all, log)?;
         let address = process.address().await?;
-        let mut pids = place.pids();
-        // It does what Holdfast's ingress and worker do.
+        let mut pids = environment.pids();
+        // In the report, the baseline has the place of the ingress, and Redis the place of NATS.
         pids.ingress = process.pid().into_iter().collect();
-        // And Redis what NATS does.
         pids.nats = counter.into_iter().collect();
         Ok(Self {
             address,
@@ -68,16 +67,16 @@ impl Rival {
         })
     }
 
-    /// Its processes, and the servers it stands on.
+    /// The process ids of the baseline and of its servers.
     pub(crate) fn pids(&self) -> &Pids {
         &self.pids
     }
 
-    /// A product with this stock.
+    /// Creates a product with this stock; returns its id.
     ///
     /// # Errors
     /// When Postgres fails.
-    pub(crate) async fn product(&self, stock: u64) -> anyhow::Result<i64> {
+    pub(crate) async fn create_product(&self, stock: u64) -> anyhow::Result<i64> {
         let insert = "INSERT INTO stock SELECT coalesce(max(product_id), 0) + 1, $1, $1, 0 FROM stock RETURNING product_id";
         Ok(sqlx::query_scalar(insert)
             .bind(stock.cast_signed())
@@ -85,10 +84,10 @@ impl Rival {
             .await?)
     }
 
-    /// Has a measurement audited, once all that was promised is written.
+    /// Waits until all accepted holds are in Postgres, then audits the measurement.
     ///
     /// # Errors
-    /// When the auditor finds something wrong.
+    /// When the audit fails.
     pub(crate) async fn audit(
         &self,
         product_id: i64,
@@ -109,7 +108,7 @@ impl Rival {
         }
         audit::baseline(
             &self.pool,
-            Told {
+            HoldCounts {
                 product_ids: &[product_id],
                 before: 0,
                 accepted,
@@ -119,13 +118,13 @@ impl Rival {
         .await
     }
 
-    /// Stops it and removes its tables.
+    /// Stops the process and drops its database.
     ///
     /// # Errors
     /// When the operating system or Postgres refuses.
-    pub(crate) async fn stop(self, place: &Place) -> anyhow::Result<()> {
+    pub(crate) async fn stop(self, environment: &Environment) -> anyhow::Result<()> {
         self.process.stop().await?;
         self.pool.close().await;
-        place.drop_database(&self.name).await
+        environment.drop_database(&self.name).await
     }
 }

@@ -1,4 +1,4 @@
-//! What a generator saw.
+//! The result of a load: counts, statuses and latencies.
 
 use std::time::{Duration, Instant};
 
@@ -9,37 +9,36 @@ use nix::sys::time::TimeValLike;
 use super::Verdict;
 use super::schedule::Schedule;
 
-/// The longest latency that is told apart, in microseconds: a minute.
+/// The longest latency that the histogram distinguishes, in microseconds.
 const LATENCY_US_MAX: u64 = 60_000_000;
 const STATUSES: usize = 600;
 
-/// What a generator saw.
-pub(crate) struct Measured {
-    /// Of rounds that were meant to begin while rounds counted, in microseconds.
+pub(crate) struct LoadResult {
+    /// Microseconds of the rounds that were due in the measured time.
     latencies: Histogram<u64>,
-    /// Rounds that ended well while rounds counted.
+    /// Rounds that succeeded in the measured time.
     counted: u64,
-    /// Rounds that ended well, those of the warm-up and of the last answers included.
+    /// Rounds that succeeded, including the warm-up and the wait for the last responses.
     pub(crate) done: u64,
-    /// Rounds that ended otherwise, or not at all.
+    /// Rounds that failed or got no response.
     pub(crate) failed: u64,
-    /// Rounds of an open loop that no connection was free for before the end.
+    /// Rounds of an open loop that did not start, because no connection was idle.
     pub(crate) unsent: u64,
     /// Connections that the server closed.
     pub(crate) reopened: u64,
-    /// How long rounds counted.
+    /// The measured time.
     elapsed: Duration,
     /// From the first request to the last response.
     pub(crate) whole: Duration,
-    /// What the generator's thread used.
+    /// CPU time of the generator's thread.
     pub(crate) cpu: Duration,
+    /// Number of responses by status.
     statuses: Vec<u64>,
     began: Instant,
-    /// When the last response came.
-    pub(crate) last_answer: Instant,
+    pub(crate) last_response_at: Instant,
 }
 
-impl Measured {
+impl LoadResult {
     pub(super) fn new() -> anyhow::Result<Self> {
         Ok(Self {
             latencies: Histogram::new_with_bounds(1, LATENCY_US_MAX, 3)?,
@@ -53,7 +52,7 @@ impl Measured {
             cpu: Duration::ZERO,
             statuses: vec![0; STATUSES],
             began: Instant::now(),
-            last_answer: Instant::now(),
+            last_response_at: Instant::now(),
         })
     }
 
@@ -62,20 +61,20 @@ impl Measured {
         self.cpu = thread_cpu();
     }
 
-    pub(super) fn responded(&mut self, status: u16) {
+    pub(super) fn record_response(&mut self, status: u16) {
         if let Some(count) = self.statuses.get_mut(usize::from(status)) {
             *count += 1;
         }
     }
 
-    pub(super) fn round(
+    pub(super) fn record_round(
         &mut self,
         schedule: &Schedule,
         verdict: Verdict,
         began: Instant,
         now: Instant,
     ) {
-        self.last_answer = now;
+        self.last_response_at = now;
         if verdict != Verdict::Done {
             self.failed += 1;
             return;
@@ -92,21 +91,21 @@ impl Measured {
 
     pub(super) fn end(&mut self, schedule: &mut Schedule, unanswered: u64) {
         self.cpu = thread_cpu().saturating_sub(self.cpu);
-        self.whole = self.last_answer - self.began;
+        self.whole = self.last_response_at - self.began;
         self.failed += unanswered;
-        // They waited at least until now.
+        // Rounds that did not start have waited at least until now.
         let now = Instant::now();
         while let Some(at) = schedule.missed() {
             self.unsent += 1;
             self.latencies
                 .saturating_record(now.saturating_duration_since(at).as_micros() as u64);
         }
-        let ended = schedule.end().min(self.last_answer);
+        let ended = schedule.end().min(self.last_response_at);
         self.elapsed = ended.saturating_duration_since(schedule.counted_from());
     }
 
-    /// Rounds that ended well, a second.
-    pub(crate) fn a_second(&self) -> f64 {
+    /// Rounds that succeeded, per second of the measured time.
+    pub(crate) fn per_second(&self) -> f64 {
         if self.elapsed.is_zero() {
             0.0
         } else {
@@ -119,12 +118,12 @@ impl Measured {
         self.latencies.value_at_quantile(quantile) as f64 / 1000.0
     }
 
-    /// How often a response had this status.
+    /// Number of responses with this status.
     pub(crate) fn status(&self, status: u16) -> u64 {
         self.statuses[usize::from(status)]
     }
 
-    /// How often each status came.
+    /// The statuses that occurred, with their numbers of responses.
     pub(crate) fn statuses(&self) -> Vec<(u16, u64)> {
         let seen = self
             .statuses
@@ -136,7 +135,7 @@ impl Measured {
     }
 }
 
-/// What this thread has used so far.
+/// CPU time that this thread has used so far.
 fn thread_cpu() -> Duration {
     let Ok(usage) = getrusage(UsageWho::RUSAGE_THREAD) else {
         return Duration::ZERO;

@@ -1,37 +1,36 @@
-//! Where sales are measured: one Postgres and one NATS for the whole run, by the code that `holdfast dev` uses.
+//! The servers of a run: one Postgres and one NATS, started by the code that `holdfast dev` uses.
 //!
-//! Their data lie below `target/`, on a disk: in a temporary directory, which may be memory, a sync would cost nothing.
+//! Their data lie in the target directory, which is on a disk. A temporary directory may be memory, where a sync costs
+//! nothing.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context;
 use holdfast_stack::{Sources, Stack, StackOptions, remove_data};
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::sale::sql;
 use crate::usage::Pids;
 
-/// The servers, and the directory of everything that is written.
-pub(crate) struct Place {
+/// The running servers, and the directory of their data and logs.
+pub(crate) struct Environment {
     pub(crate) stack: Stack,
-    /// For logs and data.
     pub(crate) directory: PathBuf,
-    /// Where Holdfast's programs are.
+    /// The directory of Holdfast's programs.
     pub(crate) programs: PathBuf,
     databases: AtomicU32,
 }
 
-impl Place {
-    /// Starts them on new data.
+impl Environment {
+    /// Starts the servers on empty data.
     ///
     /// # Errors
-    /// When they do not start.
+    /// When a server does not start.
     pub(crate) async fn start(programs: PathBuf, directory: PathBuf) -> anyhow::Result<Self> {
         remove(&directory).await?;
         std::fs::create_dir_all(&directory)
             .with_context(|| format!("can't make {}", directory.display()))?;
-        // A measurement must not touch a server that somebody has named for other work.
+        // A measurement must not use the servers that DATABASE_URL and NATS_URL name for other work.
         let sources = Sources {
             database_url: None,
             nats_url: None,
@@ -54,12 +53,12 @@ impl Place {
         self.stack.nats_url()
     }
 
-    /// Where NATS has its settings, which are read when it starts.
+    /// The settings file of NATS, which NATS reads when it starts.
     pub(crate) fn nats_conf(&self) -> PathBuf {
         self.directory.join("stack/nats/nats.conf")
     }
 
-    /// The servers' processes.
+    /// The process ids of the servers.
     pub(crate) fn pids(&self) -> Pids {
         let postgres = self.stack.postgres().and_then(|postgres| postgres.pid());
         let nats = self.stack.nats().and_then(|nats| nats.pid());
@@ -70,7 +69,7 @@ impl Place {
         }
     }
 
-    /// A new database: its name and URL.
+    /// Creates a database; returns its name and its URL.
     ///
     /// # Errors
     /// When Postgres fails.
@@ -85,7 +84,7 @@ impl Place {
         Ok((name.clone(), format!("{server}/{name}")))
     }
 
-    /// Removes a database, so that what has been measured does not disturb what comes next.
+    /// Drops a database, so that it does not disturb the next measurement.
     ///
     /// # Errors
     /// When Postgres fails.
@@ -96,11 +95,14 @@ impl Place {
 
     async fn execute(&self, statement: String) -> anyhow::Result<()> {
         let mut connection = PgConnection::connect(self.stack.database_url()).await?;
-        sqlx::query(sql(statement)).execute(&mut connection).await?;
+        // The statements contain no input: the names of databases come from `create_database`.
+        sqlx::query(AssertSqlSafe(statement))
+            .execute(&mut connection)
+            .await?;
         Ok(connection.close().await?)
     }
 
-    /// Stops them and removes what was written.
+    /// Stops the servers and removes their data and logs.
     ///
     /// # Errors
     /// When the operating system refuses.
@@ -111,7 +113,7 @@ impl Place {
 }
 
 async fn remove(directory: &Path) -> anyhow::Result<()> {
-    // First what Holdfast keeps elsewhere for root.
+    // Root's server data lie outside of this directory.
     remove_data(&directory.join("stack")).await?;
     match std::fs::remove_dir_all(directory) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
