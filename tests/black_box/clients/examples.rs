@@ -1,4 +1,4 @@
-//! The examples of `docs/integrate.md` are what is on that page, and do what it says, in every language that is here.
+//! The programs of `docs/examples` work, in every language that is installed.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -173,27 +173,11 @@ async fn the_php_examples_work() {
 }
 
 #[test]
-fn the_page_shows_the_files_as_they_are() {
+fn the_page_links_every_example() {
     let page = std::fs::read_to_string(docs().join("integrate.md")).unwrap();
-    let mut shown: Vec<&str> = page
-        .split("```")
-        .skip(1)
-        .step_by(2)
-        .map(|block| block.split_once('\n').unwrap().1)
-        .collect();
     for entry in std::fs::read_dir(docs().join("examples")).unwrap() {
-        let path = entry.unwrap().path();
-        let file = std::fs::read_to_string(&path).unwrap();
-        let place = shown.iter().position(|block| *block == file);
-        shown.remove(place.unwrap_or_else(|| panic!("the page does not show {}", path.display())));
-        assert!(
-            page.contains(&format!(
-                "(examples/{})",
-                path.file_name().unwrap().display()
-            )),
-            "no link to {}",
-            path.display()
-        );
+        let name = entry.unwrap().file_name();
+        let link = format!("(examples/{})", name.display());
+        assert!(page.contains(&link), "no link to {}", name.display());
     }
-    assert!(shown.is_empty(), "not the content of any file: {shown:?}");
 }

@@ -1,4 +1,4 @@
-//! README's table of settings is what the programs read: no more, no less, with the same defaults.
+//! The table of docs/settings.md has every setting that the programs read, with its default, and no other setting.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use holdfast_tests::program;
 use tokio::process::Command;
 
-/// Who reads the environment by other means than the options that `--help` tells, and what.
+/// Files that read the environment without an option of `--help`, and the variables that they read.
 const OTHERWISE: [(&str, &[&str]); 6] = [
     ("common/src/telemetry.rs", &["RUST_LOG"]),
     (
@@ -27,7 +27,7 @@ const OTHERWISE: [(&str, &[&str]); 6] = [
     ("workers/src/apply/crash_points.rs", &["HOLDFAST_CRASH_AT"]),
     ("workers/src/lib.rs", &[]),
 ];
-/// What of that is no setting of Holdfast's: the system's, OpenTelemetry's, cargo's, a test's, and the name of a file.
+/// Names of `OTHERWISE` that are no settings of Holdfast: variables of the system, OpenTelemetry, cargo and a test, and a file's name.
 const OF_OTHERS: [&str; 5] = [
     "HOLDFAST_CRASH_AT",
     "LC_ALL",
@@ -52,7 +52,7 @@ async fn help(name: &str, command: &[String]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What all programs and their commands take from the environment, with what stands for it when it is not set.
+/// The settings of all programs and their commands, each with its default.
 async fn taken() -> BTreeMap<String, Option<String>> {
     let mut taken = BTreeMap::new();
     let mut left = ["holdfast", "holdfast-ingress", "holdfast-workers"]
@@ -83,10 +83,10 @@ async fn taken() -> BTreeMap<String, Option<String>> {
     taken
 }
 
-/// README's table: what stands for each setting when it is not set.
+/// The settings of the table, each with its default.
 fn documented() -> BTreeMap<String, String> {
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let (_, table) = readme
+    let page = std::fs::read_to_string(root().join("docs/settings.md")).unwrap();
+    let (_, table) = page
         .split_once("| setting | default | meaning |\n|---|---|---|\n")
         .unwrap();
     let rows = table.lines().take_while(|line| line.starts_with('|'));
@@ -100,7 +100,7 @@ fn documented() -> BTreeMap<String, String> {
 }
 
 #[tokio::test]
-async fn the_table_of_settings_has_what_programs_read_and_nothing_else() {
+async fn the_table_of_settings_matches_the_programs() {
     let (taken, documented) = (taken().await, documented());
     let otherwise = OTHERWISE
         .iter()
@@ -115,15 +115,15 @@ async fn the_table_of_settings_has_what_programs_read_and_nothing_else() {
     assert_eq!(
         read.difference(&told).collect::<Vec<_>>(),
         Vec::<&&str>::new(),
-        "read, and not in README"
+        "read by a program, but missing in docs/settings.md"
     );
     assert_eq!(
         told.difference(&read).collect::<Vec<_>>(),
         Vec::<&&str>::new(),
-        "in README, and read by nobody"
+        "in docs/settings.md, but read by no program"
     );
     for (name, default) in taken {
-        // No text, or what a sentence of its own tells people.
+        // Skips defaults that are a sentence.
         let Some(default) = default.filter(|default| !default.contains([',', ' ', '"'])) else {
             continue;
         };
@@ -135,7 +135,7 @@ async fn the_table_of_settings_has_what_programs_read_and_nothing_else() {
 }
 
 #[test]
-fn docker_compose_sets_what_there_is() {
+fn docker_compose_sets_only_known_settings() {
     let text = std::fs::read_to_string(root().join("docker-compose.yml")).unwrap();
     let variables = text
         .lines()
@@ -155,7 +155,7 @@ fn docker_compose_sets_what_there_is() {
     );
 }
 
-/// The words of a file that look like variables' names. Those of the system that are one word are not told from others.
+/// The string literals of a file that look like names of variables. Names of one word, such as `PATH`, are not found.
 fn variables(text: &str) -> BTreeSet<&str> {
     let is_name = |word: &&str| {
         word.contains('_') && word.chars().all(|c| c.is_ascii_uppercase() || c == '_')
@@ -175,7 +175,7 @@ fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
 }
 
 #[test]
-fn nobody_else_reads_the_environment() {
+fn only_listed_files_read_the_environment() {
     let mut files = Vec::new();
     for room in [
         "cli/src",
@@ -208,11 +208,11 @@ fn nobody_else_reads_the_environment() {
             .iter()
             .map(|(file, _)| (*file).to_owned())
             .collect(),
-        "take a setting as an option"
+        "read a setting as an option instead"
     );
     for (file, names) in OTHERWISE {
         let text = std::fs::read_to_string(root().join(file)).unwrap();
-        // A library knows the name of this one.
+        // The library that reads `RUST_LOG` has its name.
         let expected: BTreeSet<_> = names
             .iter()
             .copied()
@@ -221,7 +221,7 @@ fn nobody_else_reads_the_environment() {
         assert_eq!(
             variables(&text),
             expected,
-            "{file}: list it here, and in README's table if it is a setting"
+            "{file}: list it here, and in docs/settings.md if it is a setting"
         );
     }
 }
