@@ -1,6 +1,6 @@
 //! The ingress: validates HTTP requests, publishes them as commands, and responds with their outcomes.
 //!
-//! A request's way: [`server`] accepts the connection, [`http`] reads the request, a handler in [`routes`] makes the
+//! The path of a request: [`server`] accepts the connection, [`http`] reads the request, a handler in [`routes`] makes the
 //! command, and [`commands`] publishes it and waits for the outcome, which [`http::render`] turns into a response. Reads
 //! go to [`store`] and to [`products`], the cache that the workers' news keeps current. The ingress must not change
 //! business state: only workers do.
@@ -36,10 +36,10 @@ use crate::app::App;
 use crate::connections::Connections;
 use crate::metrics::gauges::{self, Gauges};
 
-/// How long requests may still run after the ingress was told to stop.
+/// How long running requests may continue after `stop` is cancelled.
 const DRAIN_WAIT: Duration = Duration::from_secs(2);
 
-/// An ingress that has its port and its connections.
+/// An ingress that has opened its port and its connections.
 pub struct Ingress {
     app: Arc<App>,
     socket: TcpListener,
@@ -50,7 +50,7 @@ impl Ingress {
     /// Connects to Postgres and NATS, checks both, and takes the port.
     ///
     /// # Errors
-    /// When Postgres or NATS can't be reached or is not as Holdfast needs it, or when the port is taken.
+    /// When Postgres or NATS can't be reached, when a check of its schema, keys or streams fails, or when the port is taken.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         holdfast_common::metrics::start();
         LazyLock::force(&metrics::METRICS);
@@ -77,7 +77,7 @@ impl Ingress {
     /// Serves requests until `stop` is cancelled. Running requests then have 2 seconds to end.
     ///
     /// # Errors
-    /// None so far: failures while it serves are retried.
+    /// None at present: failures while the ingress serves are retried.
     pub async fn serve(self, stop: CancellationToken) -> anyhow::Result<()> {
         self.serve_with(|router| router, stop).await
     }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Answers Holdfast's HTTP requests.
+/// Serves Holdfast's HTTP API.
 #[derive(Parser)]
 #[command(name = "holdfast-ingress", version)]
 struct Program {
@@ -50,7 +50,7 @@ async fn run() -> anyhow::Result<()> {
     )?;
     if program.settings.ingress.demo_store == Some(true) {
         tracing::warn!(
-            "DEMO_STORE opens a store whose payments anybody can make succeed: for trials only"
+            "DEMO_STORE is on: anybody can mark orders of the demo store as paid; use it for trials only"
         );
     }
     program.settings.ingress.limits.limit_by_default();

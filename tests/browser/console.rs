@@ -68,7 +68,7 @@ async fn who_guesses_at_the_token_is_told_to_wait() {
         "{refused:?}"
     );
     assert!(
-        refused.text.contains("Too many tries")
+        refused.text.contains("Too many attempts")
             && refused.header("content-type").starts_with("text/html")
     );
     assert!(
@@ -94,7 +94,7 @@ async fn who_guesses_at_the_token_is_told_to_wait() {
                 let refusal = tab
                     .text("[role=alert]")
                     .await
-                    .filter(|seen| seen.contains("Too many tries"));
+                    .filter(|seen| seen.contains("Too many attempts"));
                 let inside = tab
                     .text("main h1")
                     .await

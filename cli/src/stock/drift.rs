@@ -3,7 +3,7 @@
 use anyhow::bail;
 use comfy_table::Table;
 use holdfast_common::id::{ProductId, SLOTS};
-use holdfast_ingress::operators::drift::{self, Drift, Field};
+use holdfast_ingress::operators::drift::{self, Drift, WrongCount};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -17,7 +17,7 @@ pub(super) struct VerifiedStock {
 /// Verifies one product, or all when `product` is `None`.
 pub(super) async fn find(pool: &PgPool, product: Option<i64>) -> anyhow::Result<VerifiedStock> {
     if let Some(id) = product {
-        let found = drift::look_at(pool, ProductId(id)).await?;
+        let found = drift::verify_product(pool, ProductId(id)).await?;
         if found.products == 0 {
             bail!("there is no product {id}");
         }
@@ -33,11 +33,11 @@ pub(super) async fn find(pool: &PgPool, product: Option<i64>) -> anyhow::Result<
     let progress = ProgressBar::new(SLOTS.into());
     let mut next = Some(0);
     while let Some(first) = next {
-        let step = drift::look(pool, first).await?;
-        found.products += step.products;
-        found.drifts.extend(step.drifts);
-        progress.inc(step.slots.into());
-        next = step.next;
+        let verified = drift::verify_slots(pool, first).await?;
+        found.products += verified.products;
+        found.drifts.extend(verified.drifts);
+        progress.inc(verified.slots.into());
+        next = verified.next;
     }
     progress.finish_and_clear();
     found.drifts.sort_unstable_by_key(|drift| drift.product_id);
@@ -45,7 +45,7 @@ pub(super) async fn find(pool: &PgPool, product: Option<i64>) -> anyhow::Result<
 }
 
 pub(super) fn document(drift: &Drift) -> Value {
-    json!({"product_id": drift.product_id, "off": drift.off()})
+    json!({"product_id": drift.product_id, "off": drift.wrong_counts_by_name()})
 }
 
 /// One row for each wrong count.
@@ -53,14 +53,16 @@ pub(super) fn table(drifts: &[Drift]) -> Table {
     let mut table = Table::new();
     table.set_header(["product", "count", "stored", "should be"]);
     for Drift {
-        product_id, fields, ..
+        product_id,
+        wrong_counts,
+        ..
     } in drifts
     {
-        for Field {
+        for WrongCount {
             name,
             stored,
             should_be,
-        } in fields
+        } in wrong_counts
         {
             table.add_row([
                 product_id.to_string(),

@@ -46,7 +46,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<Verdict> {
         return Ok(print_plan(&drifts, &options.output));
     }
     let (repairable, beyond_repair): (Vec<_>, Vec<_>) =
-        drifts.iter().partition(|drift| drift.can_be_mended());
+        drifts.iter().partition(|drift| drift.can_be_repaired());
     let mut repairs = Vec::with_capacity(repairable.len());
     if !repairable.is_empty() {
         let log = CommandLog::connect(nats, &keys).await?;

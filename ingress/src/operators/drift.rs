@@ -1,5 +1,7 @@
-//! Drift: where a product's counts are not what its holds and orders come to. Looked for by `holdfast stock` and by the
-//! administration, a few slots at a time; nothing is changed here.
+//! Finds drift: counts of a product that differ from its holds, orders and payments.
+//!
+//! `holdfast stock` and `GET /api/admin/stock/verify` call it, for a few slots at a time. It must not repair anything: a
+//! worker does, when it applies the command `RepairStock`.
 
 use holdfast_common::id::{ProductId, SLOTS};
 use serde_json::{Map, Value, json};
@@ -7,53 +9,48 @@ use sqlx::PgPool;
 
 use crate::store::stock::{self, Counted};
 
-/// How many slots one statement reads: a few hundred statements for all of a sale.
-const STEP_SLOTS: u16 = 16;
+/// The number of slots in one SQL statement. 256 statements cover all slots.
+const SLOTS_PER_READ: u16 = 16;
 
-/// A count that is off.
+/// A wrong count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Field {
-    /// Which count.
+pub struct WrongCount {
     pub name: &'static str,
-    /// What the product's row says.
+    /// The value in the product's row.
     pub stored: i64,
-    /// What its holds, orders and payments come to.
+    /// The value that its holds, orders and payments add up to.
     pub should_be: i64,
 }
 
-/// A product with counts that are off.
+/// A product with wrong counts.
 #[derive(Clone, Debug)]
 pub struct Drift {
-    /// The product.
     pub product_id: ProductId,
-    /// What it is called.
     pub name: String,
-    /// Its counts that are off.
-    pub fields: Vec<Field>,
+    pub wrong_counts: Vec<WrongCount>,
 }
 
-/// What was found in some slots.
+/// The result of verifying some products.
 #[derive(Clone, Debug)]
-pub struct Step {
-    /// How many products were looked at.
+pub struct VerifiedProducts {
+    /// The number of verified products.
     pub products: usize,
-    /// Those that are off.
     pub drifts: Vec<Drift>,
-    /// How many slots were looked at.
+    /// The number of slots that were read.
     pub slots: u16,
-    /// The slot to go on with, unless these were the last.
+    /// The slot to continue with; `None` after the last one.
     pub next: Option<u16>,
 }
 
-/// The count of payments that are missing. No counter is off then, so no counter can be mended.
+/// The number of paid orders whose payment is missing. All stored counts are right then, so a repair of counts can't help.
 const UNPAID: &str = "paid_orders_without_payment";
 
 impl Drift {
     fn of(counted: Counted) -> Option<Self> {
         let Counted { held, sold, .. } = counted;
-        // What was promised is kept: then there have to be more units.
+        // Every hold and order is kept. When they have more units than the product, the product needs more.
         let total = counted.total_stock.max(held + sold);
-        // Ended holds are removed in time, so the last one may have had more than any that is left.
+        // Ended holds are deleted after a while. So the last hold may have had a higher sequence than any that is left.
         let sequence = counted.hold_sequence.max(counted.last_sequence);
         let fields = [
             ("total_stock", counted.total_stock, total),
@@ -68,69 +65,71 @@ impl Drift {
             ("hold_sequence", counted.hold_sequence, sequence),
             (UNPAID, counted.paid_without_payment, 0),
         ];
-        let off = fields
+        let wrong_counts: Vec<_> = fields
             .into_iter()
-            .filter(|(_, stored, should_be)| stored != should_be);
-        let fields: Vec<_> = off
-            .map(|(name, stored, should_be)| Field {
+            .filter(|(_, stored, should_be)| stored != should_be)
+            .map(|(name, stored, should_be)| WrongCount {
                 name,
                 stored,
                 should_be,
             })
             .collect();
-        (!fields.is_empty()).then_some(Self {
+        (!wrong_counts.is_empty()).then_some(Self {
             product_id: ProductId(counted.product_id),
             name: counted.name,
-            fields,
+            wrong_counts,
         })
     }
 
-    /// Whether the command that mends counts can do something about it.
+    /// Whether the command `RepairStock` can correct a count.
     #[must_use]
-    pub fn can_be_mended(&self) -> bool {
-        self.fields.iter().any(|field| field.name != UNPAID)
+    pub fn can_be_repaired(&self) -> bool {
+        self.wrong_counts.iter().any(|count| count.name != UNPAID)
     }
 
-    /// Its counts that are off, by name.
+    /// The wrong counts as a JSON object, by name.
     #[must_use]
-    pub fn off(&self) -> Map<String, Value> {
-        let off = |field: &Field| {
+    pub fn wrong_counts_by_name(&self) -> Map<String, Value> {
+        let entry = |count: &WrongCount| {
             (
-                field.name.to_owned(),
-                json!({"stored": field.stored, "should_be": field.should_be}),
+                count.name.to_owned(),
+                json!({"stored": count.stored, "should_be": count.should_be}),
             )
         };
-        self.fields.iter().map(off).collect()
+        self.wrong_counts.iter().map(entry).collect()
     }
 }
 
-/// Looks at the products of a few slots, from one on.
+/// Verifies the products of 16 slots, from `first` on.
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn look(pool: &PgPool, first: u16) -> sqlx::Result<Step> {
-    let last = first.saturating_add(STEP_SLOTS - 1).min(SLOTS - 1);
+pub async fn verify_slots(pool: &PgPool, first: u16) -> sqlx::Result<VerifiedProducts> {
+    let last = first.saturating_add(SLOTS_PER_READ - 1).min(SLOTS - 1);
     let counted = stock::count(pool, first..=last, None).await?;
     let next = (last < SLOTS - 1).then_some(last + 1);
-    Ok(Step {
+    Ok(VerifiedProducts {
         slots: last.saturating_sub(first) + 1,
         next,
-        ..Step::of(counted)
+        ..VerifiedProducts::of(counted)
     })
 }
 
-/// Looks at one product, if there is such a one.
+/// Verifies one product. The result has no products when it does not exist.
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn look_at(pool: &PgPool, product_id: ProductId) -> sqlx::Result<Step> {
+pub async fn verify_product(
+    pool: &PgPool,
+    product_id: ProductId,
+) -> sqlx::Result<VerifiedProducts> {
     let slot = product_id.slot().get();
-    Ok(Step::of(
+    Ok(VerifiedProducts::of(
         stock::count(pool, slot..=slot, Some(product_id.0)).await?,
     ))
 }
 
-impl Step {
+impl VerifiedProducts {
     fn of(counted: Vec<Counted>) -> Self {
         let products = counted.len();
         Self {

@@ -1,4 +1,6 @@
-//! Files that are part of the program: read once, compressed once, and told apart by their content.
+//! Static files that are compiled into the program.
+//!
+//! Each file is compressed once at start, and has an entity tag made from its content.
 
 use std::io::Write;
 
@@ -15,23 +17,23 @@ use sha2::{Digest, Sha256};
 
 use crate::http::render::has_version;
 
-/// How many digits of its hash tell a file's versions apart.
+/// Hex digits of the hash that identifies a file's version.
 const HASH_DIGITS: usize = 16;
 
-/// How long a client may keep a file.
+/// How long a client may use its copy of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
-    /// For ever: another version has another name.
-    Forever,
-    /// As long as its tag is confirmed.
-    Confirmed,
+pub enum CachePolicy {
+    /// For a year, because another version has another URL.
+    Immutable,
+    /// The client must ask for each use whether its copy is current.
+    Revalidate,
 }
 
-/// A file.
+/// A file and the headers of its responses.
 #[derive(Clone, Debug)]
 pub struct Asset {
     content_type: &'static str,
-    keep: Keep,
+    cache_policy: CachePolicy,
     hash: String,
     etag: HeaderValue,
     plain: Bytes,
@@ -39,19 +41,22 @@ pub struct Asset {
 }
 
 impl Asset {
-    /// Takes a file's bytes, which must not change while the process runs.
     #[must_use]
-    pub fn new(content_type: &'static str, keep: Keep, plain: impl Into<Bytes>) -> Self {
+    pub fn new(
+        content_type: &'static str,
+        cache_policy: CachePolicy,
+        plain: impl Into<Bytes>,
+    ) -> Self {
         let plain = plain.into();
         let mut hash = hex::encode(Sha256::digest(&plain));
         hash.truncate(HASH_DIGITS);
         let gzip = compressed(&plain).unwrap_or_default();
-        // Hex digits are fit for a header.
+        // Hex digits between quotes are valid in a header.
         let etag = HeaderValue::from_str(&format!("\"{hash}\""))
             .unwrap_or_else(|_| HeaderValue::from_static("\"\""));
         Self {
             content_type,
-            keep,
+            cache_policy,
             hash,
             etag,
             plain,
@@ -59,16 +64,17 @@ impl Asset {
         }
     }
 
-    /// What tells its version.
+    /// The first digits of the content's SHA-256. They identify the version.
     #[must_use]
     pub fn hash(&self) -> &str {
         &self.hash
     }
 
-    /// The response to a request for it: 304 when the client has it, compressed when the client takes that.
+    /// The response to a request for this file: 304 when the client has this version, compressed when the client accepts
+    /// gzip.
     #[must_use]
-    pub fn answer(&self, request: &HeaderMap) -> Response {
-        let is_gzip = !self.gzip.is_empty() && takes_gzip(request);
+    pub fn response(&self, request: &HeaderMap) -> Response {
+        let is_gzip = !self.gzip.is_empty() && accepts_gzip(request);
         let mut response = if has_version(request, &self.etag) {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
@@ -77,11 +83,11 @@ impl Asset {
         };
         let headers = response.headers_mut();
         headers.insert(ETAG, self.etag.clone());
-        let keep = match self.keep {
-            Keep::Forever => "public, max-age=31536000, immutable",
-            Keep::Confirmed => "no-cache",
+        let cache_control = match self.cache_policy {
+            CachePolicy::Immutable => "public, max-age=31536000, immutable",
+            CachePolicy::Revalidate => "no-cache",
         };
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static(keep));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache_control));
         headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
         if response.status() == StatusCode::OK {
             let headers = response.headers_mut();
@@ -94,7 +100,7 @@ impl Asset {
     }
 }
 
-/// Compresses what is smaller for it.
+/// The compressed bytes; `None` when they are not smaller.
 fn compressed(plain: &[u8]) -> Option<Bytes> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(plain).ok()?;
@@ -102,8 +108,8 @@ fn compressed(plain: &[u8]) -> Option<Bytes> {
     (gzip.len() < plain.len()).then(|| gzip.into())
 }
 
-/// RFC 9110, section 12.5.3: `gzip` is listed, and not with the weight 0.
-fn takes_gzip(request: &HeaderMap) -> bool {
+/// Whether `Accept-Encoding` lists `gzip` with a weight above 0 (RFC 9110, section 12.5.3).
+fn accepts_gzip(request: &HeaderMap) -> bool {
     let listed = request
         .get_all(ACCEPT_ENCODING)
         .iter()
@@ -123,13 +129,13 @@ mod tests {
     fn headers(asset: &Asset, name: &'static str, value: &'static str) -> (StatusCode, HeaderMap) {
         let request =
             HeaderMap::from_iter([(name.parse().unwrap(), HeaderValue::from_static(value))]);
-        let response = asset.answer(&request);
+        let response = asset.response(&request);
         (response.status(), response.headers().clone())
     }
 
     #[test]
-    fn a_file_is_compressed_for_those_who_take_it() {
-        let asset = Asset::new("text/plain", Keep::Forever, "a".repeat(1000));
+    fn a_file_is_compressed_when_the_client_accepts_gzip() {
+        let asset = Asset::new("text/plain", CachePolicy::Immutable, "a".repeat(1000));
         for (accepted, is_gzip) in [
             ("gzip", true),
             ("br, GZIP;q=0.5", true),
@@ -148,8 +154,8 @@ mod tests {
     }
 
     #[test]
-    fn who_has_a_file_is_not_sent_it_again() {
-        let asset = Asset::new("text/plain", Keep::Confirmed, "text");
+    fn a_client_with_the_current_version_gets_304() {
+        let asset = Asset::new("text/plain", CachePolicy::Revalidate, "text");
         let (_, sent) = headers(&asset, "accept", "*/*");
         assert_eq!(
             (&sent[CACHE_CONTROL], &sent[CONTENT_TYPE]),
@@ -157,6 +163,6 @@ mod tests {
         );
         let request =
             HeaderMap::from_iter([(axum::http::header::IF_NONE_MATCH, sent[ETAG].clone())]);
-        assert_eq!(asset.answer(&request).status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(asset.response(&request).status(), StatusCode::NOT_MODIFIED);
     }
 }

@@ -1,5 +1,7 @@
-//! `/openapi.json` describes the API, `/docs` shows that description. What it takes is part of the program: a page that
-//! is looked at in the middle of a sale must not depend on anybody else's server, nor run anybody else's code.
+//! `/openapi.json`, the OpenAPI description of the API, and `/docs`, a page that shows it.
+//!
+//! All files of the page are compiled into the program. The page must not load anything from another server, so it also
+//! works during a sale without access to the internet, and it runs no code from elsewhere.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -12,9 +14,9 @@ use rust_embed::Embed;
 use crate::http::openapi;
 use crate::http::parameters::Path;
 use crate::http::problem::Problem;
-use crate::pages::assets::{Asset, Keep};
+use crate::pages::assets::{Asset, CachePolicy};
 
-/// Nothing but the page's own files. The viewer sets styles of its elements, so those may be inline; scripts may not.
+/// The page loads only its own files. The viewer sets inline styles, so these are allowed; inline scripts are not.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; \
     img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const PAGE: &str = "index.html";
@@ -25,19 +27,23 @@ struct Files;
 
 static DESCRIPTION: LazyLock<Result<Asset, serde_json::Error>> = LazyLock::new(|| {
     let description = serde_json::to_vec(&crate::routes::description())?;
-    Ok(Asset::new("application/json", Keep::Confirmed, description))
+    Ok(Asset::new(
+        "application/json",
+        CachePolicy::Revalidate,
+        description,
+    ))
 });
 
 static VIEWER: LazyLock<Viewer> = LazyLock::new(Viewer::load);
 
-/// The page, and its files by the names it calls them.
 struct Viewer {
     page: Asset,
+    /// By name, with the version in the name.
     files: HashMap<String, Asset>,
 }
 
 impl Viewer {
-    /// A file's name says its version, in the page as in its address.
+    /// Puts each file's version into its name, and replaces the names in the page.
     fn load() -> Self {
         let mut page = Files::get(PAGE)
             .map(|page| String::from_utf8_lossy(&page.data).into_owned())
@@ -54,13 +60,13 @@ impl Viewer {
                 "svg" => "image/svg+xml",
                 _ => "text/plain; charset=utf-8",
             };
-            let asset = Asset::new(content_type, Keep::Forever, file.data.into_owned());
+            let asset = Asset::new(content_type, CachePolicy::Immutable, file.data.into_owned());
             let versioned = format!("{stem}.{}.{ending}", asset.hash());
             page = page.replace(&format!("docs/{name}"), &format!("docs/{versioned}"));
             files.insert(versioned, asset);
         }
         Self {
-            page: Asset::new("text/html; charset=utf-8", Keep::Confirmed, page),
+            page: Asset::new("text/html; charset=utf-8", CachePolicy::Revalidate, page),
             files,
         }
     }
@@ -71,27 +77,27 @@ impl Viewer {
     params(openapi::IfNoneMatch),
     responses(
         (status = 200, description = "An OpenAPI document", body = Object, content_type = "application/json"),
-        (status = 304, description = "The client has it"),
+        (status = 304, description = "The client has the current version"),
     ))]
 pub(crate) async fn description(headers: HeaderMap) -> Result<Response, Problem> {
     match &*DESCRIPTION {
-        Ok(description) => Ok(description.answer(&headers)),
+        Ok(description) => Ok(description.response(&headers)),
         Err(error) => {
-            tracing::error!(%error, "the description could not be written");
+            tracing::error!(%error, "serialising the OpenAPI description failed");
             Err(Problem::internal())
         }
     }
 }
 
-/// This description to read
+/// This description as a page
 #[utoipa::path(get, path = "/docs", tag = "Service", operation_id = "getDocs",
     params(openapi::IfNoneMatch),
     responses(
         (status = 200, description = "A page", body = String, content_type = "text/html"),
-        (status = 304, description = "The client has it"),
+        (status = 304, description = "The client has the current version"),
     ))]
 pub(crate) async fn page(headers: HeaderMap) -> Response {
-    let mut response = VIEWER.page.answer(&headers);
+    let mut response = VIEWER.page.response(&headers);
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -99,13 +105,13 @@ pub(crate) async fn page(headers: HeaderMap) -> Response {
     response
 }
 
-/// `GET /docs/{file}`: what the page is made of.
+/// `GET /docs/{file}`: a file of the page.
 pub(crate) async fn file(Path(name): Path, headers: HeaderMap) -> Result<Response, Problem> {
     let file = VIEWER
         .files
         .get(&name)
         .ok_or_else(|| Problem::not_found("not_found"))?;
-    let mut response = file.answer(&headers);
+    let mut response = file.response(&headers);
     response
         .headers_mut()
         .insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -1,5 +1,7 @@
-//! `/` is the demo store, `/console` the operator's console, `/assets` what both are made of. Without `DEMO_STORE` there
-//! is no store, without `ADMIN_TOKEN` no console, and without signing in nothing of the console but its door.
+//! `/` is the demo store, `/console` the operator's console, and `/assets` has the files of both.
+//!
+//! The store exists only with `DEMO_STORE`, and the console only with `ADMIN_TOKEN`. Without a session, the console serves
+//! only its sign-in page.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,9 +19,9 @@ use crate::app::App;
 use crate::host_clock;
 use crate::http::problem::Problem;
 use crate::pages::session::{self, COOKIE_NAME, SESSION_SECONDS};
-use crate::pages::{self, CONSOLE_FOLDER, Page, STORE_FOLDER};
+use crate::pages::{self, CONSOLE_FOLDER, HtmlPage, STORE_FOLDER};
 
-/// The largest form that signs in, in bytes.
+/// The largest sign-in form, in bytes.
 pub(crate) const FORM_BYTES_MAX: usize = 4096;
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 const CONSOLE: HeaderValue = HeaderValue::from_static("/console");
@@ -31,14 +33,14 @@ fn not_found() -> Problem {
 /// `GET /`
 pub(crate) async fn store(
     State(app): State<Arc<App>>,
-    page: Option<Extension<Page>>,
+    page: Option<Extension<HtmlPage>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     if !app.settings.has_demo_store() {
         return Err(not_found());
     }
     // A program that adds routes to the ingress may choose the store page that links to them.
-    let page = page.map_or(Page::Store, |Extension(page)| page);
+    let page = page.map_or(HtmlPage::Store, |Extension(page)| page);
     Ok(pages::page(page, &headers))
 }
 
@@ -51,9 +53,9 @@ pub(crate) async fn console(
     let is_signed_in = session::is_signed_in(token, &headers, host_clock::unix_seconds());
     Ok(pages::page(
         if is_signed_in {
-            Page::Console
+            HtmlPage::Console
         } else {
-            Page::SignIn
+            HtmlPage::SignIn
         },
         &headers,
     ))
@@ -83,14 +85,14 @@ struct SignIn {
     token: String,
 }
 
-/// `POST /console/session`: a form with the admin token; sets the cookie.
+/// `POST /console/session`: checks the admin token of the form, and sets the session's cookie.
 pub(crate) async fn sign_in(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Response, Problem> {
     let token = app.settings.admin_token().ok_or_else(not_found)?;
     let headers = request.headers().clone();
-    // Nobody is signed in by a page of somebody else's.
+    // A page of another site must not be able to sign in.
     let site = headers
         .get(SEC_FETCH_SITE)
         .map_or(&b"same-origin"[..], HeaderValue::as_bytes);
@@ -98,9 +100,9 @@ pub(crate) async fn sign_in(
         return Err(Problem::unauthorized());
     }
     if let Err(refused) = app.rate_limits.check_sign_in(&request) {
-        // The same head, for people.
+        // The status and `Retry-After` of the problem document, with a page as its body.
         let mut response = refused.into_response();
-        let page = pages::page(Page::SignInTooOften, &HeaderMap::new());
+        let page = pages::page(HtmlPage::SignInTooOften, &HeaderMap::new());
         response.headers_mut().extend(page.headers().clone());
         *response.body_mut() = page.into_body();
         return Ok(response);
@@ -108,10 +110,11 @@ pub(crate) async fn sign_in(
     let form = read_form(request, app.settings.ingress.limits.request_read()).await?;
     let is_token = bool::from(form.token.as_bytes().ct_eq(token.expose().as_bytes()));
     if !is_token {
-        let page = pages::page(Page::SignInRefused, &HeaderMap::new());
+        let page = pages::page(HtmlPage::SignInRefused, &HeaderMap::new());
         return Ok((StatusCode::UNAUTHORIZED, page).into_response());
     }
-    let value = session::begin(token, host_clock::unix_seconds()).ok_or_else(Problem::internal)?;
+    let value = session::new_cookie_value(token, host_clock::unix_seconds())
+        .ok_or_else(Problem::internal)?;
     let is_https = headers
         .get(ORIGIN)
         .is_some_and(|origin| origin.as_bytes().starts_with(b"https://"));
@@ -136,23 +139,23 @@ async fn read_form(request: Request, wait: Duration) -> Result<SignIn, Problem> 
     }
 }
 
-/// `DELETE /console/session`: the browser forgets the cookie.
+/// `DELETE /console/session`: makes the browser delete the cookie.
 pub(crate) async fn sign_out(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Response, Problem> {
     app.settings.admin_token().ok_or_else(not_found)?;
-    if !session::is_ours(request.method(), request.headers()) {
+    if !session::is_from_console(request.method(), request.headers()) {
         return Err(Problem::unauthorized());
     }
-    let head = [
+    let headers = [
         (SET_COOKIE, cookie("", 0, false)?),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
-    Ok((StatusCode::NO_CONTENT, head).into_response())
+    Ok((StatusCode::NO_CONTENT, headers).into_response())
 }
 
-/// Scripts can't read it, and no other site's page sends it.
+/// Scripts can't read the cookie (`HttpOnly`), and browsers don't send it with requests from other sites (`SameSite`).
 fn cookie(value: &str, seconds: u64, is_https: bool) -> Result<HeaderValue, Problem> {
     let secure = if is_https { "; Secure" } else { "" };
     let text = format!(

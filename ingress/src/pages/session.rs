@@ -1,7 +1,7 @@
-//! Who is signed in to the console: a cookie in the place of the admin token, for some hours.
+//! Sessions of the console: a signed cookie replaces the admin token for 8 hours.
 //!
-//! The cookie says until when it is good, signed with a key that comes from the admin token. So every ingress knows it,
-//! nothing has to be kept, and a new admin token ends all sessions. The token itself never is in a cookie.
+//! The cookie has the time of its end and a MAC, whose key is the admin token. So every ingress can verify it without
+//! stored state, and a new admin token ends all sessions. The cookie must never contain the token.
 
 use axum::http::header::COOKIE;
 use axum::http::{HeaderMap, HeaderName, Method};
@@ -9,41 +9,41 @@ use hmac::{Hmac, KeyInit, Mac};
 use holdfast_common::settings::Secret;
 use sha2::Sha256;
 
-/// How long somebody stays signed in, in seconds: a working day.
+/// The length of a session, in seconds: a working day.
 pub const SESSION_SECONDS: u64 = 8 * 3600;
-/// The cookie's name.
 pub const COOKIE_NAME: &str = "holdfast_session";
-/// A header that pages of other origins can't send along without being asked first, and nobody says yes.
+/// Proves that a request comes from a page of this server. A browser sends this header for a page of another origin only
+/// after a CORS preflight, and the ingress permits none.
 pub const CONSOLE_HEADER: HeaderName = HeaderName::from_static("x-holdfast-console");
 
-/// What the key is for, so that no other use of the token signs the same.
+/// Separates these MACs from any other use of the same key.
 const PURPOSE: &[u8] = b"holdfast console session 1\n";
 
-/// What a cookie says: until when it is good, and something that no other has.
-fn mac(token: &Secret, said: &str) -> Option<Hmac<Sha256>> {
+/// The MAC of a cookie's content: the end of the session and a random number.
+fn mac(token: &Secret, content: &str) -> Option<Hmac<Sha256>> {
     // HMAC takes keys of any length.
     let mut mac = Hmac::<Sha256>::new_from_slice(token.expose().as_bytes()).ok()?;
     mac.update(PURPOSE);
-    mac.update(said.as_bytes());
+    mac.update(content.as_bytes());
     Some(mac)
 }
 
-/// A cookie's value for somebody who has shown the token.
+/// The value of the cookie for a new session. The caller must have checked the token.
 #[must_use]
-pub fn begin(token: &Secret, now_seconds: u64) -> Option<String> {
-    let said = format!(
+pub fn new_cookie_value(token: &Secret, now_seconds: u64) -> Option<String> {
+    let content = format!(
         "{}.{:032x}",
         now_seconds + SESSION_SECONDS,
         rand::random::<u128>()
     );
-    let mac = mac(token, &said)?;
+    let mac = mac(token, &content)?;
     Some(format!(
-        "{said}.{}",
+        "{content}.{}",
         hex::encode(mac.finalize().into_bytes())
     ))
 }
 
-/// Whether a request comes with a cookie that is good.
+/// Whether a request has the cookie of a session that has not ended.
 #[must_use]
 pub fn is_signed_in(token: &Secret, headers: &HeaderMap, now_seconds: u64) -> bool {
     let cookies = headers
@@ -54,26 +54,26 @@ pub fn is_signed_in(token: &Secret, headers: &HeaderMap, now_seconds: u64) -> bo
         .flat_map(|list| list.split(';'))
         .filter_map(|one| one.trim().split_once('='))
         .filter(|(name, _)| *name == COOKIE_NAME);
-    // Two would mean that somebody else has set one.
+    // With two cookies of this name, another site may have set one. So neither counts.
     let (Some((_, value)), None) = (values.next(), values.next()) else {
         return false;
     };
-    is_good(token, value, now_seconds).unwrap_or(false)
+    is_valid(token, value, now_seconds).unwrap_or(false)
 }
 
-fn is_good(token: &Secret, value: &str, now_seconds: u64) -> Option<bool> {
-    let (said, digest) = value.rsplit_once('.')?;
-    mac(token, said)?
+fn is_valid(token: &Secret, value: &str, now_seconds: u64) -> Option<bool> {
+    let (content, digest) = value.rsplit_once('.')?;
+    mac(token, content)?
         .verify_slice(&hex::decode(digest).ok()?)
         .ok()?;
-    let until: u64 = said.split_once('.')?.0.parse().ok()?;
-    Some(now_seconds < until)
+    let end_seconds: u64 = content.split_once('.')?.0.parse().ok()?;
+    Some(now_seconds < end_seconds)
 }
 
-/// Whether a request that changes something was sent by one of our own pages. Reading needs no proof: nobody else sees
-/// the answer.
+/// Whether a request with a cookie comes from the console's own pages. A read needs no proof, because a page of another
+/// origin can't see the response.
 #[must_use]
-pub fn is_ours(method: &Method, headers: &HeaderMap) -> bool {
+pub fn is_from_console(method: &Method, headers: &HeaderMap) -> bool {
     method.is_safe() || headers.contains_key(CONSOLE_HEADER)
 }
 
@@ -87,26 +87,26 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_good_for_its_time_and_its_token() {
-        let value = begin(&Secret::from("one".to_owned()), 1000).unwrap();
+    fn a_session_is_valid_for_its_time_and_token() {
+        let value = new_cookie_value(&Secret::from("one".to_owned()), 1000).unwrap();
         let cookie = format!("theme=dark; {COOKIE_NAME}={value}");
         assert!(
             signed_in("one", &cookie, 1000) && signed_in("one", &cookie, 999 + SESSION_SECONDS)
         );
         assert!(
             !signed_in("one", &cookie, 1000 + SESSION_SECONDS),
-            "it has run out"
+            "the session has ended"
         );
-        assert!(!signed_in("two", &cookie, 1000), "the token is another");
+        assert!(!signed_in("two", &cookie, 1000), "the token has changed");
         assert!(
             !signed_in("one", &format!("{cookie}; {COOKIE_NAME}={value}"), 1000),
-            "which of them?"
+            "two cookies"
         );
     }
 
     #[test]
-    fn nobody_prolongs_a_session() {
-        let value = begin(&Secret::from("one".to_owned()), 1000).unwrap();
+    fn a_forged_cookie_is_refused() {
+        let value = new_cookie_value(&Secret::from("one".to_owned()), 1000).unwrap();
         let (until, rest) = value.split_once('.').unwrap();
         let longer = format!("{}.{rest}", until.parse::<u64>().unwrap() + 1);
         for forged in [
@@ -125,14 +125,14 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_something_must_come_from_our_page() {
+    fn a_change_needs_the_header_of_the_console() {
         let none = HeaderMap::new();
         assert!(
-            is_ours(&Method::GET, &none)
-                && !is_ours(&Method::POST, &none)
-                && !is_ours(&Method::DELETE, &none)
+            is_from_console(&Method::GET, &none)
+                && !is_from_console(&Method::POST, &none)
+                && !is_from_console(&Method::DELETE, &none)
         );
-        let ours = HeaderMap::from_iter([(CONSOLE_HEADER, "1".parse().unwrap())]);
-        assert!(is_ours(&Method::POST, &ours));
+        let headers = HeaderMap::from_iter([(CONSOLE_HEADER, "1".parse().unwrap())]);
+        assert!(is_from_console(&Method::POST, &headers));
     }
 }

@@ -50,8 +50,8 @@ impl FromRequestParts<Arc<App>> for Admin {
         if !parts.headers.contains_key(AUTHORIZATION) {
             let is_signed_in =
                 session::is_signed_in(token, &parts.headers, host_clock::unix_seconds());
-            let is_ours = session::is_ours(&parts.method, &parts.headers);
-            return if is_signed_in && is_ours {
+            let is_from_console = session::is_from_console(&parts.method, &parts.headers);
+            return if is_signed_in && is_from_console {
                 Ok(Self)
             } else {
                 Err(Problem::unauthorized())

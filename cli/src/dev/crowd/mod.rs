@@ -16,7 +16,7 @@ use axum::{Extension, Json, Router};
 use holdfast_common::settings::Secret;
 use holdfast_ingress::demo::loopback::{self, Response};
 use holdfast_ingress::http::problem::Problem;
-use holdfast_ingress::pages::Page;
+use holdfast_ingress::pages::HtmlPage;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -61,7 +61,9 @@ impl Crowd {
         let crowd = Router::new()
             .route("/demo/crowd", crowd)
             .with_state(Arc::new(self));
-        ingress.merge(crowd).layer(Extension(Page::StoreWithCrowd))
+        ingress
+            .merge(crowd)
+            .layer(Extension(HtmlPage::StoreWithCrowd))
     }
 
     /// Adds a product with this many units, and returns its id.

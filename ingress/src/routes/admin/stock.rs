@@ -64,7 +64,7 @@ struct DriftView {
 
 impl From<Drift> for DriftView {
     fn from(drift: Drift) -> Self {
-        let (can_be_mended, off) = (drift.can_be_mended(), drift.off());
+        let (can_be_mended, off) = (drift.can_be_repaired(), drift.wrong_counts_by_name());
         Self {
             product_id: drift.product_id.0,
             name: drift.name,
@@ -106,7 +106,7 @@ pub(in crate::routes) async fn verify(
     };
     let product = product.parse().ok().filter(|id| *id > 0).map(ProductId);
     let product = product.ok_or_else(|| invalid("product_id", "must be a product's number"))?;
-    let found = drift::look_at(app.pool(), product).await?;
+    let found = drift::verify_product(app.pool(), product).await?;
     if found.products == 0 {
         return Err(Problem::not_found("product_not_found"));
     }
@@ -129,7 +129,7 @@ async fn count_from(app: &App, first: u16) -> Result<VerifiedView, Problem> {
         next: Some(first),
     };
     while let Some(first) = view.next {
-        let step = drift::look(app.pool(), first).await?;
+        let step = drift::verify_slots(app.pool(), first).await?;
         view.products += step.products;
         view.drift
             .extend(step.drifts.into_iter().map(DriftView::from));
