@@ -66,13 +66,8 @@ pub(super) fn nullable(schema: ObjectBuilder) -> ObjectBuilder {
 
 /// Every currency that a price may be in.
 pub(super) fn currency() -> ObjectBuilder {
-    let letters = || ('A'..='Z').map(String::from);
-    let pairs = letters().flat_map(|first| letters().map(move |second| format!("{first}{second}")));
-    let codes = pairs.flat_map(|pair| letters().map(move |third| format!("{pair}{third}")));
-    let known: Vec<String> = codes
-        .filter(|code| code.parse::<Currency>().is_ok())
-        .collect();
-    string().enum_values(Some(known)).examples(["USD"])
+    let codes: Vec<String> = Currency::all().map(|known| known.code().into()).collect();
+    string().enum_values(Some(codes)).examples(["USD"])
 }
 
 /// A schema with a description of its own.
