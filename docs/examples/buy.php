@@ -5,7 +5,7 @@ declare(strict_types=1);
 $base = getenv('HOLDFAST_URL') ?: 'http://127.0.0.1:8080';
 $product = (int) (getenv('PRODUCT_ID') ?: 1);
 
-/** One request: status, headers by lower-case name, and document. */
+/** Sends one request. Returns status, headers by lower-case name, and document. */
 function call(string $method, string $path, ?array $body = null, array $headers = []): ?array
 {
     global $base;
@@ -21,35 +21,35 @@ function call(string $method, string $path, ?array $body = null, array $headers 
     if ($text === false) {
         return null;
     }
-    $told = [];
+    $received = [];
     foreach (array_slice($http_response_header, 1) as $line) {
         [$name, $value] = explode(':', $line, 2);
-        $told[strtolower($name)] = trim($value);
+        $received[strtolower($name)] = trim($value);
     }
-    return [(int) explode(' ', $http_response_header[0])[1], $told, json_decode($text, true)];
+    return [(int) explode(' ', $http_response_header[0])[1], $received, json_decode($text, true)];
 }
 
-/** Asks until there is an answer that counts; the key makes that safe. A 202 is followed to its outcome. */
-function ask(string $path, array $body, array $headers = []): array
+/** Sends a request, and repeats it after 429, 503 or no response. The key makes that safe. After 202, polls for the response. */
+function send(string $path, array $body, array $headers = []): array
 {
     $headers += ['Idempotency-Key' => bin2hex(random_bytes(16))];
-    for ($tries = 0; $tries < 60; $tries++) {
-        [$status, $told, $document] = call('POST', $path, $body, $headers) ?? [0, [], null];
+    for ($attempt = 0; $attempt < 60; $attempt++) {
+        [$status, $received, $document] = call('POST', $path, $body, $headers) ?? [0, [], null];
         if ($status === 202) {
-            return outcome($told['location']);
+            return outcome($received['location']);
         }
         if (!in_array($status, [0, 429, 503], true)) {
             return [$status, $document];
         }
-        sleep((int) ($told['retry-after'] ?? 1));
+        sleep((int) ($received['retry-after'] ?? 1));
     }
-    throw new RuntimeException("no answer from $path");
+    throw new RuntimeException("no response from $path");
 }
 
-/** What became of a request that was answered 202. */
+/** Polls for the response of a request that got 202. */
 function outcome(string $location): array
 {
-    for ($tries = 0; $tries < 60; $tries++) {
+    for ($attempt = 0; $attempt < 60; $attempt++) {
         $request = (call('GET', $location) ?? [0, [], []])[2];
         if (($request['status'] ?? '') === 'done') {
             return [$request['response']['status'], $request['response']['body']];
@@ -59,9 +59,9 @@ function outcome(string $location): array
     throw new RuntimeException("no outcome at $location");
 }
 
-function created(array $answer): array
+function created(array $result): array
 {
-    [$status, $document] = $answer;
+    [$status, $document] = $result;
     if ($status !== 201) {
         // A problem document: {"code": "insufficient_stock", …}
         throw new RuntimeException($document['code']);
@@ -70,12 +70,12 @@ function created(array $answer): array
 }
 
 $key = ['Idempotency-Key' => bin2hex(random_bytes(16))];
-$hold = created(ask('/api/holds', ['product_id' => $product, 'quantity' => 2], $key));
-// The same key, the same hold: nothing more is set aside.
-$again = created(ask('/api/holds', ['product_id' => $product, 'quantity' => 2], $key));
+$hold = created(send('/api/holds', ['product_id' => $product, 'quantity' => 2], $key));
+// The same key returns the same hold. No more units are held.
+$again = created(send('/api/holds', ['product_id' => $product, 'quantity' => 2], $key));
 if ($again !== $hold) {
     throw new RuntimeException('another hold');
 }
 
-$order = created(ask('/api/orders', ['hold_id' => $hold['hold_id']], ['Prefer' => 'respond-async']));
+$order = created(send('/api/orders', ['hold_id' => $hold['hold_id']], ['Prefer' => 'respond-async']));
 echo "{$order['status']} {$order['order_id']}\n";

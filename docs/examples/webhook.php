@@ -1,32 +1,32 @@
 <?php
-// Pays an order as its payment provider would, and checks signatures. Prints what the payments did.
+// Pays an order with a signed webhook, as a payment provider does, and checks signatures. Prints the responses.
 declare(strict_types=1);
 
 const TOLERANCE_SECONDS = 300;
 $base = getenv('HOLDFAST_URL') ?: 'http://127.0.0.1:8080';
 $secret = getenv('WEBHOOK_SECRET') ?: 'dev-webhook-secret';
 
-/** X-Webhook-Signature; the secret is used as it is. */
+/** Signs for X-Webhook-Signature. The whole secret is the key. */
 function hex_signature(string $secret, string $body): string
 {
     return hash_hmac('sha256', $body, $secret);
 }
 
-/** Standard Webhooks; what follows `whsec_` is the key in base64. */
+/** Signs for Standard Webhooks. The key is the base64 after `whsec_`. */
 function standard_signature(string $secret, string $id, string $timestamp, string $body): string
 {
     $key = str_starts_with($secret, 'whsec_') ? base64_decode(substr($secret, 6)) : $secret;
     return 'v1,' . base64_encode(hash_hmac('sha256', "$id.$timestamp.$body", $key, true));
 }
 
-/** Whether a webhook that was received is genuine, as Holdfast's refund requests are. Look at the raw body first. */
+/** Whether the signature of a received webhook is valid. Holdfast signs its refund requests so. Check the raw body before parsing it. */
 function is_signed(string $secret, array $headers, string $body): bool
 {
     if (abs(time() - (int) $headers['webhook-timestamp']) > TOLERANCE_SECONDS) {
         return false;
     }
     $expected = standard_signature($secret, $headers['webhook-id'], $headers['webhook-timestamp'], $body);
-    // Several may be listed while a secret is being replaced.
+    // While a secret is replaced, there can be several signatures.
     foreach (explode(' ', $headers['webhook-signature']) as $one) {
         if (hash_equals($expected, $one)) {
             return true;
@@ -59,8 +59,8 @@ $headers = [
     'webhook-signature' => standard_signature($secret, $id, $timestamp, $body),
 ];
 if (!is_signed($secret, $headers, $body) || is_signed($secret, $headers, "$body ")) {
-    throw new RuntimeException('signatures are not told apart');
+    throw new RuntimeException('a wrong signature was accepted, or a right one was not');
 }
 echo send($base, $body, $headers), "\n";
-// The same payment under another key and with another signature: no effect.
+// The same payment with another key and another kind of signature has no effect.
 echo send($base, $body, ['X-Idempotency-Key' => "$id-2", 'X-Webhook-Signature' => 'sha256=' . hex_signature($secret, $body)]), "\n";

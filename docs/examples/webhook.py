@@ -1,4 +1,4 @@
-"""Pays an order as its payment provider would, and checks signatures. Prints what the payments did."""
+"""Pays an order with a signed webhook, as a payment provider does, and checks signatures. Prints the responses."""
 
 import base64
 import hashlib
@@ -16,31 +16,31 @@ TOLERANCE_SECONDS = 300
 
 
 def hex_signature(body):
-    """X-Webhook-Signature; the secret is used as it is."""
+    """Signs for X-Webhook-Signature. The whole secret is the key."""
     return hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
 
 
 def standard_signature(id, timestamp, body):
-    """Standard Webhooks; what follows `whsec_` is the key in base64."""
+    """Signs for Standard Webhooks. The key is the base64 after `whsec_`."""
     key = base64.b64decode(SECRET[6:]) if SECRET.startswith("whsec_") else SECRET.encode()
     signed = f"{id}.{timestamp}.".encode() + body
     return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
 
 
 def is_signed(headers, body):
-    """Whether a webhook that was received is genuine, as Holdfast's refund requests are. Look at the raw body first."""
+    """Whether the signature of a received webhook is valid. Holdfast signs its refund requests so. Check the raw body before parsing it."""
     id, timestamp = headers["webhook-id"], headers["webhook-timestamp"]
     if abs(time.time() - int(timestamp)) > TOLERANCE_SECONDS:
         return False
     expected = standard_signature(id, timestamp, body)
-    # Several may be listed while a secret is being replaced.
+    # While a secret is replaced, there can be several signatures.
     return any(hmac.compare_digest(expected, one) for one in headers["webhook-signature"].split(" "))
 
 
 def send(body, headers):
     headers = {"Content-Type": "application/json", **headers}
-    with urllib.request.urlopen(urllib.request.Request(BASE + "/api/payments/webhook", body, headers)) as answer:
-        return answer.read().decode()
+    with urllib.request.urlopen(urllib.request.Request(BASE + "/api/payments/webhook", body, headers)) as response:
+        return response.read().decode()
 
 
 payment = {"order_id": sys.argv[1], "payment_id": "pay_py", "status": "succeeded",
@@ -50,5 +50,5 @@ id, timestamp = f"evt_{uuid.uuid4()}", str(int(time.time()))
 headers = {"webhook-id": id, "webhook-timestamp": timestamp, "webhook-signature": standard_signature(id, timestamp, body)}
 assert is_signed(headers, body) and not is_signed(headers, body + b" ")
 print(send(body, headers))
-# The same payment under another key and with another signature: no effect.
+# The same payment with another key and another kind of signature has no effect.
 print(send(body, {"X-Idempotency-Key": id + "-2", "X-Webhook-Signature": "sha256=" + hex_signature(body)}))
