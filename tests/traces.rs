@@ -49,7 +49,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn a_hold_is_traced_from_its_request_through_the_log_to_its_transaction() {
+async fn hold_is_traced_from_request_to_transaction() {
     let (endpoint, received) = collector().await;
     let builder = SaleBuilder::default().setting("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint);
     let sale = builder
@@ -102,7 +102,7 @@ async fn a_hold_is_traced_from_its_request_through_the_log_to_its_transaction() 
 }
 
 #[tokio::test]
-async fn webhooks_are_traced_through_the_log_to_the_batches_that_apply_them_alone_or_together() {
+async fn webhooks_are_traced_to_the_batches_that_apply_them() {
     const WEBHOOKS: usize = 24;
     let (endpoint, received) = collector().await;
     let builder = SaleBuilder::default().setting("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint);

@@ -81,7 +81,7 @@ fn read(event: &str) -> (i64, Value) {
 }
 
 #[tokio::test]
-async fn a_subscriber_is_shown_the_product_at_once_and_on_every_change() {
+async fn subscriber_gets_the_product_at_once_and_on_every_change() {
     let sale = SaleBuilder::default().ingresses(2).start().await;
     let product = sale.product(10).await;
     let mut events = Events::open(&sale.clients[1], product, None).await;
@@ -135,7 +135,7 @@ async fn a_subscriber_is_shown_the_product_at_once_and_on_every_change() {
 }
 
 #[tokio::test]
-async fn who_reconnects_is_shown_only_what_is_new() {
+async fn reconnect_sends_only_newer_versions() {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
     let (id, _) = Events::open(sale.client(), product, None)
@@ -164,7 +164,7 @@ async fn who_reconnects_is_shown_only_what_is_new() {
 }
 
 #[tokio::test]
-async fn a_product_that_changes_all_the_time_is_shown_ten_times_a_second_and_at_last_as_it_is() {
+async fn busy_product_is_sent_ten_times_a_second_then_its_last_state() {
     let sale = Sale::start().await;
     let product = sale.product(400).await;
     let mut subscribers = Vec::new();
@@ -207,7 +207,7 @@ async fn a_product_that_changes_all_the_time_is_shown_ten_times_a_second_and_at_
 }
 
 #[tokio::test]
-async fn what_a_dead_worker_could_not_tell_is_shown_all_the_same() {
+async fn change_of_a_killed_worker_reaches_subscribers() {
     let mut sale = SaleBuilder::default()
         .setting("PARTITION_LEASE_MS", "800")
         .setting("REQUEST_WAIT_MS", "2000")
@@ -253,7 +253,7 @@ async fn streams_end_cleanly_when_the_ingress_stops() {
 }
 
 #[tokio::test]
-async fn a_quiet_stream_says_that_it_lives_and_is_no_idle_connection() {
+async fn quiet_stream_sends_heartbeats_and_stays_open() {
     let limits = SaleBuilder::default()
         .setting("REQUEST_READ_MS", "500")
         .setting("KEEP_ALIVE_SECONDS", "1");
@@ -267,7 +267,7 @@ async fn a_quiet_stream_says_that_it_lives_and_is_no_idle_connection() {
 }
 
 #[tokio::test]
-async fn subscribers_are_bounded_and_leave_room_for_others() {
+async fn subscribers_over_the_limit_get_503_and_buyers_do_not() {
     let sale = SaleBuilder::default()
         .setting("CONNECTIONS_MAX", "16")
         .start()
@@ -303,7 +303,7 @@ async fn subscribers_are_bounded_and_leave_room_for_others() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_is_dropped_and_nobody_else_notices() {
+async fn subscriber_that_does_not_read_is_disconnected_alone() {
     let sale = SaleBuilder::default()
         .setting("CONNECTIONS_MAX", "16")
         .start()

@@ -15,7 +15,7 @@ async fn available(sale: &Sale, product: i64) -> i64 {
 }
 
 #[tokio::test]
-async fn holds_end_by_themselves_and_their_stock_is_back() {
+async fn holds_expire_and_return_their_stock() {
     let mut sale = builder().setting("HOLD_EXPIRY_SECONDS", "1").start().await;
     let product = sale.product(10).await;
     for _ in 0..5 {
@@ -65,7 +65,7 @@ async fn holds_end_by_themselves_and_their_stock_is_back() {
 }
 
 #[tokio::test]
-async fn holds_that_fell_due_without_a_worker_end_once_one_is_there() {
+async fn holds_due_without_a_worker_expire_when_one_starts() {
     let mut sale = SaleBuilder::default()
         .setting("HOLD_EXPIRY_SECONDS", "1")
         .start()
@@ -99,7 +99,7 @@ async fn holds_that_fell_due_without_a_worker_end_once_one_is_there() {
 }
 
 #[tokio::test]
-async fn due_units_are_taken_back_before_a_buyer_is_refused() {
+async fn due_units_return_before_a_buyer_is_refused() {
     let sale = SaleBuilder::default()
         .setting("HOLD_EXPIRY_SECONDS", "2")
         .start()
@@ -162,7 +162,7 @@ async fn assert_stays_expired(ending: impl AsyncFn(&Client, &Answer) -> Answer) 
 }
 
 #[tokio::test]
-async fn a_hold_that_was_told_to_be_expired_never_becomes_an_order() {
+async fn hold_reported_as_expired_never_becomes_an_order() {
     assert_stays_expired(async |client, hold| {
         client
             .post(
@@ -176,6 +176,6 @@ async fn a_hold_that_was_told_to_be_expired_never_becomes_an_order() {
 }
 
 #[tokio::test]
-async fn a_hold_that_was_told_to_be_expired_is_never_given_back() {
+async fn hold_reported_as_expired_cannot_be_released() {
     assert_stays_expired(async |client, hold| client.delete(hold.header("location")).await).await;
 }

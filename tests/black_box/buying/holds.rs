@@ -5,7 +5,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 #[tokio::test]
-async fn a_hold_is_made_seen_and_given_back() {
+async fn hold_is_created_read_and_released() {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
     let body = json!({"product_id": product, "quantity": 3, "customer_id": "c-1"});
@@ -54,7 +54,7 @@ async fn a_hold_is_made_seen_and_given_back() {
 }
 
 #[tokio::test]
-async fn a_hold_is_expired_once_its_time_has_passed() {
+async fn hold_is_shown_as_expired_after_its_lifetime() {
     let sale = SaleBuilder::default()
         .setting("HOLD_EXPIRY_SECONDS", "1")
         .start()

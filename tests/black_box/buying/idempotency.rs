@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::buying::requests::done;
 
 #[tokio::test]
-async fn the_same_key_fifty_times_at_once_across_two_ingresses_is_one_hold() {
+async fn fifty_requests_with_one_key_make_one_hold() {
     let sale = SaleBuilder::default().ingresses(2).start().await;
     let product = sale.product(100).await;
     let key = [("idempotency-key", "the-one")];
@@ -41,7 +41,7 @@ async fn the_same_key_fifty_times_at_once_across_two_ingresses_is_one_hold() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_replayed_though_there_is_stock_by_then() {
+async fn refusal_is_replayed_after_stock_returns() {
     let sale = Sale::start().await;
     let product = sale.product(1).await;
     let key = [("idempotency-key", "k")];
@@ -62,7 +62,7 @@ async fn a_refusal_is_replayed_though_there_is_stock_by_then() {
 }
 
 #[tokio::test]
-async fn a_key_with_another_body_is_refused_and_bodies_are_compared_as_values() {
+async fn key_with_another_body_is_rejected_comparing_values() {
     let sale = Sale::start().await;
     let product = sale.product(100).await;
     let headers = [
@@ -105,7 +105,7 @@ async fn a_key_with_another_body_is_refused_and_bodies_are_compared_as_values() 
 }
 
 #[tokio::test]
-async fn a_keys_scope_is_its_endpoint_and_product() {
+async fn key_scope_is_endpoint_and_product() {
     let sale = Sale::start().await;
     let products = [sale.product(10).await, sale.product(10).await];
     let key = [("idempotency-key", "k")];
@@ -130,7 +130,7 @@ async fn a_keys_scope_is_its_endpoint_and_product() {
 }
 
 #[tokio::test]
-async fn a_repeat_of_a_queued_request_is_given_the_same_request() {
+async fn repeat_of_a_queued_request_gets_the_same_request_id() {
     let mut sale = SaleBuilder::default().ingresses(2).start().await;
     let product = sale.product(100).await;
     sale.workers.remove(0).crash().await;
@@ -165,7 +165,7 @@ async fn a_repeat_of_a_queued_request_is_given_the_same_request() {
 }
 
 #[tokio::test]
-async fn what_is_no_key_is_refused() {
+async fn malformed_keys_are_rejected() {
     let sale = Sale::start().await;
     let product = sale.product(1).await;
     let long = "k".repeat(256);

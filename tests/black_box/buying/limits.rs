@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::buying::requests::done;
 
 #[tokio::test]
-async fn a_customer_gets_no_more_than_the_limit_over_holds_and_orders() {
+async fn customer_limit_counts_holds_and_orders() {
     let sale = Sale::start().await;
     let body = json!({"name": "Lamp", "price_minor": 1, "currency": "USD", "total_stock": 100, "max_per_customer": 4});
     let product = sale.admin_post("/api/admin/products", &body).await.body["id"]
@@ -62,7 +62,7 @@ async fn a_customer_gets_no_more_than_the_limit_over_holds_and_orders() {
 }
 
 #[tokio::test]
-async fn a_customers_requests_at_once_do_not_pass_the_limit_together() {
+async fn customer_limit_applies_to_concurrent_requests() {
     let sale = Sale::start().await;
     let body = json!({"name": "Lamp", "price_minor": 1, "currency": "USD", "total_stock": 100, "max_per_customer": 3});
     let product = sale.admin_post("/api/admin/products", &body).await.body["id"]
@@ -81,7 +81,7 @@ async fn a_customers_requests_at_once_do_not_pass_the_limit_together() {
 }
 
 #[tokio::test]
-async fn a_limit_counts_from_the_very_next_command_on() {
+async fn changed_limit_applies_to_the_next_command() {
     let mut sale = Sale::start().await;
     let product = sale.product(10).await;
     // Without a worker the three gather, and are applied in one batch.

@@ -5,7 +5,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 #[tokio::test]
-async fn a_hold_becomes_an_order_once_at_the_price_of_when_it_was_made() {
+async fn hold_becomes_one_order_at_the_price_of_the_hold() {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
     let hold = sale.client().hold(product, 3, &[]).await;
@@ -86,7 +86,7 @@ async fn a_hold_becomes_an_order_once_at_the_price_of_when_it_was_made() {
 }
 
 #[tokio::test]
-async fn holds_that_can_not_be_ordered_are_refused() {
+async fn order_of_an_unusable_hold_is_refused() {
     let sale = SaleBuilder::default()
         .setting("HOLD_EXPIRY_SECONDS", "2")
         .start()
@@ -147,7 +147,7 @@ async fn holds_that_can_not_be_ordered_are_refused() {
 }
 
 #[tokio::test]
-async fn an_order_that_is_not_paid_in_time_is_cancelled_and_its_stock_is_back() {
+async fn unpaid_order_is_cancelled_and_returns_its_stock() {
     let sale = SaleBuilder::default()
         .setting("ORDER_PAYMENT_SECONDS", "1")
         .start()

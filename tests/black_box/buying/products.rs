@@ -5,7 +5,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 #[tokio::test]
-async fn a_product_is_shown_with_its_stock_as_the_contract_names_it() {
+async fn product_has_the_fields_of_the_contract() {
     let sale = SaleBuilder::default().ingresses(2).start().await;
     let starts = "2020-01-01T00:00:00Z";
     let body = json!({"name": "Lamp", "price_minor": 1999, "currency": "EUR", "total_stock": 10,
@@ -40,7 +40,7 @@ async fn a_product_is_shown_with_its_stock_as_the_contract_names_it() {
 }
 
 #[tokio::test]
-async fn a_version_that_the_client_has_is_not_sent_again() {
+async fn product_with_a_known_etag_gets_304() {
     let sale = Sale::start().await;
     let path = format!("/api/products/{}", sale.product(10).await);
     let shown = sale.client().get(&path).await;
@@ -67,7 +67,7 @@ async fn a_version_that_the_client_has_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn products_are_listed_page_by_page() {
+async fn products_are_listed_in_pages() {
     let sale = Sale::start().await;
     let mut created = Vec::new();
     for _ in 0..5 {
@@ -101,7 +101,7 @@ async fn products_are_listed_page_by_page() {
 }
 
 #[tokio::test]
-async fn restocking_adds_units_and_takes_back_only_unsold_ones() {
+async fn restock_adds_units_and_removes_only_unsold_ones() {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
     sale.client().hold(product, 4, &[]).await;
@@ -141,7 +141,7 @@ async fn restocking_adds_units_and_takes_back_only_unsold_ones() {
 }
 
 #[tokio::test]
-async fn a_product_is_changed_but_for_its_stock() {
+async fn product_change_leaves_the_stock() {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
     let patch = async |body: serde_json::Value| {
@@ -190,7 +190,7 @@ async fn a_product_is_changed_but_for_its_stock() {
 }
 
 #[tokio::test]
-async fn without_an_admin_token_there_is_no_administration() {
+async fn admin_calls_are_not_found_without_an_admin_token() {
     let sale = SaleBuilder::default()
         .setting("ADMIN_TOKEN", "")
         .start_without_workers()

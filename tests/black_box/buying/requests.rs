@@ -29,7 +29,7 @@ pub(crate) async fn done(client: &Client, status_url: &str) -> Value {
 }
 
 #[tokio::test]
-async fn an_accepted_request_is_told_its_place_and_later_its_outcome() {
+async fn accepted_request_shows_its_place_then_its_outcome() {
     let sale = Sale::start().await;
     let product = sale.product(1).await;
     let mut outcomes = Vec::new();
@@ -62,7 +62,7 @@ async fn an_accepted_request_is_told_its_place_and_later_its_outcome() {
 }
 
 #[tokio::test]
-async fn every_accepted_request_ends_done_and_places_only_fall() {
+async fn accepted_requests_all_end_and_places_only_fall() {
     let sale = SaleBuilder::default().ingresses(2).start().await;
     let product = sale.product(150).await;
     let requests = (0..300_usize).map(|number| {
@@ -83,7 +83,7 @@ async fn every_accepted_request_ends_done_and_places_only_fall() {
 }
 
 #[tokio::test]
-async fn ids_that_were_never_accepted_are_not_found() {
+async fn unknown_request_ids_are_not_found() {
     let sale = Sale::start().await;
     let product = sale.product(1).await;
     let accepted = sale
@@ -119,7 +119,7 @@ async fn ids_that_were_never_accepted_are_not_found() {
 }
 
 #[tokio::test]
-async fn without_a_worker_holds_are_accepted_after_the_wait_and_done_once_it_runs() {
+async fn holds_without_a_worker_get_202_and_end_when_one_starts() {
     let sale = SaleBuilder::default()
         .setting("REQUEST_WAIT_MS", "300")
         .start()

@@ -51,7 +51,7 @@ async fn outcomes(sale: &Sale) -> i64 {
 }
 
 #[tokio::test]
-async fn what_is_sold_out_is_refused_without_a_command_and_word_for_word_as_by_the_log() {
+async fn sold_out_refusal_needs_no_command_and_has_the_same_text() {
     let sale = builder().start().await;
     let product = sale.product(3).await;
     let by_log = sale
@@ -93,7 +93,7 @@ async fn what_is_sold_out_is_refused_without_a_command_and_word_for_word_as_by_t
 }
 
 #[tokio::test]
-async fn a_key_is_always_looked_up() {
+async fn request_with_a_key_is_never_refused_from_memory() {
     let sale = Sale::start().await;
     let product = sale.product(1).await;
     let key = [("idempotency-key", "k-1")];
@@ -117,7 +117,7 @@ async fn a_key_is_always_looked_up() {
 }
 
 #[tokio::test]
-async fn units_that_are_told_to_be_back_can_be_had_at_once() {
+async fn returned_units_can_be_held_at_once() {
     let sale = Sale::start().await;
     let product = sale.product(1).await;
     let mut held = sale.client().hold(product, 1, &[]).await;
@@ -139,7 +139,7 @@ async fn units_that_are_told_to_be_back_can_be_had_at_once() {
 }
 
 #[tokio::test]
-async fn units_of_a_hold_that_is_told_to_be_expired_can_be_had_at_once() {
+async fn units_of_an_expired_hold_can_be_held_at_once() {
     let sale = SaleBuilder::default()
         .setting("HOLD_EXPIRY_SECONDS", "4")
         .start()
@@ -158,7 +158,7 @@ async fn units_of_a_hold_that_is_told_to_be_expired_can_be_had_at_once() {
 }
 
 #[tokio::test]
-async fn without_a_worker_nothing_is_refused_from_memory() {
+async fn sold_out_is_not_refused_from_memory_without_a_worker() {
     let mut sale = SaleBuilder::default()
         .setting("PARTITION_LEASE_MS", "800")
         .setting("REQUEST_WAIT_MS", "500")
@@ -182,7 +182,7 @@ async fn without_a_worker_nothing_is_refused_from_memory() {
 }
 
 #[tokio::test]
-async fn a_sale_that_is_not_open_is_said_so_before_it_is_sold_out() {
+async fn closed_sale_is_refused_as_closed_before_sold_out() {
     let sale = Sale::start().await;
     let sold_out = async |starts: &str, ends: &str| {
         let body = json!({"name": "Lamp", "price_minor": 1, "currency": "EUR", "total_stock": 0,

@@ -33,7 +33,7 @@ impl Tally {
 }
 
 #[tokio::test]
-async fn no_oversell_at_the_stock_boundary() {
+async fn last_units_are_not_oversold() {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
     let answers = join_all((0..20).map(|_| sale.client().hold(product, 1, &[]))).await;
@@ -44,7 +44,7 @@ async fn no_oversell_at_the_stock_boundary() {
 }
 
 #[tokio::test]
-async fn no_oversell_with_mixed_quantities_across_two_ingresses_and_two_products() {
+async fn mixed_quantities_on_two_ingresses_are_not_oversold() {
     let sale = SaleBuilder::default().ingresses(2).start().await;
     let products = [sale.product(100).await, sale.product(100).await];
     let requests = (0..2000_usize).map(|number| {
@@ -65,7 +65,7 @@ async fn no_oversell_with_mixed_quantities_across_two_ingresses_and_two_products
 }
 
 #[tokio::test]
-async fn for_equal_quantities_the_winners_are_the_first_in_log_order() {
+async fn equal_quantities_are_won_in_log_order() {
     let sale = SaleBuilder::default()
         .ingresses(2)
         .setting("REQUEST_WAIT_MS", "20000")

@@ -15,7 +15,7 @@ async fn holds_and_outcomes(sale: &Sale) -> i64 {
 }
 
 #[tokio::test]
-async fn bad_holds_are_refused_and_nothing_is_written() {
+async fn bad_holds_are_rejected_and_write_nothing() {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
     let before = holds_and_outcomes(&sale).await;
@@ -125,7 +125,7 @@ async fn bad_holds_are_refused_and_nothing_is_written() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_not_found() {
+async fn unknown_ids_and_paths_get_404() {
     let sale = Sale::start().await;
     let answer = sale.client().hold(987_654, 1, &[]).await;
     assert_eq!(
@@ -173,7 +173,7 @@ async fn what_is_not_there_is_not_found() {
 }
 
 #[tokio::test]
-async fn other_methods_types_and_sizes_are_refused() {
+async fn wrong_methods_media_types_and_sizes_are_rejected() {
     let sale = Sale::start().await;
     let client = sale.client();
     let cases = [
@@ -248,7 +248,7 @@ async fn other_methods_types_and_sizes_are_refused() {
 }
 
 #[tokio::test]
-async fn the_administration_needs_its_token_and_its_form() {
+async fn admin_calls_need_the_token_and_valid_bodies() {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
     let path = format!("/api/admin/products/{product}/restock");

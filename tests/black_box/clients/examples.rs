@@ -153,27 +153,27 @@ async fn the_examples_work(ending: &str) {
 }
 
 #[tokio::test]
-async fn the_curl_examples_work() {
+async fn curl_examples_work() {
     the_examples_work("sh").await;
 }
 
 #[tokio::test]
-async fn the_python_examples_work() {
+async fn python_examples_work() {
     the_examples_work("py").await;
 }
 
 #[tokio::test]
-async fn the_typescript_examples_work() {
+async fn typescript_examples_work() {
     the_examples_work("ts").await;
 }
 
 #[tokio::test]
-async fn the_php_examples_work() {
+async fn php_examples_work() {
     the_examples_work("php").await;
 }
 
 #[test]
-fn the_page_links_every_example() {
+fn integrate_page_links_every_example() {
     let page = std::fs::read_to_string(docs().join("integrate.md")).unwrap();
     for entry in std::fs::read_dir(docs().join("examples")).unwrap() {
         let name = entry.unwrap().file_name();

@@ -21,7 +21,7 @@ fn filled(path: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_path_answers_the_methods_it_is_described_with_and_no_others() {
+async fn paths_accept_exactly_the_described_methods() {
     let sale = Sale::start().await;
     let document = sale.client().get("/openapi.json").await.body;
     let paths = document["paths"].as_object().unwrap();
@@ -61,7 +61,7 @@ async fn a_path_answers_the_methods_it_is_described_with_and_no_others() {
 }
 
 #[tokio::test]
-async fn the_bodies_that_the_description_gives_as_examples_are_accepted() {
+async fn example_bodies_of_the_description_are_accepted() {
     let sale = Sale::start().await;
     let document = sale.client().get("/openapi.json").await.body;
     let example = |name: &str| document["components"]["schemas"][name]["examples"][0].clone();
@@ -115,7 +115,7 @@ fn assert_names(answer: &Answer, example: &Value) {
 }
 
 #[tokio::test]
-async fn bounds_are_where_the_description_has_them() {
+async fn bounds_are_those_of_the_description() {
     let sale = Sale::start().await;
     let product = sale.product(20_000).await;
     let document = sale.client().get("/openapi.json").await.body;
@@ -152,7 +152,7 @@ async fn bounds_are_where_the_description_has_them() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_path_or_query_is_a_problem_document() {
+async fn bad_paths_and_queries_get_a_problem_document() {
     let sale = Sale::start().await;
     for (path, status, code) in [
         ("/api/products?limit=1&limit=2", 422, "invalid_request"),
@@ -179,7 +179,7 @@ async fn what_is_wrong_with_a_path_or_query_is_a_problem_document() {
 }
 
 #[tokio::test]
-async fn the_page_has_all_that_it_needs_with_it() {
+async fn api_page_loads_nothing_from_other_hosts() {
     let sale = Sale::start().await;
     let page = sale.client().get("/docs").await;
     assert_eq!(

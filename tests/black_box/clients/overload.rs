@@ -10,7 +10,7 @@ use crate::operating::metrics::{builder, counted};
 const UNKNOWN_ORDER: &str = "01a20634-0c9b-8cc1-96dc-8d450eaf51d9";
 
 #[tokio::test]
-async fn while_holds_are_refused_reads_operators_and_webhooks_are_not() {
+async fn overload_refuses_holds_and_serves_everything_else() {
     let builder = builder()
         .setting("CONNECTIONS_MAX", "32")
         .setting("REQUEST_WAIT_MS", "60000");

@@ -57,7 +57,7 @@ async fn hold_for(sale: &Sale, product: i64, customer: &str, headers: &[(&str, &
 }
 
 #[tokio::test]
-async fn an_address_that_asks_too_often_is_refused_and_told_when_to_come_back() {
+async fn address_over_the_limit_gets_429_with_retry_after() {
     let sale = limited("RATE_LIMIT_PER_IP").start().await;
     let product = sale.product(1000).await;
     let path = format!("/api/products/{product}");
@@ -105,7 +105,7 @@ async fn an_address_that_asks_too_often_is_refused_and_told_when_to_come_back() 
 }
 
 #[tokio::test]
-async fn webhooks_the_administration_and_health_are_never_refused_for_their_number() {
+async fn webhooks_admin_calls_and_health_have_no_rate_limit() {
     let sale = limited("RATE_LIMIT_PER_IP").start().await;
     sale.product(1).await;
     until_refused("the address to be refused", async || {
@@ -136,7 +136,7 @@ async fn webhooks_the_administration_and_health_are_never_refused_for_their_numb
 const UNKNOWN_ORDER: &str = "01a20634-0c9b-8cc1-96dc-8d450eaf51d9";
 
 #[tokio::test]
-async fn a_customer_who_asks_too_often_is_refused_and_others_are_not() {
+async fn customer_over_the_limit_gets_429_and_others_do_not() {
     let sale = limited("RATE_LIMIT_PER_KEY").start().await;
     let product = sale.product(1000).await;
     let first = hold_for(&sale, product, "c-1", &[]).await;
@@ -178,7 +178,7 @@ async fn a_customer_who_asks_too_often_is_refused_and_others_are_not() {
 }
 
 #[tokio::test]
-async fn a_refused_request_never_becomes_a_command_and_its_key_can_be_used_again() {
+async fn limited_request_is_no_command_and_its_key_stays_free() {
     let sale = limited("RATE_LIMIT_PER_KEY").start().await;
     let product = sale.product(1000).await;
     let mut created = 0;
@@ -215,7 +215,7 @@ async fn a_refused_request_never_becomes_a_command_and_its_key_can_be_used_again
 }
 
 #[tokio::test]
-async fn only_a_trusted_proxy_may_say_whose_request_it_is() {
+async fn client_address_is_accepted_only_from_trusted_proxies() {
     for (trusted_proxies, is_trusted) in [("127.0.0.0/8", true), ("10.0.0.0/8", false)] {
         let sale = limited("RATE_LIMIT_PER_IP")
             .setting("TRUSTED_PROXIES", trusted_proxies)

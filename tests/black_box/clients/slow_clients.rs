@@ -19,7 +19,7 @@ async fn sent_and_silent(address: &str, bytes: &str) -> String {
 }
 
 #[tokio::test]
-async fn slow_heads_bodies_and_idle_connections_end() {
+async fn slow_heads_slow_bodies_and_idle_connections_end() {
     let builder = SaleBuilder::default()
         .setting("REQUEST_READ_MS", "500")
         .setting("KEEP_ALIVE_SECONDS", "1");

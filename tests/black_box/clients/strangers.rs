@@ -233,7 +233,7 @@ async fn send(sale: &Sale, request: &Bent) -> Option<Answer> {
 }
 
 #[tokio::test]
-async fn nothing_that_a_stranger_sends_fails_us() {
+async fn broken_requests_never_get_a_server_error() {
     let seed = std::env::var("HOLDFAST_SEED")
         .ok()
         .and_then(|seed| seed.parse().ok())

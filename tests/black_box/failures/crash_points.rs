@@ -61,7 +61,7 @@ async fn buy(sale: &Sale, product: i64, buyer: usize) -> String {
 }
 
 #[tokio::test]
-async fn a_worker_that_dies_at_any_step_of_a_batch_loses_nothing() {
+async fn worker_killed_at_any_step_of_a_batch_loses_nothing() {
     let mut sale = SaleBuilder::default()
         .setting("REQUEST_WAIT_MS", "500")
         .setting("PARTITION_LEASE_MS", "800")
@@ -105,7 +105,7 @@ async fn a_worker_that_dies_at_any_step_of_a_batch_loses_nothing() {
 }
 
 #[tokio::test]
-async fn what_a_worker_committed_and_did_not_tell_is_told_when_it_is_replaced() {
+async fn lost_replies_are_sent_by_the_next_owner() {
     let sale = SaleBuilder::default()
         .setting("REQUEST_WAIT_MS", "30000")
         .setting("PARTITION_LEASE_MS", "800")

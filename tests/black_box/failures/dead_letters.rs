@@ -38,7 +38,7 @@ pub(crate) async fn fail_holds(sale: &Sale, codes: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_command_waits_for_a_server_in_trouble_however_often_and_is_no_dead_letter() {
+async fn command_is_retried_not_set_aside_while_postgres_fails() {
     // More often than a command that can't be applied is tried.
     const CODES: [&str; 8] = [
         "40001", "40P01", "40001", "40P01", "53100", "57014", "40001", "40P01",
@@ -108,7 +108,7 @@ fn letters(answer: &Answer) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_command_that_can_not_be_applied_is_set_aside_and_the_others_are_served() {
+async fn poison_command_is_set_aside_and_the_others_apply() {
     let mut sale = builder().start().await;
     let (good, bad) = two_products_of_a_partition(&sale).await;
     // A row that makes no sense, as a bug or a hand in the table would leave it.
@@ -220,7 +220,7 @@ async fn a_command_that_can_not_be_applied_is_set_aside_and_the_others_are_serve
 }
 
 #[tokio::test]
-async fn a_bug_in_the_decision_fails_one_command_and_no_process() {
+async fn panic_in_the_decision_fails_one_command_only() {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
     let hold = sale.client().hold(product, 1, &[]).await;

@@ -71,7 +71,7 @@ impl<'s> HeldUp<'s> {
 }
 
 #[tokio::test]
-async fn a_command_that_can_not_be_applied_fails_no_other_partition_s() {
+async fn poison_command_fails_no_other_partition() {
     let mut sale = builder().start().await;
     let worker = worker(&mut sale).await;
     let products = products(&sale).await;
@@ -104,7 +104,7 @@ async fn a_command_that_can_not_be_applied_fails_no_other_partition_s() {
 }
 
 #[tokio::test]
-async fn a_partition_that_another_worker_has_moves_with_no_other() {
+async fn lost_partition_does_not_block_its_group() {
     let mut sale = builder().start().await;
     let worker = worker(&mut sale).await;
     let products = products(&sale).await;

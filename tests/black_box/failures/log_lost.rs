@@ -54,7 +54,7 @@ async fn queue(sale: &Sale, product: i64, headers: &[(&str, &str)]) -> Answer {
 }
 
 #[tokio::test]
-async fn a_place_in_the_new_log_is_ahead_and_a_lost_one_is_gone() {
+async fn requests_of_a_lost_log_are_gone_and_new_ones_queue() {
     let directory = tempfile::tempdir().unwrap();
     let mut stack = start_stack(&directory.path().join("stack")).await;
     let sale = SaleBuilder::default().on(&stack, directory.path());
@@ -123,7 +123,7 @@ async fn a_place_in_the_new_log_is_ahead_and_a_lost_one_is_gone() {
 }
 
 #[tokio::test]
-async fn what_the_log_does_not_take_is_sent_again_until_it_does() {
+async fn publish_is_retried_until_the_log_accepts_it() {
     let mut sale = builder().setting("REQUEST_WAIT_MS", "60000").start().await;
     let product = sale.product(10).await;
     sale.workers.remove(0).crash().await;

@@ -32,7 +32,7 @@ async fn buy(sale: &Sale, products: &[i64]) {
 }
 
 #[tokio::test]
-async fn partitions_are_shared_evenly_and_move_when_workers_come_and_go() {
+async fn partitions_are_shared_evenly_as_workers_come_and_go() {
     let mut sale = Sale::start().await;
     let mut products = Vec::new();
     for _ in 0..8 {
@@ -80,7 +80,7 @@ async fn partitions_are_shared_evenly_and_move_when_workers_come_and_go() {
 }
 
 #[tokio::test]
-async fn a_partition_that_could_not_be_given_back_is_taken_again() {
+async fn partition_that_was_not_released_is_taken_again() {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
     // As if each had lost its task, and Postgres had been away when it was to be given back.
@@ -106,7 +106,7 @@ const HOLD_UP: &str = "
     CREATE POLICY look ON orders USING (may_be_seen())";
 
 #[tokio::test]
-async fn a_worker_that_was_replaced_while_it_read_does_not_decide_on_what_it_read() {
+async fn replaced_worker_does_not_decide_on_stale_reads() {
     let settings = SaleBuilder::default()
         .setting("PARTITIONS", "1")
         .setting("PARTITION_LEASE_MS", "800");

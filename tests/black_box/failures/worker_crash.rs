@@ -14,7 +14,7 @@ const STOCK: i64 = 4000;
 const AT_ONCE: usize = 200;
 
 #[tokio::test]
-async fn a_worker_killed_in_the_middle_of_5000_holds_loses_nothing() {
+async fn worker_killed_amid_5000_holds_loses_nothing() {
     let mut sale = SaleBuilder::default()
         .setting("REQUEST_WAIT_MS", "500")
         .start()

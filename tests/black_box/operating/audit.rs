@@ -38,7 +38,7 @@ fn told(entries: &[Value]) -> Vec<(&str, &str)> {
 }
 
 #[tokio::test]
-async fn every_change_says_who_what_before_and_after() {
+async fn audit_entries_have_actor_action_before_and_after() {
     let sale = SaleBuilder::default()
         .setting("HOLD_EXPIRY_SECONDS", "2")
         .start()
@@ -159,7 +159,7 @@ async fn every_change_says_who_what_before_and_after() {
 }
 
 #[tokio::test]
-async fn a_change_of_no_known_product_and_those_of_all_are_listed() {
+async fn audit_lists_changes_without_a_product() {
     let sale = Sale::start().await;
     let stray = "01a205c9-8f56-8cc1-9b7d-29b3ac88daff";
     let (first, second) = (sale.product(1).await, sale.product(2).await);
@@ -205,7 +205,7 @@ async fn a_change_of_no_known_product_and_those_of_all_are_listed() {
 }
 
 #[tokio::test]
-async fn the_tables_words_are_those_of_the_programs() {
+async fn audit_table_accepts_exactly_the_known_actions() {
     let sale = SaleBuilder::default().start_without_workers().await;
     let kinds: Vec<(i16, String)> =
         sqlx::query_as("SELECT kind, name FROM audit_kinds ORDER BY kind")

@@ -85,7 +85,7 @@ fn scratch() -> tempfile::TempDir {
 }
 
 #[tokio::test]
-async fn a_restart_continues_where_it_was_and_fresh_starts_over() {
+async fn restart_keeps_the_data_and_fresh_removes_it() {
     let directory = scratch();
     let dev = Dev::start(directory.path(), &[]).await;
     let product = dev.client.get("/api/products/1").await.body;
@@ -137,7 +137,7 @@ async fn a_restart_continues_where_it_was_and_fresh_starts_over() {
 }
 
 #[tokio::test]
-async fn a_kill_leaves_nothing_running_and_loses_nothing() {
+async fn killed_dev_leaves_no_process_and_loses_no_data() {
     let directory = scratch();
     let dev = Dev::start(directory.path(), &[]).await;
     let hold = dev.client.hold(1, 2, &[]).await;
@@ -152,7 +152,7 @@ async fn a_kill_leaves_nothing_running_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn two_run_at_once_in_different_directories() {
+async fn two_devs_run_in_different_directories() {
     let (one, other) = (scratch(), scratch());
     let (one, other) = tokio::join!(Dev::start(one.path(), &[]), Dev::start(other.path(), &[]));
     one.client.hold(1, 2, &[]).await;
@@ -164,7 +164,7 @@ async fn two_run_at_once_in_different_directories() {
 }
 
 #[tokio::test]
-async fn a_crowd_buys_from_dev_over_http() {
+async fn crowd_buys_from_dev_over_http() {
     let directory = scratch();
     let dev = Dev::start(directory.path(), &[]).await;
     let start = serde_json::json!({"buyers": 30, "units": 10});

@@ -48,7 +48,7 @@ fn follow<'l>(ingress: &'l [Value], worker: &'l [Value], x_request_id: &str) -> 
 }
 
 #[tokio::test]
-async fn a_purchase_is_followed_through_both_programs_logs_from_its_request_ids() {
+async fn request_id_of_a_purchase_is_in_both_logs() {
     let sale = SaleBuilder::default()
         .setting("RUST_LOG", EACH_COMMAND)
         .start()

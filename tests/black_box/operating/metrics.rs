@@ -71,7 +71,7 @@ pub(crate) fn builder() -> SaleBuilder {
 }
 
 #[tokio::test]
-async fn what_happens_in_a_sale_is_counted() {
+async fn metrics_count_the_events_of_a_sale() {
     let mut sale = builder().start().await;
     let worker = worker(&mut sale).await;
     assert_eq!(worker.get("/healthz").await.status, StatusCode::OK);
@@ -225,7 +225,7 @@ async fn what_happens_in_a_sale_is_counted() {
 }
 
 #[tokio::test]
-async fn commands_without_a_worker_and_partitions_without_one_are_seen() {
+async fn metrics_show_waiting_commands_and_unowned_partitions() {
     let sale = builder().start_without_workers().await;
     until("the partitions to be seen as nobody's", async || {
         let text = metrics(sale.client()).await;
@@ -314,7 +314,7 @@ fn named(text: &str) -> BTreeSet<&str> {
 }
 
 #[tokio::test]
-async fn metrics_are_well_formed_and_alerts_and_dashboard_name_only_those() {
+async fn alerts_and_dashboard_name_only_existing_metrics() {
     let mut sale = builder().start().await;
     let worker = worker(&mut sale).await;
     let (ingress, workers) = (metrics(sale.client()).await, metrics(&worker).await);
@@ -330,7 +330,7 @@ async fn metrics_are_well_formed_and_alerts_and_dashboard_name_only_those() {
 }
 
 #[tokio::test]
-async fn a_request_keeps_its_id_and_gets_one_where_it_has_none() {
+async fn request_id_is_kept_or_created() {
     let sale = builder().start_without_workers().await;
     let ask = async |id: &str| {
         let answer = sale

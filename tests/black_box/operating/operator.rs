@@ -36,7 +36,7 @@ async fn age(sale: &Sale, table: &str, column: &str, hours: u32) {
 }
 
 #[tokio::test]
-async fn refunds_are_listed_asked_for_again_and_resolved() {
+async fn refunds_are_listed_repeated_and_resolved() {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
     let (a, b) = (
@@ -121,7 +121,7 @@ async fn refunds_are_listed_asked_for_again_and_resolved() {
 }
 
 #[tokio::test]
-async fn a_payment_that_nothing_matches_for_a_day_is_listed_and_still_pays_its_order_later() {
+async fn unmatched_payment_is_listed_and_pays_a_later_order() {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
     let hold = sale.client().hold(product, 1, &[]).await.body["hold_id"]
@@ -171,7 +171,7 @@ async fn a_payment_that_nothing_matches_for_a_day_is_listed_and_still_pays_its_o
 }
 
 #[tokio::test]
-async fn what_nothing_matched_is_taken_off_the_list_once_it_was_paid_back() {
+async fn unmatched_payment_leaves_the_list_when_resolved() {
     let sale = Sale::start().await;
     sale.product(10).await;
     let unknown = "01a205c9-8f56-8cc1-9b7d-29b3ac88daff";
@@ -244,7 +244,7 @@ async fn what_nothing_matched_is_taken_off_the_list_once_it_was_paid_back() {
 }
 
 #[tokio::test]
-async fn lists_refuse_what_they_do_not_know() {
+async fn lists_reject_unknown_values() {
     let sale = Sale::start().await;
     let paths = ["/api/admin/payments", "/api/admin/refunds"];
     for path in paths {
@@ -271,7 +271,7 @@ async fn lists_refuse_what_they_do_not_know() {
 }
 
 #[tokio::test]
-async fn what_has_ended_long_ago_is_removed_and_payments_never() {
+async fn retention_removes_old_rows_and_never_payments() {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
     let keyed = sale
@@ -332,7 +332,7 @@ async fn what_has_ended_long_ago_is_removed_and_payments_never() {
 }
 
 #[tokio::test]
-async fn health_tells_a_program_that_answers_well_from_one_that_does_not() {
+async fn health_command_detects_an_unhealthy_program() {
     let sale = Sale::start().await;
     let url = |path: &str| format!("http://{}{path}", sale.client().address());
     for (url, code, status) in [

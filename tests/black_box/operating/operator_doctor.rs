@@ -38,7 +38,7 @@ fn problems(findings: &[Value]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn the_doctor_finds_nothing_where_all_is_well_and_says_what_is_not() {
+async fn doctor_reports_problems_and_nothing_else() {
     let mut sale = Sale::start().await;
     let (code, findings) = examine(&sale, &[]).await;
     assert_eq!((code, problems(&findings)), (0, vec![]), "{findings:?}");
@@ -172,7 +172,7 @@ impl Streams {
 }
 
 #[tokio::test]
-async fn streams_and_consumers_that_somebody_has_altered_are_found() {
+async fn doctor_finds_altered_streams_and_consumers() {
     let mut sale = SaleBuilder::default()
         .setting("EVENT_URLS", RECEIVER)
         .start()
@@ -256,7 +256,7 @@ async fn streams_and_consumers_that_somebody_has_altered_are_found() {
 }
 
 #[tokio::test]
-async fn nats_that_acknowledges_before_it_syncs_is_found_and_nothing_starts_on_it() {
+async fn nats_without_sync_is_found_and_blocks_the_start() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("stack");
     let mut stack = start_stack(&data).await;

@@ -4,7 +4,7 @@ use holdfast_tests::{Sale, SaleBuilder, assert_invariants, until};
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn holds_are_listed_without_their_buyers_and_one_is_ended() {
+async fn holds_are_listed_without_buyers_and_can_be_released() {
     let sale = Sale::start().await;
     let (product, other) = (sale.product(10).await, sale.product(10).await);
     let body = json!({"product_id": product, "quantity": 3, "customer_id": "somebody"});
@@ -111,7 +111,7 @@ async fn holds_are_listed_without_their_buyers_and_one_is_ended() {
 }
 
 #[tokio::test]
-async fn every_ingress_forgets_and_reads_products_when_it_is_told_to() {
+async fn ingresses_clear_and_reload_products_on_request() {
     let mut sale = SaleBuilder::default()
         .ingresses(2)
         .setting("STOCK_CACHE_TTL", "3600")

@@ -15,7 +15,7 @@ fn sum(lines: &[Value], field: &str) -> f64 {
 }
 
 #[tokio::test]
-async fn the_queue_shows_who_applies_what_waits_and_how_fast_it_goes() {
+async fn queue_shows_owners_waiting_commands_and_rates() {
     let mut sale = Sale::start().await;
     let product = sale.product(1000).await;
     let done = AtomicBool::new(false);
@@ -87,7 +87,7 @@ async fn the_queue_shows_who_applies_what_waits_and_how_fast_it_goes() {
 }
 
 #[tokio::test]
-async fn a_backlog_beyond_its_bound_is_something_to_see_to() {
+async fn queue_with_a_large_backlog_ends_with_exit_code_1() {
     // A worker that has every partition and can't apply: Postgres keeps its rows from it.
     let sale = Sale::start().await;
     let product = sale.product(1000).await;
@@ -118,7 +118,7 @@ async fn a_backlog_beyond_its_bound_is_something_to_see_to() {
 }
 
 #[tokio::test]
-async fn who_watches_a_sale_sees_who_is_refused_by_whom_ever() {
+async fn watch_shows_refusals_of_every_program() {
     let sale = SaleBuilder::default().ingresses(2).start().await;
     let product = sale.product(1).await;
     assert_eq!(
@@ -156,7 +156,7 @@ async fn who_watches_a_sale_sees_who_is_refused_by_whom_ever() {
 }
 
 #[tokio::test]
-async fn a_sale_can_be_watched_for_a_while() {
+async fn watch_ends_after_the_given_time() {
     let sale = Sale::start().await;
     let (lamp, chair) = (sale.product(10).await, sale.product(5).await);
     sale.client().hold(lamp, 3, &[]).await;

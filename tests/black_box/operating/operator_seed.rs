@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 #[tokio::test]
-async fn seeded_products_are_on_sale_beside_those_that_were_there() {
+async fn seed_adds_products_and_keeps_the_existing_ones() {
     let sale = Sale::start().await;
     let own = sale.product(10).await;
     let arguments = [
@@ -71,7 +71,7 @@ async fn seeded_products_are_on_sale_beside_those_that_were_there() {
 }
 
 #[tokio::test]
-async fn what_can_not_be_seeded_ends_with_2() {
+async fn seed_with_bad_input_ends_with_exit_code_2() {
     let sale = SaleBuilder::default().start_without_workers().await;
     for (products, stock, currency) in [
         ("0", "1", "USD"),

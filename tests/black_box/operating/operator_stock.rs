@@ -110,7 +110,7 @@ impl Clients {
 }
 
 #[tokio::test]
-async fn planted_drift_is_found_and_mended_while_the_sale_runs() {
+async fn drift_is_found_and_repaired_during_a_sale() {
     let sale = Sale::start().await;
     let mut products = Vec::new();
     for _ in PLANTED {
@@ -232,7 +232,7 @@ async fn planted_drift_is_found_and_mended_while_the_sale_runs() {
 }
 
 #[tokio::test]
-async fn what_was_promised_is_kept_and_said_loudly() {
+async fn repair_keeps_accepted_holds_and_reports_oversell() {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
     let name = product.to_string();
@@ -259,7 +259,7 @@ async fn what_was_promised_is_kept_and_said_loudly() {
 }
 
 #[tokio::test]
-async fn what_retention_removes_is_no_drift_and_a_missing_payment_is() {
+async fn retention_causes_no_drift_and_a_lost_payment_does() {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
     let order = sale.order(product, 1).await;
@@ -300,7 +300,7 @@ async fn what_retention_removes_is_no_drift_and_a_missing_payment_is() {
 }
 
 #[tokio::test]
-async fn over_http_stock_is_verified_and_recalculated_too() {
+async fn stock_is_verified_and_recalculated_over_http() {
     let sale = Sale::start().await;
     let (lamp, other) = (sale.product(10).await, sale.product(100).await);
     buyers(&sale, other).await;

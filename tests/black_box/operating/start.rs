@@ -74,7 +74,7 @@ async fn migrated_database() -> String {
 }
 
 #[tokio::test]
-async fn an_older_nats_server_is_refused_with_the_version_that_is_needed() {
+async fn old_nats_is_refused_naming_the_needed_version() {
     let database_url = migrated_database().await;
     let nats_url = greet_as("2.9.10").await;
     for name in ["holdfast-ingress", "holdfast-workers"] {
@@ -91,7 +91,7 @@ async fn an_older_nats_server_is_refused_with_the_version_that_is_needed() {
 }
 
 #[tokio::test]
-async fn a_database_without_the_schema_is_refused_with_what_to_do() {
+async fn database_without_schema_is_refused_with_advice() {
     let stack = SharedStack::get().await;
     let base = stack.database_url().rsplit_once('/').unwrap().0;
     for name in ["holdfast-ingress", "holdfast-workers"] {
@@ -134,7 +134,7 @@ async fn errors_are_one_line_with_rust_backtrace_set() {
 }
 
 #[tokio::test]
-async fn another_number_of_partitions_is_refused() {
+async fn changed_number_of_partitions_is_refused() {
     let database_url = migrated_database().await;
     let nats_url = SharedStack::get().await.nats_url();
     let directory = tempfile::tempdir().unwrap();
@@ -219,8 +219,7 @@ const UNSAFE: [(&str, &str, &str, &str); 11] = [
 ];
 
 #[tokio::test]
-async fn what_is_not_safe_is_refused_by_name_unrepeated_and_may_be_accepted_where_it_is_not_of_dev()
-{
+async fn unsafe_settings_are_rejected_without_echoing_values() {
     let directory = tempfile::tempdir().unwrap();
     let run = |name: &str, setting, value, accepted| {
         let mut settings = settings(
@@ -276,7 +275,7 @@ async fn what_is_not_safe_is_refused_by_name_unrepeated_and_may_be_accepted_wher
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn an_ingress_keeps_its_memory_in_small_pages() {
+async fn ingress_uses_no_huge_pages() {
     let sale = holdfast_tests::Sale::start().await;
     let status =
         std::fs::read_to_string(format!("/proc/{}/status", sale.ingresses[0].pid())).unwrap();

@@ -60,7 +60,7 @@ fn types(events: &[(String, Value)], product: i64) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn what_happens_to_a_product_is_told_in_order() {
+async fn events_of_a_product_are_published_in_order() {
     let sale = SaleBuilder::default()
         .setting("EVENTS", "on")
         .setting("HOLD_EXPIRY_SECONDS", "2")
@@ -147,7 +147,7 @@ async fn what_happens_to_a_product_is_told_in_order() {
 }
 
 #[tokio::test]
-async fn without_a_wish_for_events_there_is_no_stream() {
+async fn event_stream_is_absent_unless_enabled() {
     let sale = Sale::start().await;
     let product = sale.product(3).await;
     sale.order(product, 1).await;
@@ -170,7 +170,7 @@ async fn holds_created(sale: &Sale) -> Vec<(i64, i32, i64)> {
 }
 
 #[tokio::test]
-async fn every_change_is_one_event_through_kills_of_workers() {
+async fn each_change_is_one_event_despite_killed_workers() {
     let mut sale = SaleBuilder::default()
         .setting("EVENTS", "on")
         .setting("REQUEST_WAIT_MS", "30000")
@@ -236,7 +236,7 @@ fn accepted(receiver: &std::sync::Mutex<Receiver>) -> HashMap<String, usize> {
 }
 
 #[tokio::test]
-async fn a_receiver_that_fails_hangs_and_restarts_gets_every_event_signed() {
+async fn unreliable_receiver_gets_every_event_signed() {
     let behaviours = [
         &[Behaviour::Fail; 3][..],
         &[Behaviour::Hang],
@@ -285,7 +285,7 @@ async fn a_receiver_that_fails_hangs_and_restarts_gets_every_event_signed() {
 }
 
 #[tokio::test]
-async fn an_event_that_nobody_takes_is_a_dead_letter_until_an_operator_has_it_posted_again() {
+async fn undeliverable_event_is_a_dead_letter_until_reposted() {
     let receiver = Receiver::new([]);
     let listening = Listening::start(any_port(), Arc::clone(&receiver)).await;
     let (address, url) = (listening.address, listening.url());
@@ -389,7 +389,7 @@ async fn an_event_that_nobody_takes_is_a_dead_letter_until_an_operator_has_it_po
 }
 
 #[tokio::test]
-async fn an_event_that_is_given_up_is_forgotten_and_without_a_worker_nothing_is_claimed() {
+async fn discarded_event_is_not_posted_again() {
     let receiver = Receiver::new([]);
     let listening = Listening::start(any_port(), receiver).await;
     let url = listening.url();

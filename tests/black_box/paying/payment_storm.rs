@@ -259,7 +259,7 @@ async fn none_is_pending(sale: &Sale, product: i64) {
 }
 
 #[tokio::test]
-async fn each_of_1000_orders_ends_as_its_messages_say_whatever_their_order() {
+async fn storm_of_1000_orders_ends_as_their_messages_require() {
     let seed = std::env::var("HOLDFAST_SEED")
         .ok()
         .and_then(|seed| seed.parse().ok())

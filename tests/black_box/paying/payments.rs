@@ -29,7 +29,7 @@ fn assert_result(answer: &Answer, result: &str, order_status: &str) {
 }
 
 #[tokio::test]
-async fn a_success_pays_a_pending_order_and_a_duplicate_is_told_the_same() {
+async fn payment_pays_a_pending_order_and_a_repeat_is_replayed() {
     let sale = SaleBuilder::default().ingresses(2).start().await;
     let product = sale.product(10).await;
     let order = sale.order(product, 3).await;
@@ -109,7 +109,7 @@ async fn a_success_pays_a_pending_order_and_a_duplicate_is_told_the_same() {
 }
 
 #[tokio::test]
-async fn a_failure_cancels_a_pending_order_and_a_late_success_gets_stock_again() {
+async fn failed_payment_cancels_and_a_late_success_restores() {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
     let order = sale.order(product, 3).await;
@@ -144,7 +144,7 @@ async fn a_failure_cancels_a_pending_order_and_a_late_success_gets_stock_again()
 }
 
 #[tokio::test]
-async fn a_late_success_without_stock_is_to_be_refunded() {
+async fn late_payment_without_stock_is_refunded() {
     let sale = Sale::start().await;
     let product = sale.product(3).await;
     let order = sale.order(product, 3).await;
@@ -168,7 +168,7 @@ async fn a_late_success_without_stock_is_to_be_refunded() {
 }
 
 #[tokio::test]
-async fn late_payments_are_refunded_where_the_operator_says_so() {
+async fn late_payments_are_refunded_if_so_configured() {
     let sale = SaleBuilder::default()
         .setting("LATE_PAYMENT", "refund")
         .start()
@@ -193,7 +193,7 @@ async fn late_payments_are_refunded_where_the_operator_says_so() {
 }
 
 #[tokio::test]
-async fn a_payment_of_another_amount_or_currency_is_to_be_refunded_and_changes_nothing() {
+async fn payment_of_a_wrong_amount_or_currency_is_refunded() {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
     let order = sale.order(product, 1).await;
@@ -239,7 +239,7 @@ async fn a_payment_of_another_amount_or_currency_is_to_be_refunded_and_changes_n
 }
 
 #[tokio::test]
-async fn a_payment_before_its_order_is_parked_and_pays_it_in_the_same_step() {
+async fn early_payment_is_parked_and_pays_the_new_order() {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
     let hold = sale.client().hold(product, 2, &[]).await.body["hold_id"]
@@ -274,7 +274,7 @@ async fn a_payment_before_its_order_is_parked_and_pays_it_in_the_same_step() {
 }
 
 #[tokio::test]
-async fn a_parked_success_whose_hold_ends_without_an_order_is_to_be_refunded() {
+async fn parked_payment_of_an_ended_hold_is_refunded() {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
     let hold = sale.client().hold(product, 2, &[]).await.body["hold_id"]
@@ -317,7 +317,7 @@ async fn a_parked_success_whose_hold_ends_without_an_order_is_to_be_refunded() {
 }
 
 #[tokio::test]
-async fn webhooks_without_a_worker_are_told_to_come_again() {
+async fn webhooks_without_a_worker_get_retry_after() {
     let sale = SaleBuilder::default()
         .setting("REQUEST_WAIT_MS", "300")
         .start()

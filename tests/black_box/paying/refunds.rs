@@ -24,7 +24,7 @@ async fn overpaid(sale: &Sale) -> String {
 }
 
 #[tokio::test]
-async fn a_refund_is_asked_for_until_it_is_accepted_under_one_id() {
+async fn refund_is_requested_with_one_id_until_accepted() {
     let receiver = Receiver::new([Behaviour::Fail; 2]);
     let listening = Listening::start(any_port(), Arc::clone(&receiver)).await;
     let settings = builder()
@@ -77,7 +77,7 @@ async fn a_refund_is_asked_for_until_it_is_accepted_under_one_id() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_fails_hangs_and_restarts_accepts_each_refund_once() {
+async fn unreliable_receiver_accepts_each_refund_once() {
     let behaviours = [
         &[Behaviour::Fail; 5][..],
         &[Behaviour::Hang],
@@ -128,7 +128,7 @@ async fn a_receiver_that_fails_hangs_and_restarts_accepts_each_refund_once() {
 }
 
 #[tokio::test]
-async fn without_a_url_refunds_stay_due() {
+async fn refunds_stay_due_without_a_url() {
     let sale = builder().start().await;
     let order = overpaid(&sale).await;
     assert_eq!(

@@ -414,12 +414,12 @@ async fn poison(all: &mut Strangers, product: i64) {
 }
 
 #[tokio::test]
-async fn what_clients_write_and_secrets_reach_no_log_no_metric_and_no_problem() {
+async fn logs_metrics_and_problems_have_no_input_or_secret() {
     send_everywhere(SaleBuilder::default()).await;
 }
 
 #[tokio::test]
-async fn nor_do_they_and_the_keys_where_customers_and_payments_are_sealed() {
+async fn logs_have_no_input_or_key_with_encryption() {
     let builder = SaleBuilder::default().setting("ENCRYPTION_KEYS", &format!("a:{}", key("k")));
     send_everywhere(builder.setting("ENCRYPTION_INDEX_KEY", &key("i"))).await;
 }

@@ -217,17 +217,17 @@ async fn run(builder: SaleBuilder) {
 }
 
 #[tokio::test]
-async fn a_customer_is_exported_and_forgotten_in_plain_tables() {
+async fn customer_is_exported_and_erased_in_plain_tables() {
     run(plain(SaleBuilder::default())).await;
 }
 
 #[tokio::test]
-async fn a_customer_is_exported_and_forgotten_in_sealed_tables() {
+async fn customer_is_exported_and_erased_in_encrypted_tables() {
     run(sealed(SaleBuilder::default())).await;
 }
 
 #[tokio::test]
-async fn repeats_that_come_meanwhile_write_no_name_back() {
+async fn repeats_during_an_erasure_write_no_customer_id() {
     let sale = sealed(SaleBuilder::default()).start().await;
     let product = sale.product(100).await;
     let holds = join_all((0..10).map(|_| held(&sale, product, "shopper.1"))).await;
@@ -266,7 +266,7 @@ async fn repeats_that_come_meanwhile_write_no_name_back() {
 }
 
 #[tokio::test]
-async fn a_waiting_dead_letter_holds_a_customer_back_and_a_settled_one_goes() {
+async fn erasure_waits_for_open_dead_letters_of_the_customer() {
     let sale = sealed(SaleBuilder::default()).start().await;
     let product = sale.product(10).await;
     let broken = "UPDATE products SET currency = '???' WHERE product_id = $1";
@@ -314,7 +314,7 @@ async fn a_waiting_dead_letter_holds_a_customer_back_and_a_settled_one_goes() {
 }
 
 #[tokio::test]
-async fn orders_of_long_ago_say_no_more_whose_they_were() {
+async fn old_orders_lose_their_customer_id() {
     let sale = sealed(SaleBuilder::default()).start().await;
     let product = sale.product(10).await;
     let [settled, young, unpaid, active] = [

@@ -264,7 +264,7 @@ async fn dead_letter(sale: &Sale) {
 }
 
 #[tokio::test]
-async fn with_keys_no_customer_and_no_payment_lies_in_a_table_or_a_file() {
+async fn encryption_leaves_no_plain_text_in_tables_and_files() {
     for is_sealed in [true, false] {
         let directory = tempfile::tempdir().unwrap();
         let stack: Stack = start_stack(&directory.path().join("stack")).await;
@@ -361,7 +361,7 @@ async fn refused(sale: &Sale, ring: &str, index: &str, words: &str) {
 }
 
 #[tokio::test]
-async fn a_rotated_ring_opens_everything_and_limits_and_payments_are_known() {
+async fn rotated_keyring_decrypts_and_finds_all_rows() {
     let mut sale = sealed(SaleBuilder::default()).start().await;
     let product = limited(&sale, 2).await;
     let order = ordered(&sale, product, "one").await;
@@ -462,7 +462,7 @@ async fn a_rotated_ring_opens_everything_and_limits_and_payments_are_known() {
 }
 
 #[tokio::test]
-async fn what_was_stored_before_is_sealed_before_anything_starts_with_keys() {
+async fn plain_rows_must_be_encrypted_before_a_start_with_keys() {
     let mut sale = plain(SaleBuilder::default()).start().await;
     let product = limited(&sale, 2).await;
     let keyed = hold(&sale, product, "one", &[("idempotency-key", "k")]).await;

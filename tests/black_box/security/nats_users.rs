@@ -91,7 +91,7 @@ impl Place {
 }
 
 #[tokio::test]
-async fn a_user_or_a_token_stands_in_the_url_and_a_wrong_one_is_refused_unrepeated() {
+async fn nats_url_may_have_a_user_or_token_and_is_not_echoed() {
     let mut place = Place::start().await;
     place
         .nats_with(|text| {
@@ -148,7 +148,7 @@ fn credentials(file: &Path, jwt: &str, seed: &str) {
 }
 
 #[tokio::test]
-async fn a_credentials_file_lets_in_and_one_of_a_stranger_does_not() {
+async fn credentials_file_must_be_of_a_known_user() {
     let mut place = Place::start().await;
     let operator = KeyPair::new_operator();
     let [system, shop, strange] = std::array::from_fn(|_| KeyPair::new_account());

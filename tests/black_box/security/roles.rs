@@ -40,7 +40,7 @@ async fn assert_allowed(pool: &PgPool, role: &str, statement: &str) {
 }
 
 #[tokio::test]
-async fn the_ingress_role_can_read_and_write_nothing() {
+async fn ingress_role_can_read_and_not_write() {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
     sale.order(product, 1).await;
@@ -88,7 +88,7 @@ async fn the_ingress_role_can_read_and_write_nothing() {
 }
 
 #[tokio::test]
-async fn the_worker_role_can_add_to_the_audit_and_change_nothing_in_it() {
+async fn worker_role_can_only_append_to_the_audit() {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
     sale.order(product, 1).await;
@@ -123,7 +123,7 @@ async fn the_worker_role_can_add_to_the_audit_and_change_nothing_in_it() {
 }
 
 #[tokio::test]
-async fn the_programs_have_no_more_rights_than_their_roles() {
+async fn programs_have_only_the_rights_of_their_roles() {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
     for (revoke, grant, status) in [
@@ -149,7 +149,7 @@ async fn the_programs_have_no_more_rights_than_their_roles() {
 }
 
 #[tokio::test]
-async fn nobody_can_change_the_audit_and_what_is_old_can_be_removed() {
+async fn audit_cannot_be_changed_and_old_entries_are_removable() {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
     for statement in [

@@ -100,7 +100,7 @@ fn documented() -> BTreeMap<String, String> {
 }
 
 #[tokio::test]
-async fn the_table_of_settings_matches_the_programs() {
+async fn settings_table_matches_the_programs() {
     let (taken, documented) = (taken().await, documented());
     let otherwise = OTHERWISE
         .iter()
@@ -175,7 +175,7 @@ fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
 }
 
 #[test]
-fn only_listed_files_read_the_environment() {
+fn environment_is_read_only_in_listed_files() {
     let mut files = Vec::new();
     for room in [
         "cli/src",

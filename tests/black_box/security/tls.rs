@@ -90,7 +90,7 @@ async fn buy_one(place: &Place, client: &Client) {
 }
 
 #[tokio::test]
-async fn a_sale_runs_over_tls_and_the_wrong_ca_name_or_client_is_refused_with_what_to_do() {
+async fn tls_rejects_a_wrong_ca_name_or_client_with_advice() {
     // Postgres's account must be able to get there.
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     let directory = tempfile::Builder::new()

@@ -264,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_patch_still_applies() {
+    fn every_patch_applies() {
         for mutation in read_all(&[]).unwrap() {
             let mut apply = mutation.apply_to(Path::new(SOURCES));
             succeed(apply.arg("--check"), &mutation.name).unwrap();

@@ -7,7 +7,7 @@ use holdfast_chaos::{Options, run};
 const LASTING: Duration = Duration::from_secs(8);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_clients_were_told_is_true_whatever_fails() {
+async fn responses_stay_true_under_every_fault() {
     for seed in 1..=3 {
         let report = run(&Options::new(seed, LASTING)).await.unwrap();
         println!("{}", report.summary());

@@ -217,12 +217,12 @@ impl Story {
 }
 
 #[test]
-fn a_true_story_has_no_findings() {
+fn correct_history_has_no_findings() {
     assert_eq!(Story::new().rules(), Vec::<&str>::new());
 }
 
 #[test]
-fn a_hold_that_was_told_and_is_lost_is_found() {
+fn lost_accepted_hold_is_found() {
     let mut story = Story::new();
     story.tables.holds.remove("b");
     assert!(story.rules().contains(&"I5: a hold that was told"));
@@ -253,7 +253,7 @@ fn holds_out_of_order_are_found() {
 }
 
 #[test]
-fn a_second_effect_of_one_request_is_found() {
+fn second_effect_of_one_request_is_found() {
     let mut story = Story::new();
     let twice = HoldRow {
         customer_id: Some("customer-b".into()),
@@ -265,7 +265,7 @@ fn a_second_effect_of_one_request_is_found() {
 }
 
 #[test]
-fn two_answers_under_one_key_are_found() {
+fn two_outcomes_under_one_key_are_found() {
     let mut story = Story::new();
     let mut repeat = story.exchanges[3].clone();
     repeat.told.as_mut().unwrap().text.push(' ');
@@ -278,7 +278,7 @@ fn two_answers_under_one_key_are_found() {
 }
 
 #[test]
-fn a_paid_order_that_is_no_longer_paid_is_found() {
+fn paid_order_that_becomes_unpaid_is_found() {
     let mut story = Story::new();
     let order = story.tables.orders.get_mut("a").unwrap();
     (order.status, order.payment_id) = ("cancelled".into(), None);
@@ -286,14 +286,14 @@ fn a_paid_order_that_is_no_longer_paid_is_found() {
 }
 
 #[test]
-fn a_payment_that_was_answered_and_is_lost_is_found() {
+fn lost_accepted_payment_is_found() {
     let mut story = Story::new();
     story.tables.payments.clear();
     assert!(story.rules().contains(&"I8: a payment that was answered"));
 }
 
 #[test]
-fn an_accepted_request_has_an_end_unless_the_log_was_lost_after_it() {
+fn accepted_request_must_end_unless_the_log_was_lost() {
     let mut story = Story::new();
     story.accept(None);
     assert_eq!(story.rules(), ["accepted request without an end"]);
@@ -306,7 +306,7 @@ fn an_accepted_request_has_an_end_unless_the_log_was_lost_after_it() {
 }
 
 #[test]
-fn a_refund_that_nobody_is_owed_is_found() {
+fn refund_without_a_reason_is_found() {
     let mut story = Story::new();
     let body = json!({"refund_id": "r", "order_id": "a", "payment_id": "p"}).to_string();
     story.refunds.push(RefundRequest {
@@ -318,7 +318,7 @@ fn a_refund_that_nobody_is_owed_is_found() {
 }
 
 #[test]
-fn a_failure_and_a_text_that_is_no_json_are_found() {
+fn server_errors_and_bad_json_are_found() {
     let mut story = Story::new();
     let problem =
         json!({"type": "t", "title": "t", "detail": "d", "code": "internal_error", "status": 500});
@@ -342,7 +342,7 @@ fn a_failure_and_a_text_that_is_no_json_are_found() {
 }
 
 #[test]
-fn an_order_that_does_not_show_the_payment_that_waited_for_it_is_found() {
+fn order_without_its_parked_payment_is_found() {
     let mut story = Story::new();
     let Asked::Pay(notice) = &mut story.exchanges[3].asked else {
         panic!("no webhook")
@@ -354,7 +354,7 @@ fn an_order_that_does_not_show_the_payment_that_waited_for_it_is_found() {
 }
 
 #[test]
-fn a_command_that_was_passed_over_or_set_aside_is_found() {
+fn skipped_and_dead_letter_commands_are_found() {
     let mut story = Story::new();
     story.tables.outcomes.remove("d");
     assert_eq!(
@@ -387,7 +387,7 @@ fn a_command_that_was_passed_over_or_set_aside_is_found() {
 }
 
 #[test]
-fn holds_in_another_order_than_the_logs_are_found() {
+fn holds_not_in_log_order_are_found() {
     let mut story = Story::new();
     story.log.swap(0, 1);
     assert_eq!(story.rules(), ["I6: order of the log"]);
@@ -401,7 +401,7 @@ fn holds_in_another_order_than_the_logs_are_found() {
 }
 
 #[test]
-fn partitions_without_a_worker_or_not_shared_evenly_are_found() {
+fn unowned_and_unevenly_shared_partitions_are_found() {
     let partitions = |owners: &[Option<&str>]| -> Vec<PartitionRow> {
         let row = |(owner, partition): (&Option<&str>, i16)| PartitionRow {
             partition,
