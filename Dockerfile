@@ -1,5 +1,5 @@
-# All three programs in one image without a shell; its user is nobody (65532). The compiler's version is that of
-# rust-toolchain.toml, which stays outside (.dockerignore): it also asks for components that only development needs.
+# All three programs in one image without a shell. They run as user 65532 (nonroot). Keep the version of the compiler equal to
+# rust-toolchain.toml. That file is not in the image (.dockerignore), because it installs components that only development needs.
 FROM rust:1.95.0-bookworm AS build
 WORKDIR /src
 COPY . .
@@ -9,7 +9,7 @@ RUN cargo build --profile dist --locked --workspace --bins \
     && strip --strip-debug -o /programs/holdfast-ingress target/dist/holdfast-ingress \
     && strip --strip-debug -o /programs/holdfast-workers target/dist/holdfast-workers
 
-# glibc and the certificates of public CAs, of the same Debian.
+# Contains glibc and the certificates of public CAs, from the same Debian release as the build image.
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /programs/ /usr/local/bin/
 EXPOSE 8080

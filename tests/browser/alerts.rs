@@ -86,7 +86,7 @@ async fn a_console_in_another_tab_says_when_a_worker_is_gone_and_when_all_is_wel
         sale.workers.remove(0).crash().await;
         tab.sees(
             "[data-alert=HoldfastPartitionWithoutWorker]",
-            "No worker has 4 of the partitions",
+            "4 partitions have no worker",
         )
         .await;
         tab.sees("[data-well=false]", "Start a worker").await;

@@ -315,7 +315,7 @@ async fn a_server_that_is_gone_is_told_in_words() {
         sign_in(&tab).await;
         tab.sees("[data-well=true]", "All is well").await;
         sale.ingresses.remove(0).crash().await;
-        tab.sees("[data-alert=HoldfastTargetDown]", "does not answer")
+        tab.sees("[data-alert=HoldfastTargetDown]", "does not respond")
             .await;
         looks_right(&tab).await;
         tab.client.switch_to_window(store).await.unwrap();
