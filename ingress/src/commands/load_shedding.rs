@@ -13,7 +13,7 @@ use holdfast_common::command::Action;
 /// its batches.
 const RESERVED_SHARE: usize = 8;
 
-/// How much of a queue a command may use.
+/// The priority of a command when a queue is nearly full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Priority {
     /// Shoppers' commands: all places that are not reserved.

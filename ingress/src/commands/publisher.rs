@@ -1,8 +1,12 @@
 //! Publishes commands: one publisher for each partition, which sends one envelope at a time.
 //!
 //! Group commit: JetStream syncs each envelope to disk, and while it does, arriving commands gather in the next envelope.
-//! The busier a partition is, the more commands share one sync. An envelope has a message id, so JetStream stores it once
-//! even when it is sent several times. The queue of envelopes is bounded, and so is the time for retries.
+//! The busier a partition is, the more commands share one sync. Only one envelope of a partition is in flight, because a
+//! retry must not put its commands behind those of a later envelope.
+//!
+//! Bounds: an envelope has a largest size and number of commands, a queue has a largest number of envelopes, and an
+//! envelope is retried for at most 12 seconds. JetStream stores an envelope once even when it is sent several times,
+//! because each has a message id.
 //!
 //! The publisher must not wait for outcomes: [`super::submit`] does.
 
@@ -38,15 +42,15 @@ const QUEUED_ENVELOPES_MIN: usize = 8;
 const PUBLISH_FOR: Duration = Duration::from_secs(12);
 /// The least time between two envelopes of a partition while other requests wait. An envelope and the worker's batch for
 /// it cost as much CPU as 20 more holds in one envelope.
-const DISTANCE: Duration = Duration::from_millis(3);
+const INTERVAL_MIN: Duration = Duration::from_millis(3);
 /// The same for a small envelope, which has the most to gain from more commands.
-const DISTANCE_SMALL: Duration = Duration::from_millis(6);
+const INTERVAL_MIN_SMALL: Duration = Duration::from_millis(6);
 /// An envelope with fewer commands is small.
 const SMALL_COMMANDS: usize = 32;
 /// The pause before an envelope is sent again doubles from the first value to the second.
 const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
-/// The result for an envelope: its sequence in the log, or why it has none. The publisher sets it once.
+/// The result of publishing an envelope: its sequence in the log, or why it has none. The publisher sets it once.
 pub type Publication = SetOnce<Result<u64, NotPublished>>;
 
 /// An envelope that has not been sent. Commands are added to the last one of a queue.
@@ -66,7 +70,7 @@ struct EnvelopeQueue {
 }
 
 impl EnvelopeQueue {
-    /// The queue has a place for one command of each connection: all clients may want the same product.
+    /// The queue has room for one command of each connection, because all clients may want the same product.
     fn new(connections_max: usize) -> Self {
         let envelopes_max = connections_max
             .div_ceil(ENVELOPE_COMMANDS_MAX)
@@ -140,12 +144,12 @@ impl EnvelopeQueue {
     /// When only this envelope's own requests wait, nothing else is in flight and no other command is likely to arrive:
     /// the envelope is sent at once, so a single request gets the shortest latency. Otherwise outcomes are on their way,
     /// their clients send the next commands soon, and a few milliseconds let these share the envelope.
-    async fn wait_for_company(&self, sent: Instant, waiting: impl Fn() -> usize) {
+    async fn wait_for_more_commands(&self, sent: Instant, waiting: impl Fn() -> usize) {
         let commands = self.filled().await;
         if waiting() > commands {
-            sleep_until(sent + DISTANCE).await;
+            sleep_until(sent + INTERVAL_MIN).await;
             if self.filled().await < SMALL_COMMANDS {
-                sleep_until(sent + DISTANCE_SMALL).await;
+                sleep_until(sent + INTERVAL_MIN_SMALL).await;
             }
         }
     }
@@ -219,7 +223,7 @@ impl PartitionPublisher {
         let mut sent = Instant::now();
         for number in 0_u64.. {
             self.queue
-                .wait_for_company(sent, || self.waiters.count())
+                .wait_for_more_commands(sent, || self.waiters.count())
                 .await;
             let Some(QueuedEnvelope {
                 envelope,
@@ -332,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_holds_a_command_of_each_connection() {
+    fn a_queue_has_room_for_each_connections_command() {
         for connections_max in [16, 1_000, 16_384] {
             let queue = EnvelopeQueue::new(connections_max);
             let shoppers = Priority::Low.places(connections_max);
@@ -367,7 +371,7 @@ mod tests {
         let waits = async |commands, waiting| {
             let (queue, sent) = (EnvelopeQueue::new(16), Instant::now());
             assert!((0..commands).all(|_| push(&queue, Priority::Low, &[0; 16])));
-            queue.wait_for_company(sent, || waiting).await;
+            queue.wait_for_more_commands(sent, || waiting).await;
             sent.elapsed()
         };
         let without_others = [
@@ -380,11 +384,11 @@ mod tests {
             (meant..=meant + Duration::from_millis(1)).contains(&waited)
         };
         assert!(
-            near(waits(SMALL_COMMANDS, 1_000).await, DISTANCE),
-            "a large envelope keeps its distance"
+            near(waits(SMALL_COMMANDS, 1_000).await, INTERVAL_MIN),
+            "a large envelope waits for the interval"
         );
         assert!(
-            near(waits(SMALL_COMMANDS - 1, 1_000).await, DISTANCE_SMALL),
+            near(waits(SMALL_COMMANDS - 1, 1_000).await, INTERVAL_MIN_SMALL),
             "a small envelope waits longer"
         );
     }

@@ -117,13 +117,13 @@ impl Submitter {
             return Ok(Box::pin(self.queued(command, seq)).await);
         }
         match published_or_done(&mut waiter, &publication, give_up).await? {
-            Progress::Done(decision) => Ok(Submitted::Done(decision)),
-            Progress::Published(seq) => Ok(Box::pin(self.read_outcome(command, seq)).await),
+            PublishProgress::Done(decision) => Ok(Submitted::Done(decision)),
+            PublishProgress::Published(seq) => Ok(Box::pin(self.read_outcome(command, seq)).await),
         }
     }
 
-    /// Reads the outcome's row, because the reply may be lost: a worker that dies after its commit sends no replies. The
-    /// row is what counts. A client that gets 202 for a committed outcome would poll for nothing.
+    /// Reads the outcome's row, because the reply may be lost: a worker that dies after its commit sends no replies. This
+    /// one read saves the client a 202 and a poll for an outcome that is already committed.
     async fn read_outcome(&self, command: &Command, seq: u64) -> Submitted {
         let partition = self.partitions.of(command.slot());
         let read = store::request(&self.pool, &self.keys, command.request_id, partition);
@@ -160,7 +160,7 @@ impl Submitter {
     }
 }
 
-enum Progress {
+enum PublishProgress {
     Done(Decision),
     Published(u64),
 }
@@ -170,12 +170,12 @@ async fn published_or_done(
     waiter: &mut Waiter,
     publication: &Publication,
     give_up: Instant,
-) -> Result<Progress, NotPublished> {
+) -> Result<PublishProgress, NotPublished> {
     let first = async {
         tokio::select! {
             biased;
-            published = publication.wait() => published.map(Progress::Published),
-            result = waiter.result() => result.map(Progress::Done),
+            published = publication.wait() => published.map(PublishProgress::Published),
+            result = waiter.result() => result.map(PublishProgress::Done),
         }
     };
     timeout_at(give_up, first)

@@ -2,8 +2,8 @@
 //!
 //! A request takes an entry under its id before its command is published, because the outcome may arrive before the
 //! publisher returns. The entry belongs to the [`Waiter`] that the request holds: when the client disconnects, the future
-//! is dropped and the entry goes with it. The number of entries is bounded; [`super::load_shedding`] says who may take
-//! the last ones.
+//! is dropped and the entry goes with it. The number of entries is bounded; [`super::load_shedding`] reserves the
+//! last ones for commands of high priority.
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;

@@ -65,9 +65,9 @@ pub struct SentWebhook {
     pub idempotency_key: String,
     pub payment_id: String,
     pub payment_status: &'static str,
-    pub answer_status: u16,
+    pub response_status: u16,
     pub is_replayed: bool,
-    pub answer: Value,
+    pub response: Value,
 }
 
 /// Sends the webhooks of a payment, one after the other.
@@ -102,9 +102,9 @@ pub async fn deliver(
             idempotency_key: key,
             payment_id,
             payment_status: status,
-            answer_status: response.status.as_u16(),
+            response_status: response.status.as_u16(),
             is_replayed: response.is_replayed,
-            answer: response.body,
+            response: response.body,
         });
     }
     Ok(sent)

@@ -47,7 +47,7 @@ pub struct ProductCache {
     pub subscribers: Arc<Subscribers>,
 }
 
-/// The place of one product.
+/// The cache entry of one product.
 #[derive(Default)]
 struct ProductCell {
     cached: RwLock<Option<CachedProduct>>,
@@ -207,7 +207,8 @@ impl ProductCache {
         Ok(count)
     }
 
-    /// Keeps products with subscribers current. Runs until the ingress stops.
+    /// Keeps products with subscribers current: news may be lost, and subscribers send no requests that would find it out.
+    /// Runs until the ingress stops.
     pub async fn refresh_subscribed(self: Arc<Self>) {
         loop {
             tokio::time::sleep(SUBSCRIBED_CHECK_INTERVAL).await;

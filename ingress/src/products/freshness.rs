@@ -3,12 +3,14 @@
 //! The owner of a partition numbers its news. A missing number or another owner is a gap: products of the partition that
 //! were cached before it must be read again. News of an older owner is ignored.
 //!
-//! A worker also states until when nothing of the partition falls due (no hold or order expires). The cache may refuse
-//! holds only while this holds and the last message is under a second old; a heartbeat once in a while extends it when
-//! nothing else happens. After a second without a message the partition may have a new owner whose commits are unknown.
+//! A worker also states until when nothing of the partition falls due (no hold or order expires). The cache may refuse a
+//! hold as sold out only before that time, because an expiry returns units, and only while the last message is under a
+//! second old: after a second without a message, the partition may have a new owner whose commits this ingress has not
+//! received. Workers send heartbeats, so that an idle partition stays current.
 //!
-//! This host's clock only measures durations. The time itself is the latest time of Postgres's clock that any message or
-//! read has shown, plus the time since then: it is never ahead of Postgres by more than the two clocks' drift.
+//! Postgres's clock decides when a hold expires, so this module estimates that clock: the latest time of it in any message
+//! or read, plus the time since then. The host's clock only measures that duration. So the estimate is ahead of Postgres
+//! by at most the drift between the two clocks.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -28,7 +30,7 @@ const DUE_MARGIN: Duration = Duration::from_millis(100);
 const DRIFT_SHARE: i64 = 1000;
 const UNKNOWN: i64 = i64::MIN;
 
-/// The state of all partitions.
+/// The freshness of all partitions.
 #[derive(Debug)]
 pub struct Freshness {
     begun: Instant,
@@ -36,7 +38,7 @@ pub struct Freshness {
     clock: PostgresClock,
 }
 
-/// The state of one partition. Only the listener writes it, so the atomics need no lock among writers.
+/// The freshness of one partition. Only the listener writes it, so the atomics need no lock among writers.
 #[derive(Debug, Default)]
 struct PartitionFreshness {
     /// The owner's epoch, and the number of its last news.

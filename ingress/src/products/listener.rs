@@ -48,9 +48,10 @@ impl Listener {
                     biased;
                     Some(message) = news.next() => self.receive_news(&message.payload).await,
                     Some(message) = replies.next() => {
-                        // A worker publishes its news before its replies, and they arrive in this order. The news must be
-                        // applied first: a client whose release is confirmed may send a hold at once, and the cache must
-                        // not refuse it with the old stock. `unconstrained` keeps the runtime from ending the loop early.
+                        // A worker publishes its news before its replies, and one connection keeps this order. The news
+                        // must be applied first: a client whose release is confirmed may send a hold at once, and the
+                        // cache must not refuse it with the old stock. `unconstrained` turns off the runtime's budget,
+                        // which could end the loop while news is waiting.
                         while let Some(Some(message)) = unconstrained(news.next()).now_or_never() {
                             self.receive_news(&message.payload).await;
                         }

@@ -99,8 +99,8 @@ function Sent({ sent }) {
           (one) => html`<tr>
             <td data-label=${COLUMNS[0]}><code>${one.payment_id}</code></td>
             <td data-label=${COLUMNS[1]}>${one.payment_status}</td>
-            <td data-label=${COLUMNS[2]}>${one.answer_status}${one.is_replayed ? ' (the same again)' : ''}</td>
-            <td data-label=${COLUMNS[3]} data-result=${one.answer.result}>${RESULTS[one.answer.result] ?? one.answer.code ?? '–'}</td>
+            <td data-label=${COLUMNS[2]}>${one.response_status}${one.is_replayed ? ' (the same again)' : ''}</td>
+            <td data-label=${COLUMNS[3]} data-result=${one.response.result}>${RESULTS[one.response.result] ?? one.response.code ?? '–'}</td>
           </tr>`,
         )}</tbody>
       </table>

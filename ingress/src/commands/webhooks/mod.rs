@@ -1,8 +1,8 @@
 //! Payment webhooks on their way into the log, and the wait for their outcomes.
 //!
 //! Each webhook is a message of its own (see [`batches`]). Its message id is made of its idempotency key and its body, so
-//! JetStream drops a duplicate within two minutes; the idempotency table covers later ones. For a dropped duplicate no
-//! worker sends a reply. So the duplicate's request waits until the first webhook is applied, and reads its outcome.
+//! JetStream drops a duplicate within two minutes; the idempotency table covers later ones. No worker sends a reply for
+//! a dropped duplicate. So the duplicate's request waits until the first webhook is applied, and reads its outcome.
 
 pub mod batches;
 
