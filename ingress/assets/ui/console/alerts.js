@@ -12,25 +12,47 @@ const VIEWS = {
 
 /** Reads the rules as that file writes them: a field a line, or `>-` and lines that are set in. */
 export function parse(text) {
-  return text.split(/^ {6}- alert: /m).slice(1).map((rule) => {
-    const field = (name) => {
-      const [, indent, value] = new RegExp(`^( +)${name}: (.*)$`, 'm').exec(rule) ?? [];
-      if (value !== '>-') return value?.replace(/^"(.*)"$/, '$1');
-      const lines = rule.slice(rule.indexOf(`${name}: >-`)).split('\n').slice(1);
-      const end = lines.findIndex((line) => !line.startsWith(`${indent} `));
-      return lines.slice(0, end === -1 ? lines.length : end).map((line) => line.trim()).join(' ');
-    };
-    const severity = /severity: (\w+)/.exec(rule)?.[1];
-    return { name: rule.split('\n', 1)[0], isTrue: compile(field('expr')), severity, summary: field('summary'), description: field('description') };
-  });
+  return text
+    .split(/^ {6}- alert: /m)
+    .slice(1)
+    .map((rule) => {
+      const field = (name) => {
+        const [, indent, value] = new RegExp(`^( +)${name}: (.*)$`, 'm').exec(rule) ?? [];
+        if (value !== '>-') return value?.replace(/^"(.*)"$/, '$1');
+        const lines = rule
+          .slice(rule.indexOf(`${name}: >-`))
+          .split('\n')
+          .slice(1);
+        const end = lines.findIndex((line) => !line.startsWith(`${indent} `));
+        return lines
+          .slice(0, end === -1 ? lines.length : end)
+          .map((line) => line.trim())
+          .join(' ');
+      };
+      const severity = /severity: (\w+)/.exec(rule)?.[1];
+      return {
+        name: rule.split('\n', 1)[0],
+        isTrue: compile(field('expr')),
+        severity,
+        summary: field('summary'),
+        description: field('description'),
+      };
+    });
 }
 
 const rounded = (value) => (Number.isInteger(value) ? String(value) : value.toPrecision(3));
 const FORMATS = {
   humanize: rounded,
   humanizeDuration: (seconds) => {
-    const parts = [['d', 86400], ['h', 3600], ['m', 60]].reduce(
-      ({ rest, said }, [unit, size]) => ({ rest: rest % size, said: rest >= size || said.length ? [...said, `${Math.floor(rest / size)} ${unit}`] : said }),
+    const parts = [
+      ['d', 86400],
+      ['h', 3600],
+      ['m', 60],
+    ].reduce(
+      ({ rest, said }, [unit, size]) => ({
+        rest: rest % size,
+        said: rest >= size || said.length ? [...said, `${Math.floor(rest / size)} ${unit}`] : said,
+      }),
       { rest: seconds, said: [] },
     );
     return [...parts.said.slice(0, 2), ...(parts.said.length < 2 ? [`${Math.round(parts.rest)} s`] : [])].join(' ');
@@ -44,7 +66,8 @@ const FORMATS = {
 /** Prometheus's templates, as far as the rules use them. */
 export const written = (text, { labels, value }) =>
   text.replace(/\{\{ \$(value|labels)(?:\.(\w+))?(?: \| (\w+))? \}\}/g, (_, of, label, format) =>
-    of === 'labels' ? (labels[label] ?? '') : (FORMATS[format] ?? rounded)(value));
+    of === 'labels' ? (labels[label] ?? '') : (FORMATS[format] ?? rounded)(value),
+  );
 
 /** What is wrong now, what wants somebody at once first. Of several of one kind, the worst one stands for all. */
 export function wrong(rules, history) {

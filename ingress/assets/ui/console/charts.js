@@ -9,7 +9,8 @@ const READINGS_MAX = 300;
 const HEIGHT = 150;
 const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
 
-const is = (labels, wanted) => Object.entries(wanted).every(([name, value]) => (value instanceof RegExp ? value.test(labels[name] ?? '') : labels[name] === value));
+const is = (labels, wanted) =>
+  Object.entries(wanted).every(([name, value]) => (value instanceof RegExp ? value.test(labels[name] ?? '') : labels[name] === value));
 const of = (samples, name, wanted = {}) => (samples.get(name) ?? []).filter(({ labels }) => is(labels, wanted));
 const sum = (samples, name, wanted) => of(samples, name, wanted).reduce((all, { value }) => all + value, 0);
 const greatest = (samples, name) => of(samples, name).reduce((most, { value }) => Math.max(most, value), 0);
@@ -17,7 +18,10 @@ const greatest = (samples, name) => of(samples, name).reduce((most, { value }) =
 /** What a histogram has counted between two readings, as cumulative buckets. */
 function buckets(name, wanted, now, before) {
   const bounds = new Map();
-  for (const [samples, sign] of [[now, 1], [before, -1]]) {
+  for (const [samples, sign] of [
+    [now, 1],
+    [before, -1],
+  ]) {
     for (const { labels, value } of of(samples, `${name}_bucket`, wanted)) {
       const bound = labels.le === '+Inf' ? Infinity : Number(labels.le);
       bounds.set(bound, (bounds.get(bound) ?? 0) + sign * value);
@@ -39,8 +43,20 @@ const latency = (share) => (now, before) => {
 const HOLDS = 'holdfast_http_requests_total';
 /** A title and the lines. */
 const CHARTS = [
-  ['Holds and refusals a second', [['holds', rate(HOLDS, { endpoint: 'create_hold', status: '201' })], ['refusals', rate(HOLDS, { endpoint: 'create_hold', status: /^4/ })]]],
-  ['How long a hold takes, ms', [['p50', latency(0.5)], ['p99', latency(0.99)]]],
+  [
+    'Holds and refusals a second',
+    [
+      ['holds', rate(HOLDS, { endpoint: 'create_hold', status: '201' })],
+      ['refusals', rate(HOLDS, { endpoint: 'create_hold', status: /^4/ })],
+    ],
+  ],
+  [
+    'How long a hold takes, ms',
+    [
+      ['p50', latency(0.5)],
+      ['p99', latency(0.99)],
+    ],
+  ],
   ['Envelopes that wait', [['backlog', (now) => sum(now, 'holdfast_backlog_envelopes')]]],
   ['Commands in a batch', [['mean', mean('holdfast_batch_commands')]]],
   ['How late holds expire, s', [['mean', mean('holdfast_expiry_lag_seconds')]]],
@@ -79,7 +95,10 @@ function Chart({ title, series, readings, index }) {
       cursor: { y: false },
       legend: { show: false },
       scales: { y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
-      axes: [{ ...axis, grid: { show: false }, size: 28, space: 90, values: (_, times) => times.map((at) => clock.format(at * 1000)) }, axis],
+      axes: [
+        { ...axis, grid: { show: false }, size: 28, space: 90, values: (_, times) => times.map((at) => clock.format(at * 1000)) },
+        axis,
+      ],
       // Says in which colours it was drawn.
       hooks: { draw: [() => (element.dataset.accent = strokes[0]())] },
       series: [{}, ...series.map(([label], of) => ({ label, stroke: strokes[of], width: 1.5, spanGaps: true, points: { show: false } }))],
@@ -98,7 +117,8 @@ function Chart({ title, series, readings, index }) {
   }, []);
   useEffect(() => plot.current?.setData(columns), [readings]);
   const newest = readings.at(-1)?.values[index];
-  const shown = (of) => (newest?.[of] === null || newest?.[of] === undefined ? '–' : Number(newest[of].toFixed(newest[of] < 10 ? 2 : 0)).toLocaleString());
+  const shown = (of) =>
+    newest?.[of] === null || newest?.[of] === undefined ? '–' : Number(newest[of].toFixed(newest[of] < 10 ? 2 : 0)).toLocaleString();
   return html`<section class="card" aria-label=${title}>
     <h3>${title}</h3>
     <dl class="legend lines">${series.map(([label], of) => html`<div class=${of === 0 ? 'sold' : 'second'}><dt>${label}</dt><dd>${shown(of)}</dd></div>`)}</dl>

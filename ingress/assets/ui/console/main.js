@@ -22,7 +22,8 @@ const VIEWS = [
 ];
 /** How much waits for somebody, by the view that shows it. */
 function waiting({ now: { samples } }) {
-  const most = (name, state) => Math.max(0, ...(samples.get(name) ?? []).filter(({ labels }) => labels.state === state).map(({ value }) => value));
+  const most = (name, state) =>
+    Math.max(0, ...(samples.get(name) ?? []).filter(({ labels }) => labels.state === state).map(({ value }) => value));
   return {
     'dead-letters': most('holdfast_dead_letters', undefined),
     refunds: most('holdfast_payments_open', 'refund_due'),

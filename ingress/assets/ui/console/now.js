@@ -12,7 +12,9 @@ const marked = (text) => text.split('`').map((part, index) => (index % 2 ? html`
 export function useWrong() {
   const [rules, setRules] = useState(null);
   useEffect(() => {
-    fetch(new URL('./rules.yml', import.meta.url)).then((response) => response.text()).then((text) => setRules(parse(text)));
+    fetch(new URL('./rules.yml', import.meta.url))
+      .then((response) => response.text())
+      .then((text) => setRules(parse(text)));
   }, []);
   return useReadings(({ history }) => (rules ? wrong(rules, history) : undefined), [rules]);
 }
@@ -23,10 +25,12 @@ export function Now({ found }) {
     <div role="status">
       ${!found && html`<p class="quiet">Looking …</p>`}
       ${isWell && html`<p><strong>All is well.</strong> <span class="quiet">No alert fires.</span></p>`}
-      ${found?.map(({ name, severity, what, todo, view }) => html`<div key=${name} data-alert=${name}>
+      ${found?.map(
+        ({ name, severity, what, todo, view }) => html`<div key=${name} data-alert=${name}>
         <p><strong>${what}.</strong> <span class=${`badge ${SEVERITIES[severity]?.[1] ?? ''}`}>${SEVERITIES[severity]?.[0] ?? severity}</span></p>
         <p class="small quiet">${marked(todo)}${view && html` <a href=${`#${view}`}>See to it here</a>.`}</p>
-      </div>`)}
+      </div>`,
+      )}
     </div>
   </section>`;
 }

@@ -54,7 +54,8 @@ export const Said = ({ said }) =>
   html`<div role="status">${(said?.done || said?.problem) && html`<div class=${`notice ${said.problem ? 'bad' : ''}`}><p>${said.problem ? inWords(said.problem) : said.done}</p></div>`}</div>`;
 
 /** An order's name in a table, which leads to all that ever changed of it. */
-export const OrderName = ({ of }) => html`<a href=${`#audit?order_id=${of.order_id}`} title="Its changes"><code>${of.order_reference}</code></a>`;
+export const OrderName = ({ of }) =>
+  html`<a href=${`#audit?order_id=${of.order_id}`} title="Its changes"><code>${of.order_reference}</code></a>`;
 
 /** A time in a table, in full where one points at it. */
 export const At = ({ at }) => (at ? html`<time datetime=${at} title=${time(at)}>${shortTime(at)}</time>` : '–');

@@ -24,7 +24,10 @@ const FUNCTIONS = {
   increase: (range) => range.map(({ labels, rise }) => ({ labels, value: rise })),
   histogram_quantile: (share, buckets) =>
     [...grouped(buckets, (labels) => without(labels, 'le'))].flatMap(([, { labels, members }]) => {
-      const value = quantile(share, members.map((one) => [one.labels.le === '+Inf' ? Infinity : Number(one.labels.le), one.value]));
+      const value = quantile(
+        share,
+        members.map((one) => [one.labels.le === '+Inf' ? Infinity : Number(one.labels.le), one.value]),
+      );
       return value === null ? [] : [{ labels, value }];
     }),
 };
@@ -61,7 +64,7 @@ export function quantile(share, buckets) {
 export function compile(query) {
   const tokens = [];
   TOKEN.lastIndex = 0;
-  for (let found; TOKEN.lastIndex < query.trimEnd().length; ) {
+  for (let found; TOKEN.lastIndex < query.trimEnd().length;) {
     if (!(found = TOKEN.exec(query))) throw new SyntaxError(`not understood: ${query}`);
     tokens.push({ name: found[1], number: found[2], text: found[3], sign: found[4] });
   }
@@ -133,20 +136,35 @@ export function compile(query) {
     const [inner] = list(')', and);
     const kept = before ?? by() ?? [];
     const labelsOf = (labels) => Object.fromEntries(kept.filter((one) => one in labels).map((one) => [one, labels[one]]));
-    return (history) => [...grouped(inner(history), labelsOf).values()].map(({ labels, members }) => ({ labels, value: aggregate(members.map(({ value }) => value)) }));
+    return (history) =>
+      [...grouped(inner(history), labelsOf).values()].map(({ labels, members }) => ({
+        labels,
+        value: aggregate(members.map(({ value }) => value)),
+      }));
   }
   function selector(name) {
-    const matchers = !take('{') ? [] : list('}', () => {
-      const [label, sign, { text }] = [next().name, next().sign, next()];
-      const pattern = new RegExp(`^(?:${text})$`);
-      const found = { '=': (value) => value === text, '!=': (value) => value !== text, '=~': (value) => pattern.test(value), '!~': (value) => !pattern.test(value) }[sign];
-      return found ? (labels) => found(labels[label] ?? '') : fail();
-    });
+    const matchers = !take('{')
+      ? []
+      : list('}', () => {
+          const [label, sign, { text }] = [next().name, next().sign, next()];
+          const pattern = new RegExp(`^(?:${text})$`);
+          const found = {
+            '=': (value) => value === text,
+            '!=': (value) => value !== text,
+            '=~': (value) => pattern.test(value),
+            '!~': (value) => !pattern.test(value),
+          }[sign];
+          return found ? (labels) => found(labels[label] ?? '') : fail();
+        });
     const of = (reading) => (reading?.samples.get(name) ?? []).filter(({ labels }) => matchers.every((is) => is(labels)));
     if (!take('[')) return (history) => of(history.at(-1));
     const seconds = Number(next().number) * (UNITS[next().name] ?? fail());
     expect(']');
-    return (history) => ranges(history.filter(({ at: then }) => then >= history.at(-1).at - seconds), of);
+    return (history) =>
+      ranges(
+        history.filter(({ at: then }) => then >= history.at(-1).at - seconds),
+        of,
+      );
   }
 
   const compiled = and();
@@ -155,8 +173,15 @@ export function compile(query) {
 
 /** Both sides' values where their labels are the same; a number goes with all of the other side. null leaves one out. */
 function paired(left, right, of) {
-  const other = typeof right === 'number' ? () => right : ((map) => (labels) => map.get(key(labels)))(new Map((right ?? []).map(({ labels, value }) => [key(labels), value])));
-  if (typeof left === 'number') return typeof right === 'number' ? of(left, right) : right.flatMap(({ labels, value }) => result(labels, of(left, value)));
+  const other =
+    typeof right === 'number'
+      ? () => right
+      : (
+          (map) => (labels) =>
+            map.get(key(labels))
+        )(new Map((right ?? []).map(({ labels, value }) => [key(labels), value])));
+  if (typeof left === 'number')
+    return typeof right === 'number' ? of(left, right) : right.flatMap(({ labels, value }) => result(labels, of(left, value)));
   return left.flatMap(({ labels, value }) => (other(labels) === undefined ? [] : result(labels, of(value, other(labels)))));
 }
 const result = (labels, value) => (value === null ? [] : [{ labels, value }]);
@@ -168,7 +193,12 @@ function ranges(readings, of) {
     for (const { labels, value } of of(reading)) {
       const known = series.get(key(labels));
       if (!known) series.set(key(labels), { labels, since: reading.at, last: value, rise: 0, seconds: 0 });
-      else Object.assign(known, { rise: known.rise + (value < known.last ? value : value - known.last), last: value, seconds: reading.at - known.since });
+      else
+        Object.assign(known, {
+          rise: known.rise + (value < known.last ? value : value - known.last),
+          last: value,
+          seconds: reading.at - known.since,
+        });
     }
   }
   return [...series.values()].filter(({ seconds }) => seconds > 0);

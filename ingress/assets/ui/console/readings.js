@@ -37,7 +37,9 @@ function samplesOf({ workers, expired, expired_within: within, expired_late_seco
   const one = (value, labels = {}) => [{ labels, value }];
   const buckets = within.map(({ seconds, count }) => ({ labels: { le: String(seconds) }, value: count }));
   return {
-    holdfast_backlog_envelopes: workers.flatMap(({ owner, partitions }) => partitions.map(({ partition, backlog }) => ({ labels: { partition: String(partition), owner }, value: backlog }))),
+    holdfast_backlog_envelopes: workers.flatMap(({ owner, partitions }) =>
+      partitions.map(({ partition, backlog }) => ({ labels: { partition: String(partition), owner }, value: backlog })),
+    ),
     holdfast_batch_commands_count: one(counts.batches),
     holdfast_batch_commands_sum: one(counts.commands),
     holdfast_commands_total: one(counts.mismatches, { action: 'settle_payment', outcome: 'mismatch' }),
@@ -45,7 +47,11 @@ function samplesOf({ workers, expired, expired_within: within, expired_late_seco
     holdfast_expiry_lag_seconds_count: one(expired),
     holdfast_expiry_lag_seconds_sum: one(late),
     holdfast_pool_connections: workers.flatMap(({ owner, connections_used: used, connections_idle: idle }) =>
-      [['used', used], ['idle', idle]].map(([state, value]) => ({ labels: { pool: 'workers', state, instance: owner }, value }))),
+      [
+        ['used', used],
+        ['idle', idle],
+      ].map(([state, value]) => ({ labels: { pool: 'workers', state, instance: owner }, value })),
+    ),
   };
 }
 

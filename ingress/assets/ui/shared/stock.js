@@ -57,9 +57,7 @@ export function StockBar({ product }) {
       ${PARTS.map(([name, field]) => html`<span class=${name} style=${share(product[field])}></span>`)}
     </div>
     <dl class="legend">
-      ${PARTS.map(
-        ([name, field]) => html`<div class=${name}><dt>${name}</dt><dd data-stock=${name}>${number(product[field])}</dd></div>`,
-      )}
+      ${PARTS.map(([name, field]) => html`<div class=${name}><dt>${name}</dt><dd data-stock=${name}>${number(product[field])}</dd></div>`)}
       <div class="of"><dt>of</dt><dd>${number(product.total_stock)}</dd></div>
     </dl>
   </div>`;

@@ -7,4 +7,5 @@ export { render };
 export { useEffect, useMemo, useRef, useState } from '../vendor/hooks.js';
 
 /** What to say below a list that is not all there is. */
-export const Cut = ({ page, rows }) => page?.next && html`<p class="quiet" data-cut>These are the first ${rows.length}; there are more.</p>`;
+export const Cut = ({ page, rows }) =>
+  page?.next && html`<p class="quiet" data-cut>These are the first ${rows.length}; there are more.</p>`;

@@ -13,7 +13,11 @@ const LOOK_MS = 300;
 export function Crowd() {
   const [crowd, setCrowd] = useState(null);
   const { doing, problem, run } = useDoing();
-  const look = () => get('/demo/crowd').then(({ crowd }) => setCrowd(crowd), () => {});
+  const look = () =>
+    get('/demo/crowd').then(
+      ({ crowd }) => setCrowd(crowd),
+      () => {},
+    );
   const isHere = crowd && !crowd.is_done;
   useEffect(() => {
     look();
@@ -45,8 +49,11 @@ function Coming({ crowd }) {
   return html`<section class="card crowd" aria-label="The crowd">
       <dl class="figures">${figures.map(([name, count]) => html`<div><dt>${name}</dt><dd data-crowd=${name}>${number(count)}</dd></div>`)}</dl>
       ${product && html`<h2>Stock</h2><${StockBar} product=${product} />`}
-      ${refused > 0 && html`<h2>What the others were told</h2>
-        <dl class="facts">${Object.entries(crowd.refused).map(([code, count]) => html`<dt>${number(count)}</dt><dd>${inWords({ code, available_stock: 0 })}</dd>`)}</dl>`}
+      ${
+        refused > 0 &&
+        html`<h2>What the others were told</h2>
+        <dl class="facts">${Object.entries(crowd.refused).map(([code, count]) => html`<dt>${number(count)}</dt><dd>${inWords({ code, available_stock: 0 })}</dd>`)}</dl>`
+      }
     </section>
     ${crowd.is_done && product && html`<${Proof} crowd=${crowd} product=${product} />`}`;
 }
@@ -57,24 +64,26 @@ function Proof({ crowd, product }) {
   const isInOrder = sequences.every((sequence, index) => sequence === index + 1);
   const refused = Object.values(crowd.refused).reduce((sum, count) => sum + count, 0);
   const claims = [
-    [sold + held + available === total, `${number(sold)} sold + ${number(held)} held + ${number(available)} available = ${number(total)} in all`],
+    [
+      sold + held + available === total,
+      `${number(sold)} sold + ${number(held)} held + ${number(available)} available = ${number(total)} in all`,
+    ],
     [crowd.paid === sold, `${number(crowd.paid)} were told that they paid, and ${number(sold)} are sold`],
     [isInOrder, `${number(crowd.holds)} holds have the places 1 to ${number(crowd.holds)} in the log, none twice, none missing`],
-    [
-      crowd.holds + refused + crowd.failed === crowd.buyers && crowd.failed === 0,
-      `${number(crowd.buyers)} asked; each was told yes or no`,
-    ],
+    [crowd.holds + refused + crowd.failed === crowd.buyers && crowd.failed === 0, `${number(crowd.buyers)} asked; each was told yes or no`],
   ];
   return html`<h2>The proof</h2>
     <div class="card" role="status"><ul class="proof">${claims.map(
-      ([holds, claim]) => html`<li class=${holds ? '' : 'wrong'} data-proof=${holds}><span>${claim}<span class="unseen">${holds ? ' (true)' : ' (not true)'}</span></span></li>`,
+      ([holds, claim]) =>
+        html`<li class=${holds ? '' : 'wrong'} data-proof=${holds}><span>${claim}<span class="unseen">${holds ? ' (true)' : ' (not true)'}</span></span></li>`,
     )}</ul></div>
     <h2>Who was first</h2>
     <div class="card scroll winners" tabindex="0" role="region" aria-label="Who was first">
       <table class="few">
         <thead><tr><th scope="col">Place in the log</th><th scope="col">Buyer</th><th scope="col">Held</th><th scope="col">In the end</th></tr></thead>
         <tbody>${crowd.winners.map(
-          (winner) => html`<tr key=${winner.sequence}><td>${winner.sequence}</td><td>number ${number(winner.buyer)}</td><td>${shortTime(winner.created_at)}</td><td>${winner.end === 'released' ? 'given back' : winner.end}</td></tr>`,
+          (winner) =>
+            html`<tr key=${winner.sequence}><td>${winner.sequence}</td><td>number ${number(winner.buyer)}</td><td>${shortTime(winner.created_at)}</td><td>${winner.end === 'released' ? 'given back' : winner.end}</td></tr>`,
         )}</tbody>
       </table>
     </div>`;

@@ -31,5 +31,4 @@ export const forgetHold = (id) => currentHold() === id && sessionStorage.removeI
 
 /** What the stand-in payment provider sent for an order. */
 export const webhooks = (order) => read(sessionStorage, `webhooks:${order}`) ?? [];
-export const rememberWebhooks = (order, sent) =>
-  sessionStorage.setItem(`webhooks:${order}`, JSON.stringify([...webhooks(order), ...sent]));
+export const rememberWebhooks = (order, sent) => sessionStorage.setItem(`webhooks:${order}`, JSON.stringify([...webhooks(order), ...sent]));

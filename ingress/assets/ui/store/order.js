@@ -9,8 +9,16 @@ import { Refusal, Title, useDoing } from './parts.js';
 const WAYS = [
   ['pay', 'Pay', 'The payment succeeds.'],
   ['fail', 'Fail', 'The card is declined: the order is cancelled and its units are back on sale.'],
-  ['pay_twice', 'Pay twice', 'The webhook comes twice, and then a second payment. The order is paid once, and the second payment’s money goes back.'],
-  ['pay_late', 'Pay late', 'The payment fails first, and another succeeds when the order is cancelled already. It gets units again where there are some.'],
+  [
+    'pay_twice',
+    'Pay twice',
+    'The webhook comes twice, and then a second payment. The order is paid once, and the second payment’s money goes back.',
+  ],
+  [
+    'pay_late',
+    'Pay late',
+    'The payment fails first, and another succeeds when the order is cancelled already. It gets units again where there are some.',
+  ],
 ];
 const RESULTS = {
   processed: 'settled the order',
@@ -26,8 +34,15 @@ const STATES = {
   paid: ['Paid. It is yours.', 'good'],
   cancelled: ['Cancelled', 'bad'],
 };
-const CANCELLED = { payment_failed: 'The payment failed, and the units are back on sale.', payment_expired: 'It was not paid in time, and the units are back on sale.' };
-const REFUNDS = { due: 'Money goes back: the provider will be asked.', requested: 'Money goes back: the provider was asked.', refunded: 'The money is back.' };
+const CANCELLED = {
+  payment_failed: 'The payment failed, and the units are back on sale.',
+  payment_expired: 'It was not paid in time, and the units are back on sale.',
+};
+const REFUNDS = {
+  due: 'Money goes back: the provider will be asked.',
+  requested: 'Money goes back: the provider was asked.',
+  refunded: 'The money is back.',
+};
 const LOOK_MS = 2000;
 
 export function Order({ id }) {
@@ -72,14 +87,16 @@ function Known({ order, look }) {
       </section>
       <section class="card" aria-labelledby="pay">
         <h2 id="pay">Stand-in for a payment provider</h2>
-        ${order.status === 'pending_payment'
-          ? html`<dl class="ways">${WAYS.map(
-              ([kind, name, what], index) => html`<div key=${kind}>
+        ${
+          order.status === 'pending_payment'
+            ? html`<dl class="ways">${WAYS.map(
+                ([kind, name, what], index) => html`<div key=${kind}>
                 <dt><button class=${index === 0 ? 'main' : ''} data-kind=${kind} disabled=${doing !== null} aria-describedby=${`way-${kind}`} onClick=${pay(kind)}>${name}</button></dt>
                 <dd id=${`way-${kind}`} class="small quiet">${what}</dd>
               </div>`,
-            )}</dl>`
-          : html`<p class="quiet">This order is settled.</p>`}
+              )}</dl>`
+            : html`<p class="quiet">This order is settled.</p>`
+        }
         <${Refusal} problem=${problem} />
       </section>
     </div>

@@ -62,7 +62,10 @@ function Buy({ product }) {
   const isGone = product.available_stock === 0;
   return html`<section class="card" aria-labelledby="buy">
     <h2 id="buy">Buy</h2>
-    <form onSubmit=${(event) => { event.preventDefault(); ask(); }}>
+    <form onSubmit=${(event) => {
+      event.preventDefault();
+      ask();
+    }}>
       <label for="quantity">Quantity</label>
       <input class="few" id="quantity" name="quantity" type="number" inputmode="numeric" min="1" max=${most} required value=${quantity}
         onInput=${(event) => setQuantity(event.target.value)} aria-describedby="limit" />

@@ -16,6 +16,7 @@ export function SaleWindow({ product }) {
     return html`<p class="small"><span class="quiet">Opens in</span> <strong role="timer">${duration(starts)}</strong> <span class="quiet">(${time(product.sale_starts_at)})</span></p>`;
   }
   if (at === 'after') return html`<p class="small quiet">This sale ended ${time(product.sale_ends_at)}.</p>`;
-  if (product.sale_ends_at) return html`<p class="small"><span class="quiet">Open for another</span> <strong role="timer">${duration(ends)}</strong></p>`;
+  if (product.sale_ends_at)
+    return html`<p class="small"><span class="quiet">Open for another</span> <strong role="timer">${duration(ends)}</strong></p>`;
   return null;
 }

@@ -17,7 +17,11 @@ function asked() {
   return FILTERS.map(([name]) => [name, query.get(name)]).find(([name, value]) => name && value) ?? ['', ''];
 }
 
-const states = (...sides) => sides.map((side) => side?.state?.replaceAll('_', ' ')).filter(Boolean).join(' → ');
+const states = (...sides) =>
+  sides
+    .map((side) => side?.state?.replaceAll('_', ' '))
+    .filter(Boolean)
+    .join(' → ');
 
 export function Audit() {
   const form = useRef(null);
@@ -39,13 +43,18 @@ export function Audit() {
   useEffect(() => {
     ask();
   }, []);
-  return html`<form class="actions tight" ref=${form} onSubmit=${(event) => { event.preventDefault(); ask(); }}>
+  return html`<form class="actions tight" ref=${form} onSubmit=${(event) => {
+    event.preventDefault();
+    ask();
+  }}>
       <div><label for="filter">Of</label><select id="filter" name="filter">${FILTERS.map(([name, label]) => html`<option value=${name} selected=${name === filter}>${label}</option>`)}</select></div>
       <div><label for="value">Number or id</label><input id="value" name="value" defaultValue=${value} /></div>
       <button>Show</button>
     </form>
     <div role="alert">${problem && html`<div class="notice bad"><p>${inWords(problem)}</p></div>`}</div>
-    ${!problem && html`<h2>Changes</h2><${Rows} name="Changes" rows=${page.entries} none="There are none." head=${['When', 'What', 'Who', 'Product', 'Units', 'State']} numbers=${[3, 4]}>
+    ${
+      !problem &&
+      html`<h2>Changes</h2><${Rows} name="Changes" rows=${page.entries} none="There are none." head=${['When', 'What', 'Who', 'Product', 'Units', 'State']} numbers=${[3, 4]}>
       ${(entry) => html`<tr key=${entry.id}>
         <td><${At} at=${entry.at} /></td>
         <td>${entry.what}${entry.reason ? ` (${entry.reason.replaceAll('_', ' ')})` : ''}${entry.hold_id && html`<br /><code class="quiet">${entry.hold_id}</code>`}</td>
@@ -54,6 +63,7 @@ export function Audit() {
         <td class="number">${entry.quantity ?? '–'}</td>
         <td>${states(entry.before, entry.after)}</td>
       </tr>`}
-    <//>`}
+    <//>`
+    }
     ${page.next && html`<div class="actions"><button onClick=${() => ask(page.next)}>More</button></div>`}`;
 }

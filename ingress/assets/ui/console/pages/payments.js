@@ -13,7 +13,9 @@ export function Payments() {
   const { value, look } = useReading(ask);
   const { isDoing, said, run } = useDoing(look);
   const resolve = (payment) => () =>
-    run('The money is noted as back.', () => change('POST', 'refunds/resolve', { order_id: payment.order_id, payment_id: payment.payment_id }));
+    run('The money is noted as back.', () =>
+      change('POST', 'refunds/resolve', { order_id: payment.order_id, payment_id: payment.payment_id }),
+    );
   const actions = (payment) => html`<button class="slight" disabled=${isDoing} onClick=${resolve(payment)}>Resolve</button>`;
   return html`<h2>Unmatched</h2>
     <p class="quiet">Nothing matched these for a day. They are kept for ever: ask the provider whose they are, and pay them back there. Resolve notes that the money is back.</p>
@@ -26,7 +28,12 @@ export function Payments() {
 
 const HEAD = ['Payment', 'For', 'Status', 'Amount', 'Received'];
 
-const List = ({ name, page, none, actions }) => html`<${Rows} name=${name} rows=${page?.payments} none=${none} head=${actions ? [...HEAD, ''] : HEAD} numbers=${[3]}>
+const List = ({
+  name,
+  page,
+  none,
+  actions,
+}) => html`<${Rows} name=${name} rows=${page?.payments} none=${none} head=${actions ? [...HEAD, ''] : HEAD} numbers=${[3]}>
   ${(payment) => html`<tr key=${payment.payment_id + payment.order_id}>
     <td><code>${payment.payment_id}</code></td>
     <td><${OrderName} of=${payment} /></td>

@@ -43,7 +43,10 @@ function Product({ product, isDoing, run }) {
     const at = new Date(serverNow()).toISOString();
     if (!isOpen) return patch(`${product.name} is open.`, { sale_starts_at: null, sale_ends_at: null });
     // An end must be after the start, so one that is still to come goes.
-    return patch(`${product.name} is closed.`, { sale_ends_at: at, ...(has(product.sale_starts_at, true) ? { sale_starts_at: null } : {}) });
+    return patch(`${product.name} is closed.`, {
+      sale_ends_at: at,
+      ...(has(product.sale_starts_at, true) ? { sale_starts_at: null } : {}),
+    });
   };
   const restock = (event) => {
     event.preventDefault();

@@ -25,7 +25,7 @@ export function Stock() {
     setFound(null);
     setShare(0);
     try {
-      for (let next = 0; next !== null; ) {
+      for (let next = 0; next !== null;) {
         const page = await read(`stock/verify?after=${next}`);
         all.products += page.products;
         all.drift.push(...page.drift);
@@ -53,23 +53,32 @@ export function Stock() {
 
 function Verdict({ found: { products, drift, at } }) {
   const which = products === 1 ? 'one product' : `${number(products)} products`;
-  const verdict = drift.length === 0 ? 'Every count is what holds and orders come to.' : `${number(drift.length)} of ${which} ${drift.length === 1 ? 'is' : 'are'} off.`;
+  const verdict =
+    drift.length === 0
+      ? 'Every count is what holds and orders come to.'
+      : `${number(drift.length)} of ${which} ${drift.length === 1 ? 'is' : 'are'} off.`;
   return html`<div class=${`notice ${drift.length === 0 ? 'good' : 'bad'}`} data-drift=${drift.length}><p><strong>${verdict}</strong> ${drift.length === 0 ? `Counted ${which}` : 'Counted'} at ${at.toLocaleTimeString()}.</p></div>`;
 }
 
 const Findings = ({ drift, isDoing, recalculate }) => html`<h2>What is off</h2>
-  <ul class="cards wide">${drift.map((one) => html`<li key=${one.product_id}><article class="card" data-off=${one.product_id}>
+  <ul class="cards wide">${drift.map(
+    (one) => html`<li key=${one.product_id}><article class="card" data-off=${one.product_id}>
     <h2>${one.name} <span class="quiet small plain">number ${one.product_id}</span></h2>
     <table class="few">
       <thead><tr><th scope="col">Count</th><th scope="col" class="number">Stored</th><th scope="col" class="number">Should be</th></tr></thead>
-      <tbody>${Object.entries(one.off).map(([name, { stored, should_be: shouldBe }]) => html`<tr key=${name}>
+      <tbody>${Object.entries(one.off).map(
+        ([name, { stored, should_be: shouldBe }]) => html`<tr key=${name}>
         <td>${COUNTS[name] ?? name}</td>
         <td class="number">${number(stored)}</td>
         <td class="number"><strong>${number(shouldBe)}</strong></td>
-      </tr>`)}</tbody>
+      </tr>`,
+      )}</tbody>
     </table>
-    ${one.can_be_mended
-      ? html`<div class="actions tight"><button disabled=${isDoing} onClick=${recalculate(one)}>Recalculate</button></div>`
-      : html`<p class="small quiet">No count can mend this: see the audit of the product.</p>`}
-  </article></li>`)}</ul>
+    ${
+      one.can_be_mended
+        ? html`<div class="actions tight"><button disabled=${isDoing} onClick=${recalculate(one)}>Recalculate</button></div>`
+        : html`<p class="small quiet">No count can mend this: see the audit of the product.</p>`
+    }
+  </article></li>`,
+  )}</ul>
   <p class="small quiet after">Recalculating goes through the log: a worker counts once more when its turn has come. Where more was promised than there is, units are added so that every promise is kept.</p>`;
