@@ -6,6 +6,7 @@
 
 mod client;
 mod invariants;
+mod metrics;
 mod process;
 mod sale;
 mod shared_stack;
@@ -14,6 +15,7 @@ mod webhook;
 
 pub use client::{Answer, Client};
 pub use invariants::assert_invariants;
+pub use metrics::{metric_sum, metrics_text, until_metric};
 pub use process::{Process, cargo, program};
 pub use sale::{ADMIN_TOKEN, PARTITIONS, Sale, SaleBuilder};
 pub use shared_stack::{SharedStack, start_stack};

@@ -70,6 +70,13 @@ impl SaleBuilder {
         self
     }
 
+    /// Lets the workers serve HTTP on a port that the operating system chooses; [`Sale::worker_client`] connects to it.
+    #[must_use]
+    pub fn worker_http(self) -> Self {
+        self.setting("METRICS_PORT", "0")
+            .setting("METRICS_ADDRESS", "127.0.0.1")
+    }
+
     /// Has the demo store.
     #[must_use]
     pub fn demo_store(self) -> Self {
@@ -221,6 +228,15 @@ impl Sale {
         &self.clients[0]
     }
 
+    /// A client of the first worker's HTTP server. It needs [`SaleBuilder::worker_http`].
+    ///
+    /// # Panics
+    /// When the worker does not serve HTTP.
+    pub async fn worker_client(&mut self) -> Client {
+        let line = self.workers[0].line("\"serving metrics\"").await;
+        Client::new(&format!("http://{}", address_in(&line)))
+    }
+
     /// What the first ingress has written so far.
     #[must_use]
     pub fn ingress_output(&self) -> String {
@@ -259,11 +275,8 @@ impl Sale {
         let settings = self.settings_as("holdfast_ingress");
         let mut ingress = Process::start(&program("holdfast-ingress"), &[], &settings, log);
         let line = ingress.line("\"listening\"").await;
-        let line: Value = serde_json::from_str(&line).unwrap_or_default();
-        let address = line["address"]
-            .as_str()
-            .unwrap_or_else(|| panic!("no address in {line}"));
-        self.clients.push(Client::new(&format!("http://{address}")));
+        self.clients
+            .push(Client::new(&format!("http://{}", address_in(&line))));
         self.ingresses.push(ingress);
     }
 
@@ -432,5 +445,14 @@ impl Sale {
             .fetch_one(&self.pool)
             .await;
         count.unwrap_or_else(|error| panic!("{query}: {error}"))
+    }
+}
+
+/// The address in a log line about a started server.
+fn address_in(line: &str) -> String {
+    let line: Value = serde_json::from_str(line).unwrap_or_default();
+    match line["address"].as_str() {
+        Some(address) => address.to_owned(),
+        None => panic!("no address in {line}"),
     }
 }

@@ -1,10 +1,8 @@
 //! Time: what is not paid for goes back on sale by itself.
 
-use holdfast_tests::{Answer, Client, Sale, SaleBuilder, until};
+use holdfast_tests::{Answer, Client, Sale, SaleBuilder, metric_sum, until, until_metric};
 use reqwest::StatusCode;
 use serde_json::json;
-
-use crate::operating::metrics::{builder, metrics, sum, until_is, worker};
 
 async fn available(sale: &Sale, product: i64) -> i64 {
     sale.count(
@@ -16,7 +14,11 @@ async fn available(sale: &Sale, product: i64) -> i64 {
 
 #[tokio::test]
 async fn holds_expire_and_return_their_stock() {
-    let mut sale = builder().setting("HOLD_EXPIRY_SECONDS", "1").start().await;
+    let mut sale = SaleBuilder::default()
+        .worker_http()
+        .setting("HOLD_EXPIRY_SECONDS", "1")
+        .start()
+        .await;
     let product = sale.product(10).await;
     for _ in 0..5 {
         assert_eq!(
@@ -49,19 +51,13 @@ async fn holds_expire_and_return_their_stock() {
         .await,
         5
     );
-    let worker = worker(&mut sale).await;
+    let worker = sale.worker_client().await;
     // It is counted behind the commit.
-    until_is(&worker, "holdfast_expiry_lag_seconds_count", &[], |ended| {
+    until_metric(&worker, "holdfast_expiry_lag_seconds_count", &[], |ended| {
         ended == 5.0
     })
     .await;
-    assert!(
-        sum(
-            &metrics(&worker).await,
-            "holdfast_expiry_lag_seconds_sum",
-            &[]
-        ) > 0.0
-    );
+    assert!(metric_sum(&worker, "holdfast_expiry_lag_seconds_sum", &[]).await > 0.0);
 }
 
 #[tokio::test]

@@ -1,11 +1,9 @@
 //! Sold out: refused by the ingress itself, without a command, and never once it is told that units are back.
 
 use async_nats::jetstream;
-use holdfast_tests::{Answer, Sale, SaleBuilder, SharedStack, until};
+use holdfast_tests::{Answer, Sale, SaleBuilder, SharedStack, metric_sum, until};
 use reqwest::StatusCode;
 use serde_json::json;
-
-use crate::operating::metrics::{builder, counted};
 
 /// How many requests are refused in a row to show that none of them became a command.
 const REQUESTS: usize = 20;
@@ -52,7 +50,7 @@ async fn outcomes(sale: &Sale) -> i64 {
 
 #[tokio::test]
 async fn sold_out_refusal_needs_no_command_and_has_the_same_text() {
-    let sale = builder().start().await;
+    let sale = SaleBuilder::default().worker_http().start().await;
     let product = sale.product(3).await;
     let by_log = sale
         .client()
@@ -60,12 +58,12 @@ async fn sold_out_refusal_needs_no_command_and_has_the_same_text() {
         .await;
     assert!(is_refused(&by_log), "{by_log:?}");
     assert_eq!(
-        counted(sale.client(), "holdfast_sold_out_total", &[]).await,
+        metric_sum(sale.client(), "holdfast_sold_out_total", &[]).await,
         0.0,
         "a worker refused it"
     );
     let refused = refused_from_memory(&sale, product, 4, &[]).await;
-    assert!(counted(sale.client(), "holdfast_sold_out_total", &[]).await >= REQUESTS as f64);
+    assert!(metric_sum(sale.client(), "holdfast_sold_out_total", &[]).await >= REQUESTS as f64);
     assert_eq!(
         (&refused.text, &refused.body["available_stock"]),
         (&by_log.text, &json!(3))

@@ -1,17 +1,16 @@
 //! 503 `overloaded`: shoppers' commands are refused before everything stands still.
 
 use futures_util::future::join_all;
-use holdfast_tests::{ADMIN_TOKEN, Answer, Client, Sale, Webhook, until};
+use holdfast_tests::{ADMIN_TOKEN, Answer, Client, Sale, SaleBuilder, Webhook, metric_sum, until};
 use reqwest::StatusCode;
 use serde_json::json;
-
-use crate::operating::metrics::{builder, counted};
 
 const UNKNOWN_ORDER: &str = "01a20634-0c9b-8cc1-96dc-8d450eaf51d9";
 
 #[tokio::test]
 async fn overload_refuses_holds_and_serves_everything_else() {
-    let builder = builder()
+    let builder = SaleBuilder::default()
+        .worker_http()
         .setting("CONNECTIONS_MAX", "32")
         .setting("REQUEST_WAIT_MS", "60000");
     let mut sale = builder.start().await;
@@ -37,7 +36,7 @@ async fn overload_refuses_holds_and_serves_everything_else() {
         client.hold(product, 1, &[]).await.status,
         StatusCode::CREATED
     );
-    let answered = counted(
+    let answered = metric_sum(
         &client,
         "holdfast_http_requests_total",
         &[("status", "503")],
@@ -45,7 +44,7 @@ async fn overload_refuses_holds_and_serves_everything_else() {
     .await;
     assert!(answered >= 2.0, "a hold and an order");
     assert_eq!(
-        counted(
+        metric_sum(
             &client,
             "holdfast_unavailable_total",
             &[("code", "overloaded")]
@@ -54,7 +53,7 @@ async fn overload_refuses_holds_and_serves_everything_else() {
         answered
     );
     assert_eq!(
-        counted(&client, "holdfast_unavailable_total", &[]).await,
+        metric_sum(&client, "holdfast_unavailable_total", &[]).await,
         answered
     );
 }

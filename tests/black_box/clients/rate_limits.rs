@@ -1,15 +1,13 @@
 //! 429: how often one client may ask.
 
 use futures_util::future::join_all;
-use holdfast_tests::{Answer, Sale, SaleBuilder, Webhook, until};
+use holdfast_tests::{Answer, Sale, SaleBuilder, Webhook, metric_sum, until};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use crate::operating::metrics::{builder, counted};
-
 /// So few that a test's burst is far more, however slow the machine.
 fn limited(setting: &str) -> SaleBuilder {
-    builder().setting(setting, "1")
+    SaleBuilder::default().worker_http().setting(setting, "1")
 }
 
 fn check_refusal(answer: &Answer, policy: &str) {
@@ -86,7 +84,7 @@ async fn address_over_the_limit_gets_429_with_retry_after() {
         let ask = async || sale.client().send(method.clone(), path, &[], None).await;
         check_refusal(&until_refused(path, ask).await, "ip");
     }
-    let refused = counted(
+    let refused = metric_sum(
         sale.client(),
         "holdfast_http_requests_total",
         &[("status", "429")],
@@ -94,7 +92,7 @@ async fn address_over_the_limit_gets_429_with_retry_after() {
     .await;
     assert!(refused >= 4.0);
     assert_eq!(
-        counted(
+        metric_sum(
             sale.client(),
             "holdfast_rate_limited_total",
             &[("limit", "ip")]
@@ -161,11 +159,11 @@ async fn customer_over_the_limit_gets_429_and_others_do_not() {
         );
     }
     let answered = [("endpoint", "create_hold"), ("status", "429")];
-    let refused = counted(sale.client(), "holdfast_http_requests_total", &answered).await;
+    let refused = metric_sum(sale.client(), "holdfast_http_requests_total", &answered).await;
     assert!(refused >= 1.0);
     for (limit, times) in [("customer", refused), ("ip", 0.0)] {
         assert_eq!(
-            counted(
+            metric_sum(
                 sale.client(),
                 "holdfast_rate_limited_total",
                 &[("limit", limit)]

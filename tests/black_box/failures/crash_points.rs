@@ -1,12 +1,11 @@
 //! A worker that dies at each step of the batch cycle: whatever clients were told is true, and nothing happens twice.
 
 use futures_util::future::join_all;
-use holdfast_tests::{Answer, Sale, SaleBuilder, Webhook, assert_invariants, until};
+use holdfast_tests::{Answer, Sale, SaleBuilder, Webhook, assert_invariants, metric_sum, until};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::buying::requests::done;
-use crate::operating::metrics::{metrics, sum};
 
 const POINTS: [&str; 6] = ["fetch", "load", "write", "ticket", "commit", "reply"];
 /// The worker dies when it passes the point for this time: it has looked for what is due in each partition by then, and
@@ -119,13 +118,7 @@ async fn lost_replies_are_sent_by_the_next_owner() {
     // It dies behind its first commit: what waits in the log when it starts.
     let holding = sale.client().hold(product, 1, &[]);
     let crashing = async {
-        let waiting = async || {
-            sum(
-                &metrics(sale.client()).await,
-                "holdfast_requests_waiting",
-                &[],
-            )
-        };
+        let waiting = async || metric_sum(sale.client(), "holdfast_requests_waiting", &[]).await;
         until("the request to wait", async || {
             (waiting().await > 0.0).then_some(())
         })
@@ -136,10 +129,6 @@ async fn lost_replies_are_sent_by_the_next_owner() {
     };
     let (held, successor) = futures_util::join!(holding, crashing);
     assert_eq!(held.status, StatusCode::CREATED, "{held:?}");
-    let told = sum(
-        &metrics(sale.client()).await,
-        "holdfast_missed_replies_total",
-        &[],
-    );
+    let told = metric_sum(sale.client(), "holdfast_missed_replies_total", &[]).await;
     assert_eq!(told, 1.0, "{}", successor.output());
 }

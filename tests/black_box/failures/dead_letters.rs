@@ -1,13 +1,12 @@
 //! A command that can't be applied: it is set aside and answered, and everybody else is served.
 
 use futures_util::future::join_all;
-use holdfast_tests::{Answer, Sale, assert_invariants};
+use holdfast_tests::{Answer, Sale, SaleBuilder, assert_invariants, metric_sum, until_metric};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
 use crate::buying::requests::done;
-use crate::operating::metrics::{builder, counted, until_is, worker};
 
 async fn run(sale: &Sale, statement: String) {
     sqlx::query(AssertSqlSafe(statement))
@@ -43,8 +42,8 @@ async fn command_is_retried_not_set_aside_while_postgres_fails() {
     const CODES: [&str; 8] = [
         "40001", "40P01", "40001", "40P01", "53100", "57014", "40001", "40P01",
     ];
-    let mut sale = builder().start().await;
-    let worker = worker(&mut sale).await;
+    let mut sale = SaleBuilder::default().worker_http().start().await;
+    let worker = sale.worker_client().await;
     let product = sale.product(10).await;
     fail_holds(&sale, &CODES).await;
     let queued = sale
@@ -61,7 +60,7 @@ async fn command_is_retried_not_set_aside_while_postgres_fails() {
         0
     );
     assert_eq!(
-        counted(&worker, "holdfast_dead_letters_total", &[]).await,
+        metric_sum(&worker, "holdfast_dead_letters_total", &[]).await,
         0.0
     );
     for (cause, times) in [
@@ -71,7 +70,7 @@ async fn command_is_retried_not_set_aside_while_postgres_fails() {
         ("content", 0.0),
     ] {
         assert_eq!(
-            counted(
+            metric_sum(
                 &worker,
                 "holdfast_batch_failures_total",
                 &[("cause", cause)]
@@ -109,7 +108,7 @@ fn letters(answer: &Answer) -> Vec<Value> {
 
 #[tokio::test]
 async fn poison_command_is_set_aside_and_the_others_apply() {
-    let mut sale = builder().start().await;
+    let mut sale = SaleBuilder::default().worker_http().start().await;
     let (good, bad) = two_products_of_a_partition(&sale).await;
     // A row that makes no sense, as a bug or a hand in the table would leave it.
     run(
@@ -155,12 +154,12 @@ async fn poison_command_is_set_aside_and_the_others_apply() {
 
     let listed = letters(&sale.admin_get("/api/admin/dead-letters").await);
     assert_eq!(listed.len(), 3);
-    let worker = worker(&mut sale).await;
+    let worker = sale.worker_client().await;
     assert_eq!(
-        counted(&worker, "holdfast_dead_letters_total", &[]).await,
+        metric_sum(&worker, "holdfast_dead_letters_total", &[]).await,
         3.0
     );
-    until_is(sale.client(), "holdfast_dead_letters", &[], |letters| {
+    until_metric(sale.client(), "holdfast_dead_letters", &[], |letters| {
         letters == 3.0
     })
     .await;

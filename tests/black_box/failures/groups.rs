@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use futures_util::join;
-use holdfast_tests::{Client, PARTITIONS, Sale, assert_invariants, until};
+use holdfast_tests::{Client, PARTITIONS, Sale, SaleBuilder, assert_invariants, metric_sum, until};
 use reqwest::StatusCode;
 use sqlx::{Postgres, Transaction};
 
 use crate::buying::requests::done;
-use crate::operating::metrics::{builder, metrics, sum, worker};
 
 const LATER: &[(&str, &str)] = &[("prefer", "respond-async")];
 
@@ -58,11 +57,12 @@ impl<'s> HeldUp<'s> {
         let queued = self.sale.client().hold(product, 1, LATER).await;
         assert_eq!(queued.status, StatusCode::ACCEPTED, "{queued:?}");
         until("the worker to have it", async || {
-            let backlog = sum(
-                &metrics(&self.worker).await,
+            let backlog = metric_sum(
+                &self.worker,
                 "holdfast_backlog_envelopes",
                 &[("partition", partition)],
-            );
+            )
+            .await;
             (backlog == 1.0).then_some(())
         })
         .await;
@@ -72,8 +72,8 @@ impl<'s> HeldUp<'s> {
 
 #[tokio::test]
 async fn poison_command_fails_no_other_partition() {
-    let mut sale = builder().start().await;
-    let worker = worker(&mut sale).await;
+    let mut sale = SaleBuilder::default().worker_http().start().await;
+    let worker = sale.worker_client().await;
     let products = products(&sale).await;
     sqlx::query("UPDATE products SET currency = '???' WHERE product_id = $1")
         .bind(products[3])
@@ -105,8 +105,8 @@ async fn poison_command_fails_no_other_partition() {
 
 #[tokio::test]
 async fn lost_partition_does_not_block_its_group() {
-    let mut sale = builder().start().await;
-    let worker = worker(&mut sale).await;
+    let mut sale = SaleBuilder::default().worker_http().start().await;
+    let worker = sale.worker_client().await;
     let products = products(&sale).await;
     let held_up = HeldUp::begin(&sale, worker, &products).await;
     let (kept, lost) = (

@@ -8,12 +8,11 @@ use holdfast_common::log::stream;
 use holdfast_common::settings::{LogLayout, NatsAccess, NatsSettings, Secret};
 use holdfast_stack::Stack;
 use holdfast_tests::{
-    Answer, PARTITIONS, Sale, SaleBuilder, SharedStack, Webhook, start_stack, until,
+    Answer, PARTITIONS, Sale, SaleBuilder, SharedStack, Webhook, start_stack, until, until_metric,
 };
 use reqwest::StatusCode;
 
 use crate::buying::requests::done;
-use crate::operating::metrics::{builder, until_is};
 
 /// Makes the log's stream anew, as a worker would.
 async fn make_the_log(nats_url: &str, sale: &Sale) {
@@ -124,7 +123,11 @@ async fn requests_of_a_lost_log_are_gone_and_new_ones_queue() {
 
 #[tokio::test]
 async fn publish_is_retried_until_the_log_accepts_it() {
-    let mut sale = builder().setting("REQUEST_WAIT_MS", "60000").start().await;
+    let mut sale = SaleBuilder::default()
+        .worker_http()
+        .setting("REQUEST_WAIT_MS", "60000")
+        .start()
+        .await;
     let product = sale.product(10).await;
     sale.workers.remove(0).crash().await;
     let nats_url = SharedStack::get().await.nats_url();
@@ -134,7 +137,7 @@ async fn publish_is_retried_until_the_log_accepts_it() {
         .await
         .unwrap();
     let back_again = async {
-        until_is(
+        until_metric(
             sale.client(),
             "holdfast_publish_retries_total",
             &[],

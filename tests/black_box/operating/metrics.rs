@@ -1,83 +1,25 @@
-//! `/metrics`: what is counted, and that alerts and the dashboard name only what there is.
+//! Tests of `/metrics`, and of the metrics that alerts and the dashboard name.
 
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use holdfast_tests::{Client, Sale, SaleBuilder, Webhook, until};
+use holdfast_tests::{PARTITIONS, SaleBuilder, Webhook, metric_sum, metrics_text, until_metric};
 use reqwest::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 
 const RULES: &str = include_str!("../../../deploy/prometheus/rules.yml");
 const DASHBOARD: &str = include_str!("../../../deploy/grafana/holdfast.json");
 const UNKNOWN_ORDER: &str = "01a20634-0c9b-8cc1-96dc-8d450eaf51d9";
 
-/// The sum of a metric's series that have these labels.
-pub(crate) fn sum(text: &str, metric: &str, labels: &[(&str, &str)]) -> f64 {
-    let is_of_metric = |line: &&str| {
-        line.strip_prefix(metric)
-            .is_some_and(|rest| rest.starts_with(['{', ' ']))
-    };
-    let has_labels = |line: &&str| {
-        labels
-            .iter()
-            .all(|(name, value)| line.contains(&format!("{name}=\"{value}\"")))
-    };
-    let values = text.lines().filter(is_of_metric).filter(has_labels);
-    values
-        .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
-        .sum()
-}
-
-/// What a program counts now.
-pub(crate) async fn counted(client: &Client, metric: &str, labels: &[(&str, &str)]) -> f64 {
-    sum(&metrics(client).await, metric, labels)
-}
-
-/// Waits until a metric that is looked at every few seconds has a value.
-pub(crate) async fn until_is(
-    client: &Client,
-    metric: &str,
-    labels: &[(&str, &str)],
-    is: impl Fn(f64) -> bool,
-) {
-    until(metric, async || {
-        is(counted(client, metric, labels).await).then_some(())
-    })
-    .await;
-}
-
-pub(crate) async fn metrics(client: &Client) -> String {
-    let answer = client.get("/metrics").await;
-    assert_eq!(answer.status, StatusCode::OK);
-    assert_eq!(
-        answer.header("content-type"),
-        "text/plain; version=0.0.4; charset=utf-8"
-    );
-    answer.text
-}
-
-/// A client of the sale's worker, whose port the operating system chose.
-pub(crate) async fn worker(sale: &mut Sale) -> Client {
-    let line = sale.workers[0].line("\"serving metrics\"").await;
-    let line: Value = serde_json::from_str(&line).unwrap();
-    Client::new(&format!("http://{}", line["address"].as_str().unwrap()))
-}
-
-pub(crate) fn builder() -> SaleBuilder {
-    SaleBuilder::default()
-        .setting("METRICS_PORT", "0")
-        .setting("METRICS_ADDRESS", "127.0.0.1")
-}
-
 #[tokio::test]
 async fn metrics_count_the_events_of_a_sale() {
-    let mut sale = builder().start().await;
-    let worker = worker(&mut sale).await;
+    let mut sale = SaleBuilder::default().worker_http().start().await;
+    let worker = sale.worker_client().await;
     assert_eq!(worker.get("/healthz").await.status, StatusCode::OK);
     let product = sale.product(3).await;
     let order = sale.order(product, 2).await;
-    // With a key it is not answered from memory.
+    // With a key, the refusal comes from a worker and not from the ingress's memory.
     let refused = sale
         .client()
         .hold(product, 2, &[("idempotency-key", "k")])
@@ -102,137 +44,77 @@ async fn metrics_count_the_events_of_a_sale() {
         .post("/api/payments/webhook", &[], &json!({}))
         .await;
 
-    let ingress = metrics(sale.client()).await;
-    let requests = |endpoint, status| {
-        sum(
-            &ingress,
-            "holdfast_http_requests_total",
-            &[("endpoint", endpoint), ("status", status)],
-        )
-    };
-    assert_eq!(
-        (
-            requests("create_hold", "201"),
-            requests("create_hold", "409")
-        ),
-        (1.0, 1.0)
-    );
-    assert_eq!(
-        (requests("create_order", "201"), requests("webhook", "200")),
-        (1.0, 2.0)
-    );
-    assert_eq!(
-        sum(
-            &ingress,
-            "holdfast_http_request_seconds_count",
-            &[("endpoint", "create_hold")]
-        ),
-        2.0
-    );
-    let webhooks = |result| sum(&ingress, "holdfast_webhooks_total", &[("result", result)]);
-    assert_eq!(
-        [
-            webhooks("first"),
-            webhooks("duplicate"),
-            webhooks("refused")
-        ],
-        [2.0, 1.0, 1.0]
-    );
-    assert_eq!(sum(&ingress, "holdfast_cache_lookups_total", &[]), 3.0);
-    assert!(
-        sum(
-            &ingress,
-            "holdfast_cache_lookups_total",
-            &[("result", "hit")]
-        ) >= 2.0
-    );
-    assert!(sum(&ingress, "holdfast_envelope_commands_sum", &[]) >= 4.0);
-    assert!(sum(&ingress, "holdfast_http_connections", &[]) >= 1.0);
-    assert_eq!(
-        sum(
-            &ingress,
-            "holdfast_http_request_seconds_count",
-            &[("endpoint", "webhook")]
-        ),
-        4.0
-    );
+    let ingress = sale.client();
+    type Expected = (&'static str, &'static [(&'static str, &'static str)], f64);
+    const HOLD: (&str, &str) = ("endpoint", "create_hold");
+    const ORDER: (&str, &str) = ("endpoint", "create_order");
+    const WEBHOOK: (&str, &str) = ("endpoint", "webhook");
+    let exact: [Expected; 10] = [
+        ("http_requests_total", &[HOLD, ("status", "201")], 1.0),
+        ("http_requests_total", &[HOLD, ("status", "409")], 1.0),
+        ("http_requests_total", &[ORDER, ("status", "201")], 1.0),
+        ("http_requests_total", &[WEBHOOK, ("status", "200")], 2.0),
+        ("http_request_seconds_count", &[HOLD], 2.0),
+        ("http_request_seconds_count", &[WEBHOOK], 4.0),
+        ("webhooks_total", &[("result", "first")], 2.0),
+        ("webhooks_total", &[("result", "duplicate")], 1.0),
+        ("webhooks_total", &[("result", "refused")], 1.0),
+        ("cache_lookups_total", &[], 3.0),
+    ];
+    for (metric, labels, value) in exact {
+        let metric = format!("holdfast_{metric}");
+        let found = metric_sum(ingress, &metric, labels).await;
+        assert_eq!(found, value, "{metric} {labels:?}");
+    }
+    let at_least: [Expected; 3] = [
+        ("cache_lookups_total", &[("result", "hit")], 2.0),
+        ("envelope_commands_sum", &[], 4.0),
+        ("http_connections", &[], 1.0),
+    ];
+    for (metric, labels, least) in at_least {
+        let metric = format!("holdfast_{metric}");
+        let found = metric_sum(ingress, &metric, labels).await;
+        assert!(found >= least, "{metric} {labels:?} is {found}");
+    }
 
-    let workers = metrics(&worker).await;
-    let commands = |action, outcome| {
-        sum(
-            &workers,
-            "holdfast_commands_total",
-            &[("action", action), ("outcome", outcome)],
-        )
-    };
-    assert_eq!(
-        (
-            commands("create_hold", "created"),
-            commands("create_hold", "insufficient_stock")
-        ),
-        (1.0, 1.0)
-    );
-    assert_eq!(
-        (
-            commands("create_order", "created"),
-            commands("create_product", "created")
-        ),
-        (1.0, 1.0)
-    );
-    assert_eq!(
-        (
-            commands("settle_payment", "processed"),
-            commands("settle_payment", "parked")
-        ),
-        (1.0, 1.0)
-    );
+    for (action, outcome) in [
+        ("create_hold", "created"),
+        ("create_hold", "insufficient_stock"),
+        ("create_order", "created"),
+        ("create_product", "created"),
+        ("settle_payment", "processed"),
+        ("settle_payment", "parked"),
+    ] {
+        let labels = [("action", action), ("outcome", outcome)];
+        let commands = metric_sum(&worker, "holdfast_commands_total", &labels).await;
+        assert_eq!(commands, 1.0, "{labels:?}");
+    }
     for stage in ["connection", "load", "decide", "ticket", "commit"] {
-        assert!(
-            sum(
-                &workers,
-                "holdfast_batch_stage_seconds_count",
-                &[("stage", stage)]
-            ) >= 6.0,
-            "{stage}"
-        );
+        let labels = [("stage", stage)];
+        let batches = metric_sum(&worker, "holdfast_batch_stage_seconds_count", &labels).await;
+        assert!(batches >= 6.0, "{stage}: {batches}");
     }
-    assert_eq!(sum(&workers, "holdfast_partitions_taken_total", &[]), 4.0);
-    for (program, pool) in [(sale.client(), "ingress"), (&worker, "workers")] {
-        assert_eq!(
-            counted(
-                program,
-                "holdfast_build_info",
-                &[("version", env!("CARGO_PKG_VERSION"))]
-            )
-            .await,
-            1.0
-        );
-        until_is(
-            program,
-            "holdfast_pool_connections",
-            &[("pool", pool)],
-            |connections| connections >= 1.0,
-        )
-        .await;
+    let taken = metric_sum(&worker, "holdfast_partitions_taken_total", &[]).await;
+    assert_eq!(taken, f64::from(PARTITIONS));
+    for (program, pool) in [(ingress, "ingress"), (&worker, "workers")] {
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        let builds = metric_sum(program, "holdfast_build_info", &version).await;
+        assert_eq!(builds, 1.0, "{pool}");
+        let pool = [("pool", pool)];
+        until_metric(program, "holdfast_pool_connections", &pool, |n| n >= 1.0).await;
     }
-
-    // Looked at every few seconds.
-    until("the parked payment to be seen", async || {
-        let text = metrics(sale.client()).await;
-        (sum(&text, "holdfast_payments_open", &[("state", "parked")]) == 1.0).then_some(())
-    })
-    .await;
+    let parked = [("state", "parked")];
+    until_metric(ingress, "holdfast_payments_open", &parked, |n| n == 1.0).await;
 }
 
 #[tokio::test]
 async fn metrics_show_waiting_commands_and_unowned_partitions() {
-    let sale = builder().start_without_workers().await;
-    until("the partitions to be seen as nobody's", async || {
-        let text = metrics(sale.client()).await;
-        (sum(&text, "holdfast_partitions_unowned", &[]) == 4.0).then_some(())
+    const AGE: &str = "holdfast_oldest_command_seconds";
+    let mut sale = SaleBuilder::default().start_without_workers().await;
+    until_metric(sale.client(), "holdfast_partitions_unowned", &[], |n| {
+        n == f64::from(PARTITIONS)
     })
     .await;
-    let mut sale = sale;
     sale.start_worker().await;
     let product = sale.product(3).await;
     sale.workers.remove(0).crash().await;
@@ -241,20 +123,13 @@ async fn metrics_show_waiting_commands_and_unowned_partitions() {
         .hold(product, 1, &[("prefer", "respond-async")])
         .await;
     assert_eq!(queued.status, StatusCode::ACCEPTED);
-    until("the command's age to grow", async || {
-        let text = metrics(sale.client()).await;
-        (sum(&text, "holdfast_oldest_command_seconds", &[]) > 1.0).then_some(())
-    })
-    .await;
+    until_metric(sale.client(), AGE, &[], |seconds| seconds > 1.0).await;
     sale.start_worker().await;
-    until("nothing to wait", async || {
-        let text = metrics(sale.client()).await;
-        (sum(&text, "holdfast_oldest_command_seconds", &[]) == 0.0).then_some(())
-    })
-    .await;
+    until_metric(sale.client(), AGE, &[], |seconds| seconds == 0.0).await;
 }
 
-/// What promtool looks at, for machines that have none: each metric has a help text and a type, and counters are named so.
+/// Checks some of promtool's rules, then runs promtool if it is installed: each metric has a help text and a type, and the
+/// names of counters end with `_total`.
 fn check(text: &str) {
     let words = |kind: &str| -> Vec<(String, String)> {
         let lines = text
@@ -303,11 +178,11 @@ fn check(text: &str) {
                 String::from_utf8_lossy(&checked.stdout)
             );
         }
-        Err(error) => println!("not checked by promtool: {error}"),
+        Err(error) => println!("promtool did not check the metrics: {error}"),
     }
 }
 
-/// The metrics that a text names.
+/// The names of metrics in a text.
 fn named(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     words.filter(|word| word.starts_with("holdfast_")).collect()
@@ -315,9 +190,12 @@ fn named(text: &str) -> BTreeSet<&str> {
 
 #[tokio::test]
 async fn alerts_and_dashboard_name_only_existing_metrics() {
-    let mut sale = builder().start().await;
-    let worker = worker(&mut sale).await;
-    let (ingress, workers) = (metrics(sale.client()).await, metrics(&worker).await);
+    let mut sale = SaleBuilder::default().worker_http().start().await;
+    let worker = sale.worker_client().await;
+    let (ingress, workers) = (
+        metrics_text(sale.client()).await,
+        metrics_text(&worker).await,
+    );
     check(&ingress);
     check(&workers);
     let there: BTreeSet<&str> = named(&ingress).union(&named(&workers)).copied().collect();
@@ -331,8 +209,8 @@ async fn alerts_and_dashboard_name_only_existing_metrics() {
 
 #[tokio::test]
 async fn request_id_is_kept_or_created() {
-    let sale = builder().start_without_workers().await;
-    let ask = async |id: &str| {
+    let sale = SaleBuilder::default().start_without_workers().await;
+    let request_id = async |id: &str| {
         let answer = sale
             .client()
             .send(
@@ -344,10 +222,10 @@ async fn request_id_is_kept_or_created() {
             .await;
         answer.header("x-request-id").to_owned()
     };
-    assert_eq!(ask("checkout-42/a").await, "checkout-42/a");
+    assert_eq!(request_id("checkout-42/a").await, "checkout-42/a");
     let (made, other) = (
-        ask("\"},{\"level\":\"ERROR\"").await,
-        ask(&"a".repeat(500)).await,
+        request_id("\"},{\"level\":\"ERROR\"").await,
+        request_id(&"a".repeat(500)).await,
     );
     assert!(
         made != other

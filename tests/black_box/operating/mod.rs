@@ -3,7 +3,7 @@
 mod audit;
 mod dev;
 mod logs;
-pub(crate) mod metrics;
+mod metrics;
 mod operator;
 mod operator_doctor;
 mod operator_holds;

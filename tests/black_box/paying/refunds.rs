@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use holdfast_tests::{Sale, SaleBuilder, Webhook, assert_invariants, until};
+use holdfast_tests::{
+    Sale, SaleBuilder, Webhook, assert_invariants, metric_sum, until, until_metric,
+};
 use serde_json::{Value, json};
 
-use crate::operating::metrics::{builder, counted, until_is, worker};
 use crate::paying::receiver::{Behaviour, Listening, Receiver, any_port};
 
 const SECRET: &str = "whsec_c2VjcmV0LWZvci1yZWZ1bmRzLWluLXRlc3Rz";
@@ -27,7 +28,8 @@ async fn overpaid(sale: &Sale) -> String {
 async fn refund_is_requested_with_one_id_until_accepted() {
     let receiver = Receiver::new([Behaviour::Fail; 2]);
     let listening = Listening::start(any_port(), Arc::clone(&receiver)).await;
-    let settings = builder()
+    let settings = SaleBuilder::default()
+        .worker_http()
         .setting("REFUND_URL", &listening.url())
         .setting("REFUND_SECRET", SECRET);
     let mut sale = settings.start().await;
@@ -41,10 +43,10 @@ async fn refund_is_requested_with_one_id_until_accepted() {
         (shown["refund_status"] == "requested").then_some(())
     })
     .await;
-    let worker = worker(&mut sale).await;
+    let worker = sale.worker_client().await;
     for (result, times) in [("accepted", 1.0), ("failed", 2.0)] {
         assert_eq!(
-            counted(
+            metric_sum(
                 &worker,
                 "holdfast_refund_requests_total",
                 &[("result", result)]
@@ -129,7 +131,7 @@ async fn unreliable_receiver_accepts_each_refund_once() {
 
 #[tokio::test]
 async fn refunds_stay_due_without_a_url() {
-    let sale = builder().start().await;
+    let sale = SaleBuilder::default().worker_http().start().await;
     let order = overpaid(&sale).await;
     assert_eq!(
         sale.client()
@@ -150,7 +152,7 @@ async fn refunds_stay_due_without_a_url() {
         .execute(&sale.pool)
         .await
         .unwrap();
-    until_is(
+    until_metric(
         sale.client(),
         "holdfast_oldest_refund_due_seconds",
         &[],
