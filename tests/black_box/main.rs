@@ -4,6 +4,7 @@
 
 mod buying;
 mod clients;
+mod documents;
 mod failures;
 mod operating;
 mod paying;

@@ -1,0 +1,75 @@
+//! The map of ARCHITECTURE.md has every source folder, and names only files that exist.
+
+use std::path::Path;
+
+use super::{read, root};
+
+const SOURCES: [&str; 7] = [
+    "bench/src",
+    "cli/src",
+    "common/src",
+    "ingress/src",
+    "stack/src",
+    "tests",
+    "workers/src",
+];
+
+/// Adds all folders with Rust sources, as paths below the root.
+fn collect_folders(folder: &Path, found: &mut Vec<String>) {
+    let entries: Vec<_> = std::fs::read_dir(root().join(folder))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let is_source = |name: &Path| name.extension().is_some_and(|ending| ending == "rs");
+    if entries.iter().any(|entry| is_source(&entry.path())) {
+        found.push(folder.to_str().unwrap().to_owned());
+    }
+    for entry in entries {
+        if entry.path().is_dir() {
+            collect_folders(&folder.join(entry.file_name()), found);
+        }
+    }
+}
+
+#[test]
+fn the_map_names_every_source_folder() {
+    let map = read("ARCHITECTURE.md");
+    let mut folders = Vec::new();
+    for folder in SOURCES {
+        collect_folders(Path::new(folder), &mut folders);
+    }
+    folders.retain(|folder| !map.contains(&format!("`{folder}`")));
+    assert!(folders.is_empty(), "missing: {folders:#?}");
+}
+
+#[test]
+fn the_map_names_only_existing_files() {
+    let map = read("ARCHITECTURE.md");
+    let quoted = map.split('`').skip(1).step_by(2);
+    let paths = quoted.filter(|text| {
+        let is_path = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+        text.contains('/') && !text.starts_with('/') && text.chars().all(is_path)
+    });
+    let missing: Vec<_> = paths.filter(|path| !root().join(path).exists()).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// Each row of the map begins with a folder; names without a folder are files in it.
+#[test]
+fn the_rows_of_the_map_name_files_of_their_folder() {
+    let is_file = |text: &&str| {
+        let (stem, ending) = text.split_once('.').unwrap_or_default();
+        let is_stem = stem.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        is_stem && !stem.is_empty() && ["rs", "sql"].contains(&ending)
+    };
+    let mut missing = Vec::new();
+    for row in read("ARCHITECTURE.md").lines() {
+        if row.starts_with("| `") {
+            let mut quoted = row.split('`').skip(1).step_by(2);
+            let folder = root().join(quoted.next().unwrap());
+            let files = quoted.filter(is_file).map(|file| folder.join(file));
+            missing.extend(files.filter(|file| !file.exists()));
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
