@@ -1,8 +1,8 @@
-//! Measures: numbers of what happens, for Prometheus to fetch.
+//! Metrics for Prometheus: the recorder, and functions that register counters, gauges and histograms.
 //!
-//! Each metric is described where it is registered, once; who counts holds the handle, so that counting is an addition
-//! and no look-up. Labels have few values and none is an id, a customer or a payment. A program that never calls
-//! [`start`] counts nothing. Next: `measures.rs` of the ingress and of the workers say what there is.
+//! A metric is registered once, with its help text. The registering code keeps the handle, so that counting needs no look-up
+//! by name. A label must have few values: never an id, a customer or a payment. A program that does not call [`start`]
+//! records nothing. Next: the metrics themselves are in `ingress/src/metrics.rs` and `workers/src/observe/metrics.rs`.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -14,28 +14,29 @@ use metrics::{
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use sqlx::PgPool;
 
-/// The content type of what [`render`] writes: Prometheus's text format.
+/// The content type of [`render`]'s text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-/// How often gauges are read, and what histograms have gathered is summed up.
-pub const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often gauges are updated, and [`run_upkeep`] is called.
+pub const UPDATE_EVERY: Duration = Duration::from_secs(5);
 
-/// Upper bounds of what is measured in seconds: from what a statement takes to what an outage takes.
+/// Bucket bounds of histograms of seconds: from the time of one SQL statement to the time of an outage.
 pub const SECONDS: [f64; 16] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
     120.0,
 ];
-/// Upper bounds of how many commands are together.
+/// Bucket bounds of histograms of numbers of commands.
 const COMMANDS: [f64; 12] = [
     1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0,
 ];
-/// Upper bounds of sizes in bytes.
+/// Bucket bounds of histograms of bytes.
 const BYTES: [f64; 8] = [
     128.0, 512.0, 2048.0, 8192.0, 32_768.0, 131_072.0, 262_144.0, 524_288.0,
 ];
 
 static EXPORTER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
 
-/// Begins to count. It has to come before the first metric is registered; the first call in a process counts.
+/// Installs the recorder. Call it before the first metric is registered: metrics registered earlier record nothing. Further
+/// calls in a process do nothing.
 pub fn start() {
     EXPORTER.get_or_init(|| {
         let installed = PrometheusBuilder::new()
@@ -48,11 +49,11 @@ pub fn start() {
             })
             .and_then(PrometheusBuilder::install_recorder);
         let exporter = installed
-            .map_err(|error| tracing::error!(%error, "nothing is counted: /metrics stays empty"));
+            .map_err(|error| tracing::error!(%error, "metrics could not be started; /metrics stays empty until the program restarts"));
         let version = label("version", env!("CARGO_PKG_VERSION"));
         gauge_of(
             "holdfast_build_info",
-            "Always 1; the label says the version.",
+            "Always 1; the label is the version.",
             &[version],
         )
         .set(1.0);
@@ -70,48 +71,48 @@ pub fn render() -> String {
     exporter().map(PrometheusHandle::render).unwrap_or_default()
 }
 
-/// Sums up what histograms have gathered, so that it does not grow while nobody fetches it. Every [`LOOK_EVERY`].
-pub fn keep_up() {
+/// Moves the recorded values of histograms into buckets. Without it they use more and more memory while nothing fetches the
+/// metrics. Call it every [`UPDATE_EVERY`].
+pub fn run_upkeep() {
     if let Some(exporter) = exporter() {
         exporter.run_upkeep();
     }
 }
 
-/// A label.
 pub fn label(name: &'static str, value: impl Into<std::borrow::Cow<'static, str>>) -> Label {
     Label::new(name, value.into())
 }
 
-/// A number that only rises.
+/// Registers a counter.
 pub fn counter_of(name: &'static str, help: &'static str, labels: &[Label]) -> Counter {
     describe_counter!(name, help);
     counter!(name, labels.to_vec())
 }
 
-/// A number that rises and falls.
+/// Registers a gauge.
 pub fn gauge_of(name: &'static str, help: &'static str, labels: &[Label]) -> Gauge {
     describe_gauge!(name, help);
     gauge!(name, labels.to_vec())
 }
 
-/// How often a value was within which bounds. The name's end, `_seconds`, `_commands` or `_bytes`, chooses the bounds.
+/// Registers a histogram. The suffix of its name, `_seconds`, `_commands` or `_bytes`, selects the bucket bounds.
 pub fn histogram_of(name: &'static str, help: &'static str, labels: &[Label]) -> Histogram {
     describe_histogram!(name, help);
     histogram!(name, labels.to_vec())
 }
 
-/// How much of a pool of connections to Postgres is in use.
+/// Gauges of the connections of a Postgres pool.
 pub struct PoolUse {
     used: Gauge,
     idle: Gauge,
 }
 
 impl PoolUse {
-    /// The pool of the ingress or of the workers.
+    /// `pool` is the label: `ingress` or `workers`.
     #[must_use]
     pub fn register(pool: &'static str) -> Self {
         let of = |state| {
-            let help = "Connections to Postgres, by what they do.";
+            let help = "Connections to Postgres by state.";
             gauge_of(
                 "holdfast_pool_connections",
                 help,
@@ -124,8 +125,8 @@ impl PoolUse {
         }
     }
 
-    /// Looks at the pool.
-    pub fn look(&self, pool: &PgPool) {
+    /// Reads the state of the pool.
+    pub fn update(&self, pool: &PgPool) {
         let idle = pool.num_idle();
         self.idle.set(idle as f64);
         self.used

@@ -1,4 +1,4 @@
-//! The end of a program: SIGINT or SIGTERM, heard once by everybody who needs to finish.
+//! The end of a program: waiting for SIGINT or SIGTERM, and the exit code.
 
 use std::process::ExitCode;
 
@@ -9,30 +9,30 @@ use tokio_util::sync::CancellationToken;
 /// Waits for SIGINT or SIGTERM.
 ///
 /// # Errors
-/// When the operating system does not let us listen.
+/// When the signal handlers can't be installed.
 pub async fn signalled() -> std::io::Result<()> {
     let (mut interrupt, mut terminate) = (
         signal(SignalKind::interrupt())?,
         signal(SignalKind::terminate())?,
     );
     tokio::select! {
-        _ = interrupt.recv() => tracing::info!("interrupted, stopping"),
-        _ = terminate.recv() => tracing::info!("terminated, stopping"),
+        _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "the program stops after a signal"),
+        _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "the program stops after a signal"),
     }
     Ok(())
 }
 
-/// Lets a service run until it ends by itself or a signal comes; then tells it to stop and waits until it has.
+/// Waits until a service ends or a signal arrives. After a signal it cancels `stop` and waits until the service has ended.
 ///
 /// # Errors
-/// What the service ended with.
+/// The error of the service.
 pub async fn signalled_or_ended(
     mut service: JoinHandle<anyhow::Result<()>>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     tokio::select! {
         ended = &mut service => return ended?,
-        heard = signalled() => heard?,
+        signal = signalled() => signal?,
     }
     stop.cancel();
     service.await?

@@ -1,5 +1,5 @@
-//! Logs: one line an event on standard error, as JSON or for people; `RUST_LOG` chooses what. And [`crate::traces`],
-//! where they are built in and on.
+//! Logs: one line per event on standard error, as JSON or as text. `RUST_LOG` selects the events. Also starts
+//! [`crate::traces`], if they are built in and configured.
 
 use tracing::Subscriber;
 use tracing_subscriber::layer::SubscriberExt;
@@ -9,12 +9,11 @@ use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
 
 use crate::settings::{LogFormat, TelemetrySettings};
 
-/// How a program logs unless it is told otherwise.
+/// The format and the filter of a program whose settings name none.
 #[derive(Clone, Copy, Debug)]
 pub struct Default {
-    /// How logs are written.
     pub format: LogFormat,
-    /// What is logged, in the syntax of `RUST_LOG`.
+    /// In the syntax of `RUST_LOG`.
     pub filter: &'static str,
 }
 
@@ -23,13 +22,13 @@ pub const SERVICE: Default = Default {
     format: LogFormat::Json,
     filter: "info,async_nats=warn,sqlx=warn",
 };
-/// For programs that somebody watches.
+/// For programs that run in a terminal.
 pub const TERMINAL: Default = Default {
     format: LogFormat::Pretty,
     filter: "warn",
 };
 
-/// Telemetry that runs. Dropped at a program's end, so that the last traces are sent.
+/// Running telemetry. Keep it until the program ends: dropping it sends the last traces.
 #[derive(Debug)]
 #[must_use]
 pub struct Telemetry(());
@@ -41,14 +40,14 @@ impl Drop for Telemetry {
     }
 }
 
-/// Starts logging, for a program of this name; the first call in a process counts.
+/// Starts logs and traces. `program` is the service name of traces. Further calls in a process do nothing.
 pub fn start(settings: &TelemetrySettings, default: Default, program: &'static str) -> Telemetry {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default.filter));
     let format = settings.log_format.unwrap_or(default.format);
-    // A second start, as in tests, changes nothing.
+    // `try_init` fails at a second start in one process, as in tests; the first start stays in effect.
     let _ = match traces(program) {
-        // Each has its own filter then: what is traced is not logged by that.
+        // The filter applies to logs only, because traces have their own.
         Some(traces) => registry()
             .with(traces)
             .with(logs(format).with_filter(filter))

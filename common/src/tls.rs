@@ -1,24 +1,23 @@
-//! What to do when TLS with a server fails, in the same words for Postgres and NATS.
+//! Advice for operators when TLS with Postgres or NATS fails.
 
 use std::error::Error;
 use std::io;
 
 use async_nats::rustls::{self, CertificateError};
 
-/// How a server's TLS is set.
+/// The names that the advice about a server uses.
 #[derive(Clone, Copy, Debug)]
 pub struct TlsSettings {
-    /// The server's name.
     pub server: &'static str,
-    /// What says where it is.
+    /// The setting with the URL of the server.
     pub url: &'static str,
-    /// What says which certificates count.
+    /// The setting with the trusted CA certificates.
     pub ca: &'static str,
-    /// What says which certificate is ours.
-    pub ours: &'static str,
+    /// The settings with the client certificate and its key.
+    pub client_certificate: &'static str,
 }
 
-/// What an operator can do about an error, when it is one of TLS.
+/// Advice about an error, if TLS caused it.
 #[must_use]
 pub fn advice(error: &(dyn Error + 'static), settings: &TlsSettings) -> Option<String> {
     use CertificateError::{
@@ -30,40 +29,44 @@ pub fn advice(error: &(dyn Error + 'static), settings: &TlsSettings) -> Option<S
         server,
         url,
         ca,
-        ours,
+        client_certificate,
     } = settings;
     Some(match error {
-        // A bad signature is most often that of a CA that was made anew under its old name.
+        // The usual cause of a bad signature is a CA that was created again under its old name.
         rustls::Error::InvalidCertificate(UnknownIssuer | BadSignature) => {
             format!(
-                "no CA that counts here has signed {server}'s certificate: set {ca} to the file of the one that did"
+                "{server}'s certificate is not signed by a trusted CA: set {ca} to the certificate file of the CA that signed it"
             )
         }
         rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => {
             format!(
-                "{server}'s certificate is for another name: set in {url} the one that it is for"
+                "{server}'s certificate is for another host name: use the name of the certificate in {url}"
             )
         }
         rustls::Error::InvalidCertificate(Expired | ExpiredContext { .. }) => {
             format!("{server}'s certificate has expired: renew it")
         }
         rustls::Error::AlertReceived(alert) => {
-            format!("{server} refused TLS ({alert:?}); if it asks for certificates, set {ours}")
+            format!(
+                "{server} rejected the TLS connection ({alert:?}): if it requires client certificates, set {client_certificate}"
+            )
         }
         other => {
-            format!("TLS with {server} failed ({other}): correct its certificate, {ca} or {ours}")
+            format!(
+                "TLS with {server} failed ({other}): correct its certificate, {ca} or {client_certificate}"
+            )
         }
     })
 }
 
-/// An error of TLS among an error and its causes.
+/// The first TLS error among an error and its causes.
 fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(found) = error.downcast_ref() {
             return Some(found);
         }
-        // What an `io::Error` holds is not its source, but has it.
+        // `source` of an `io::Error` skips the error that it wraps, so that one is checked here.
         let held = error
             .downcast_ref::<io::Error>()
             .and_then(io::Error::get_ref);
@@ -80,18 +83,18 @@ mod tests {
         server: "S",
         url: "URL",
         ca: "CA",
-        ours: "OURS",
+        client_certificate: "CERT",
     };
 
     #[test]
-    fn an_error_of_tls_is_found_within_others() {
+    fn advice_finds_a_tls_error_inside_other_errors() {
         let inner = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
         let outer = sqlx::Error::Io(io::Error::new(io::ErrorKind::InvalidData, inner));
         assert!(advice(&outer, &SETTINGS).is_some_and(|advice| advice.contains("set CA")));
     }
 
     #[test]
-    fn other_errors_are_none() {
+    fn advice_is_absent_for_other_errors() {
         assert_eq!(
             advice(
                 &io::Error::from(io::ErrorKind::ConnectionRefused),

@@ -1,14 +1,14 @@
-//! Traces: a request's way through HTTP, the log and a batch, for OpenTelemetry.
+//! OpenTelemetry traces: the path of a request through HTTP, the log and a batch.
 //!
-//! Built only with the feature `otel`, and on only where `OTEL_EXPORTER_OTLP_ENDPOINT` is set; the other `OTEL_…`
-//! variables mean what OpenTelemetry says. Spans are `tracing`'s, under the target [`TARGET`]. An envelope carries the
-//! contexts of the requests whose commands are in it as `traceparent` headers (W3C Trace Context), and the batch that
-//! applies it links to each. Spans have names, ids and counts: nothing that a client wrote.
+//! Built only with the feature `otel`, and active only when `OTEL_EXPORTER_OTLP_ENDPOINT` is set; the other `OTEL_…`
+//! variables have their standard meaning. Spans are `tracing` spans with the target [`TARGET`]. An envelope carries the
+//! contexts of its commands' requests as `traceparent` headers (W3C Trace Context), and the batch that applies the envelope
+//! links to each of them. A span has a name, ids and counts. It must not contain texts from a client.
 
 /// The target of all spans.
 pub const TARGET: &str = "holdfast_common::traces";
 
-/// The contexts of requests that an envelope carries, or that a batch links to.
+/// Trace contexts of requests: those that an envelope carries, or that a batch links to.
 #[derive(Debug, Default)]
 pub struct Links {
     #[cfg(feature = "otel")]
@@ -17,23 +17,23 @@ pub struct Links {
 
 #[cfg(not(feature = "otel"))]
 impl Links {
-    /// Nothing: built without traces.
+    /// Does nothing: built without traces.
     pub fn add_current(&mut self) {}
 
-    /// Nothing: built without traces.
+    /// Does nothing: built without traces.
     pub fn read(&mut self, _headers: Option<&async_nats::HeaderMap>) {}
 
-    /// No headers: built without traces.
+    /// Returns no headers: built without traces.
     #[must_use]
     pub fn headers(&self) -> async_nats::HeaderMap {
         async_nats::HeaderMap::new()
     }
 
-    /// Nothing: built without traces.
+    /// Does nothing: built without traces.
     pub fn link(&self, _span: &tracing::Span) {}
 }
 
-/// Nothing: built without traces.
+/// Does nothing: built without traces.
 #[cfg(not(feature = "otel"))]
 pub fn adopt(_span: &tracing::Span, _traceparent: Option<&str>) {}
 
@@ -64,31 +64,31 @@ mod otel {
     /// The variable that turns traces on.
     const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
     const TRACEPARENT: &str = "traceparent";
-    /// The most contexts that an envelope carries. Those of its first commands stand for the others.
+    /// The most contexts that an envelope carries: those of its first commands. The others have no link.
     const ENVELOPE_LINKS_MAX: usize = 16;
-    /// The most that a batch links to: as many as OpenTelemetry keeps of one span by default.
+    /// The most links of a batch: the default limit of OpenTelemetry for one span.
     const BATCH_LINKS_MAX: usize = 128;
 
     static PROVIDER: OnceLock<SdkTracerProvider> = OnceLock::new();
 
-    /// What makes spans of `tracing` spans of OpenTelemetry, where an endpoint is set.
+    /// The layer that exports `tracing` spans to OpenTelemetry; `None` when no endpoint is set.
     pub(crate) fn layer<S>(program: &'static str) -> Option<Box<dyn Layer<S> + Send + Sync>>
     where
         S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
     {
         std::env::var_os(ENDPOINT).filter(|endpoint| !endpoint.is_empty())?;
-        // The exporter's client needs one; only the first call in a process counts, and any of them will do.
+        // The HTTP client of the exporter needs a default provider. It fails when one is installed, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let exporter = match SpanExporter::builder().with_http().build() {
             Ok(exporter) => exporter,
             Err(error) => {
-                eprintln!("no traces: {error}. Correct {ENDPOINT}");
+                eprintln!("traces are off: {error}. Correct {ENDPOINT}");
                 return None;
             }
         };
         let provider = PROVIDER.get_or_init(|| {
             let resource = Resource::builder();
-            // As anybody would name it who has not set OTEL_SERVICE_NAME.
+            // The name of the program is the default of OTEL_SERVICE_NAME.
             let is_named = std::env::var_os("OTEL_SERVICE_NAME").is_some();
             let resource = if is_named {
                 resource
@@ -115,10 +115,10 @@ mod otel {
         )
     }
 
-    /// Sends what is still here.
+    /// Sends the spans that were not sent yet.
     pub(crate) fn stop() {
         if let Some(Err(error)) = PROVIDER.get().map(SdkTracerProvider::shutdown) {
-            eprintln!("the last traces were not sent: {error}");
+            eprintln!("the last traces could not be sent: {error}");
         }
     }
 
@@ -126,11 +126,11 @@ mod otel {
         PROVIDER.get().is_some()
     }
 
-    /// Makes a span a child of the one that a client's `traceparent` names.
+    /// Makes a span a child of the span in the client's `traceparent` header.
     pub fn adopt(span: &Span, traceparent: Option<&str>) {
         if let Some(traceparent) = traceparent.filter(|_| is_on()) {
             let carrier = HashMap::from([(TRACEPARENT.to_owned(), traceparent.to_owned())]);
-            // It fails only for a span that nobody records.
+            // Fails only for a span that is not recorded.
             let _ = span.set_parent(TraceContextPropagator::new().extract(&carrier));
         }
     }
@@ -145,7 +145,7 @@ mod otel {
     }
 
     impl Links {
-        /// Adds the request that is being answered, if it is recorded and there is room.
+        /// Adds the context of the current request, if it is recorded and the limit is not reached.
         pub fn add_current(&mut self) {
             if !is_on() || self.contexts.len() >= ENVELOPE_LINKS_MAX {
                 return;
@@ -161,7 +161,7 @@ mod otel {
             }
         }
 
-        /// Adds what an envelope carries.
+        /// Adds the contexts in the headers of an envelope.
         pub fn read(&mut self, headers: Option<&async_nats::HeaderMap>) {
             let Some(headers) = headers.filter(|_| is_on()) else {
                 return;
@@ -174,7 +174,7 @@ mod otel {
                 .extend(carried.take(room.min(ENVELOPE_LINKS_MAX)));
         }
 
-        /// As an envelope carries them.
+        /// The headers for an envelope.
         #[must_use]
         pub fn headers(&self) -> async_nats::HeaderMap {
             let mut headers = async_nats::HeaderMap::new();
@@ -184,7 +184,7 @@ mod otel {
             headers
         }
 
-        /// Links a span to each.
+        /// Links a span to each context.
         pub fn link(&self, span: &Span) {
             self.contexts
                 .iter()

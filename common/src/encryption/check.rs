@@ -1,64 +1,63 @@
-//! Whether a database and a ring of keys belong together, looked at by every program before it begins.
+//! Checks that a keyring belongs to a database. Every program runs the check before it starts.
 //!
-//! A database says by which index key its rows are found, by which keys its values may be sealed, and whether all of them
-//! are. Only `holdfast keys rotate` writes that. A program that began with other keys would not find a customer's limit
-//! or a payment that it knows, so it must not begin.
+//! The database stores a checksum of the index key, the names and checksums of the keys that its values may be encrypted with,
+//! and whether all values are encrypted. Only `holdfast keys rotate` writes them. A program with other keys would not find
+//! the holds of a customer, or a payment that was stored before, so it must not start.
 
 use sqlx::PgPool;
 
 use crate::encryption::Keyring;
 
-/// Says why they don't belong together, and what to do.
+/// The keyring does not belong to the database. The message says what to do.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
 pub enum CheckError {
     #[error(
-        "ENCRYPTION_KEYS is set, and nothing in this database is sealed yet: run `holdfast keys rotate` with it first"
+        "ENCRYPTION_KEYS is set, but this database is not encrypted yet: run `holdfast keys rotate` with it first"
     )]
     NotSealed,
     #[error(
-        "the customers and payments in this database are sealed: set ENCRYPTION_KEYS and ENCRYPTION_INDEX_KEY as the \
-         other programs have them"
+        "the customers and payments in this database are encrypted: set ENCRYPTION_KEYS and ENCRYPTION_INDEX_KEY to the \
+         values of the other programs"
     )]
     NoKeys,
     #[error(
-        "ENCRYPTION_INDEX_KEY is not the key by which this database finds customers and payments: it never changes"
+        "ENCRYPTION_INDEX_KEY is not the index key of this database: set it to the value of the other programs"
     )]
     WrongIndexKey,
     #[error(
-        "sealing this database was begun and has not ended: run `holdfast keys rotate` until it says that all is sealed"
+        "the encryption of this database is not complete: run `holdfast keys rotate` until it reports that all values are encrypted"
     )]
     HalfSealed,
     #[error(
-        "ENCRYPTION_KEYS lacks the key `{key}`, by which values in this database may be sealed: add it, or run `holdfast \
-         keys rotate` until it says that the key is not needed"
+        "ENCRYPTION_KEYS lacks the key `{key}`, which values in this database may be encrypted with: add it, or run \
+         `holdfast keys rotate` with it until that reports that the key is not needed"
     )]
     Lacks { key: String },
     #[error(
-        "ENCRYPTION_KEYS has another key by the name `{key}` than the one that sealed values in this database"
+        "ENCRYPTION_KEYS has a different key with the name `{key}` than this database: add the key under that name"
     )]
     Differs { key: String },
     #[error(
-        "this database does not know the key `{key}` yet, which ENCRYPTION_KEYS has first: run `holdfast keys rotate` with it"
+        "this database does not have the first key of ENCRYPTION_KEYS, `{key}`, yet: run `holdfast keys rotate` with it"
     )]
     Unknown { key: String },
     #[error("Postgres failed while the keys were checked: {0}")]
     Postgres(#[from] sqlx::Error),
 }
 
-/// What a database says about its keys.
+/// The row of table `encryption`.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct Sealed {
-    /// By what its index key is known.
+    /// Checksum of the index key.
     pub index_check: Vec<u8>,
-    /// Whether everything is sealed.
+    /// Whether all values are encrypted.
     pub is_whole: bool,
 }
 
-/// Checks that a database may be used with these keys.
+/// Checks that a program may use a database with these keys.
 ///
 /// # Errors
-/// When it may not, or Postgres fails.
+/// When the keys do not belong to the database, or Postgres fails.
 pub async fn check(pool: &PgPool, keys: &Keyring) -> Result<(), CheckError> {
     let (sealed, first) = match (sealed(pool).await?, keys.first()) {
         (None, None) => return Ok(()),
@@ -81,7 +80,7 @@ pub async fn check(pool: &PgPool, keys: &Keyring) -> Result<(), CheckError> {
     }
 }
 
-/// What the database says; nothing when it was never sealed.
+/// The row of table `encryption`; `None` when the database was never encrypted.
 ///
 /// # Errors
 /// When Postgres fails.
@@ -91,10 +90,10 @@ pub async fn sealed(pool: &PgPool) -> sqlx::Result<Option<Sealed>> {
         .await
 }
 
-/// The names of the keys by which values may be sealed, each of which the ring has.
+/// The names of the keys that values may be encrypted with.
 ///
 /// # Errors
-/// When the ring lacks one or has another by its name, or Postgres fails.
+/// When the keyring lacks one of them, or has a different key with its name, or Postgres fails.
 pub async fn known(pool: &PgPool, keys: &Keyring) -> Result<Vec<String>, CheckError> {
     let known: Vec<(String, Vec<u8>)> =
         sqlx::query_as("SELECT name, key_check FROM encryption_keys ORDER BY known_since, name")

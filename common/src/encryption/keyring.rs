@@ -1,7 +1,8 @@
-//! The keys: read from the settings, and what they do to bytes.
+//! The keyring: parses the keys of the settings, and encrypts and decrypts bytes.
 //!
-//! AES-256-GCM with a random nonce of 96 bits: one key may seal 2^32 values (NIST SP 800-38D, 8.3), so keys are to be
-//! rotated before that. The index is HMAC-SHA-256, cut to 128 bits. Nonces are drawn here, since no caller may choose one.
+//! The cipher is AES-256-GCM with a random nonce of 96 bits. One key may encrypt 2^32 values (NIST SP 800-38D, 8.3), so an
+//! operator must rotate keys before that. The blind index is HMAC-SHA-256, cut to 128 bits. Nonces are generated here, so that
+//! no caller can repeat one.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -17,23 +18,23 @@ use ring::rand::{SecureRandom, SystemRandom};
 use crate::encryption::{INDEX_BYTES, NONCE_BYTES, SealError};
 use crate::settings::Secret;
 
-/// The most keys of a ring. A value is looked for by its key's name, and rotation has to end some day.
+/// The most keys of a keyring. The limit makes operators finish a rotation before they begin many more.
 pub const KEYS_MAX: usize = 8;
 /// The longest name of a key, in bytes.
 const NAME_BYTES_MAX: usize = 32;
 const KEY_BYTES: usize = 32;
-/// Base64 as `openssl rand -base64 32` writes it; the `=` at its end may be missing.
+/// Base64 as printed by `openssl rand -base64 32`. The `=` at the end may be missing.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Keys that seal and open, or none. Cheap to clone; shows nothing of them.
+/// The keys that encrypt and decrypt, or none. Cheap to clone. Its `Debug` output hides the keys.
 #[derive(Clone, Default)]
 pub struct Keyring(Option<Arc<Keys>>);
 
 pub(super) struct Keys {
-    /// The first one seals.
+    /// The first key encrypts.
     ring: Vec<Key>,
     index: hmac::Key,
 }
@@ -44,38 +45,38 @@ struct Key {
     check: [u8; INDEX_BYTES],
 }
 
-/// Says what is wrong with the settings. Names keys by their place: what stands there may be a key without a name.
+/// `ENCRYPTION_KEYS` or `ENCRYPTION_INDEX_KEY` is malformed. Errors name a key by its position, because a malformed entry may be
+/// the key itself.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs)]
 pub enum KeyringError {
     #[error("ENCRYPTION_KEYS is set and ENCRYPTION_INDEX_KEY is not: set both, or neither")]
     NoIndexKey,
     #[error("ENCRYPTION_INDEX_KEY is set and ENCRYPTION_KEYS is not: set both, or neither")]
     NoKeys,
     #[error(
-        "ENCRYPTION_KEYS has more than {KEYS_MAX} keys: run `holdfast keys rotate`, then remove those it names"
+        "ENCRYPTION_KEYS has more than {KEYS_MAX} keys: run `holdfast keys rotate`, then remove the keys that it names"
     )]
     TooMany,
     #[error(
-        "key {place} of ENCRYPTION_KEYS is not `name:key`: the name is 1 to {NAME_BYTES_MAX} letters, digits, `-` or \
-         `_`, the key 32 bytes in base64 (`openssl rand -base64 32`)"
+        "key {place} of ENCRYPTION_KEYS is not `name:key`: the name has 1 to {NAME_BYTES_MAX} letters, digits, `-` or \
+         `_`, and the key is 32 bytes in base64 (`openssl rand -base64 32`)"
     )]
     Malformed { place: usize },
     #[error(
-        "key {place} of ENCRYPTION_KEYS has the name or the bytes of another: each key needs its own"
+        "key {place} of ENCRYPTION_KEYS has the name or the bytes of an earlier key: give each key its own name and bytes"
     )]
     Twice { place: usize },
     #[error("ENCRYPTION_INDEX_KEY is not 32 bytes in base64 (`openssl rand -base64 32`)")]
     MalformedIndexKey,
-    #[error("ENCRYPTION_INDEX_KEY is also one of ENCRYPTION_KEYS: it needs bytes of its own")]
+    #[error("ENCRYPTION_INDEX_KEY is also one of ENCRYPTION_KEYS: generate another key for it")]
     IndexKeyAlsoSeals,
 }
 
 impl Keyring {
-    /// Reads `name:base64,name:base64` and the index key.
+    /// Parses `name:base64,name:base64` and the index key.
     ///
     /// # Errors
-    /// When one is there without the other, or either is not in form.
+    /// When one is set without the other, or one is malformed.
     pub fn new(keys: Option<&Secret>, index: Option<&Secret>) -> Result<Self, KeyringError> {
         let is_set = |secret: &&Secret| !secret.expose().trim().is_empty();
         let (keys, index) = match (keys.filter(is_set), index.filter(is_set)) {
@@ -122,20 +123,20 @@ impl Keyring {
         self.0.is_some()
     }
 
-    /// The name of the key that seals.
+    /// The name of the key that encrypts.
     #[must_use]
     pub fn first(&self) -> Option<&str> {
         self.keys().map(|keys| keys.ring[0].name.as_str())
     }
 
-    /// Each key's name, and by what it is known again without being told.
+    /// Name and checksum of each key.
     pub fn checks(&self) -> impl Iterator<Item = (&str, &[u8])> {
         let ring = self.keys().map_or(&[][..], |keys| &keys.ring);
         ring.iter()
             .map(|key| (key.name.as_str(), key.check.as_slice()))
     }
 
-    /// By what the index key is known again.
+    /// Checksum of the index key.
     #[must_use]
     pub fn index_check(&self) -> Option<Vec<u8>> {
         self.keys().map(|keys| keys.blind(b"index", b"").to_vec())
@@ -153,7 +154,7 @@ impl fmt::Debug for Keyring {
 }
 
 impl Keys {
-    /// Seals bytes by the first key; tells its name, and the nonce, the ciphertext and the tag.
+    /// Encrypts bytes with the first key. Returns the name of the key, and nonce, ciphertext and tag.
     pub(super) fn seal(&self, context: &[u8], plain: &[u8]) -> (&str, Vec<u8>) {
         let Key { name, key, .. } = &self.ring[0];
         let nonce = nonce();
@@ -165,9 +166,9 @@ impl Keys {
             Aad::from(context),
             &mut sealed[NONCE_BYTES..],
         );
-        // It fails for more than 64 GiB, and nothing here is longer than an envelope.
+        // Fails only above 64 GiB, and the longest value is an envelope.
         #[expect(clippy::expect_used)]
-        let tag = done.expect("what is sealed is short");
+        let tag = done.expect("the value is shorter than 64 GiB");
         sealed.extend_from_slice(tag.as_ref());
         (name, sealed)
     }
@@ -201,7 +202,7 @@ impl Keys {
         Ok(opened)
     }
 
-    /// The blind index of a text, for one purpose.
+    /// The blind index of a text. Different purposes give different indexes.
     pub(super) fn blind(&self, purpose: &[u8], text: &[u8]) -> [u8; INDEX_BYTES] {
         cut(&self.index, purpose, text)
     }
@@ -209,7 +210,7 @@ impl Keys {
 
 fn cut(index: &hmac::Key, purpose: &[u8], text: &[u8]) -> [u8; INDEX_BYTES] {
     let mut context = hmac::Context::with_key(index);
-    // Its length goes first, so that no purpose and text make another's.
+    // The length of the purpose comes first, so that two pairs of purpose and text never give the same bytes.
     context.update(&[purpose.len() as u8]);
     context.update(purpose);
     context.update(text);
@@ -219,11 +220,11 @@ fn cut(index: &hmac::Key, purpose: &[u8], text: &[u8]) -> [u8; INDEX_BYTES] {
 
 fn nonce() -> [u8; NONCE_BYTES] {
     let mut nonce = [0; NONCE_BYTES];
-    // Linux gives random bytes from the moment it is up, and a nonce that is not random must never be used.
+    // Linux has random bytes as soon as it runs. Without them the program must stop: a repeated nonce would break the cipher.
     #[expect(clippy::expect_used)]
     SystemRandom::new()
         .fill(&mut nonce)
-        .expect("the operating system gives random bytes");
+        .expect("the operating system has random bytes");
     nonce
 }
 

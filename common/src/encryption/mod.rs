@@ -1,9 +1,9 @@
-//! Personal data at rest: customers and payments, sealed by a ring of keys (`ENCRYPTION_KEYS`).
+//! Encryption of personal data at rest: `customer_id` and `payment_id`, with the keys of `ENCRYPTION_KEYS`.
 //!
-//! The decision works on plain text. Values are sealed where they are written to a table or the log, and opened where they
-//! are read: nothing else knows of it. A sealed value says by which key of the ring it is; the first key seals, all open.
-//! What has to be found again is found by a blind index, which comes from a key of its own that never changes. Without
-//! keys everything is the plain text, and costs nothing. Next: [`mod@check`], whether a database and a ring belong together.
+//! Decisions work on plain text. The code that writes to a table or to the log encrypts (seals) the values, and the code that
+//! reads them decrypts (opens) them. A sealed value contains the name of its key: the first key seals, every key opens.
+//! Columns that are searched hold a blind index instead, an HMAC with a separate key that never changes. Without keys
+//! all values stay plain text, at no cost. Next: [`mod@check`] checks that a keyring belongs to a database.
 
 pub mod check;
 mod keyring;
@@ -18,51 +18,40 @@ use uuid::Uuid;
 pub use self::keyring::{KEYS_MAX, Keyring, KeyringError};
 use crate::command::IdempotencyKey;
 
-/// What a sealed text begins with. No client can send one: control characters are refused.
+/// The first character of a sealed text. A client can't send it, because control characters are refused.
 pub const MARK: char = '\u{1}';
-/// How long a nonce is, in bytes.
+/// Length of a nonce, in bytes.
 const NONCE_BYTES: usize = 12;
-/// How much of an HMAC is kept as an index, in bytes: two texts of a billion have the same once in 10^20 times.
+/// Length of a blind index, in bytes. Among 10^9 texts the probability that two have the same index is below 10^-20.
 const INDEX_BYTES: usize = 16;
 
-/// What a value is. It is authenticated with the value, so that one kind can't be passed off as another; so is the row.
+/// The kind of a sealed value. The cipher authenticates it together with the row, so that a sealed value can't be moved to
+/// another column or row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
-    /// Who buys.
     CustomerId = 1,
-    /// A payment, as its provider names it.
     PaymentId = 2,
-    /// A command that is kept in a table.
+    /// The command of a dead letter.
     Command = 3,
     /// The commands of an envelope.
     Envelope = 4,
 }
 
-/// Says why a value can't be opened. Names keys, which are no secret, and never a value.
+/// A value can't be decrypted. The message names keys, whose names are not secret, but never the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    /// We have no keys at all.
     #[error(
-        "it is sealed: set ENCRYPTION_KEYS and ENCRYPTION_INDEX_KEY as the other programs have them"
+        "it is encrypted: set ENCRYPTION_KEYS and ENCRYPTION_INDEX_KEY to the values of the other programs"
     )]
     NoKeys,
-    /// We lack the key.
-    #[error("it is sealed by the key `{key}`, which ENCRYPTION_KEYS lacks: add that key")]
-    UnknownKey {
-        /// The key's name.
-        key: String,
-    },
-    /// The key does not open it.
+    #[error("it is encrypted with the key `{key}`, which ENCRYPTION_KEYS lacks: add that key")]
+    UnknownKey { key: String },
     #[error(
-        "the key `{key}` does not open it: ENCRYPTION_KEYS has another key by that name, or the value was changed"
+        "the key `{key}` does not decrypt it: ENCRYPTION_KEYS has a different key with that name, or the value was changed"
     )]
-    Refused {
-        /// The key's name.
-        key: String,
-    },
-    /// It has not the form of a sealed value.
-    #[error("it begins as a sealed value and is none")]
+    Refused { key: String },
+    #[error("it begins like an encrypted value, but is malformed")]
     Malformed,
 }
 
@@ -73,7 +62,7 @@ impl From<SealError> for sqlx::Error {
 }
 
 impl Keyring {
-    /// What stands for a text where it has to be found again: its blind index, or without keys itself.
+    /// The text to store in a column that is searched: the blind index, or without keys the text itself.
     #[must_use]
     pub fn index<'t>(&self, kind: Kind, text: &'t str) -> Cow<'t, str> {
         match self.keys() {
@@ -84,7 +73,7 @@ impl Keyring {
         }
     }
 
-    /// A text of a row, sealed; nothing without keys.
+    /// Seals a text of a row. Returns `None` without keys.
     #[must_use]
     pub fn seal_text(&self, kind: Kind, row: Uuid, text: &str) -> Option<String> {
         let keys = self.keys()?;
@@ -92,7 +81,7 @@ impl Keyring {
         Some(format!("{MARK}{name}:{}", STANDARD_NO_PAD.encode(sealed)))
     }
 
-    /// The text of a row as it was before it was sealed. One that never was is itself.
+    /// Opens a text of a row. Returns a text that is not sealed unchanged.
     ///
     /// # Errors
     /// When no key opens it.
@@ -108,7 +97,7 @@ impl Keyring {
         String::from_utf8(opened).map_err(|_| SealError::Malformed)
     }
 
-    /// Whether a text is sealed by the key that seals.
+    /// Whether a text is sealed with the first key.
     #[must_use]
     pub fn has_sealed(&self, text: &str) -> bool {
         let by = text
@@ -117,7 +106,7 @@ impl Keyring {
         by.is_some_and(|(name, _)| Some(name) == self.first())
     }
 
-    /// Appends bytes, sealed, to what is written already. Says whether there are keys; otherwise nothing is appended.
+    /// Seals bytes and appends them to `written`. Without keys it appends nothing and returns false.
     pub fn seal_bytes(
         &self,
         kind: Kind,
@@ -136,7 +125,7 @@ impl Keyring {
         true
     }
 
-    /// Opens what [`Self::seal_bytes`] wrote.
+    /// Opens bytes of [`Self::seal_bytes`].
     ///
     /// # Errors
     /// When no key opens it.
@@ -150,13 +139,14 @@ impl Keyring {
         self.open(name, &context(kind, beside), sealed)
     }
 
-    /// Whether bytes are sealed by the key that seals.
+    /// Whether bytes are sealed with the first key.
     #[must_use]
     pub fn has_sealed_bytes(&self, sealed: &[u8]) -> bool {
         split_name(sealed).is_ok_and(|(name, _)| Some(name) == self.first())
     }
 
-    /// An idempotency key from which nobody without the index key can guess what a client wrote; without keys itself.
+    /// Replaces both hashes of an idempotency key by HMACs, so that nobody without the index key can guess the hashed texts.
+    /// Returns the key unchanged without keys.
     #[must_use]
     pub fn blind(&self, key: IdempotencyKey) -> IdempotencyKey {
         let Some(keys) = self.keys() else { return key };
@@ -184,7 +174,7 @@ fn split_name(sealed: &[u8]) -> Result<(&str, &[u8]), SealError> {
     ))
 }
 
-/// What is authenticated with a value.
+/// The bytes that the cipher authenticates together with a value.
 fn context(kind: Kind, beside: &[u8]) -> Vec<u8> {
     [&[kind as u8], beside].concat()
 }

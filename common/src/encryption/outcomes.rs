@@ -1,4 +1,4 @@
-//! Outcomes that name a customer or a payment, as they are stored.
+//! Seals and opens the customer and the payment in stored outcomes.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use crate::encryption::{Keyring, Kind, SealError};
 use crate::outcome::Outcome;
 
 impl Keyring {
-    /// An outcome as it is stored; without keys as it is.
+    /// Seals the personal data of an outcome. Returns it unchanged without keys.
     #[must_use]
     pub fn seal_outcome<'o>(&self, outcome: &'o Outcome) -> Cow<'o, Outcome> {
         if !self.is_on() {
@@ -22,7 +22,7 @@ impl Keyring {
         Cow::Owned(sealed)
     }
 
-    /// Whether all that an outcome says of a customer and a payment is sealed by the key that seals.
+    /// Whether all personal data of an outcome is sealed with the first key.
     #[must_use]
     pub fn has_sealed_outcome(&self, outcome: &Outcome) -> bool {
         personal(&mut outcome.clone())
@@ -31,7 +31,7 @@ impl Keyring {
             .all(|(.., text)| self.has_sealed(text))
     }
 
-    /// An outcome as it was before it was stored.
+    /// Opens the personal data of a stored outcome.
     ///
     /// # Errors
     /// When no key opens it.
@@ -43,7 +43,7 @@ impl Keyring {
     }
 }
 
-/// What an outcome says of a customer and a payment, each with the hold or order that it belongs to.
+/// The customer and the payment of an outcome, each with the id of its hold or order.
 fn personal(outcome: &mut Outcome) -> [Option<(Kind, Uuid, &mut String)>; 2] {
     match outcome {
         Outcome::HoldCreated(hold) | Outcome::HoldReleased(hold) => {

@@ -1,3 +1,5 @@
+//! Tests of encryption: keyrings, sealed texts, envelopes, commands and outcomes.
+
 use super::*;
 use crate::command::{Action, Command};
 use crate::domain::{Hold, HoldState};
@@ -42,7 +44,7 @@ fn command() -> Command {
 }
 
 #[test]
-fn what_is_sealed_is_opened_by_any_ring_that_has_its_key_and_by_no_other() {
+fn sealed_texts_open_only_with_their_key() {
     let row = Uuid::from_u128(7);
     let sealed = keys(A)
         .seal_text(Kind::CustomerId, row, "customer-ü")
@@ -73,7 +75,7 @@ fn what_is_sealed_is_opened_by_any_ring_that_has_its_key_and_by_no_other() {
 }
 
 #[test]
-fn a_value_that_was_changed_or_moved_is_refused() {
+fn sealed_texts_that_were_changed_or_moved_do_not_open() {
     let (keys, row) = (keys(A), Uuid::from_u128(7));
     let sealed = keys.seal_text(Kind::CustomerId, row, "c-1").unwrap();
     let refused = Err(SealError::Refused {
@@ -92,10 +94,11 @@ fn a_value_that_was_changed_or_moved_is_refused() {
     for at in 1..sealed.len() {
         let mut bytes = sealed.clone().into_bytes();
         bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
-        let bent = String::from_utf8(bytes).unwrap();
+        let changed = String::from_utf8(bytes).unwrap();
         assert!(
-            keys.open_text(Kind::CustomerId, row, bent.clone()).is_err(),
-            "{bent}"
+            keys.open_text(Kind::CustomerId, row, changed.clone())
+                .is_err(),
+            "{changed}"
         );
         assert!(
             keys.open_text(Kind::CustomerId, row, sealed[..at].to_owned())
@@ -120,20 +123,20 @@ fn a_value_that_was_changed_or_moved_is_refused() {
 }
 
 #[test]
-fn the_same_text_is_never_sealed_the_same_and_always_has_the_same_index() {
+fn equal_texts_have_equal_indexes_and_different_sealed_texts() {
     let (keys, row) = (keys(A), Uuid::from_u128(7));
     let seal = || keys.seal_text(Kind::CustomerId, row, "c-1").unwrap();
     assert_ne!(seal(), seal());
     let index = keys.index(Kind::CustomerId, "c-1");
     assert_eq!(
         index, "bQMS3R-AS6EHHysgpAC04Q",
-        "it is stored, so it never changes"
+        "the index is stored, so it must never change"
     );
     let rotated = ring(&format!("{B},{A}"), INDEX).unwrap();
     assert_eq!(
         index,
         rotated.index(Kind::CustomerId, "c-1"),
-        "whatever key seals"
+        "the first key has no effect on the index"
     );
     assert_ne!(index, rotated.index(Kind::PaymentId, "c-1"));
     assert_ne!(index, rotated.index(Kind::CustomerId, "c-2"));
@@ -143,7 +146,7 @@ fn the_same_text_is_never_sealed_the_same_and_always_has_the_same_index() {
 }
 
 #[test]
-fn without_keys_everything_is_as_it_was() {
+fn keyring_without_keys_leaves_values_unchanged() {
     let (off, row) = (Keyring::default(), Uuid::from_u128(7));
     assert!(matches!(
         off.index(Kind::CustomerId, "c-1"),
@@ -161,7 +164,7 @@ fn without_keys_everything_is_as_it_was() {
 }
 
 #[test]
-fn an_envelope_shows_nothing_and_opens_as_a_whole() {
+fn sealed_envelopes_hide_texts_and_reject_any_change() {
     let keys = keys(A);
     let mut builder = EnvelopeBuilder::new(IngressId(5));
     let sent = Command {
@@ -178,15 +181,15 @@ fn an_envelope_shows_nothing_and_opens_as_a_whole() {
         Err(DecodeError::Sealed(SealError::NoKeys))
     );
     for at in 0..message.len() {
-        let mut bent = message.clone();
-        bent[at] ^= 1;
-        assert!(decode(&bent, &keys).is_err(), "byte {at}");
+        let mut changed = message.clone();
+        changed[at] ^= 1;
+        assert!(decode(&changed, &keys).is_err(), "byte {at}");
         assert!(decode(&message[..at], &keys).is_err(), "cut at {at}");
     }
 }
 
 #[test]
-fn a_command_that_was_written_without_keys_is_known_by_them() {
+fn plain_commands_get_blind_keys_when_they_are_decoded() {
     let keys = keys(A);
     let blind = Command {
         key: command().key.map(|key| keys.blind(key)),
@@ -199,7 +202,7 @@ fn a_command_that_was_written_without_keys_is_known_by_them() {
     assert_eq!(
         decode_command(&sealed, &keys),
         Ok(blind.clone()),
-        "once is enough"
+        "a blind key is not hashed again"
     );
     assert!(is_sealed_command(&sealed, &keys) && !is_sealed_command(&plain, &keys));
     let mut builder = EnvelopeBuilder::new(IngressId(5));
@@ -213,7 +216,7 @@ fn a_command_that_was_written_without_keys_is_known_by_them() {
 }
 
 #[test]
-fn a_stored_outcome_names_nobody() {
+fn stored_outcomes_hide_the_customer() {
     let keys = keys(A);
     let id = HoldId::of_request(command().request_id);
     let hold = Hold {
@@ -235,7 +238,7 @@ fn a_stored_outcome_names_nobody() {
 }
 
 #[test]
-fn keys_that_are_not_in_form_are_refused_without_showing_them() {
+fn malformed_keys_are_rejected_without_echoing_them() {
     let nine = (0..9)
         .map(|i| format!("k{i}:{}", STANDARD_NO_PAD.encode([i + 7; 32])))
         .collect::<Vec<_>>()

@@ -16,7 +16,7 @@ const TLS: TlsSettings = TlsSettings {
     server: "NATS",
     url: "NATS_URL",
     ca: "NATS_CA_FILE",
-    ours: "NATS_CERT_FILE and NATS_KEY_FILE",
+    client_certificate: "NATS_CERT_FILE and NATS_KEY_FILE",
 };
 
 /// Where to connect, and how.

@@ -4,31 +4,30 @@ use clap::{Args, ValueEnum};
 
 use crate::settings::Secret;
 
-/// Whether something is done.
+/// A setting that is on or off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Switch {
-    /// It is.
     On,
-    /// It is not.
     Off,
 }
 
-/// What becomes of changes outside of Holdfast.
+/// Settings of the events that Holdfast publishes.
 #[derive(Args, Clone, Debug)]
 pub struct EventSettings {
-    /// Whether changes are published as events on the stream <NATS_PREFIX>-events
+    /// Whether every change is published as a CloudEvent on the stream <NATS_PREFIX>-events
     #[arg(long, env = "EVENTS", value_enum, default_value = "off")]
     pub events: Switch,
-    /// Where events are posted, as URLs with commas between them; turns EVENTS on
+    /// URLs to which events are posted, separated by commas. Turns EVENTS on
     #[arg(long, env = "EVENT_URLS", hide_env_values = true)]
     pub event_urls: Option<Secret>,
-    /// The secrets that posted events are signed with, with commas between them, as Standard Webhooks has it (`whsec_` and base64, or any text)
+    /// Secrets that sign posted events as in Standard Webhooks (`whsec_` and base64, or any text), separated by commas. Each
+    /// event gets one signature per secret
     #[arg(long, env = "EVENT_SECRETS", hide_env_values = true)]
     pub event_secrets: Option<Secret>,
-    /// How long an event is posted again and again to a receiver that does not take it, in seconds
+    /// How long an event is retried when its receiver does not accept it, in seconds. Then it becomes an event dead letter
     #[arg(long, env = "EVENT_RETRY_SECONDS", default_value_t = 259_200, value_parser = clap::value_parser!(u32).range(1..=604_800))]
     pub event_retry_seconds: u32,
-    /// The most disk space that events may take, in MiB; the oldest go first
+    /// Largest size of the event stream, in MiB. When it is full, the oldest events are removed first
     #[arg(long, env = "EVENTS_MAX_MB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
     pub events_max_mb: u32,
 }
@@ -40,13 +39,13 @@ impl EventSettings {
         self.events == Switch::On || !self.urls().is_empty()
     }
 
-    /// Where events are posted.
+    /// The URLs of `EVENT_URLS`.
     #[must_use]
     pub fn urls(&self) -> Vec<Secret> {
         split(self.event_urls.as_ref())
     }
 
-    /// What posted events are signed with.
+    /// The secrets of `EVENT_SECRETS`.
     #[must_use]
     pub fn secrets(&self) -> Vec<Secret> {
         split(self.event_secrets.as_ref())

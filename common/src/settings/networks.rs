@@ -1,33 +1,33 @@
-//! A list of networks, as settings write it: `10.0.0.0/8, 192.0.2.7, 2001:db8::/32`.
+//! A list of networks in a setting, for example `10.0.0.0/8, 192.0.2.7, 2001:db8::/32`.
 
 use std::net::IpAddr;
 use std::str::FromStr;
 
 use ipnet::IpNet;
 
-/// Networks; a single address is a network of one.
+/// A list of networks. A single address is a network with one address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks(Vec<IpNet>);
 
-/// Says what is neither an address nor a network.
+/// A text is neither an address nor a network.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is neither an IP address nor a network such as 10.0.0.0/8")]
 pub struct NoNetwork(String);
 
 impl Networks {
-    /// Whether there is none.
+    /// Whether the list is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether every address of a kind is in one of them.
+    /// Whether the list contains every IPv4 address or every IPv6 address.
     #[must_use]
-    pub fn has_everybody(&self) -> bool {
+    pub fn contains_all(&self) -> bool {
         self.0.iter().any(|network| network.prefix_len() == 0)
     }
 
-    /// Whether an address is in one of them. An IPv4 address is the same when it is written as an IPv6 one.
+    /// Whether a network of the list contains an address. An IPv4 address in IPv6 form (`::ffff:10.0.0.1`) counts as IPv4.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_and_networks_are_told_apart_from_others() {
+    fn networks_contain_their_addresses_and_no_others() {
         let networks: Networks = "10.0.0.0/8, 192.0.2.7,2001:db8::/32,::ffff:198.51.100.1,"
             .parse()
             .unwrap();
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_is_no_network_and_other_texts_are_refused() {
+    fn networks_reject_texts_that_are_not_networks() {
         assert!(" , ".parse::<Networks>().unwrap().is_empty());
         for wrong in [
             "10.0.0.0/33",

@@ -1,7 +1,8 @@
-//! Settings that the programs for production refuse to start with: `holdfast dev` asks for none of this.
+//! The check for unsafe settings: `holdfast-ingress` and `holdfast-workers` do not start with them. `holdfast dev` does not
+//! check.
 //!
-//! Each refusal names the setting and what to do. What may be right all the same, on a network or in a trial that only its
-//! operator knows, can be accepted by name in `ALLOW_UNSAFE`; the secrets of `dev` can't.
+//! The error names the setting and says what to change. An operator can accept most risks by name in `ALLOW_UNSAFE`, for
+//! example on a private network. The public secrets of `dev` can't be accepted.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -15,27 +16,27 @@ use crate::settings::{
     PostgresSettings, Secret, WorkerSettings,
 };
 
-/// A secret that is shorter, in bytes, can be guessed over the network.
+/// Shortest secret, in bytes. A shorter one can be guessed over the network.
 const SECRET_BYTES_MIN: usize = 8;
 
-/// Networks that the Internet does not reach: this host's, private ones (RFC 1918, RFC 4193, RFC 6598), links.
-static NEAR: LazyLock<Networks> = LazyLock::new(|| {
-    let near = "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,169.254.0.0/16,fc00::/7,fe80::/10";
-    near.parse().unwrap_or_default()
+/// Networks that are not reachable from the Internet: loopback, private (RFC 1918, RFC 4193, RFC 6598) and link-local.
+static PRIVATE: LazyLock<Networks> = LazyLock::new(|| {
+    let private = "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,169.254.0.0/16,fc00::/7,fe80::/10";
+    private.parse().unwrap_or_default()
 });
 
-/// What an operator may accept.
+/// A risk that an operator can accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Risk {
-    /// Secrets that can be guessed.
+    /// Secrets that are short enough to be guessed
     ShortSecrets,
-    /// Proxies that anybody can be.
+    /// TRUSTED_PROXIES that contain every address
     AnyProxy,
-    /// Postgres without TLS on a network that others may reach.
+    /// Postgres without TLS beyond private networks
     PlainPostgres,
-    /// NATS without TLS on such a network.
+    /// NATS without TLS beyond private networks
     PlainNats,
-    /// Payments and events posted without TLS on such a network.
+    /// Refund requests and events posted without TLS beyond private networks
     PlainHttp,
 }
 
@@ -49,43 +50,42 @@ impl fmt::Display for Risk {
     }
 }
 
-/// What is accepted though it is not safe.
+/// The risks that the operator accepts.
 #[derive(Args, Clone, Debug, Default)]
 pub struct SafetySettings {
-    /// What is wanted though it is not safe, with commas between
+    /// Unsafe settings that are accepted, separated by commas
     #[arg(long, env = "ALLOW_UNSAFE", value_enum, value_delimiter = ',')]
     pub allow_unsafe: Vec<Risk>,
 }
 
-/// A setting that is not safe outside `holdfast dev`.
+/// A setting that is unsafe outside `holdfast dev`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{setting} {why}{}", self.way_out())]
+#[error("{setting} {why}{}", self.alternative())]
 pub struct UnsafeSetting {
-    /// Its name.
     pub setting: &'static str,
     why: String,
-    /// What accepts it; nothing does where there is none.
+    /// The risk to accept in `ALLOW_UNSAFE`; `None` when the setting can't be accepted.
     pub risk: Option<Risk>,
 }
 
 impl UnsafeSetting {
-    fn way_out(&self) -> String {
+    fn alternative(&self) -> String {
         self.risk.map_or_else(String::new, |risk| {
             format!(", or accept it with ALLOW_UNSAFE={risk}")
         })
     }
 }
 
-/// All that is refused at a start.
+/// The unsafe settings that were not accepted.
 #[derive(Debug, thiserror::Error)]
 #[error("not safe outside `holdfast dev`:\n{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct UnsafeSettings(Vec<UnsafeSetting>);
 
 impl SafetySettings {
-    /// Refuses what was not accepted; what was is logged.
+    /// Rejects the unsafe settings that the operator did not accept, and logs a warning for each accepted one.
     ///
     /// # Errors
-    /// When there is such a setting.
+    /// When an unsafe setting was not accepted.
     pub fn refuse(
         &self,
         found: impl IntoIterator<Item = UnsafeSetting>,
@@ -93,7 +93,11 @@ impl SafetySettings {
         let (accepted, refused): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|found| self.accepts(found));
         for UnsafeSetting { setting, why, .. } in accepted {
-            tracing::warn!(setting, "accepted by ALLOW_UNSAFE, though it {why}");
+            tracing::warn!(
+                setting,
+                reason = why,
+                "unsafe setting accepted by ALLOW_UNSAFE"
+            );
         }
         if refused.is_empty() {
             Ok(())
@@ -102,7 +106,7 @@ impl SafetySettings {
         }
     }
 
-    /// Whether an operator wants it so.
+    /// Whether the operator accepted the risk of a setting.
     #[must_use]
     pub fn accepts(&self, found: &UnsafeSetting) -> bool {
         found
@@ -112,34 +116,34 @@ impl SafetySettings {
 }
 
 impl PostgresSettings {
-    /// What is not safe about the way to Postgres.
+    /// The unsafe setting of the connection to Postgres, if there is one.
     pub async fn unsafe_settings(&self) -> Option<UnsafeSetting> {
-        // What is no URL is refused when it is used.
+        // A malformed URL is reported when Holdfast connects.
         let options: PgConnectOptions = self.database_url.expose().parse().ok()?;
         let is_plain = matches!(
             options.get_ssl_mode(),
             PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer
         );
-        let is_far = options.get_socket().is_none() && is_far(options.get_host()).await;
-        let why = "may lead to Postgres without TLS, on a network that others reach: add sslmode=verify-full to it";
-        (is_plain && is_far).then(|| not_safe("DATABASE_URL", why, Some(Risk::PlainPostgres)))
+        let is_public = options.get_socket().is_none() && is_public(options.get_host()).await;
+        let why = "may connect to Postgres without TLS, beyond private networks: add sslmode=verify-full to it";
+        (is_plain && is_public).then(|| not_safe("DATABASE_URL", why, Some(Risk::PlainPostgres)))
     }
 }
 
 impl NatsSettings {
-    /// What is not safe about the way to NATS.
+    /// The unsafe setting of the connection to NATS, if there is one.
     pub async fn unsafe_settings(&self) -> Option<UnsafeSetting> {
         if self.access.nats_ca_file.is_some() || self.access.nats_cert_file.is_some() {
             return None;
         }
-        let why = "leads to NATS without TLS, on a network that others reach: begin it with tls://";
-        let is_plain = any_far(&self.nats_url, "nats").await;
+        let why = "connects to NATS without TLS, beyond private networks: begin it with tls://";
+        let is_plain = any_public(&self.nats_url, "nats").await;
         is_plain.then(|| not_safe("NATS_URL", why, Some(Risk::PlainNats)))
     }
 }
 
 impl IngressSettings {
-    /// What is not safe about the rest of an ingress.
+    /// The unsafe settings of an ingress, apart from its connections.
     #[must_use]
     pub fn unsafe_settings(&self) -> Vec<UnsafeSetting> {
         let secrets = [
@@ -150,8 +154,8 @@ impl IngressSettings {
                 DEV_WEBHOOK_SECRET,
             ),
         ];
-        let proxies = self.limits.trusted_proxies.has_everybody().then(|| {
-            let why = "lets anybody claim any address: name the proxies that are there";
+        let proxies = self.limits.trusted_proxies.contains_all().then(|| {
+            let why = "contains every address, so that every client can forge its address: list the addresses of your proxies";
             not_safe("TRUSTED_PROXIES", why, Some(Risk::AnyProxy))
         });
         secrets.into_iter().chain([proxies]).flatten().collect()
@@ -159,7 +163,7 @@ impl IngressSettings {
 }
 
 impl WorkerSettings {
-    /// What is not safe about where workers post, and what they sign with.
+    /// The unsafe URLs and secrets of a worker process.
     pub async fn unsafe_settings(&self) -> Vec<UnsafeSetting> {
         let EventSettings {
             event_urls,
@@ -175,10 +179,9 @@ impl WorkerSettings {
         let mut found: Vec<_> = secrets.into_iter().flatten().collect();
         for (setting, urls) in [("REFUND_URL", &self.refund_url), ("EVENT_URLS", event_urls)] {
             if let Some(urls) = urls
-                && any_far(urls, "http").await
+                && any_public(urls, "http").await
             {
-                let why =
-                    "posts without TLS, on a network that others reach: begin it with https://";
+                let why = "posts without TLS, beyond private networks: begin it with https://";
                 found.push(not_safe(setting, why, Some(Risk::PlainHttp)));
             }
         }
@@ -194,7 +197,7 @@ fn not_safe(setting: &'static str, why: impl Into<String>, risk: Option<Risk>) -
     }
 }
 
-/// Judges a secret, or several with commas between them.
+/// Checks a secret, or a list of secrets separated by commas.
 fn unsafe_secret(
     setting: &'static str,
     secret: Option<&Secret>,
@@ -207,23 +210,24 @@ fn unsafe_secret(
             .map(str::trim)
     };
     if each().any(|one| one == of_dev) {
-        let why = "is the value of `holdfast dev`, which everybody knows: set one of your own";
+        let why = "is the public value of `holdfast dev`: set a secret of your own";
         return Some(not_safe(setting, why, None));
     }
     let is_short = each().any(|one| (1..SECRET_BYTES_MIN).contains(&one.len()));
-    let why =
-        || format!("is shorter than {SECRET_BYTES_MIN} characters: draw a longer one at random");
+    let why = || {
+        format!("is shorter than {SECRET_BYTES_MIN} characters: generate a longer one at random")
+    };
     is_short.then(|| not_safe(setting, why(), Some(Risk::ShortSecrets)))
 }
 
-/// Whether one of several URLs has a scheme and leads far away.
-async fn any_far(urls: &Secret, scheme: &str) -> bool {
+/// Whether one of several URLs has this scheme and a host beyond private networks.
+async fn any_public(urls: &Secret, scheme: &str) -> bool {
     for text in urls.expose().split(',').map(str::trim) {
         let url = Url::parse(text).or_else(|_| Url::parse(&format!("{scheme}://{text}")));
-        // What is no URL is refused when it is used.
+        // A malformed URL is reported when Holdfast connects.
         if let Ok(url) = url
             && url.scheme() == scheme
-            && is_far(url.host_str().unwrap_or_default()).await
+            && is_public(url.host_str().unwrap_or_default()).await
         {
             return true;
         }
@@ -231,11 +235,10 @@ async fn any_far(urls: &Secret, scheme: &str) -> bool {
     false
 }
 
-/// Whether others than this host's network may be on the way to a host. A name that nobody knows leads nowhere: trying to
-/// connect says so.
-async fn is_far(host: &str) -> bool {
+/// Whether a host has an address beyond private networks. An unknown name counts as private: connecting to it fails anyway.
+async fn is_public(host: &str) -> bool {
     let found = tokio::net::lookup_host((host.trim_matches(['[', ']']), 0)).await;
-    found.is_ok_and(|mut addresses| addresses.any(|address| !NEAR.contains(address.ip())))
+    found.is_ok_and(|mut addresses| addresses.any(|address| !PRIVATE.contains(address.ip())))
 }
 
 #[cfg(test)]
@@ -243,8 +246,8 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_the_internet_does_not_reach_is_near() {
-        for near in [
+    async fn private_networks_are_not_public() {
+        for private in [
             "127.0.0.1",
             "::1",
             "[::1]",
@@ -254,22 +257,22 @@ mod tests {
             "fd00::1",
             "::ffff:10.0.0.1",
         ] {
-            assert!(!is_far(near).await, "{near}");
+            assert!(!is_public(private).await, "{private}");
         }
-        for far in [
+        for public in [
             "203.0.113.5",
             "172.32.0.1",
             "2001:db8::1",
             "[2001:db8::1]",
             "::ffff:203.0.113.5",
         ] {
-            assert!(is_far(far).await, "{far}");
+            assert!(is_public(public).await, "{public}");
         }
-        assert!(!is_far("no such name").await);
+        assert!(!is_public("no such name").await);
     }
 
     #[tokio::test]
-    async fn plain_connections_are_judged_by_where_they_lead() {
+    async fn plain_connections_are_unsafe_to_public_hosts_only() {
         let postgres = async |url: &str| {
             let settings = PostgresSettings {
                 database_url: Secret::from(url.to_owned()),
@@ -279,26 +282,27 @@ mod tests {
         assert!(postgres("postgres://u:p@203.0.113.5/x").await);
         assert!(
             postgres("postgres://u:p@203.0.113.5/x?sslmode=prefer").await,
-            "prefer may be talked out of it"
+            "an attacker can make sslmode=prefer fall back to plain text"
         );
         assert!(!postgres("postgres://u:p@203.0.113.5/x?sslmode=verify-full").await);
         assert!(!postgres("postgres://u:p@10.0.0.5/x").await);
         assert!(!postgres("postgres:///x?host=/run/postgresql").await);
-        let far = async |url: &str, scheme| any_far(&Secret::from(url.to_owned()), scheme).await;
-        assert!(far("nats://10.0.0.1,nats://u@203.0.113.5:4222", "nats").await);
-        assert!(far("203.0.113.5:4222", "nats").await);
-        assert!(!far("tls://203.0.113.5,nats://[::1]:4222", "nats").await);
-        assert!(!far("https://203.0.113.5/x", "http").await);
+        let public =
+            async |url: &str, scheme| any_public(&Secret::from(url.to_owned()), scheme).await;
+        assert!(public("nats://10.0.0.1,nats://u@203.0.113.5:4222", "nats").await);
+        assert!(public("203.0.113.5:4222", "nats").await);
+        assert!(!public("tls://203.0.113.5,nats://[::1]:4222", "nats").await);
+        assert!(!public("https://203.0.113.5/x", "http").await);
     }
 
     #[test]
-    fn a_secret_is_judged_with_each_of_its_list() {
-        let judged =
+    fn every_secret_of_a_list_is_checked() {
+        let checked =
             |list: &str| unsafe_secret("S", Some(&Secret::from(list.to_owned())), "of-dev-itself");
-        assert_eq!(judged("long enough, and another"), None);
-        assert_eq!(judged(""), None, "none is set");
-        assert_eq!(judged("long enough,of-dev-itself").unwrap().risk, None);
-        let short = judged("long enough, short").unwrap();
+        assert_eq!(checked("long enough, and another"), None);
+        assert_eq!(checked(""), None, "none is set");
+        assert_eq!(checked("long enough,of-dev-itself").unwrap().risk, None);
+        let short = checked("long enough, short").unwrap();
         assert!(
             short.to_string().contains("S is shorter than 8 characters")
                 && !short.to_string().contains(" short,")

@@ -1,4 +1,4 @@
-//! Postgres: the connection pool, the schema, and the row types that ingress, workers and CLI share.
+//! Postgres: the connection pool, the schema, and the row types and column lists that ingress, workers and CLI share.
 
 pub mod columns;
 pub mod postgres;

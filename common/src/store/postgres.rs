@@ -1,4 +1,4 @@
-//! Connections to Postgres, and how Postgres says "later".
+//! Connects to Postgres: the pool and its limits, and errors with advice for operators.
 
 use std::time::Duration;
 
@@ -12,30 +12,29 @@ const TLS: TlsSettings = TlsSettings {
     server: "Postgres",
     url: "DATABASE_URL",
     ca: "sslrootcert in DATABASE_URL",
-    ours: "sslcert and sslkey in DATABASE_URL",
+    client_certificate: "sslcert and sslkey in DATABASE_URL",
 };
 
 /// How long a query waits for a connection.
 const ACQUIRE_WAIT: Duration = Duration::from_secs(3);
-/// How often the start tries to connect, with growing pauses of at most [`CONNECT_PAUSE_MAX`]: half a minute in all.
+/// Attempts to connect at the start. Pauses between them grow to [`CONNECT_PAUSE_MAX`]: about half a minute in all.
 const CONNECT_TRIES_MAX: usize = 16;
 const CONNECT_PAUSE_MAX: Duration = Duration::from_secs(2);
 
-/// What can go wrong with Postgres at the start. All of it is for an operator to mend.
+/// Postgres can't be used. The message tells an operator what to correct.
 #[derive(Debug, thiserror::Error)]
 pub enum PostgresError {
-    /// The URL makes no sense.
-    #[error("DATABASE_URL is no postgres:// URL")]
+    #[error("DATABASE_URL is not a postgres:// URL: correct it")]
     InvalidUrl,
-    /// Nobody answers, or not us.
-    #[error("Postgres does not let us in at DATABASE_URL: {0}. Start it, or correct DATABASE_URL")]
+    #[error(
+        "can't connect to Postgres at DATABASE_URL: {0}. Start Postgres, or correct DATABASE_URL"
+    )]
     Unreachable(#[source] sqlx::Error),
-    /// TLS failed.
-    #[error("Postgres at DATABASE_URL can't be used: {0}")]
+    #[error("can't connect to Postgres at DATABASE_URL: {0}")]
     Tls(String),
 }
 
-/// What to tell an operator of a connection that could not be made.
+/// The error for an operator when a connection failed.
 #[must_use]
 pub fn failed(error: sqlx::Error) -> PostgresError {
     match tls::advice(&error, &TLS) {
@@ -44,21 +43,20 @@ pub fn failed(error: sqlx::Error) -> PostgresError {
     }
 }
 
-/// How a program uses Postgres.
+/// The options of a connection pool.
 #[derive(Clone, Copy, Debug)]
 pub struct Pool<'a> {
-    /// What Postgres's own lists show it as.
+    /// The `application_name` in `pg_stat_activity`.
     pub name: &'a str,
-    /// The most connections.
     pub connections_max: u32,
-    /// Settings of each connection (`statement_timeout` and the like).
+    /// Settings of each connection, for example `statement_timeout`.
     pub session: &'a [(&'a str, &'a str)],
-    /// Whether a connection that was idle is tried before it is used, which costs a round trip.
+    /// Whether an idle connection is tested before its use. The test costs a round trip.
     pub tests_before_use: bool,
 }
 
 impl<'a> Pool<'a> {
-    /// For a command that runs once.
+    /// One connection, for a command that runs once.
     #[must_use]
     pub fn once(name: &'a str) -> Self {
         Self {
@@ -70,12 +68,12 @@ impl<'a> Pool<'a> {
     }
 }
 
-/// Opens a pool and waits until Postgres answers.
+/// Opens a pool and waits until Postgres accepts a connection.
 ///
 /// # Errors
-/// When the URL makes no sense, TLS fails, or Postgres does not let us in for about half a minute.
+/// When the URL is malformed, TLS fails, or no attempt to connect succeeds for about half a minute.
 pub async fn connect(settings: &PostgresSettings, pool: Pool<'_>) -> Result<PgPool, PostgresError> {
-    // The error would repeat the URL, and with it the password.
+    // The error of `parse` would contain the URL with its password.
     let options: PgConnectOptions = settings
         .database_url
         .expose()
@@ -97,7 +95,7 @@ pub async fn connect(settings: &PostgresSettings, pool: Pool<'_>) -> Result<PgPo
         .with_max_delay(CONNECT_PAUSE_MAX);
     open.retry(pauses.with_max_times(CONNECT_TRIES_MAX))
         .when(|error| tls::advice(error, &TLS).is_none())
-        .notify(|error, _| tracing::warn!(%error, "Postgres does not answer yet"))
+        .notify(|error, _| tracing::warn!(%error, "can't connect to Postgres; trying again"))
         .await
         .map_err(failed)
 }

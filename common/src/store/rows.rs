@@ -1,7 +1,7 @@
-//! Rows as they are stored, and what they stand for.
+//! Row types of `products`, `holds`, `orders` and `payments`, and their conversion into the types of the domain.
 //!
-//! Both sides read the same tables, so both read them through here. A row that breaks an invariant is an error, never a
-//! guess.
+//! Ingress and workers read these tables, and both use these types. A row that breaks an invariant is an error: no value is
+//! guessed. [`super::columns`] has the columns of each type.
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -15,11 +15,9 @@ use crate::domain::{
 use crate::encryption::{Keyring, Kind, SealError};
 use crate::id::{HoldId, ProductId};
 
-/// Says what is wrong with a stored row.
+/// A stored row breaks an invariant.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "stored {what} {id} makes no sense: it breaks an invariant, so nothing of it is guessed; look at the row"
-)]
+#[error("the stored {what} {id} is invalid: it breaks an invariant. Inspect and correct the row")]
 pub struct InvalidRow {
     what: &'static str,
     id: String,
@@ -31,13 +29,13 @@ impl From<InvalidRow> for sqlx::Error {
     }
 }
 
-/// Says which stored row can't be opened, and why.
+/// A value of a stored row can't be decrypted.
 #[derive(Debug, thiserror::Error)]
-#[error("stored {what} {id} can't be read: {why}")]
+#[error("the stored {what} {id} can't be decrypted: {reason}")]
 pub struct SealedRow {
     what: &'static str,
     id: Uuid,
-    why: SealError,
+    reason: SealError,
 }
 
 impl From<SealedRow> for sqlx::Error {
@@ -46,9 +44,7 @@ impl From<SealedRow> for sqlx::Error {
     }
 }
 
-/// A row of `products`.
 #[derive(Debug, Deserialize, FromRow)]
-#[allow(missing_docs)]
 pub struct ProductRow {
     pub product_id: i64,
     pub name: String,
@@ -100,9 +96,7 @@ impl TryFrom<ProductRow> for Product {
     }
 }
 
-/// A row of `holds`; `status` as text.
 #[derive(Debug, Deserialize, FromRow)]
-#[allow(missing_docs)]
 pub struct HoldRow {
     pub hold_id: Uuid,
     pub product_id: i64,
@@ -118,19 +112,19 @@ pub struct HoldRow {
 }
 
 impl HoldRow {
-    /// The row in plain text. Its customer may have been read from `customer_sealed`.
+    /// Decrypts `customer_id`, if the row is encrypted.
     ///
     /// # Errors
-    /// When no key opens it.
+    /// When no key decrypts it.
     pub fn opened(mut self, keys: &Keyring) -> Result<Self, SealedRow> {
         let customer = self
             .customer_id
             .map(|text| keys.open_text(Kind::CustomerId, self.hold_id, text))
             .transpose();
-        self.customer_id = customer.map_err(|why| SealedRow {
+        self.customer_id = customer.map_err(|reason| SealedRow {
             what: "hold",
             id: self.hold_id,
-            why,
+            reason,
         })?;
         Ok(self)
     }
@@ -166,7 +160,7 @@ impl TryFrom<HoldRow> for Hold {
     }
 }
 
-/// The word that `status` stores for a state.
+/// The word of a hold's state, in tables and in JSON.
 #[must_use]
 pub fn hold_status(state: &HoldState) -> &'static str {
     match state {
@@ -177,9 +171,7 @@ pub fn hold_status(state: &HoldState) -> &'static str {
     }
 }
 
-/// A row of `orders`; enums as text.
 #[derive(Debug, Deserialize, FromRow)]
-#[allow(missing_docs)]
 pub struct OrderRow {
     pub order_id: Uuid,
     pub product_id: i64,
@@ -197,19 +189,19 @@ pub struct OrderRow {
 }
 
 impl OrderRow {
-    /// The row in plain text. Its customer and payment may have been read from `customer_sealed` and `payment_sealed`.
+    /// Decrypts `customer_id` and `payment_id`, if the row is encrypted.
     ///
     /// # Errors
-    /// When no key opens it.
+    /// When no key decrypts them.
     pub fn opened(mut self, keys: &Keyring) -> Result<Self, SealedRow> {
         let id = self.order_id;
         let open = |kind, text: Option<String>| {
             text.map(|text| keys.open_text(kind, id, text)).transpose()
         };
-        let sealed = |why| SealedRow {
+        let sealed = |reason| SealedRow {
             what: "order",
             id,
-            why,
+            reason,
         };
         self.customer_id = open(Kind::CustomerId, self.customer_id).map_err(sealed)?;
         self.payment_id = open(Kind::PaymentId, self.payment_id).map_err(sealed)?;
@@ -260,9 +252,7 @@ impl TryFrom<OrderRow> for Order {
     }
 }
 
-/// A row of `payments`; enums as text.
 #[derive(Debug, Deserialize, FromRow)]
-#[allow(missing_docs)]
 pub struct PaymentRow {
     pub order_id: Uuid,
     pub payment_id: String,
@@ -276,16 +266,16 @@ pub struct PaymentRow {
 }
 
 impl PaymentRow {
-    /// The row in plain text. Its payment may have been read from `payment_sealed`.
+    /// Decrypts `payment_id`, if the row is encrypted.
     ///
     /// # Errors
-    /// When no key opens it.
+    /// When no key decrypts it.
     pub fn opened(mut self, keys: &Keyring) -> Result<Self, SealedRow> {
         let opened = keys.open_text(Kind::PaymentId, self.order_id, self.payment_id);
-        self.payment_id = opened.map_err(|why| SealedRow {
+        self.payment_id = opened.map_err(|reason| SealedRow {
             what: "payment of order",
             id: self.order_id,
-            why,
+            reason,
         })?;
         Ok(self)
     }
@@ -295,7 +285,7 @@ impl TryFrom<PaymentRow> for Payment {
     type Error = InvalidRow;
 
     fn try_from(row: PaymentRow) -> Result<Self, InvalidRow> {
-        // A payment is named by its order: its own id is nobody's business.
+        // The error names the payment by its order, because a payment id is personal data and must not be logged.
         let invalid = || InvalidRow {
             what: "payment of order",
             id: row.order_id.to_string(),
@@ -336,7 +326,7 @@ impl TryFrom<PaymentRow> for Payment {
     }
 }
 
-/// The word for an order's status, in tables and documents.
+/// The word of an order's status, in tables and in JSON.
 #[must_use]
 pub fn order_status(status: OrderStatus) -> &'static str {
     match status {
@@ -346,7 +336,7 @@ pub fn order_status(status: OrderStatus) -> &'static str {
     }
 }
 
-/// The word for why an order was cancelled.
+/// The word of the reason for a cancellation.
 #[must_use]
 pub fn cancel_reason(reason: CancelReason) -> &'static str {
     match reason {
@@ -355,7 +345,7 @@ pub fn cancel_reason(reason: CancelReason) -> &'static str {
     }
 }
 
-/// The word for how far a refund has come.
+/// The word of the status of a refund.
 #[must_use]
 pub fn refund_status(status: RefundStatus) -> &'static str {
     match status {
@@ -377,7 +367,7 @@ fn refund_status_of(word: &str) -> Option<RefundStatus> {
         .find(|status| refund_status(*status) == word)
 }
 
-/// Every word for what became of a payment.
+/// All words of [`payment_state`].
 pub const PAYMENT_STATES: &[&str] = &[
     "parked",
     "unmatched",
@@ -388,7 +378,7 @@ pub const PAYMENT_STATES: &[&str] = &[
     "refunded",
 ];
 
-/// The word for what became of a payment.
+/// The word of a payment's state.
 #[must_use]
 pub fn payment_state(state: &PaymentState) -> &'static str {
     match state {
@@ -415,7 +405,7 @@ pub fn payment_state(state: &PaymentState) -> &'static str {
     }
 }
 
-/// The word for why a payment's money goes back.
+/// The word of the reason for a refund.
 #[must_use]
 pub fn refund_reason(reason: RefundReason) -> &'static str {
     match reason {

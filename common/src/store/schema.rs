@@ -1,5 +1,5 @@
-//! The schema: the migrations that this build knows and the roles' grants, applied by `holdfast migrate`; everybody else
-//! checks the former.
+//! The schema: the migrations of this build and the rights of the roles. `holdfast migrate` applies both; the other programs
+//! check at their start that the migrations were applied.
 
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
 use sqlx::postgres::PgPool;
@@ -7,50 +7,41 @@ use sqlx::postgres::PgPool;
 /// The migrations of this build.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
-/// What the roles of ingress and worker may do.
+/// The rights of the roles of ingress and worker.
 const GRANTS: &str = include_str!("../../../migrations/grants.sql");
-/// Names the lock under which grants are made: two at once would fail. Its own number, and no meaning.
+/// Number of the advisory lock around the grants, because two concurrent runs would fail. The number has no meaning.
 const GRANTS_LOCK: i64 = 0x686f_6c64_6661_7374;
-/// A database has no migrations yet.
+/// Error code of Postgres when the table of migrations does not exist yet.
 const UNDEFINED_TABLE: &str = "42P01";
 
-/// Says why the database is not what this build works with.
+/// This build can't work with the schema of the database.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
-    /// Migrations are missing.
     #[error("the database lacks migration {version} ({description}): run `holdfast migrate` first")]
     Missing {
-        /// The first one that is missing.
+        /// Number of the first missing migration.
         version: i64,
-        /// What it is for.
         description: String,
     },
-    /// A migration differs from what was applied.
     #[error(
-        "migration {version} was applied in another form than this build knows: use the build that belongs to the database"
+        "migration {version} of this build differs from the one that was applied: use the build that belongs to the database"
     )]
-    Changed {
-        /// Which one.
-        version: i64,
-    },
-    /// The roles or their grants could not be made.
+    Changed { version: i64 },
     #[error(
-        "the roles holdfast_ingress and holdfast_worker were not made or not granted their rights: {0}. Migrate as the \
-         owner of the tables, with CREATEROLE, or have a superuser create both roles (NOLOGIN) first"
+        "the roles holdfast_ingress and holdfast_worker could not be created or granted their rights: {0}. Migrate as the \
+         owner of the tables, with CREATEROLE, or let a superuser create both roles (NOLOGIN) first"
     )]
     Grants(#[source] sqlx::Error),
-    /// Postgres failed.
     #[error("Postgres failed while the schema was checked: {0}")]
     Postgres(#[from] sqlx::Error),
-    /// A migration failed.
     #[error("a migration failed: {0}")]
     Migrate(#[from] MigrateError),
 }
 
-/// Applies what is missing, and grants the roles their rights; several at once wait for each other.
+/// Applies missing migrations and grants the roles their rights. Concurrent runs wait for each other.
 ///
 /// # Errors
-/// When a migration fails or was applied in another form, or the roles can't be made.
+/// When a migration fails or differs from the applied one, or the roles can't be created.
 pub async fn migrate(pool: &PgPool) -> Result<(), SchemaError> {
     MIGRATIONS.run(pool).await?;
     grant(pool).await.map_err(SchemaError::Grants)
@@ -66,10 +57,11 @@ async fn grant(pool: &PgPool) -> sqlx::Result<()> {
     transaction.commit().await
 }
 
-/// Checks that every migration of this build was applied as it is. Newer ones may be there: migrations only add.
+/// Checks that every migration of this build was applied unchanged. The database may have newer migrations, because they only
+/// add to the schema.
 ///
 /// # Errors
-/// When one is missing or differs.
+/// When a migration is missing or differs, or Postgres fails.
 pub async fn check(pool: &PgPool) -> Result<(), SchemaError> {
     let mut connection = pool.acquire().await?;
     let applied = match connection

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::stream::DirectGetErrorKind;
 use holdfast_common::log::stream;
-use holdfast_common::metrics::{Gauge, LOOK_EVERY, PoolUse, gauge_of, keep_up, label};
+use holdfast_common::metrics::{Gauge, PoolUse, UPDATE_EVERY, gauge_of, label, run_upkeep};
 use holdfast_common::partition::{Partition, Partitions};
 use holdfast_common::settings::LogLayout;
 use sqlx::PgPool;
@@ -114,11 +114,11 @@ pub struct GaugeSources {
 
 /// Looks until the process stops.
 pub async fn run(sources: GaugeSources, gauges: Gauges, stop: CancellationToken) {
-    let (mut turn, mut begin) = (tokio::time::interval(LOOK_EVERY), 0);
+    let (mut turn, mut begin) = (tokio::time::interval(UPDATE_EVERY), 0);
     turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(turn.tick()).await.is_some() {
-        keep_up();
-        gauges.pool.look(&sources.pool);
+        run_upkeep();
+        gauges.pool.update(&sources.pool);
         gauges.requests_waiting.set(sources.waiters.count() as f64);
         let tables = tokio::time::timeout(PART_WAIT, look_at_tables(&sources, &gauges)).await;
         let positions = tables.ok().flatten();

@@ -440,24 +440,24 @@ async fn rotated_keyring_decrypts_and_finds_all_rows() {
         &sale,
         &A.replace("a:", "b:"),
         INDEX,
-        "another key by the name `b`",
+        "a different key with the name `b`",
     )
     .await;
     refused(
         &sale,
         &format!("{A},{B}"),
         INDEX,
-        "does not know the key `a` yet",
+        "first key of ENCRYPTION_KEYS, `a`, yet",
     )
     .await;
     refused(
         &sale,
         B,
         &INDEX.replace("AgIC", "AwIC"),
-        "ENCRYPTION_INDEX_KEY is not the key",
+        "ENCRYPTION_INDEX_KEY is not the index key",
     )
     .await;
-    refused(&sale, "", "", "are sealed: set ENCRYPTION_KEYS").await;
+    refused(&sale, "", "", "are encrypted: set ENCRYPTION_KEYS").await;
     refused(&sale, B, "", "set both, or neither").await;
 }
 
@@ -497,7 +497,7 @@ async fn plain_rows_must_be_encrypted_before_a_start_with_keys() {
     assert!(
         sale.workers[0]
             .output()
-            .contains("are sealed: set ENCRYPTION_KEYS"),
+            .contains("are encrypted: set ENCRYPTION_KEYS"),
         "{}",
         sale.workers[0].output()
     );
@@ -508,7 +508,7 @@ async fn plain_rows_must_be_encrypted_before_a_start_with_keys() {
             && told
                 .as_str()
                 .unwrap()
-                .contains("ENCRYPTION_INDEX_KEY is not the key"),
+                .contains("ENCRYPTION_INDEX_KEY is not the index key"),
         "{told}"
     );
     sqlx::query("DELETE FROM encryption")
@@ -575,6 +575,6 @@ async fn plain_rows_must_be_encrypted_before_a_start_with_keys() {
             .body["payment_id"],
         payment("first")
     );
-    refused(&sale, "", "", "are sealed: set ENCRYPTION_KEYS").await;
+    refused(&sale, "", "", "are encrypted: set ENCRYPTION_KEYS").await;
     assert_invariants(&sale.pool).await;
 }

@@ -178,7 +178,7 @@ async fn tls_rejects_a_wrong_ca_name_or_client_with_advice() {
     place
         .is_refused(
             ("DATABASE_URL", &by_name),
-            "is for another name: set in DATABASE_URL",
+            "use the name of the certificate in DATABASE_URL",
         )
         .await;
     place
@@ -191,7 +191,7 @@ async fn tls_rejects_a_wrong_ca_name_or_client_with_advice() {
     place
         .is_refused(
             ("NATS_URL", &by_name),
-            "is for another name: set in NATS_URL",
+            "use the name of the certificate in NATS_URL",
         )
         .await;
     let (strange_certificate, strange_key) =

@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use holdfast_common::metrics::{Counter, Gauge, Histogram, LOOK_EVERY, PoolUse};
-use holdfast_common::metrics::{counter_of, gauge_of, histogram_of, keep_up, label};
+use holdfast_common::metrics::{Counter, Gauge, Histogram, PoolUse, UPDATE_EVERY};
+use holdfast_common::metrics::{counter_of, gauge_of, histogram_of, label, run_upkeep};
 use holdfast_common::partition::Partition;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -236,10 +236,10 @@ impl Drop for Backlog {
 /// Updates the gauges until the process stops.
 pub(crate) async fn run(pool: PgPool, stop: CancellationToken) {
     let connections = PoolUse::register("workers");
-    let mut turn = tokio::time::interval(LOOK_EVERY);
+    let mut turn = tokio::time::interval(UPDATE_EVERY);
     turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(turn.tick()).await.is_some() {
-        keep_up();
-        connections.look(&pool);
+        run_upkeep();
+        connections.update(&pool);
     }
 }
