@@ -1,7 +1,8 @@
-//! The documents are complete, their links lead somewhere, and their commands run.
+//! The documents are complete, their links lead somewhere, and their commands run. Each module has a header.
 
 mod blocks;
 mod contents;
+mod headers;
 mod links;
 mod map;
 

@@ -1,3 +1,5 @@
+//! Unit tests of `decide`.
+
 use super::*;
 use crate::command::{IdempotencyKey, PaymentNotice};
 use crate::domain::{

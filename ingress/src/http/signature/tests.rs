@@ -1,3 +1,5 @@
+//! Unit tests of webhook signatures.
+
 use axum::http::{HeaderName, HeaderValue};
 
 use super::*;

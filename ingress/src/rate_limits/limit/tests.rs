@@ -1,3 +1,5 @@
+//! Unit tests of a rate limit.
+
 use axum::response::IntoResponse;
 use governor::clock::FakeRelativeClock;
 
