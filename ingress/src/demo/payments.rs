@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::demo::loopback::{self, NoResponse};
 use crate::host_clock;
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, codes};
 use crate::http::signature::WebhookSecrets;
 
 const SIGNATURE: HeaderName = HeaderName::from_static("x-webhook-signature");
@@ -111,17 +111,12 @@ pub async fn deliver(
 }
 
 fn secret_missing() -> Problem {
-    Problem::unavailable(
-        "webhook_secret_missing",
-        "The demo store needs WEBHOOK_SECRETS to sign payments. Set it and restart the ingress.",
-    )
+    Problem::new(&codes::WEBHOOK_SECRET_MISSING)
 }
 
 impl From<NoResponse> for Problem {
     fn from(_: NoResponse) -> Self {
-        Self::unavailable(
-            "overloaded",
-            "The ingress did not respond to its own request in time. Try again.",
-        )
+        Self::new(&codes::OVERLOADED)
+            .with_detail("The ingress did not respond to its own request in time. Try again.")
     }
 }

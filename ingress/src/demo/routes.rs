@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::app::App;
 use crate::demo::payments::{self, PaymentScenario};
 use crate::http::body::{Fields, parsed};
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, codes};
 use crate::http::render;
 
 /// Extracted only when `DEMO_STORE` is on.
@@ -24,7 +24,7 @@ impl FromRequestParts<Arc<App>> for Demo {
         if app.settings.has_demo_store() {
             Ok(Self)
         } else {
-            Err(Problem::not_found("not_found"))
+            Err(Problem::new(&codes::NOT_FOUND))
         }
     }
 }
@@ -44,7 +44,7 @@ pub(crate) async fn pay(
     });
     fields.finish()?;
     // `finish` rejects a request without these fields.
-    let (order_id, scenario) = order_id.zip(scenario).ok_or_else(Problem::internal)?;
+    let (order_id, scenario) = order_id.zip(scenario).ok_or(&codes::INTERNAL_ERROR)?;
     let sent = payments::deliver(&app.webhook_secrets, app.loopback, scenario, order_id).await?;
     Ok(render::json(StatusCode::OK, &json!({"webhooks": sent})))
 }

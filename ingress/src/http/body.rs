@@ -3,22 +3,20 @@
 //! A body has `REQUEST_READ_MS` to arrive whole; then 408. In the contract's order: 415 for another content type, 413 for too much, 400 for what is not JSON, 422 for what is
 //! not in form.
 
-use std::borrow::Cow;
 use std::str::FromStr;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRef, FromRequest, Request};
+use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use chrono::{DateTime, Datelike, Utc};
 use holdfast_common::time::Timestamp;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::http::problem::Problem;
+use crate::http::problem::{FieldError, Problem, codes};
 
 /// The largest body, in bytes.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -27,25 +25,6 @@ const PASSED_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Up to here an `f64` is every whole number (2^53).
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
-
-/// One field that is wrong.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct FieldError {
-    /// Its name.
-    pub field: Cow<'static, str>,
-    /// What it must be.
-    pub message: Cow<'static, str>,
-}
-
-impl FieldError {
-    /// A field, and what it must be.
-    pub fn new(field: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            field: field.into(),
-            message: message.into(),
-        }
-    }
-}
 
 /// The fields of a JSON object, taken out one after the other.
 #[derive(Debug)]
@@ -89,18 +68,14 @@ pub async fn raw(request: Request, timeout: BodyTimeout) -> Result<Bytes, Proble
             Ok(read) => Ok(read.to_bytes()),
             Err(error) if error.is::<LengthLimitError>() => {
                 read_past(body).await;
-                Err(Problem::payload_too_large())
+                Err(Problem::new(&codes::PAYLOAD_TOO_LARGE))
             }
-            Err(_) => Err(Problem::new(
-                StatusCode::BAD_REQUEST,
-                "malformed_json",
-                "The body did not arrive whole.",
-            )),
+            Err(_) => Err(Problem::new(&codes::MALFORMED_JSON)),
         }
     };
     tokio::time::timeout(timeout.0, whole)
         .await
-        .unwrap_or_else(|_| Err(Problem::request_timeout()))
+        .unwrap_or_else(|_| Err(Problem::new(&codes::REQUEST_TIMEOUT)))
 }
 
 /// Reads what is left of a body that is too long, as far as that is worth it: who is still sending when the connection is
@@ -119,7 +94,7 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
     if essence.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
-    Err(Problem::unsupported_media_type())
+    Err(Problem::new(&codes::UNSUPPORTED_MEDIA_TYPE))
 }
 
 impl Fields {
@@ -128,15 +103,12 @@ impl Fields {
     /// # Errors
     /// 400 when it is not JSON, 422 when it is no object.
     pub fn parse(body: &[u8]) -> Result<Self, Problem> {
-        match serde_json::from_slice(body).map_err(|_| Problem::malformed_json())? {
+        match serde_json::from_slice(body).map_err(|_| &codes::MALFORMED_JSON)? {
             Value::Object(fields) => Ok(Self {
                 fields,
                 errors: Vec::new(),
             }),
-            _ => Err(Problem::invalid_request(vec![FieldError::new(
-                "body",
-                "must be a JSON object",
-            )])),
+            _ => Err(Problem::invalid_field("body", "must be a JSON object")),
         }
     }
 
@@ -209,7 +181,7 @@ impl Fields {
         if self.errors.is_empty() {
             Ok(())
         } else {
-            Err(Problem::invalid_request(self.errors))
+            Err(Problem::invalid_request(&self.errors))
         }
     }
 }
@@ -271,6 +243,8 @@ pub fn time(value: &Value) -> Result<Timestamp, String> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::StatusCode;
+
     use super::*;
 
     fn errors_of(body: &str) -> Vec<String> {

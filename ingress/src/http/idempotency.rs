@@ -4,7 +4,6 @@ use axum::http::HeaderMap;
 use holdfast_common::command::{Action, IdempotencyKey};
 use holdfast_common::encryption::Keyring;
 
-use crate::http::body::FieldError;
 use crate::http::problem::Problem;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -38,10 +37,7 @@ pub fn key(
         _ => {
             let message =
                 format!("must be sent once, with 1 to {KEY_CHARS_MAX} printable characters");
-            Err(Problem::invalid_request(vec![FieldError::new(
-                "Idempotency-Key",
-                message,
-            )]))
+            Err(Problem::invalid_field("Idempotency-Key", message))
         }
     }
 }

@@ -5,7 +5,6 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use crate::http::body::FieldError;
 use crate::http::problem::Problem;
 
 /// The one parameter in a path. What is no UTF-8 is empty, so it names nothing.
@@ -34,12 +33,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let axum::extract::Query(read) = axum::extract::Query::from_request_parts(parts, state)
             .await
-            .map_err(|_| {
-                Problem::invalid_request(vec![FieldError::new(
-                    "query",
-                    "must name each parameter once",
-                )])
-            })?;
+            .map_err(|_| Problem::invalid_field("query", "must name each parameter once"))?;
         Ok(Self(read))
     }
 }

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::commands::submit::{QueuedRequest, Submitted};
 use crate::http::prefer::Preference;
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::{FailureCode, Problem, codes};
 use crate::http::views::{HoldView, OrderView, ProductView, SettlementView};
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -82,7 +82,7 @@ fn document(outcome: &Outcome) -> serde_json::Result<(StatusCode, Box<RawValue>)
             (status, to_raw_value(&SettlementView::from(settlement))?)
         }
         Outcome::Refused(refusal) => problem_document(&Problem::from(*refusal))?,
-        Outcome::Failed => problem_document(&Problem::command_failed())?,
+        Outcome::Failed => problem_document(&Problem::new(&codes::COMMAND_FAILED))?,
         Outcome::DeadLetterSettled(settled) => {
             let status = if settled.is_applied {
                 "retried"
@@ -141,7 +141,9 @@ pub fn decided(Decision { replayed, outcome }: &Decision) -> Response {
         | Outcome::StockRepaired(_) => {}
     }
     if *outcome == Outcome::Failed {
-        response.extensions_mut().insert(Code("command_failed"));
+        response
+            .extensions_mut()
+            .insert(FailureCode(codes::COMMAND_FAILED.name));
     }
     if *replayed {
         response
@@ -153,7 +155,7 @@ pub fn decided(Decision { replayed, outcome }: &Decision) -> Response {
 
 fn unwritten(error: &serde_json::Error) -> Response {
     tracing::error!(%error, "a document could not be written");
-    Problem::internal().into_response()
+    Problem::new(&codes::INTERNAL_ERROR).into_response()
 }
 
 /// RFC 9110, section 13.1.2: any of the listed tags, compared weakly, or `*`.

@@ -13,7 +13,7 @@ use rust_embed::Embed;
 
 use crate::http::openapi;
 use crate::http::parameters::Path;
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, codes};
 use crate::pages::assets::{Asset, CachePolicy};
 
 /// The page loads only its own files. The viewer sets inline styles, so these are allowed; inline scripts are not.
@@ -84,7 +84,7 @@ pub(crate) async fn description(headers: HeaderMap) -> Result<Response, Problem>
         Ok(description) => Ok(description.response(&headers)),
         Err(error) => {
             tracing::error!(%error, "serialising the OpenAPI description failed");
-            Err(Problem::internal())
+            Err(Problem::new(&codes::INTERNAL_ERROR))
         }
     }
 }
@@ -107,10 +107,7 @@ pub(crate) async fn page(headers: HeaderMap) -> Response {
 
 /// `GET /docs/{file}`: a file of the page.
 pub(crate) async fn file(Path(name): Path, headers: HeaderMap) -> Result<Response, Problem> {
-    let file = VIEWER
-        .files
-        .get(&name)
-        .ok_or_else(|| Problem::not_found("not_found"))?;
+    let file = VIEWER.files.get(&name).ok_or(&codes::NOT_FOUND)?;
     let mut response = file.response(&headers);
     response
         .headers_mut()

@@ -17,7 +17,7 @@ use subtle::ConstantTimeEq;
 
 use crate::app::App;
 use crate::host_clock;
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, codes};
 use crate::pages::session::{self, COOKIE_NAME, SESSION_SECONDS};
 use crate::pages::{self, CONSOLE_FOLDER, HtmlPage, STORE_FOLDER};
 
@@ -27,7 +27,7 @@ const SEC_FETCH_SITE: &str = "sec-fetch-site";
 const CONSOLE: HeaderValue = HeaderValue::from_static("/console");
 
 fn not_found() -> Problem {
-    Problem::not_found("not_found")
+    Problem::new(&codes::NOT_FOUND)
 }
 
 /// `GET /`
@@ -97,7 +97,7 @@ pub(crate) async fn sign_in(
         .get(SEC_FETCH_SITE)
         .map_or(&b"same-origin"[..], HeaderValue::as_bytes);
     if site != b"same-origin" && site != b"none" {
-        return Err(Problem::unauthorized());
+        return Err(Problem::new(&codes::UNAUTHORIZED));
     }
     if let Err(refused) = app.rate_limits.check_sign_in(&request) {
         // The status and `Retry-After` of the problem document, with a page as its body.
@@ -114,7 +114,7 @@ pub(crate) async fn sign_in(
         return Ok((StatusCode::UNAUTHORIZED, page).into_response());
     }
     let value = session::new_cookie_value(token, host_clock::unix_seconds())
-        .ok_or_else(Problem::internal)?;
+        .ok_or(&codes::INTERNAL_ERROR)?;
     let is_https = headers
         .get(ORIGIN)
         .is_some_and(|origin| origin.as_bytes().starts_with(b"https://"));
@@ -130,12 +130,8 @@ async fn read_form(request: Request, wait: Duration) -> Result<SignIn, Problem> 
     let read = axum::Form::<SignIn>::from_request(request, &());
     match tokio::time::timeout(wait, read).await {
         Ok(Ok(axum::Form(form))) => Ok(form),
-        Ok(Err(_)) => Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "malformed_form",
-            "Send the form of the sign-in page.",
-        )),
-        Err(_) => Err(Problem::request_timeout()),
+        Ok(Err(_)) => Err(Problem::new(&codes::MALFORMED_FORM)),
+        Err(_) => Err(Problem::new(&codes::REQUEST_TIMEOUT)),
     }
 }
 
@@ -146,7 +142,7 @@ pub(crate) async fn sign_out(
 ) -> Result<Response, Problem> {
     app.settings.admin_token().ok_or_else(not_found)?;
     if !session::is_from_console(request.method(), request.headers()) {
-        return Err(Problem::unauthorized());
+        return Err(Problem::new(&codes::UNAUTHORIZED));
     }
     let headers = [
         (SET_COOKIE, cookie("", 0, false)?),
@@ -161,5 +157,5 @@ fn cookie(value: &str, seconds: u64, is_https: bool) -> Result<HeaderValue, Prob
     let text = format!(
         "{COOKIE_NAME}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}"
     );
-    HeaderValue::from_str(&text).map_err(|_| Problem::internal())
+    HeaderValue::from_str(&text).map_err(|_| Problem::new(&codes::INTERNAL_ERROR))
 }

@@ -5,12 +5,12 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use axum::http::header::RETRY_AFTER;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use governor::clock::{Clock, MonotonicClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::{Quota, RateLimiter};
 
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, codes};
 use crate::metrics::METRICS;
 use crate::rate_limits::buckets::{Buckets, CLIENTS_MAX};
 
@@ -148,7 +148,8 @@ impl<C: Clock + Clone> Limit<C> {
         let seconds = seconds.max(1);
         let Left { policy, limit } = self.left(0, seconds);
         let detail = format!("Too many {}. Try again in {seconds} s.", self.rule.words);
-        Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail)
+        Problem::new(&codes::RATE_LIMITED)
+            .with_detail(detail)
             .with_header(RETRY_AFTER, seconds.into())
             .with_header(RATE_LIMIT_POLICY, policy)
             .with_header(RATE_LIMIT, limit)

@@ -27,7 +27,7 @@ use crate::host_clock::{self, new_request_id};
 use crate::http::body::{Fields, integer, parsed, text, time};
 use crate::http::openapi;
 use crate::http::parameters::Path;
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, codes};
 use crate::http::views::ProductView;
 use crate::pages::session;
 use crate::routes::holds::command;
@@ -43,10 +43,7 @@ impl FromRequestParts<Arc<App>> for Admin {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let token = app
-            .settings
-            .admin_token()
-            .ok_or_else(|| Problem::not_found("not_found"))?;
+        let token = app.settings.admin_token().ok_or(&codes::NOT_FOUND)?;
         if !parts.headers.contains_key(AUTHORIZATION) {
             let is_signed_in =
                 session::is_signed_in(token, &parts.headers, host_clock::unix_seconds());
@@ -54,7 +51,7 @@ impl FromRequestParts<Arc<App>> for Admin {
             return if is_signed_in && is_from_console {
                 Ok(Self)
             } else {
-                Err(Problem::unauthorized())
+                Err(Problem::new(&codes::UNAUTHORIZED))
             };
         }
         let header = parts
@@ -70,7 +67,7 @@ impl FromRequestParts<Arc<App>> for Admin {
         if is_token {
             Ok(Self)
         } else {
-            Err(Problem::unauthorized())
+            Err(Problem::new(&codes::UNAUTHORIZED))
         }
     }
 }
@@ -104,7 +101,7 @@ pub(super) async fn create_product(
     }
     fields.finish()?;
     // `finish` refuses a request without a currency.
-    let currency = currency.ok_or_else(Problem::internal)?;
+    let currency = currency.ok_or(&codes::INTERNAL_ERROR)?;
     let product_id = store::next_product_id(&app.connections.pool).await?;
     let action = Action::CreateProduct(NewProduct {
         product_id,

@@ -18,7 +18,7 @@ use crate::commands::load_shedding::Priority;
 use crate::host_clock::new_request_id;
 use crate::http::openapi;
 use crate::http::parameters::Path;
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, codes};
 use crate::routes::products::read_id;
 
 const LAST_EVENT_ID: &str = "last-event-id";
@@ -42,9 +42,11 @@ pub(super) async fn subscribe(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id = read_id(&id)?;
-    let not_found = || Problem::not_found("product_not_found");
-    let too_many =
-        || Problem::unavailable("overloaded", "Too many clients watch products just now.");
+    let not_found = || Problem::new(&codes::PRODUCT_NOT_FOUND);
+    let too_many = || {
+        Problem::new(&codes::OVERLOADED)
+            .with_detail("Too many clients watch products. Try again after `Retry-After`.")
+    };
     let subscribers = &app.products.subscribers;
     let product = app.products.get(id).await?.ok_or_else(not_found)?;
     // Subscribers and waiting requests share the connections, and leave the same part of them to others.

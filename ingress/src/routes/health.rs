@@ -11,7 +11,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, codes};
 use crate::http::render;
 
 /// How long a part may take to answer before it counts as down.
@@ -56,8 +56,5 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Response, Probl
     if down.is_empty() {
         return Ok(render::json(StatusCode::OK, &Health { status: "ready" }));
     }
-    Err(
-        Problem::unavailable("not_ready", "A part that is needed is down.")
-            .with("down", json!(down)),
-    )
+    Err(Problem::new(&codes::NOT_READY).with("down", json!(down)))
 }

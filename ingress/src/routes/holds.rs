@@ -17,7 +17,7 @@ use crate::http::idempotency;
 use crate::http::openapi;
 use crate::http::parameters::Path;
 use crate::http::prefer::Preference;
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, codes};
 use crate::http::render;
 use crate::http::views::HoldView;
 use crate::metrics::METRICS;
@@ -123,7 +123,7 @@ pub(super) async fn create(
 pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path) -> Result<Response, Problem> {
     let id = read_id(&id)?;
     let found = store::hold(&app.connections.pool, app.keys(), id).await?;
-    let (hold, now) = found.ok_or_else(|| Problem::not_found("hold_not_found"))?;
+    let (hold, now) = found.ok_or(&codes::HOLD_NOT_FOUND)?;
     // Who is told that a hold has expired will find its units on sale.
     app.products.freshness.record_time(now);
     Ok(render::json(StatusCode::OK, &HoldView::at(&hold, now)))
@@ -157,7 +157,7 @@ pub(super) async fn release(
 
 fn read_id(text: &str) -> Result<HoldId, Problem> {
     text.parse()
-        .map_err(|_| Problem::not_found("hold_not_found"))
+        .map_err(|_| Problem::new(&codes::HOLD_NOT_FOUND))
 }
 
 /// Sends an action that may come with an idempotency key.

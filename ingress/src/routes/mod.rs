@@ -25,7 +25,7 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::http::openapi;
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, codes};
 use crate::rate_limits;
 use crate::{demo, pages};
 
@@ -47,7 +47,7 @@ pub fn router(app: Arc<App>) -> Router {
 fn joined(limited: OpenApiRouter<Arc<App>>) -> Router<Arc<App>> {
     Router::from(limited.merge(unlimited()))
         .merge(looked_at())
-        .fallback(async || Problem::not_found("not_found"))
+        .fallback(async || Problem::new(&codes::NOT_FOUND))
         .layer(CatchPanicLayer::custom(panicked))
 }
 
@@ -134,7 +134,7 @@ fn only((schemas, paths, methods): Routes) -> Routes {
 
 fn panicked(_: Box<dyn Any + Send>) -> Response {
     tracing::error!("a request's handler panicked");
-    Problem::internal().into_response()
+    Problem::new(&codes::INTERNAL_ERROR).into_response()
 }
 
 #[cfg(test)]

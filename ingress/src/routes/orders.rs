@@ -21,7 +21,7 @@ use crate::http::idempotency;
 use crate::http::openapi;
 use crate::http::parameters::Path;
 use crate::http::prefer::Preference;
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, codes};
 use crate::http::render;
 use crate::http::views::{ORDER_REFERENCE_PREFIX, OrderView};
 use crate::routes::requests::answer;
@@ -50,7 +50,7 @@ pub(super) async fn create(
     let hold_id: Option<HoldId> = fields.required("hold_id", |value| parsed(value).map(Some));
     fields.finish()?;
     // `finish` refuses a request without a hold.
-    let hold_id = hold_id.ok_or_else(Problem::internal)?;
+    let hold_id = hold_id.ok_or(&codes::INTERNAL_ERROR)?;
     let action = Action::CreateOrder { hold_id };
     // Nothing is looked up for what would be refused all the same.
     if app.waiters.is_full(Priority::of(&action)) {
@@ -114,7 +114,7 @@ async fn expired(app: &App, headers: &HeaderMap, command: &Command) -> Result<Re
         (status = 404, description = "order_not_found"),
     ))]
 pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path) -> Result<Response, Problem> {
-    let not_found = || Problem::not_found("order_not_found");
+    let not_found = || Problem::new(&codes::ORDER_NOT_FOUND);
     let id = id
         .strip_prefix(ORDER_REFERENCE_PREFIX)
         .unwrap_or(&id)

@@ -14,9 +14,9 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::host_clock::{self, new_request_id};
-use crate::http::body::{self, BodyTimeout, FieldError, Fields, integer, text, time};
+use crate::http::body::{self, BodyTimeout, Fields, integer, text, time};
 use crate::http::openapi;
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, codes};
 use crate::http::render;
 use crate::http::signature;
 use crate::http::views::{ORDER_REFERENCE_PREFIX, SettlementView};
@@ -49,10 +49,10 @@ pub(super) async fn webhook(
     let headers = request.headers().clone();
     let body = body::raw(request, BodyTimeout::from_ref(&app)).await?;
     let verified = signature::verify(&headers, &body, &app.webhook_secrets, host_clock::now());
-    let verified = verified.map_err(|_| Problem::signature_invalid())?;
+    let verified = verified.map_err(|_| &codes::SIGNATURE_INVALID)?;
     let key = verified
         .key(|| body_id(&body))
-        .ok_or_else(Problem::idempotency_key_missing)?;
+        .ok_or(&codes::IDEMPOTENCY_KEY_MISSING)?;
     let notice = read_notice(Fields::parse(&body)?)?;
     let command = Command {
         request_id: new_request_id(notice.order_id.slot()),
@@ -95,7 +95,7 @@ fn read_notice(mut fields: Fields) -> Result<PaymentNotice, Problem> {
     let amount_minor = fields.optional("amount_minor", integer(0, i64::MAX));
     let currency = fields.optional("currency", currency);
     fields.finish_leniently()?;
-    let missing = || Problem::invalid_request(vec![FieldError::new(REFERENCES[0], "is required")]);
+    let missing = || Problem::invalid_field(REFERENCES[0], "is required");
     Ok(PaymentNotice {
         order_id: order_id.ok_or_else(missing)?,
         payment_id,

@@ -10,10 +10,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::http::body::FieldError;
 use crate::http::openapi;
 use crate::http::parameters::{Path, Query};
-use crate::http::problem::Problem;
+use crate::http::problem::{FieldError, Problem, codes};
 use crate::http::render;
 use crate::http::views::ProductView;
 use crate::store;
@@ -82,7 +81,7 @@ pub(super) fn read_page(after: Option<&str>, limit: Option<&str>) -> Result<(i64
     let after = read("after", after, (0, 0, i64::MAX));
     let limit = read("limit", limit, (1, PAGE, PAGE_MAX));
     if !errors.is_empty() {
-        return Err(Problem::invalid_request(errors));
+        return Err(Problem::invalid_request(&errors));
     }
     Ok((after, limit))
 }
@@ -105,7 +104,7 @@ pub(super) async fn show(
     let id = read_id(&id)?;
     match app.products.get(id).await? {
         Some(product) => Ok(product.response(&headers)),
-        None => Err(Problem::not_found("product_not_found")),
+        None => Err(Problem::new(&codes::PRODUCT_NOT_FOUND)),
     }
 }
 
@@ -115,5 +114,5 @@ pub(super) fn read_id(text: &str) -> Result<ProductId, Problem> {
     let number = text.parse().ok().filter(|number| is_number && *number > 0);
     number
         .map(ProductId)
-        .ok_or_else(|| Problem::not_found("product_not_found"))
+        .ok_or_else(|| Problem::new(&codes::PRODUCT_NOT_FOUND))
 }

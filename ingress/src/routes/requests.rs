@@ -11,11 +11,10 @@ use holdfast_common::id::RequestId;
 
 use crate::app::App;
 use crate::commands::submit::QueuedRequest;
-use crate::http::body::FieldError;
 use crate::http::openapi;
 use crate::http::parameters::{Path, Query};
 use crate::http::prefer::Preference;
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, codes};
 use crate::http::render::{self, RequestView};
 use crate::store;
 
@@ -97,17 +96,14 @@ pub(super) async fn show(
 }
 
 fn not_found() -> Problem {
-    Problem::not_found("request_not_found")
+    Problem::new(&codes::REQUEST_NOT_FOUND)
 }
 
 fn read_seq(text: Option<&str>) -> Result<Option<u64>, Problem> {
     let invalid = |error: ParseIntError| match error.kind() {
         // A whole number, but no log is that long.
         IntErrorKind::PosOverflow => not_found(),
-        _ => Problem::invalid_request(vec![FieldError::new(
-            "seq",
-            "must be a whole number from 0",
-        )]),
+        _ => Problem::invalid_field("seq", "must be a whole number from 0"),
     };
     text.map(str::parse).transpose().map_err(invalid)
 }

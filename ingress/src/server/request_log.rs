@@ -11,7 +11,7 @@ use axum::response::Response;
 use holdfast_common::traces;
 use tracing::Span;
 
-use crate::http::problem::Code;
+use crate::http::problem::FailureCode;
 use crate::http::render::IDEMPOTENT_REPLAYED;
 use crate::metrics::{Endpoint, METRICS};
 use crate::server::request_ids::{self, X_REQUEST_ID};
@@ -62,7 +62,10 @@ impl Exchange {
     /// Ends with the answer, which is given the request's id.
     pub fn end(self, answer: &mut Response) {
         let (status, after) = (answer.status(), self.begun.elapsed());
-        let code = answer.extensions().get::<Code>().map_or("", |code| code.0);
+        let code = answer
+            .extensions()
+            .get::<FailureCode>()
+            .map_or("", |code| code.0);
         METRICS.answered(self.endpoint, status, after);
         if status == StatusCode::SERVICE_UNAVAILABLE && self.endpoint != Endpoint::Other {
             METRICS.unavailable.count(code);

@@ -15,7 +15,7 @@ use axum::routing::get;
 use axum::{Extension, Json, Router};
 use holdfast_common::settings::Secret;
 use holdfast_ingress::demo::loopback::{self, Response};
-use holdfast_ingress::http::problem::Problem;
+use holdfast_ingress::http::problem::{Problem, codes};
 use holdfast_ingress::pages::HtmlPage;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -104,20 +104,15 @@ async fn start(
     if !(1..=BUYERS_MAX).contains(&buyers) || !(1..=UNITS_MAX).contains(&units) {
         let detail =
             format!("Send `buyers` from 1 to {BUYERS_MAX} and `units` from 1 to {UNITS_MAX}.");
-        return Err(Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "invalid_request",
-            detail,
-        ));
+        return Err(Problem::new(&codes::INVALID_REQUEST).with_detail(detail));
     }
     if !crowd.progress.start(buyers, units) {
-        let detail = "Another crowd is running. Wait until it has finished.";
-        return Err(Problem::new(StatusCode::CONFLICT, "crowd_is_here", detail));
+        return Err(Problem::new(&codes::CROWD_IS_HERE));
     }
     let Some(product_id) = crowd.add_product(units).await else {
         crowd.progress.update(|progress| progress.is_done = true);
         let detail = "The crowd's product was not added in time. Try again.";
-        return Err(Problem::unavailable("overloaded", detail));
+        return Err(Problem::new(&codes::OVERLOADED).with_detail(detail));
     };
     tokio::spawn(buyers::run(crowd, product_id, buyers));
     Ok((StatusCode::CREATED, Json(json!({"product_id": product_id}))))

@@ -10,9 +10,10 @@ use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Components, Header, Ref, RefOr, Response};
 
-use crate::http::openapi::problems::{self, Known};
+use crate::http::openapi::problems;
 use crate::http::openapi::schemas::{string, whole};
 use crate::http::openapi::{ADMIN_TOKEN, IDEMPOTENCY_KEY, PREFER, WEBHOOK_KEY};
+use crate::http::problem::codes::{self, ProblemCode};
 
 /// What each operation of a path item is.
 pub(super) fn operations(item: &PathItem) -> impl Iterator<Item = (&'static str, &Operation)> {
@@ -42,14 +43,13 @@ pub(super) fn complete(paths: &mut utoipa::openapi::Paths, components: &mut Comp
     components
         .headers
         .extend(headers().map(|(name, header)| (name.to_owned(), header.into())));
-    let known = problems::known();
     for (path, item) in &mut paths.paths {
         for operation in operations_mut(item) {
             let kind = Kind::of(path, operation);
             if kind.is_admin {
                 operation.security = Some(vec![SecurityRequirement::new(ADMIN_TOKEN, [""; 0])]);
             }
-            refusals(operation, &kind, &known, components);
+            refusals(operation, &kind, components);
             successes(operation, &kind);
         }
     }
@@ -142,26 +142,29 @@ fn inline<T>(one: &RefOr<T>) -> Option<&T> {
 }
 
 /// Turns codes into responses: those of the annotation, and those that go without saying.
-fn refusals(operation: &mut Operation, kind: &Kind, known: &[Known], components: &mut Components) {
+fn refusals(operation: &mut Operation, kind: &Kind, components: &mut Components) {
     let responses = &mut operation.responses.responses;
     let written = responses.extract_if(.., |status, _| status.starts_with(['4', '5']));
     let written: Vec<String> = written
         .filter_map(|(_, response)| inline(&response).map(|response| response.description.clone()))
         .collect();
-    let codes = written
+    let named = written
         .iter()
         .flat_map(|codes| codes.split(", "))
         .chain(kind.codes());
-    let mut by_status = BTreeMap::<u16, Vec<&Known>>::new();
-    for code in codes {
-        let Some(problem) = known.iter().find(|problem| problem.code == code) else {
+    let mut by_status = BTreeMap::<u16, Vec<&ProblemCode>>::new();
+    for code in named {
+        let Some(problem) = codes::ALL.iter().find(|known| known.name == code) else {
             continue;
         };
-        by_status.entry(problem.status).or_default().push(problem);
+        by_status
+            .entry(problem.status.as_u16())
+            .or_default()
+            .push(*problem);
     }
     for (status, mut problems) in by_status {
-        problems.sort_by_key(|problem| problem.code);
-        problems.dedup_by_key(|problem| problem.code);
+        problems.sort_by_key(|code| code.name);
+        problems.dedup_by_key(|code| code.name);
         let name = component(&problems, kind, components);
         responses.insert(
             status.to_string(),
@@ -171,25 +174,29 @@ fn refusals(operation: &mut Operation, kind: &Kind, known: &[Known], components:
 }
 
 /// The reusable response for some problems, named by their codes and by what else an outcome has there.
-fn component(problems: &[&Known], kind: &Kind, components: &mut Components) -> String {
+fn component(
+    problems: &[&'static ProblemCode],
+    kind: &Kind,
+    components: &mut Components,
+) -> String {
     let has_outcome = problems.iter().any(|problem| problem.is_outcome);
     let outcome_headers = if has_outcome {
         kind.outcome_headers()
     } else {
         Vec::new()
     };
-    let codes: Vec<_> = problems.iter().map(|problem| problem.code).collect();
+    let names: Vec<_> = problems.iter().map(|code| code.name).collect();
     let kept: &[&str] = match (kind.is_command && has_outcome, kind.is_keyed && has_outcome) {
         (true, true) => &["keyed"],
         (true, false) => &["command"],
         (false, true) => &["webhook"],
         (false, false) => &[],
     };
-    let name = [codes.as_slice(), kept].concat().join(".");
+    let name = [names.as_slice(), kept].concat().join(".");
     components.responses.entry(name.clone()).or_insert_with(|| {
         let mut response = problems::response(problems);
-        let of_status: &[&str] = match problems.first().map(|problem| problem.status) {
-            Some(401) if codes.contains(&"unauthorized") => &["WWW-Authenticate"],
+        let of_status: &[&str] = match problems.first().map(|code| code.status.as_u16()) {
+            Some(401) if names.contains(&codes::UNAUTHORIZED.name) => &["WWW-Authenticate"],
             Some(405) => &["Allow"],
             Some(429) => &["Retry-After", "RateLimit", "RateLimit-Policy"],
             Some(503) => &["Retry-After"],

@@ -179,10 +179,10 @@ pub fn finished(mut api: OpenApi) -> OpenApi {
 /// The status that goes with a code, if there is such a code.
 #[cfg(test)]
 pub(crate) fn status_of(code: &str) -> Option<u16> {
-    problems::known()
+    crate::http::problem::codes::ALL
         .iter()
-        .find(|problem| problem.code == code)
-        .map(|problem| problem.status)
+        .find(|known| known.name == code)
+        .map(|known| known.status.as_u16())
 }
 
 /// Every path with every method that it is described for.

@@ -3,121 +3,54 @@
 
 use std::borrow::Cow;
 
-use axum::http::StatusCode;
 use holdfast_common::outcome::Refusal;
 use holdfast_common::time::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 use utoipa::openapi::content::ContentBuilder;
-use utoipa::openapi::example::ExampleBuilder;
+use utoipa::openapi::example::{Example, ExampleBuilder};
 use utoipa::openapi::schema::{AllOfBuilder, ArrayBuilder, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::commands::not_published::NotPublished;
-use crate::http::body::FieldError;
 use crate::http::openapi::schemas::{nullable, string, time, whole};
 use crate::http::problem::Problem;
-use crate::routes::admin::refunds;
+use crate::http::problem::codes::{self, ProblemCode};
 
-/// A problem that clients may be told.
-pub(super) struct Known {
-    pub(super) code: &'static str,
-    pub(super) status: u16,
-    /// Whether it is an outcome: kept and replayed, where the ingress's own refusals are not.
-    pub(super) is_outcome: bool,
-    example: Value,
-}
-
-/// Every one.
-pub(super) fn known() -> Vec<Known> {
-    let outcomes = refusals()
-        .into_iter()
-        .map(Problem::from)
-        .chain([Problem::command_failed()]);
-    let outcomes = outcomes.map(|problem| describe(&problem, true));
-    outcomes
-        .chain(
-            of_the_ingress()
-                .iter()
-                .map(|problem| describe(problem, false)),
-        )
-        .collect()
-}
-
-fn describe(problem: &Problem, is_outcome: bool) -> Known {
-    let example = serde_json::to_value(problem).unwrap_or_default();
-    Known {
-        code: problem.code(),
-        status: problem.status().as_u16(),
-        is_outcome,
-        example,
-    }
-}
-
-fn refusals() -> [Refusal; 12] {
+/// Problems whose documents have members of their own. Other examples have what the table of codes has.
+fn samples() -> Vec<Problem> {
     let starts_at = Some(Timestamp(1_795_400_400_000_000));
-    [
-        Refusal::ProductNotFound,
-        Refusal::InsufficientStock { available_stock: 1 },
+    vec![
+        Refusal::InsufficientStock { available_stock: 1 }.into(),
         Refusal::SaleNotOpen {
             starts_at,
             ends_at: None,
-        },
+        }
+        .into(),
         Refusal::PurchaseLimitReached {
             max_per_customer: 4,
             units: 3,
-        },
-        Refusal::HoldNotFound,
-        Refusal::HoldConsumed,
-        Refusal::HoldReleased,
-        Refusal::HoldExpired,
-        Refusal::IdempotencyKeyReused,
-        Refusal::DeadLetterNotFound,
-        Refusal::ProductExists,
-        Refusal::StockLimitExceeded,
-    ]
-}
-
-fn of_the_ingress() -> Vec<Problem> {
-    vec![
-        Problem::invalid_request(vec![FieldError::new(
-            "quantity",
-            "must be a whole number from 1 to 10000",
-        )]),
-        Problem::not_found("not_found"),
-        Problem::not_found("order_not_found"),
-        Problem::not_found("request_not_found"),
-        Problem::not_found("payment_not_found"),
-        Problem::not_found("event_dead_letter_not_found"),
-        refunds::already_refunded(),
-        refunds::no_refund_owed(),
-        Problem::malformed_json(),
-        Problem::unsupported_media_type(),
-        Problem::payload_too_large(),
-        Problem::request_timeout(),
+        }
+        .into(),
+        Problem::invalid_field("quantity", "must be a whole number from 1 to 10000"),
         Problem::method_not_allowed("GET, HEAD"),
-        Problem::unauthorized(),
-        Problem::signature_invalid(),
-        Problem::idempotency_key_missing(),
-        Problem::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "rate_limited",
-            "Too many requests a second. Try again in 1 s.",
-        ),
-        NotPublished::QueueFull.into(),
-        NotPublished::Unavailable.into(),
-        NotPublished::LogFull.into(),
-        Problem::store_unavailable(),
-        Problem::unavailable("not_ready", "A part that is needed is down.")
-            .with("down", json!(["postgres"])),
-        Problem::internal(),
+        Problem::new(&codes::NOT_READY).with("down", json!(["postgres"])),
     ]
 }
 
-/// The response for problems of one status.
-pub(super) fn response(problems: &[&Known]) -> Response {
-    let codes: Vec<_> = problems.iter().map(|problem| problem.code).collect();
-    let statuses = problems.first().map(|problem| problem.status);
+fn example(code: &'static ProblemCode) -> Example {
+    let sample = samples()
+        .into_iter()
+        .find(|sample| sample.code().name == code.name)
+        .unwrap_or_else(|| Problem::new(code));
+    ExampleBuilder::new()
+        .value(serde_json::to_value(sample).ok())
+        .build()
+}
+
+/// The response for problem codes of one status.
+pub(super) fn response(problems: &[&'static ProblemCode]) -> Response {
+    let codes: Vec<_> = problems.iter().map(|code| code.name).collect();
+    let statuses = problems.first().map(|code| code.status.as_u16());
     let of_these = ObjectBuilder::new()
         .property(
             "status",
@@ -129,17 +62,9 @@ pub(super) fn response(problems: &[&Known]) -> Response {
     let schema = AllOfBuilder::new()
         .item(Ref::from_schema_name("Problem"))
         .item(of_these);
-    let example = |problem: &&Known| {
-        (
-            problem.code,
-            ExampleBuilder::new()
-                .value(Some(problem.example.clone()))
-                .build(),
-        )
-    };
     let content = ContentBuilder::new()
         .schema(Some(schema))
-        .examples_from_iter(problems.iter().map(example))
+        .examples_from_iter(problems.iter().map(|code| (code.name, example(code))))
         .build();
     let listed: Vec<_> = codes.iter().map(|code| format!("`{code}`")).collect();
     ResponseBuilder::new()

@@ -11,10 +11,9 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::http::audit_view::{EntryView, cursor};
-use crate::http::body::FieldError;
 use crate::http::openapi;
 use crate::http::parameters::Query;
-use crate::http::problem::Problem;
+use crate::http::problem::{FieldError, Problem};
 use crate::http::render;
 use crate::http::views::ORDER_REFERENCE_PREFIX;
 use crate::routes::admin::Admin;
@@ -75,7 +74,7 @@ pub(in crate::routes) async fn list(
     }
     let of = read_filter(&page).map_err(|error| errors.push(error)).ok();
     let (Some(limit), Some(after), Some(of)) = (limit, after, of) else {
-        return Err(Problem::invalid_request(errors));
+        return Err(Problem::invalid_request(&errors));
     };
     let mut found = audit::list(app.pool(), of, after, limit + 1).await?;
     let has_next = found.len() as i64 > limit;

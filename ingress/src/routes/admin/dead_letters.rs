@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::host_clock::new_request_id;
 use crate::http::openapi;
 use crate::http::parameters::{Path, Query};
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, codes};
 use crate::http::render::{self, SettledLetter};
 use crate::routes::admin::Admin;
 use crate::routes::products::read_page;
@@ -115,7 +115,7 @@ pub(in crate::routes) async fn show(
     State(app): State<Arc<App>>,
     Path(id): Path,
 ) -> Result<Response, Problem> {
-    let not_found = || Problem::not_found("dead_letter_not_found");
+    let not_found = || Problem::new(&codes::DEAD_LETTER_NOT_FOUND);
     let id: i64 = id.parse().map_err(|_| not_found())?;
     let letter = dead_letters::find(app.pool(), id)
         .await?
@@ -168,7 +168,7 @@ async fn settle(
     headers: HeaderMap,
     is_retry: bool,
 ) -> Result<Response, Problem> {
-    let not_found = || Problem::not_found("dead_letter_not_found");
+    let not_found = || Problem::new(&codes::DEAD_LETTER_NOT_FOUND);
     let id: i64 = id.parse().map_err(|_| not_found())?;
     let slot = dead_letters::find(app.pool(), id)
         .await?

@@ -12,10 +12,9 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::http::body::FieldError;
 use crate::http::openapi;
 use crate::http::parameters::{Path, Query};
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, codes};
 use crate::http::render;
 use crate::routes::admin::Admin;
 use crate::routes::products::read_page;
@@ -53,8 +52,8 @@ pub(in crate::routes) async fn list(
 ) -> Result<Response, Problem> {
     let (_, limit) = read_page(None, page.limit.as_deref())?;
     let after = page.after.as_deref().map(|after| {
-        let error = FieldError::new("after", "must be the `next` of the page before");
-        read_cursor(after).ok_or_else(|| Problem::invalid_request(vec![error]))
+        let invalid = || Problem::invalid_field("after", "must be the `next` of the page before");
+        read_cursor(after).ok_or_else(invalid)
     });
     let mut found =
         event_dead_letters::list(app.pool(), after.transpose()?.as_ref(), limit + 1).await?;
@@ -115,7 +114,7 @@ async fn settle(
     Path(id): Path,
     what: fn(Option<String>) -> Request,
 ) -> Result<Response, Problem> {
-    let not_found = || Problem::not_found("event_dead_letter_not_found");
+    let not_found = || Problem::new(&codes::EVENT_DEAD_LETTER_NOT_FOUND);
     if id.is_empty() || id.len() > EVENT_ID_CHARS_MAX || id.chars().any(char::is_control) {
         return Err(not_found());
     }
@@ -133,8 +132,9 @@ async fn settle(
             },
         )),
         Err(error) => {
-            tracing::warn!(%error, "what was asked for a dead event was not done");
-            Err(Problem::store_unavailable())
+            tracing::warn!(%error, "no worker settled an event dead letter; the client gets 503");
+            Err(Problem::new(&codes::STORE_UNAVAILABLE)
+                .with_detail("No worker responded. Try again after `Retry-After`."))
         }
     }
 }

@@ -11,10 +11,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::http::body::FieldError;
 use crate::http::openapi;
 use crate::http::parameters::Query;
-use crate::http::problem::Problem;
+use crate::http::problem::{FieldError, Problem};
 use crate::http::render;
 use crate::http::views::ORDER_REFERENCE_PREFIX;
 use crate::routes::admin::Admin;
@@ -245,7 +244,7 @@ async fn list(
         ));
     }
     if !errors.is_empty() {
-        return Err(Problem::invalid_request(errors));
+        return Err(Problem::invalid_request(&errors));
     }
     let limit = limit.unwrap_or(PAGE);
     let mut found = payments::list(

@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::commands::not_published::NotPublished;
 use crate::http::body::{Fields, text};
 use crate::http::openapi;
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, codes};
 use crate::http::render;
 use crate::http::views::ORDER_REFERENCE_PREFIX;
 use crate::routes::admin::Admin;
@@ -32,24 +32,6 @@ struct RefundView {
     payment_id: String,
     /// `refund_due`, `refund_requested` or `refunded`; `ignored` when the payment had failed and nothing matched it
     state: Option<String>,
-}
-
-/// 409: the money of a refund is back.
-pub(crate) fn already_refunded() -> Problem {
-    Problem::new(
-        StatusCode::CONFLICT,
-        "already_refunded",
-        "The money of this payment is back already.",
-    )
-}
-
-/// 409: no money of a payment has to go back.
-pub(crate) fn no_refund_owed() -> Problem {
-    Problem::new(
-        StatusCode::CONFLICT,
-        "no_refund_owed",
-        "No refund is owed for this payment.",
-    )
 }
 
 /// Has a refund asked for once more
@@ -101,19 +83,19 @@ async fn advance(
     let payment_id = fields.required("payment_id", text(PAYMENT_ID_CHARS_MAX));
     fields.finish()?;
     // `finish` refuses a request without an order.
-    let order_id = order_id.ok_or_else(Problem::internal)?;
+    let order_id = order_id.ok_or(&codes::INTERNAL_ERROR)?;
     match payments::state(app.pool(), app.keys(), order_id, &payment_id)
         .await?
         .as_deref()
     {
-        None => return Err(Problem::not_found("payment_not_found")),
+        None => return Err(Problem::new(&codes::PAYMENT_NOT_FOUND)),
         Some("refunded") if to != RefundStatus::Refunded => {
-            return Err(already_refunded());
+            return Err(Problem::new(&codes::ALREADY_REFUNDED));
         }
         Some("refund_due" | "refund_requested" | "refunded") => {}
         // Nobody is asked for the money of these, but it may have gone back by hand.
         Some("unmatched") if to == RefundStatus::Refunded => {}
-        Some(_) => return Err(no_refund_owed()),
+        Some(_) => return Err(Problem::new(&codes::NO_REFUND_OWED)),
     }
     let action = Action::AdvanceRefund {
         order_id,

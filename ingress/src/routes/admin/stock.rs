@@ -15,10 +15,9 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::host_clock::new_request_id;
-use crate::http::body::FieldError;
 use crate::http::openapi;
 use crate::http::parameters::{Path, Query};
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, codes};
 use crate::http::render;
 use crate::operators::drift::{self, Drift};
 use crate::routes::admin::Admin;
@@ -89,8 +88,7 @@ pub(in crate::routes) async fn verify(
     State(app): State<Arc<App>>,
     Query(page): Query<Page>,
 ) -> Result<Response, Problem> {
-    let invalid =
-        |name, must: &'static str| Problem::invalid_request(vec![FieldError::new(name, must)]);
+    let invalid = |name, must: &'static str| Problem::invalid_field(name, must);
     let first = page
         .after
         .as_deref()
@@ -108,7 +106,7 @@ pub(in crate::routes) async fn verify(
     let product = product.ok_or_else(|| invalid("product_id", "must be a product's number"))?;
     let found = drift::verify_product(app.pool(), product).await?;
     if found.products == 0 {
-        return Err(Problem::not_found("product_not_found"));
+        return Err(Problem::new(&codes::PRODUCT_NOT_FOUND));
     }
     let drift = found.drifts.into_iter().map(DriftView::from).collect();
     Ok(render::json(
