@@ -1,8 +1,8 @@
-//! The map of ARCHITECTURE.md has every source folder, and names only files that exist.
+//! The map of ARCHITECTURE.md has every source folder, and documents name only files that exist.
 
 use std::path::Path;
 
-use super::{read, root};
+use super::{prose, read, root};
 
 const SOURCES: [&str; 7] = [
     "bench/src",
@@ -42,15 +42,33 @@ fn the_map_names_every_source_folder() {
     assert!(folders.is_empty(), "missing: {folders:#?}");
 }
 
+/// Whether a quoted text is the path of a file or folder of this repository.
+fn is_path(text: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    let folders = [
+        "bench/",
+        "cli/",
+        "common/",
+        "deploy/",
+        "docs/",
+        "ingress/",
+        "migrations/",
+        "stack/",
+        "tests/",
+        "workers/",
+    ];
+    text.chars().all(is_plain) && folders.iter().any(|folder| text.starts_with(folder))
+}
+
 #[test]
-fn the_map_names_only_existing_files() {
-    let map = read("ARCHITECTURE.md");
-    let quoted = map.split('`').skip(1).step_by(2);
-    let paths = quoted.filter(|text| {
-        let is_path = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-        text.contains('/') && !text.starts_with('/') && text.chars().all(is_path)
-    });
-    let missing: Vec<_> = paths.filter(|path| !root().join(path).exists()).collect();
+fn documents_name_only_existing_files() {
+    let mut missing = Vec::new();
+    for document in super::documents() {
+        let text = prose(&read(&document)).collect::<Vec<_>>().join("\n");
+        let quoted = text.split('`').skip(1).step_by(2);
+        let paths = quoted.filter(|text| is_path(text) && !root().join(text).exists());
+        missing.extend(paths.map(|path| format!("{document}: {path}")));
+    }
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
@@ -60,7 +78,7 @@ fn the_rows_of_the_map_name_files_of_their_folder() {
     let is_file = |text: &&str| {
         let (stem, ending) = text.split_once('.').unwrap_or_default();
         let is_stem = stem.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-        is_stem && !stem.is_empty() && ["rs", "sql"].contains(&ending)
+        is_stem && !stem.is_empty() && ["js", "rs", "sql"].contains(&ending)
     };
     let mut missing = Vec::new();
     for row in read("ARCHITECTURE.md").lines() {
