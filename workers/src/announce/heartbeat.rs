@@ -15,7 +15,7 @@ use holdfast_common::partition::Partition;
 use holdfast_common::time::Timestamp;
 use tokio::time::Instant;
 
-use crate::apply::next_due::NextDue;
+use crate::next_due::NextDue;
 use crate::store::lease::Lease;
 
 /// An ingress trusts its cache for one second after a heartbeat, so it may miss a few of them.

@@ -4,6 +4,7 @@
 //! logged and not repeated. Nothing here is called before the commit (I5). [`heartbeat`] keeps the numbers that let an
 //! ingress detect a lost message. Next: `products/listener` and `commands/waiters` of the ingress.
 
+pub mod commit_signals;
 pub mod heartbeat;
 
 use std::collections::BTreeMap;
@@ -19,9 +20,9 @@ use holdfast_common::settings::LogLayout;
 use holdfast_common::time::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+use crate::announce::commit_signals::CommitSignals;
 use crate::announce::heartbeat::{HEARTBEAT_EVERY, Heartbeats};
-use crate::apply::progress::Progress;
-use crate::events::commit_signals::CommitSignals;
+use crate::progress::Progress;
 
 /// Products in one message of news. With the longest names the message stays well below NATS's limit of 1 MiB.
 const NEWS_PRODUCTS_MAX: usize = 512;

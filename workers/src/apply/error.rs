@@ -35,9 +35,28 @@ impl BatchError {
             Self::Postgres(error) => is_from_content(error),
         }
     }
+
+    /// The cause under which the metrics count the error. `None` for a stop, which is not a failure.
+    pub(crate) fn cause(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Ticket(_) => "ticket",
+            Self::Panicked(_) => "content",
+            Self::Stopped => return None,
+            Self::Postgres(error) => match error
+                .as_database_error()
+                .and_then(|error| error.code())
+                .as_deref()
+            {
+                Some("40P01") => "deadlock",
+                Some("40001") => "serialization",
+                _ if is_from_content(error) => "content",
+                _ => "postgres",
+            },
+        })
+    }
 }
 
-pub(crate) fn is_from_content(error: &sqlx::Error) -> bool {
+fn is_from_content(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => error
             .code()

@@ -19,7 +19,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tracing::{Instrument, Span};
 
-use crate::apply::batch::{Applied, BatchCycle, PartitionBatch};
+use crate::apply::batch::{BatchCycle, BatchResult, PartitionBatch};
 use crate::apply::error::BatchError;
 use crate::apply::reader::BATCH_COMMANDS_MAX;
 
@@ -32,7 +32,7 @@ pub fn transactions_max() -> u32 {
 }
 
 /// The result of one batch. The batches of a group share an error.
-pub type GroupResult = Result<Applied, Arc<BatchError>>;
+pub type GroupResult = Result<BatchResult, Arc<BatchError>>;
 
 /// A batch that waits for its transaction.
 struct WaitingBatch {
@@ -126,10 +126,10 @@ async fn apply_group(cycle: &BatchCycle, group: Vec<WaitingBatch>) {
 
 /// Applies batches together. When that fails for a reason that may be one batch's own, applies each alone.
 async fn apply_batches(cycle: &BatchCycle, batches: &[PartitionBatch]) -> Vec<GroupResult> {
-    let is_fenced = |applied: &[Applied]| {
+    let is_fenced = |applied: &[BatchResult]| {
         applied
             .iter()
-            .any(|applied| matches!(applied, Applied::Fenced))
+            .any(|applied| matches!(applied, BatchResult::Fenced))
     };
     match attempt(cycle, batches).await {
         Ok(applied) if batches.len() == 1 || !is_fenced(&applied) => {
@@ -159,7 +159,7 @@ async fn apply_batches(cycle: &BatchCycle, batches: &[PartitionBatch]) -> Vec<Gr
 async fn attempt(
     cycle: &BatchCycle,
     batches: &[PartitionBatch],
-) -> Result<Vec<Applied>, BatchError> {
+) -> Result<Vec<BatchResult>, BatchError> {
     let attempt = AssertUnwindSafe(cycle.apply(batches)).catch_unwind();
     attempt.await.unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<String>().cloned();

@@ -18,12 +18,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::announce::Announcer;
+use crate::apply::pause::Pause;
 use crate::apply::poison::PoisonGuard;
-use crate::apply::progress::{Pause, Progress};
 use crate::apply::reader::{ReadError, Reader};
-use crate::expiry::ExpiryRequests;
+use crate::expiry::requests::ExpiryRequests;
 use crate::observe::metrics::{Backlog, METRICS};
-use crate::store::fence::{self, Move};
+use crate::progress::Progress;
+use crate::store::fence::{self, PartitionMove};
 use crate::store::lease::{self, Lease};
 
 /// A partition without commands for this long moves its position past the envelopes of other partitions.
@@ -196,10 +197,7 @@ impl PartitionRunner {
         if end <= lease.applied_seq || !reader.is_at_end(lease.applied_seq).await? {
             return Ok(());
         }
-        let to = Lease {
-            applied_seq: end,
-            ..lease.clone()
-        };
+        let to = PartitionMove::new(lease, end).to;
         self.move_to(lease, to).await?;
         self.announcer.send_news(progress, Vec::new()).await;
         Ok(())
@@ -207,8 +205,8 @@ impl PartitionRunner {
 
     async fn move_to(&self, lease: &mut Lease, to: Lease) -> Result<(), Pause> {
         let mut connection = self.pool.acquire().await?;
-        let row = Move {
-            known: lease.clone(),
+        let row = PartitionMove {
+            from: lease.clone(),
             to,
         };
         if fence::advance(&mut connection, &row, self.lease)

@@ -16,14 +16,16 @@ use holdfast_common::outcome::Outcome;
 use sqlx::PgPool;
 
 use crate::announce::Announcer;
-use crate::apply::batch::{Applied, PartitionBatch};
+use crate::apply::batch::{BatchResult, PartitionBatch};
 use crate::apply::error::BatchError;
 use crate::apply::group_commit::GroupCommit;
-use crate::apply::progress::{Pause, Progress};
+use crate::apply::pause::Pause;
 use crate::apply::reader::{BatchPart, Entry, ReadBatch};
+use crate::next_due::NextDue;
 use crate::observe::metrics::METRICS;
+use crate::progress::Progress;
 use crate::store::dead_letters::{self, DeadLetter};
-use crate::store::fence::{self, Move};
+use crate::store::fence::{self, PartitionMove};
 use crate::store::lease::Lease;
 
 /// Tries of a command alone before it becomes a dead letter.
@@ -93,23 +95,26 @@ impl PoisonGuard {
 
     async fn attempt(&self, progress: &mut Progress, part: &BatchPart) -> Result<Step, Failure> {
         let batch = PartitionBatch {
-            known: progress.clone(),
+            progress: progress.clone(),
             part: part.clone(),
         };
         // If this attempt fails, the next one has to search for due rows again.
-        progress.next_due = Default::default();
+        progress.next_due = NextDue::Unknown;
         match self.group_commit.apply(batch).await {
-            Ok(Applied::Committed(end)) => {
+            Ok(BatchResult::Committed(end)) => {
                 *progress = end;
                 Ok(Step::Applied)
             }
-            Ok(Applied::DueFirst | Applied::TooLate) => Ok(Step::Again),
-            Ok(Applied::Fenced) => {
+            Ok(BatchResult::DueFirst | BatchResult::TooLate) => Ok(Step::Again),
+            Ok(BatchResult::Fenced) => {
                 METRICS.fenced.increment(1);
                 Err(Failure::Pause(self.fenced(progress).await))
             }
             Err(error) => {
-                METRICS.count_failure(&error);
+                error
+                    .cause()
+                    .iter()
+                    .for_each(|cause| METRICS.count_failure(cause));
                 progress.retries += 1;
                 Err(if error.is_from_content() {
                     Failure::Content(error)
@@ -163,17 +168,11 @@ impl PoisonGuard {
     /// hold.
     async fn set_aside(
         &self,
-        known: &Lease,
+        lease: &Lease,
         part: &BatchPart,
         error: &BatchError,
     ) -> sqlx::Result<Option<Progress>> {
-        let row = Move {
-            known: known.clone(),
-            to: Lease {
-                applied_seq: part.to_seq,
-                ..known.clone()
-            },
-        };
+        let row = PartitionMove::new(lease, part.to_seq);
         let mut transaction = self.pool.begin().await?;
         let Some(now) = fence::advance(&mut transaction, &row, self.lease).await? else {
             return Ok(None);
@@ -194,7 +193,7 @@ impl PoisonGuard {
             };
             dead_letters::bury(&mut transaction, &self.keys, &letter, now).await?;
             tracing::error!(
-                partition = %known.partition, log_seq, tries, request_id = %command.request_id, action = command.action.name(),
+                partition = %lease.partition, log_seq, tries, request_id = %command.request_id, action = command.action.name(),
                 error = text, "a command can't be applied and is now a dead letter; see `holdfast dead-letters list`"
             );
             if !command.action.is_internal() {

@@ -5,7 +5,6 @@
 //! [`retry_requests`] serves operators. None of it can delay a batch. Off unless `EVENTS` or `EVENT_URLS` is set.
 
 mod cloud_event;
-pub mod commit_signals;
 pub mod publisher;
 pub mod retry_requests;
 pub mod stream;

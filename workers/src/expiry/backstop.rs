@@ -8,7 +8,7 @@ use holdfast_common::partition::Partitions;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::expiry::ExpiryRequests;
+use crate::expiry::requests::ExpiryRequests;
 use crate::store::load::due;
 
 const CHECK_EVERY: Duration = Duration::from_secs(5);

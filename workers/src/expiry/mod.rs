@@ -9,30 +9,6 @@
 
 pub mod backstop;
 pub mod redelivery;
+pub mod requests;
 pub mod stream;
 pub mod tickets;
-
-use holdfast_common::command::Action;
-use holdfast_common::partition::Partition;
-
-use crate::internal_commands::InternalCommands;
-
-/// Requests that partitions end what is due.
-#[derive(Clone)]
-pub struct ExpiryRequests(pub InternalCommands);
-
-impl ExpiryRequests {
-    /// Requests it of one partition. A second request with the same `occasion` has no effect.
-    ///
-    /// # Errors
-    /// When the log does not store the command.
-    pub async fn request(
-        &self,
-        partition: Partition,
-        occasion: &str,
-    ) -> Result<(), async_nats::Error> {
-        let slot = *self.0.layout.partitions.slots(partition).start();
-        let message_id = Some(format!("expire-{partition}-{occasion}"));
-        self.0.publish(slot, Action::ExpireDue, message_id).await
-    }
-}

@@ -13,7 +13,7 @@ use holdfast_common::partition::{Partition, Partitions};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::expiry::ExpiryRequests;
+use crate::expiry::requests::ExpiryRequests;
 use crate::expiry::stream::{TICKETS_MAX, TicketStream};
 use crate::expiry::tickets::Ticket;
 use crate::store;

@@ -14,9 +14,9 @@ use holdfast_common::outcome::Outcome;
 use holdfast_common::partition::Partition;
 use holdfast_common::time::Timestamp;
 
-use crate::apply::progress::Progress;
 use crate::observe::metrics::{METRICS, Stages, commands};
 use crate::observe::worker_stats::WORKER_STATS;
+use crate::progress::Progress;
 
 /// The action and outcome of a payment whose amount or currency differs from its order's.
 const MISMATCH: (&str, &str) = ("settle_payment", "mismatch");
@@ -71,7 +71,7 @@ impl BatchLog {
     /// Records a decision.
     pub(crate) fn record(
         &mut self,
-        known: &Progress,
+        progress: &Progress,
         command: &Command,
         before: Option<StockBefore>,
         decision: &Decision,
@@ -101,7 +101,7 @@ impl BatchLog {
         let created = matches!(decision.outcome, Outcome::HoldCreated(_))
             .then(|| HoldId::of_request(command.request_id));
         self.lines.push(CommandLine {
-            partition: known.lease.partition,
+            partition: progress.lease.partition,
             request_id: command.request_id,
             action,
             outcome,
@@ -110,7 +110,7 @@ impl BatchLog {
             hold_id: command.action.named_hold().or(created),
             stock_before,
             stock_after: available(state, product_id),
-            retries: known.retries,
+            retries: progress.retries,
         });
     }
 

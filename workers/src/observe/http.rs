@@ -30,8 +30,9 @@ pub async fn start(settings: &MetricsSettings, stop: CancellationToken) -> anyho
     let failed = || format!("can't listen on {address}. Free the port or set METRICS_PORT");
     let socket = TcpListener::bind(address).await.with_context(failed)?;
     tracing::info!(address = %socket.local_addr()?, "serving metrics");
-    let served = axum::serve(socket, routes()).into_future();
-    tokio::spawn(async move { stop.run_until_cancelled(served).await });
+    // Ends with the process at the latest: no part of the shutdown waits for an open connection.
+    let server = axum::serve(socket, routes()).with_graceful_shutdown(stop.cancelled_owned());
+    tokio::spawn(server.into_future());
     Ok(())
 }
 

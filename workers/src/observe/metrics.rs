@@ -13,7 +13,6 @@ use holdfast_common::partition::Partition;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::apply::error::BatchError;
 use crate::observe::worker_stats::{EnvelopeCount, WORKER_STATS};
 
 const COMMANDS: (&str, &str) = (
@@ -105,23 +104,8 @@ impl Metrics {
         }
     }
 
-    /// Counts a batch that was not applied.
-    pub(crate) fn count_failure(&self, error: &BatchError) {
-        let cause = match error {
-            BatchError::Ticket(_) => "ticket",
-            BatchError::Panicked(_) => "content",
-            BatchError::Stopped => return,
-            BatchError::Postgres(error) => match error
-                .as_database_error()
-                .and_then(|error| error.code())
-                .as_deref()
-            {
-                Some("40P01") => "deadlock",
-                Some("40001") => "serialization",
-                _ if crate::apply::error::is_from_content(error) => "content",
-                _ => "postgres",
-            },
-        };
+    /// Counts a batch that was not applied, by one of the causes of `BatchError::cause`.
+    pub(crate) fn count_failure(&self, cause: &str) {
         let counter = self.failures.iter().find(|(name, _)| *name == cause);
         counter.iter().for_each(|(_, counter)| counter.increment(1));
     }

@@ -49,18 +49,33 @@ pub async fn rows_match<'l>(
     Ok(found == known.len() as i64)
 }
 
-/// A partition's row as this worker knows it, and its new state.
+/// The change of a partition's position.
 #[derive(Clone, Debug)]
-pub struct Move {
-    pub known: Lease,
+pub struct PartitionMove {
+    /// The row as this worker last read or wrote it.
+    pub from: Lease,
     pub to: Lease,
+}
+
+impl PartitionMove {
+    /// Moves a partition to a position in the same stream.
+    #[must_use]
+    pub fn new(from: &Lease, applied_seq: u64) -> Self {
+        Self {
+            from: from.clone(),
+            to: Lease {
+                applied_seq,
+                ..from.clone()
+            },
+        }
+    }
 }
 
 /// The condition of a write: nobody else has changed the rows of the partitions that it moves.
 #[derive(Clone, Copy, Debug)]
 pub struct Fence<'m> {
     /// The partitions, each once.
-    pub moves: &'m [Move],
+    pub moves: &'m [PartitionMove],
     /// The partitions' leases end this long after the write.
     pub lease: Duration,
     /// The write is valid only before this time, by Postgres's clock.
@@ -70,7 +85,7 @@ pub struct Fence<'m> {
 impl Fence<'_> {
     /// Pushes the update of the rows that are as this worker knows them.
     pub(super) fn push_to(&self, query: &mut QueryBuilder<Postgres>) {
-        fn column<C>(moves: &[Move], value: impl Fn(&Move) -> C) -> Vec<C> {
+        fn column<C>(moves: &[PartitionMove], value: impl Fn(&PartitionMove) -> C) -> Vec<C> {
             moves.iter().map(value).collect()
         }
         let Fence {
@@ -83,16 +98,16 @@ impl Fence<'_> {
         );
         query.push_bind(interval(*lease)).push(" FROM UNNEST(");
         query
-            .push_bind(column(moves, |row| row.known.partition.0.cast_signed()))
+            .push_bind(column(moves, |row| row.from.partition.0.cast_signed()))
             .push("::smallint[], ");
         query
-            .push_bind(column(moves, |row| row.known.epoch))
+            .push_bind(column(moves, |row| row.from.epoch))
             .push("::bigint[], ");
         query
-            .push_bind(column(moves, |row| row.known.applied_seq.cast_signed()))
+            .push_bind(column(moves, |row| row.from.applied_seq.cast_signed()))
             .push("::bigint[], ");
         query
-            .push_bind(column(moves, |row| row.known.stream_created))
+            .push_bind(column(moves, |row| row.from.stream_created))
             .push("::timestamptz[], ");
         query
             .push_bind(column(moves, |row| row.to.applied_seq.cast_signed()))
@@ -100,9 +115,9 @@ impl Fence<'_> {
         query
             .push_bind(column(moves, |row| row.to.stream_created))
             .push(
-            "::timestamptz[]) AS new (partition, epoch, known_seq, known_stream, to_seq, to_stream)
+            "::timestamptz[]) AS new (partition, epoch, from_seq, from_stream, to_seq, to_stream)
              WHERE partitions.partition = new.partition AND partitions.epoch = new.epoch
-                 AND applied_seq = new.known_seq AND stream_created = new.known_stream",
+                 AND applied_seq = new.from_seq AND stream_created = new.from_stream",
         );
         if let Some(good_until) = good_until {
             query
@@ -119,7 +134,7 @@ impl Fence<'_> {
 /// When Postgres fails.
 pub async fn advance(
     connection: &mut PgConnection,
-    row: &Move,
+    row: &PartitionMove,
     lease: Duration,
 ) -> sqlx::Result<Option<Timestamp>> {
     let mut query = QueryBuilder::new("");

@@ -16,7 +16,7 @@ use uuid::Uuid;
 const DUE_MAX: i64 = 4096;
 
 /// Where a batch searches.
-pub struct Scope {
+pub struct DueScope {
     /// The batch's time.
     pub now: Timestamp,
     /// The slots of its partition.
@@ -24,7 +24,7 @@ pub struct Scope {
 }
 
 #[derive(Default)]
-pub struct Due {
+pub struct DueRows {
     /// Holds. An order or a payment has the id of its hold.
     pub ids: BTreeSet<HoldId>,
     /// Whether more is due than one transaction ends.
@@ -35,7 +35,7 @@ pub struct Due {
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn find(connection: &mut PgConnection, scope: &Scope) -> sqlx::Result<Due> {
+pub async fn find(connection: &mut PgConnection, scope: &DueScope) -> sqlx::Result<DueRows> {
     let found: Vec<Uuid> = sqlx::query_scalar(
         "(SELECT hold_id FROM holds WHERE status = 'active' AND expires_at <= $1 AND slot BETWEEN $2 AND $3
           ORDER BY expires_at LIMIT $4)
@@ -50,7 +50,7 @@ pub async fn find(connection: &mut PgConnection, scope: &Scope) -> sqlx::Result<
     .fetch_all(connection)
     .await?;
     // The limit may be reached by holds and orders together, and then no more may be due. The next search finds out.
-    Ok(Due {
+    Ok(DueRows {
         has_more: found.len() as i64 >= DUE_MAX,
         ids: hold_ids(found)?,
     })
@@ -60,7 +60,10 @@ pub async fn find(connection: &mut PgConnection, scope: &Scope) -> sqlx::Result<
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn next(connection: &mut PgConnection, scope: &Scope) -> sqlx::Result<Option<Timestamp>> {
+pub async fn next(
+    connection: &mut PgConnection,
+    scope: &DueScope,
+) -> sqlx::Result<Option<Timestamp>> {
     let next: Option<DateTime<Utc>> = sqlx::query_scalar(
         "SELECT least(
              (SELECT expires_at FROM holds WHERE status = 'active' AND expires_at > $1 AND slot BETWEEN $2 AND $3
@@ -83,8 +86,8 @@ pub async fn next(connection: &mut PgConnection, scope: &Scope) -> sqlx::Result<
 /// When Postgres fails.
 pub async fn add_parked(
     connection: &mut PgConnection,
-    scope: &Scope,
-    due: &mut Due,
+    scope: &DueScope,
+    due: &mut DueRows,
 ) -> sqlx::Result<()> {
     let found: Vec<Uuid> = sqlx::query_scalar(
         "SELECT order_id FROM payments

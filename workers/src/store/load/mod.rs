@@ -24,7 +24,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use self::due::Due;
+use self::due::DueRows;
 use crate::store::dead_letters;
 
 /// The first use of an idempotency key.
@@ -61,7 +61,7 @@ type Loaded = (
 
 /// The rows to load.
 #[derive(Default)]
-struct Names {
+struct RowNames {
     keys: BTreeSet<(Slot, Endpoint, [u8; 16])>,
     /// Commands that may have been applied before.
     requests: BTreeSet<RequestId>,
@@ -70,7 +70,7 @@ struct Names {
     products: BTreeSet<ProductId>,
 }
 
-impl Names {
+impl RowNames {
     fn of<'a>(commands: impl Iterator<Item = &'a Command>) -> Self {
         let mut names = Self::default();
         for command in commands {
@@ -105,7 +105,7 @@ pub async fn state<'c>(
     // The letters live only here, so the commands' lifetime is shortened to theirs.
     let commands = commands.map(|command| -> &Command { command });
     let commands = commands.chain(&letters);
-    let now = named(connection, keys, Names::of(commands.clone()), &mut state).await?;
+    let now = named(connection, keys, RowNames::of(commands.clone()), &mut state).await?;
     customers::load(connection, keys, commands.clone(), &mut state).await?;
     recount::load(connection, commands, &mut state).await?;
     Ok((now, state))
@@ -118,16 +118,16 @@ pub async fn state<'c>(
 pub async fn add_due(
     connection: &mut PgConnection,
     keys: &Keyring,
-    due: &Due,
+    due: &DueRows,
     state: &mut State,
 ) -> sqlx::Result<()> {
     if !due.ids.is_empty() {
         named(
             connection,
             keys,
-            Names {
+            RowNames {
                 holds: due.ids.clone(),
-                ..Names::default()
+                ..RowNames::default()
             },
             state,
         )
@@ -139,7 +139,7 @@ pub async fn add_due(
 async fn named(
     connection: &mut PgConnection,
     keyring: &Keyring,
-    names: Names,
+    names: RowNames,
     state: &mut State,
 ) -> sqlx::Result<Timestamp> {
     // A hold may end whatever it was loaded for, so its order and payments are loaded with it.

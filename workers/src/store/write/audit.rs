@@ -10,14 +10,14 @@ use sqlx::postgres::Postgres;
 use sqlx::types::Uuid;
 use sqlx::{Encode, QueryBuilder, Type};
 
-use crate::store::fence::Move;
+use crate::store::fence::PartitionMove;
 use crate::store::write::statement::Statement;
 
 /// Inserts the entries of batches that move their partitions. The column `at` has Postgres's time as its default.
 pub(super) fn insert(
     write: &mut Statement,
     groups: &[AuditGroup],
-    moves: &[Move],
+    moves: &[PartitionMove],
     partitions: Partitions,
 ) {
     if groups.is_empty() {

@@ -1,4 +1,4 @@
-//! How far a worker has applied a partition, and why it pauses.
+//! Why a partition's task stops applying, for a while or for good. Next: [`crate::apply::partition`] handles it.
 
 use std::sync::Arc;
 
@@ -6,28 +6,8 @@ use holdfast_common::log::LogError;
 use sqlx::PgPool;
 
 use crate::apply::error::BatchError;
-use crate::apply::next_due::NextDue;
 use crate::apply::reader::ReadError;
 use crate::store::lease::{self, Lease};
-
-/// A partition as its worker knows it.
-#[derive(Clone, Debug)]
-pub struct Progress {
-    pub lease: Lease,
-    pub next_due: NextDue,
-    /// Attempts that failed since the partition's position last moved.
-    pub retries: u32,
-}
-
-impl From<Lease> for Progress {
-    fn from(lease: Lease) -> Self {
-        Self {
-            lease,
-            next_due: NextDue::Unknown,
-            retries: 0,
-        }
-    }
-}
 
 /// Why the partition's task stops applying, for a while or for good.
 pub(crate) enum Pause {

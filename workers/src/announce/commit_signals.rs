@@ -22,7 +22,7 @@ impl CommitSignals {
         }
     }
 
-    pub(super) async fn wait(&self, partition: Partition) {
+    pub(crate) async fn wait(&self, partition: Partition) {
         match self.partitions.get(usize::from(partition.0)) {
             Some(partition) => partition.notified().await,
             None => std::future::pending().await,
