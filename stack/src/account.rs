@@ -1,6 +1,6 @@
-//! Who Postgres runs as: it refuses root, so root's Holdfast starts it as an unprivileged account.
+//! The account that Postgres runs as. Postgres refuses to run as root, so Holdfast as root starts it as an unprivileged account.
 //!
-//! Never changes the ids of this process, only those of children about to be started.
+//! This module must not change the ids of this process, only those of child processes before they start.
 
 use std::fs;
 use std::io;
@@ -13,7 +13,7 @@ use nix::unistd::{Uid, User};
 
 use crate::error::StackError;
 
-/// An unprivileged account. It is one of passwd's, because Postgres looks its own name up.
+/// An unprivileged account. It must be in the passwd database, because Postgres looks up the name of its account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Account {
     uid: u32,
@@ -21,7 +21,7 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// The account for Postgres: none when this process isn't root and children simply inherit its ids.
+    /// The account for Postgres. `None` when this process is not root: then Postgres runs as the same user.
     pub(crate) fn for_postgres() -> Result<Option<Account>, StackError> {
         if !Uid::effective().is_root() {
             return Ok(None);
@@ -37,8 +37,8 @@ impl Account {
         Err(StackError::NoAccount)
     }
 
-    /// Whether the account may pass through `directory` and all its ancestors. Goes by the mode bits: with an ACL that
-    /// says otherwise, the answer errs and Postgres's own message tells.
+    /// Whether the account may enter `directory` and all its ancestors. It reads the mode bits only. An ACL may make the result
+    /// wrong; then Postgres prints an error of its own.
     pub(crate) fn may_enter(self, directory: &Path) -> io::Result<bool> {
         for ancestor in directory.canonicalize()?.ancestors() {
             let metadata = fs::metadata(ancestor)?;
@@ -57,15 +57,15 @@ impl Account {
     }
 }
 
-/// Has `command` run as `account`; the standard library drops root's supplementary groups with the uid.
+/// Makes `command` run as `account`. The standard library also drops the supplementary groups of root.
 pub(crate) fn run_as(command: &mut Command, account: Option<Account>) {
     if let Some(Account { uid, gid }) = account {
         command.uid(uid).gid(gid);
     }
 }
 
-/// Gives `path` to `account`.
-pub(crate) fn give(path: &Path, account: Option<Account>) -> io::Result<()> {
+/// Makes `account` the owner of `path`.
+pub(crate) fn change_owner(path: &Path, account: Option<Account>) -> io::Result<()> {
     match account {
         Some(Account { uid, gid }) => chown(path, Some(uid), Some(gid)),
         None => Ok(()),
@@ -78,24 +78,24 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn a_directory_below_a_closed_one_cannot_be_entered() {
+    fn directory_below_a_closed_one_cannot_be_entered() {
         let top = tempfile::tempdir().unwrap();
         let below = top.path().join("below");
         fs::create_dir(&below).unwrap();
-        let stranger = Account {
+        let other_account = Account {
             uid: 54321,
             gid: 54321,
         };
 
         fs::set_permissions(top.path(), fs::Permissions::from_mode(0o700)).unwrap();
-        assert!(!stranger.may_enter(&below).unwrap());
+        assert!(!other_account.may_enter(&below).unwrap());
         fs::set_permissions(top.path(), fs::Permissions::from_mode(0o711)).unwrap();
         fs::set_permissions(&below, fs::Permissions::from_mode(0o711)).unwrap();
-        assert!(stranger.may_enter(&below).unwrap());
+        assert!(other_account.may_enter(&below).unwrap());
     }
 
     #[test]
-    fn the_owners_bits_count_for_the_owner() {
+    fn owner_bits_decide_for_the_owner() {
         let own = tempfile::tempdir().unwrap();
         fs::set_permissions(own.path(), fs::Permissions::from_mode(0o011)).unwrap();
         let metadata = fs::metadata(own.path()).unwrap();

@@ -1,14 +1,14 @@
-//! Starts child processes so that none outlives this process, and waits for them.
+//! Starts child processes that end with this process, and waits for them.
 //!
-//! On Linux each child asks the kernel for a signal when its parent is gone (`PR_SET_PDEATHSIG`), which works for every
-//! way to end, SIGKILL included. The kernel takes "parent" to be the *thread* that forked: were a child started from a
-//! worker of some runtime, it would end with that worker. So all children come from one thread that lives as long as
-//! the process: the nursery. Elsewhere than on Linux children end with an orderly end of their parent only.
+//! On Linux each child asks the kernel for a signal when its parent ends (`PR_SET_PDEATHSIG`). That works even when the parent
+//! is killed. For the kernel the parent is the *thread* that forked: a child of a runtime's worker thread would end with that
+//! thread. So one thread, the spawner, starts all children and lives as long as the process. On other systems than Linux,
+//! children end only when this process shuts down in an orderly way.
 //!
-//! Waiting is polling with a bound. That way a process belongs to no async runtime, and a test process can share a
-//! stack among tests that each have a runtime of their own.
+//! Waiting is polling with a time limit. So a process belongs to no async runtime, and tests with a runtime each can share
+//! one stack.
 //!
-//! Never signals a process that was reaped already: its number may belong to another by then.
+//! This module must not signal a process after it was reaped: its id may belong to another process by then.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -23,11 +23,11 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, getppid};
 use tokio::sync::oneshot;
 
-/// Requests that wait for the nursery; each takes about a millisecond.
+/// Largest number of requests that wait for the spawner. Each takes about a millisecond.
 const REQUESTS_MAX: usize = 16;
-/// How often a wait looks again.
+/// Pause between two checks of a waiting loop.
 pub(crate) const POLL: Duration = Duration::from_millis(10);
-/// How much of the end of a program's output is shown.
+/// How much of the end of a program's output an error shows, in bytes.
 const TAIL_BYTES_MAX: u64 = 4096;
 
 struct Request {
@@ -36,16 +36,16 @@ struct Request {
     reply: oneshot::Sender<io::Result<Process>>,
 }
 
-static NURSERY: LazyLock<io::Result<SyncSender<Request>>> = LazyLock::new(|| {
+static SPAWNER: LazyLock<io::Result<SyncSender<Request>>> = LazyLock::new(|| {
     let (sender, requests) = sync_channel(REQUESTS_MAX);
     thread::Builder::new()
-        .name("nursery".into())
-        .spawn(move || tend(requests))?;
+        .name("spawner".into())
+        .spawn(move || run_spawner(requests))?;
     Ok(sender)
 });
 
-/// The nursery's life. It never ends by itself: the sender is a static.
-fn tend(requests: Receiver<Request>) {
+/// The loop of the spawner. It never ends, because the sender is a static.
+fn run_spawner(requests: Receiver<Request>) {
     let parent = Pid::this();
     for Request {
         mut command,
@@ -55,7 +55,7 @@ fn tend(requests: Receiver<Request>) {
     {
         end_with_parent(&mut command, parent, last_signal);
         let started = command.spawn().map(|child| Process { child, last_signal });
-        // Nobody waits for the reply any more: the process comes back, is dropped, and so ends.
+        // When the caller does not wait any more, `send` returns the process. It is dropped here, which ends it.
         let _ = reply.send(started);
     }
 }
@@ -63,13 +63,13 @@ fn tend(requests: Receiver<Request>) {
 #[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
 #[allow(unsafe_code)]
 fn end_with_parent(command: &mut Command, parent: Pid, last_signal: Signal) {
-    // SAFETY: between fork and exec the closure makes two system calls and allocates nothing, on no path.
+    // SAFETY: between fork and exec the closure makes two system calls and never allocates.
     unsafe {
         command.pre_exec(move || {
-            // Runs after the change of uid, which would clear the request again.
+            // This runs after the change of uid, which would clear the request.
             #[cfg(target_os = "linux")]
             nix::sys::prctl::set_pdeathsig(last_signal)?;
-            // The parent was gone before the request: the signal won't come.
+            // The parent ended before the request, so the signal will not come.
             if getppid() != parent {
                 return Err(io::Error::from(io::ErrorKind::NotConnected));
             }
@@ -78,19 +78,19 @@ fn end_with_parent(command: &mut Command, parent: Pid, last_signal: Signal) {
     }
 }
 
-/// Starts `command`, with no input unless it has one.
+/// Starts `command`.
 ///
-/// `last_signal` is what it gets when this process ends or the [`Process`] is dropped: one that ends it at once,
-/// together with children of its own.
+/// The process gets `last_signal` when this process ends or the [`Process`] is dropped. Choose a signal that ends it at once
+/// together with its own children.
 pub(crate) async fn spawn(mut command: Command, last_signal: Signal) -> io::Result<Process> {
-    // A group of its own, so that Ctrl-C in a terminal reaches Holdfast alone, which stops the servers last.
+    // A separate process group: Ctrl-C in a terminal must reach Holdfast only, because Holdfast stops the servers last.
     command.process_group(0);
-    let nursery = NURSERY
+    let spawner = SPAWNER
         .as_ref()
         .map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
     let (reply, started) = oneshot::channel();
-    let gone = |_| io::Error::other("the thread that starts processes is gone");
-    nursery
+    let gone = |_| io::Error::other("the thread that starts processes has ended");
+    spawner
         .send(Request {
             command,
             last_signal,
@@ -100,7 +100,7 @@ pub(crate) async fn spawn(mut command: Command, last_signal: Signal) -> io::Resu
     started.await.map_err(|_| gone(()))?
 }
 
-/// A child process. Dropping it ends it.
+/// A child process. Dropping the value ends the process.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
@@ -112,22 +112,22 @@ impl Process {
         self.child.id()
     }
 
-    /// How it ended, if it has.
+    /// The exit status, if the process has ended.
     pub(crate) fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
         self.child.try_wait()
     }
 
-    /// Signals the process and its group: the helpers of `initdb` and pip belong to it. Postgres's backends don't, they
-    /// are Postgres's own affair.
+    /// Signals the process and its group, which contains the helpers of `initdb` and pip. The backends of Postgres have groups
+    /// of their own; Postgres ends them.
     pub(crate) fn signal(&mut self, signal: Signal) -> io::Result<()> {
         if self.ended()?.is_none() {
-            // The number of a process that is not reaped yet fits a pid, and is not given to another.
+            // The id belongs to this process, because the process was not reaped yet.
             killpg(Pid::from_raw(self.child.id().cast_signed()), signal)?;
         }
         Ok(())
     }
 
-    /// Waits for the end, at most for `limit`; none when it is still alive then.
+    /// Waits until the process ends, at most for `limit`. Returns `None` when it still runs.
     pub(crate) async fn wait(&mut self, limit: Duration) -> io::Result<Option<ExitStatus>> {
         let deadline = Instant::now() + limit;
         loop {
@@ -147,7 +147,7 @@ impl Drop for Process {
         if let Ok(None) = self.ended()
             && self.signal(self.last_signal).is_ok()
         {
-            // Reaped beside, because Postgres may take a moment and a drop must not block an async runtime.
+            // A thread reaps the process: Postgres may take a moment, and a drop must not block an async runtime.
             let pid = Pid::from_raw(self.child.id().cast_signed());
             let _ = thread::Builder::new()
                 .name("reaper".into())
@@ -156,20 +156,20 @@ impl Drop for Process {
     }
 }
 
-/// How a program that was run to its end ended.
+/// The result of [`run`].
 pub(crate) struct Finished {
     pub(crate) status: ExitStatus,
-    /// The end of its output and errors.
+    /// The end of standard output and standard error.
     pub(crate) output: String,
 }
 
-/// Runs a program to its end, killing it after `limit`.
+/// Runs a program until it ends. Kills it after `limit`.
 pub(crate) async fn run(
     mut command: Command,
     input: &str,
     limit: Duration,
 ) -> io::Result<Finished> {
-    // Files rather than pipes: nobody has to read along, and no amount of output blocks.
+    // Files instead of pipes: a full pipe would block the program, and files need no reader.
     let mut stdin = tempfile::tempfile()?;
     stdin.write_all(input.as_bytes())?;
     stdin.rewind()?;
@@ -191,7 +191,7 @@ pub(crate) async fn run(
     }
 }
 
-/// Sends what a long-lived command prints to `log`.
+/// Sends the output of a server to its log file.
 pub(crate) fn print_to(command: &mut Command, log: &File) -> io::Result<()> {
     command
         .stdin(Stdio::null())
@@ -200,7 +200,7 @@ pub(crate) fn print_to(command: &mut Command, log: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// The end of `file`, but nothing before `start`.
+/// The end of `file`, from `start` on.
 pub(crate) fn tail(file: &mut File, start: u64) -> io::Result<String> {
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(

@@ -1,10 +1,10 @@
-//! The directory of a stack's data: who may use it, what lies where in it, and its removal.
+//! The data directory of a stack: its lock, its layout and its removal.
 //!
-//! - `holdfast.lock`: held while a process uses the directory; also the sign that Holdfast made what is beside it
-//! - `postgres/`: see [`crate::postgres`]. A symbolic link for root when Postgres's account couldn't get there
+//! - `holdfast.lock`: locked while a process uses the directory. Its presence shows that Holdfast created the other entries
+//! - `postgres/`: see [`crate::postgres`]. A symbolic link when Holdfast runs as root and Postgres's account can't enter it
 //! - `nats/`: see [`crate::nats`]
 //!
-//! Never removes or writes into what Holdfast did not make, whatever directory it is pointed at.
+//! This module must not remove or change entries that Holdfast did not create.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
@@ -21,12 +21,12 @@ use crate::error::{Doing, StackError};
 const LOCK: &str = "holdfast.lock";
 const POSTGRES: &str = "postgres";
 const NATS: &str = "nats";
-/// Where root's Postgres keeps its data when they can't be in the data directory.
+/// Parent of Postgres's data when Holdfast runs as root and Postgres's account can't enter the data directory.
 const ELSEWHERE: &str = "/var/lib/holdfast";
-/// A Postgres whose Holdfast was killed a moment ago may still be writing while its data are removed.
+/// How long removal is retried. A Postgres whose Holdfast was just killed may still write to the data.
 const REMOVAL_WAIT: Duration = Duration::from_secs(5);
 
-/// A data directory in use by this process alone.
+/// A data directory that this process has locked.
 #[derive(Debug)]
 pub(crate) struct DataDir {
     path: PathBuf,
@@ -34,18 +34,18 @@ pub(crate) struct DataDir {
 }
 
 impl DataDir {
-    /// Takes the directory, which is made if need be. Dropping the value gives it back.
+    /// Creates the directory if needed, and locks it. Dropping the value unlocks it.
     pub(crate) fn take(path: &Path) -> Result<DataDir, StackError> {
-        let making = || format!("make the data directory {}", path.display());
+        let making = || format!("create the data directory {}", path.display());
         fs::create_dir_all(path).doing(making)?;
         let path = path.canonicalize().doing(making)?;
-        // In this order: whoever else is just starting here makes the lock file first.
+        // The lock file is checked last, because a process that starts at the same time creates it first.
         let occupied = [POSTGRES, NATS]
             .map(|name| path.join(name))
             .into_iter()
-            .find(|entry| is_there(entry));
+            .find(|entry| exists(entry));
         if let Some(entry) = occupied
-            && !is_there(&path.join(LOCK))
+            && !exists(&path.join(LOCK))
         {
             return Err(StackError::Foreign { path: entry });
         }
@@ -58,28 +58,28 @@ impl DataDir {
     /// The directory for NATS.
     pub(crate) fn nats(&self) -> Result<PathBuf, StackError> {
         let home = self.path.join(NATS);
-        fs::create_dir_all(&home).doing(|| format!("make {}", home.display()))?;
+        fs::create_dir_all(&home).doing(|| format!("create {}", home.display()))?;
         Ok(home)
     }
 
-    /// The directory for Postgres, as a path that `account` can follow.
+    /// The directory for Postgres, as a path that `account` can enter.
     pub(crate) fn postgres(&self, account: Option<Account>) -> Result<PathBuf, StackError> {
         let home = self.path.join(POSTGRES);
-        self.make_postgres(&home, account)
-            .doing(|| format!("make {}", home.display()))?;
+        self.create_postgres(&home, account)
+            .doing(|| format!("create {}", home.display()))?;
         home.canonicalize()
             .doing(|| format!("find {}", home.display()))
     }
 
-    fn make_postgres(&self, home: &Path, account: Option<Account>) -> io::Result<()> {
+    fn create_postgres(&self, home: &Path, account: Option<Account>) -> io::Result<()> {
         if let Ok(target) = fs::read_link(home) {
             return fs::create_dir_all(target);
         }
         match account {
-            Some(account) if !is_there(home) && !account.may_enter(&self.path)? => {
+            Some(account) if !exists(home) && !account.may_enter(&self.path)? => {
                 let target = elsewhere(&self.path);
-                // Without the link it belonged to a directory of this name that was removed by hand.
-                if is_there(&target) {
+                // Without a link to it, the target belonged to a data directory that was removed by hand.
+                if exists(&target) {
                     fs::remove_dir_all(&target)?;
                 }
                 fs::create_dir_all(&target)?;
@@ -91,17 +91,17 @@ impl DataDir {
     }
 }
 
-/// Removes all data of the stack in `data_dir`, also what lies elsewhere, and nothing else: the directory itself and what
-/// others put there stay.
+/// Removes all data of the stack in `data_dir`, including Postgres's data when it is elsewhere. The directory itself and files
+/// of others stay.
 ///
 /// # Errors
-/// [`StackError::InUse`] while a process uses the directory, or when the system refuses.
+/// [`StackError::InUse`] while a process uses the directory; [`StackError::Io`] when a file can't be removed.
 pub async fn remove_data(data_dir: &Path) -> Result<(), StackError> {
     let removing = || format!("remove the data in {}", data_dir.display());
-    let Some(path) = found(data_dir.canonicalize()).doing(removing)? else {
+    let Some(path) = if_found(data_dir.canonicalize()).doing(removing)? else {
         return Ok(());
     };
-    if !is_there(&path.join(LOCK)) {
+    if !exists(&path.join(LOCK)) {
         return Ok(());
     }
     let Some(_lock) = lock(&path, false)? else {
@@ -118,15 +118,15 @@ pub async fn remove_data(data_dir: &Path) -> Result<(), StackError> {
     }
     remove_tree(&postgres).await.doing(removing)?;
     remove_tree(&path.join(NATS)).await.doing(removing)?;
-    // Last, so that an interrupted removal can be taken up again.
-    found(fs::remove_file(path.join(LOCK))).doing(removing)?;
+    // The lock file is removed last, so that an interrupted removal can be repeated.
+    if_found(fs::remove_file(path.join(LOCK))).doing(removing)?;
     Ok(())
 }
 
 async fn remove_tree(path: &Path) -> io::Result<()> {
     let deadline = Instant::now() + REMOVAL_WAIT;
     loop {
-        match found(fs::remove_dir_all(path)) {
+        match if_found(fs::remove_dir_all(path)) {
             Err(error)
                 if error.kind() == ErrorKind::DirectoryNotEmpty && Instant::now() < deadline =>
             {
@@ -143,24 +143,25 @@ struct Lock(File);
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Closing it would not do: a child that is being started this moment has a copy of the descriptor until its exec,
-        // and the lock would stay until then. Should unlocking fail, closing is what is left.
+        // Closing the file is not enough: a child that is just starting has a copy of the descriptor until its exec, and the
+        // copy would keep the lock. If unlocking fails, the file is closed anyway.
         let _ = self.0.unlock();
     }
 }
 
-/// The lock of the data directory; none when another process has it, or when it is gone and not to be made.
-fn lock(directory: &Path, make: bool) -> Result<Option<Lock>, StackError> {
+/// Locks the data directory. Returns `None` when another process has the lock, or when the lock file does not exist and
+/// `create` is false.
+fn lock(directory: &Path, create: bool) -> Result<Option<Lock>, StackError> {
     let path = directory.join(LOCK);
     let locking = || format!("lock {}", path.display());
     loop {
         let opened = File::options()
             .read(true)
             .write(true)
-            .create(make)
+            .create(create)
             .truncate(false)
             .open(&path);
-        let Some(file) = found(opened).doing(locking)? else {
+        let Some(file) = if_found(opened).doing(locking)? else {
             return Ok(None);
         };
         match file.try_lock() {
@@ -169,9 +170,9 @@ fn lock(directory: &Path, make: bool) -> Result<Option<Lock>, StackError> {
             Err(TryLockError::Error(error)) => return Err(error).doing(locking),
         }
         let file = Lock(file);
-        // A removal may have taken the file away between opening and locking: a lock on it would keep nobody out.
+        // A removal may have deleted the file after it was opened here. A lock on a deleted file protects nothing: try again.
         let locked = file.0.metadata().doing(locking)?;
-        match found(fs::metadata(&path)).doing(locking)? {
+        match if_found(fs::metadata(&path)).doing(locking)? {
             Some(current) if (current.dev(), current.ino()) == (locked.dev(), locked.ino()) => {
                 return Ok(Some(file));
             }
@@ -185,13 +186,13 @@ fn elsewhere(data_dir: &Path) -> PathBuf {
     Path::new(ELSEWHERE).join(hex::encode(&digest[..16]))
 }
 
-/// Whether something has that name, be it a link that leads nowhere.
-fn is_there(path: &Path) -> bool {
+/// Whether the path exists. A broken link counts as existing.
+fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
-/// None for what does not exist.
-fn found<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
+/// Turns the error "not found" into `None`.
+fn if_found<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
     match outcome {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),

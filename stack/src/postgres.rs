@@ -1,9 +1,9 @@
 //! Postgres as a child process.
 //!
-//! Its directory has `data` (what Postgres calls the data directory), `password` (of its one user) and `postgres.log`.
-//! `data` appears there complete or not at all: it is made under another name first.
+//! Its directory has `data` (Postgres's data directory), `password` (of its only user) and `postgres.log`. `data` is created
+//! under another name and renamed when it is complete.
 //!
-//! Never weakens durability (`fsync`, `synchronous_commit`): what Holdfast promises here is what it promises anywhere.
+//! This module must not weaken durability (`fsync`, `synchronous_commit`), so that tests are valid for production.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -21,9 +21,9 @@ use crate::error::{Doing, StackError};
 use crate::programs::PostgresPrograms;
 use crate::server::{Program, Server};
 
-/// Name of the user and of the database.
+/// The name of the user and of the database.
 const NAME: &str = "holdfast";
-/// How long making a new cluster may take.
+/// Time limit for each step of creating a database cluster.
 const INITDB_WAIT: Duration = Duration::from_secs(120);
 const SETTINGS: [&str; 9] = [
     "listen_addresses=127.0.0.1",
@@ -61,7 +61,7 @@ impl Postgres {
             check_version(&data, programs.version)?;
         } else {
             progress(&format!(
-                "making a new Postgres {} database in {}",
+                "creating a Postgres {} database in {}",
                 programs.version,
                 cluster.home.display()
             ));
@@ -79,7 +79,7 @@ impl Postgres {
         Ok(Postgres { server })
     }
 
-    /// Where clients connect: user, password and database included.
+    /// The URL for clients, with user, password and database.
     pub fn url(&self) -> String {
         let password = &self.server.program().password;
         format!(
@@ -88,44 +88,44 @@ impl Postgres {
         )
     }
 
-    /// The port on 127.0.0.1, the same for all starts.
+    /// The port on 127.0.0.1. It does not change when the server restarts.
     pub fn port(&self) -> u16 {
         self.server.port()
     }
 
-    /// The process; none while it is stopped.
+    /// The process id; `None` while the server is stopped.
     pub fn pid(&self) -> Option<u32> {
         self.server.pid()
     }
 
-    /// Starts it again after [`Postgres::stop`] or [`Postgres::kill`], on the same port and data, and waits until it
+    /// Restarts the server after [`Postgres::stop`] or [`Postgres::kill`], on the same port and data, and waits until it
     /// accepts connections.
     ///
     /// # Errors
-    /// When it ends before it is ready, or is not ready in time.
+    /// When the server ends before it is ready, or is not ready in time.
     pub async fn start(&mut self) -> Result<(), StackError> {
         self.server.start().await
     }
 
-    /// Stops it: open transactions are rolled back and clients disconnected. Takes a few seconds at most, then it is
-    /// killed.
+    /// Stops the server: it rolls back open transactions and disconnects clients. Kills it when it has not ended after a few
+    /// seconds.
     ///
     /// # Errors
-    /// When the system refuses to signal it.
+    /// When the process can't be signalled.
     pub async fn stop(&mut self) -> Result<(), StackError> {
         self.server.stop().await
     }
 
-    /// Kills it with SIGKILL, as a crash would.
+    /// Kills the server with SIGKILL, to simulate a crash.
     ///
     /// # Errors
-    /// When the system refuses to signal it.
+    /// When the process can't be signalled.
     pub async fn kill(&mut self) -> Result<(), StackError> {
         self.server.kill().await
     }
 }
 
-/// Postgres's word for the databases of one server.
+/// A database cluster: Postgres's term for the databases of one server.
 #[derive(Debug)]
 struct Cluster {
     bin: PathBuf,
@@ -137,7 +137,7 @@ struct Cluster {
 impl Cluster {
     fn program(&self, name: &str) -> Command {
         let mut command = Command::new(self.bin.join(name));
-        // Messages in English, for us to recognise; and a working directory that the account may read.
+        // English messages, because `STILL_CLOSING` compares them, and a working directory that the account may read.
         command.current_dir(&self.home).env("LC_ALL", "C");
         for (name, _) in
             std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"PG"))
@@ -148,21 +148,21 @@ impl Cluster {
         command
     }
 
-    /// Makes `data`. What an interrupted attempt left behind is thrown away.
+    /// Creates `data`. Files of an interrupted attempt are removed.
     async fn create(&self, data: &Path) -> Result<(), StackError> {
-        let making = || format!("make a Postgres database in {}", self.home.display());
-        fs::set_permissions(&self.home, fs::Permissions::from_mode(0o700)).doing(making)?;
-        account::give(&self.home, self.account).doing(making)?;
+        let creating = || format!("create a Postgres database in {}", self.home.display());
+        fs::set_permissions(&self.home, fs::Permissions::from_mode(0o700)).doing(creating)?;
+        account::change_owner(&self.home, self.account).doing(creating)?;
         let unfinished = self.home.join("data.new");
         match fs::remove_dir_all(&unfinished) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).doing(making),
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).doing(creating),
             _ => {}
         }
         let password = self.home.join("password");
-        write_secret(&password, self.account).doing(making)?;
+        write_secret(&password, self.account).doing(creating)?;
 
         let mut initdb = self.program("initdb");
-        // Without syncing: a power cut in these seconds costs an empty database, no data.
+        // `initdb` need not sync: a power cut in these seconds can destroy only an empty database.
         initdb.args([
             "--username",
             NAME,
@@ -189,7 +189,7 @@ impl Cluster {
             "postgres --single (CREATE DATABASE)",
         )
         .await?;
-        fs::rename(&unfinished, data).doing(making)
+        fs::rename(&unfinished, data).doing(creating)
     }
 }
 
@@ -197,7 +197,8 @@ impl Program for Cluster {
     const NAME: &'static str = "Postgres";
     const STOP: Signal = Signal::SIGINT;
     const LAST: Signal = Signal::SIGQUIT;
-    // The postmaster of a Holdfast that was killed, or backends of a postmaster that was: both are about to end.
+    // The first line: the postmaster of a killed Holdfast still runs. The second: backends of a killed postmaster still run.
+    // All of them will end soon.
     const STILL_CLOSING: &'static [&'static str] = &[
         "lock file \"postmaster.pid\" already exists",
         "pre-existing shared memory block",
@@ -223,7 +224,7 @@ impl Program for Cluster {
     async fn ready(&self, port: u16, pid: u32) {
         #[allow(
             clippy::disallowed_methods,
-            reason = "compared with what a process on this host wrote by the same clock"
+            reason = "Postgres wrote the start time with the same clock of this host"
         )]
         let started = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -231,7 +232,7 @@ impl Program for Cluster {
             .as_secs();
         let path = self.home.join("data/postmaster.pid");
         loop {
-            if fs::read_to_string(&path).is_ok_and(|text| says_ready(&text, pid, port, started)) {
+            if fs::read_to_string(&path).is_ok_and(|text| is_ready(&text, pid, port, started)) {
                 return;
             }
             tokio::time::sleep(POLL).await;
@@ -239,11 +240,11 @@ impl Program for Cluster {
     }
 }
 
-/// Whether postmaster.pid says that process `pid`, started at about `started` (seconds of Unix time), accepts connections
-/// on `port`. It is what `pg_ctl --wait` goes by: unlike a connection it can't be answered by another server, and the time
-/// tells a file of ours from one left by a process that had the same number.
-fn says_ready(file: &str, pid: u32, port: u16, started: u64) -> bool {
-    /// Postgres counts its start in whole seconds, and clocks get adjusted.
+/// Whether the text of postmaster.pid shows that process `pid`, started at about `started` (Unix time in seconds), accepts
+/// connections on `port`. `pg_ctl --wait` checks the same file. A connection would not prove that this server answers it. The
+/// start time distinguishes the file from an old one of a process with the same id.
+fn is_ready(file: &str, pid: u32, port: u16, started: u64) -> bool {
+    /// Tolerance for rounding to whole seconds and for adjustments of the clock.
     const SECONDS_EARLY_MAX: u64 = 2;
     let lines: Vec<&str> = file.lines().map(str::trim).collect();
     // Lines: pid, data directory, start time, port, socket directory, address, shared memory, status.
@@ -267,7 +268,7 @@ fn check_version(data: &Path, found: u32) -> Result<(), StackError> {
             made_by,
             found,
         }),
-        // What isn't a number is for Postgres to complain about.
+        // Postgres itself reports a malformed file.
         _ => Ok(()),
     }
 }
@@ -284,18 +285,18 @@ fn write_secret(path: &Path, account: Option<Account>) -> std::io::Result<()> {
         .mode(0o600)
         .open(path)?;
     file.write_all(hex::encode(rand::random::<[u8; 16]>()).as_bytes())?;
-    account::give(path, account)
+    account::change_owner(path, account)
 }
 
-async fn run(command: Command, input: &str, what: &str) -> Result<(), StackError> {
+async fn run(command: Command, input: &str, name: &str) -> Result<(), StackError> {
     let finished = child_process::run(command, input, INITDB_WAIT)
         .await
-        .doing(|| format!("run {what}"))?;
+        .doing(|| format!("run {name}"))?;
     if finished.status.success() {
         return Ok(());
     }
     Err(StackError::Failed {
-        what: what.into(),
+        program: name.into(),
         status: finished.status,
         output: finished.output,
     })
@@ -308,21 +309,21 @@ mod tests {
     const FILE: &str = "4711\n/data\n1700000000\n5433\n\n127.0.0.1\n  123   456\nready   \n";
 
     #[test]
-    fn the_pid_file_of_this_very_start_says_ready() {
-        assert!(says_ready(FILE, 4711, 5433, 1_700_000_001));
+    fn pid_file_of_this_start_is_ready() {
+        assert!(is_ready(FILE, 4711, 5433, 1_700_000_001));
     }
 
     #[test]
-    fn a_pid_file_of_another_process_port_time_or_state_does_not() {
-        assert!(!says_ready(FILE, 4712, 5433, 1_700_000_000));
-        assert!(!says_ready(FILE, 4711, 5434, 1_700_000_000));
-        assert!(!says_ready(FILE, 4711, 5433, 1_700_000_100));
-        assert!(!says_ready(
+    fn pid_file_of_another_start_is_not_ready() {
+        assert!(!is_ready(FILE, 4712, 5433, 1_700_000_000));
+        assert!(!is_ready(FILE, 4711, 5434, 1_700_000_000));
+        assert!(!is_ready(FILE, 4711, 5433, 1_700_000_100));
+        assert!(!is_ready(
             &FILE.replace("ready   ", "starting"),
             4711,
             5433,
             1_700_000_000
         ));
-        assert!(!says_ready("4711\n/data\n", 4711, 5433, 1_700_000_000));
+        assert!(!is_ready("4711\n/data\n", 4711, 5433, 1_700_000_000));
     }
 }

