@@ -119,10 +119,10 @@ COMMENT ON COLUMN event_dead_letters.body IS 'Body of the request that posts the
 COMMENT ON COLUMN event_dead_letters.error IS 'Error of the last attempt';
 COMMENT ON COLUMN event_dead_letters.tries IS 'Number of attempts to post the event';
 COMMENT ON COLUMN event_dead_letters.failed_at IS 'Time at which Holdfast last gave up posting the event';
-COMMENT ON COLUMN event_dead_letters.retry_asked_at IS 'Time at which an operator requested another attempt; null when nobody did';
+COMMENT ON COLUMN event_dead_letters.retry_asked_at IS 'Time at which an operator requested another attempt; null without a request';
 
 COMMENT ON TABLE encryption IS 'One row when customers and payments are encrypted, or when encrypting them has begun';
 COMMENT ON COLUMN encryption.index_check IS 'Checksum of the index key; programs with another index key do not start';
 COMMENT ON COLUMN encryption.is_whole IS 'Whether all values are encrypted; ingresses and workers do not start before';
 COMMENT ON TABLE encryption_keys IS 'Keys that values may be encrypted with; programs that lack one of them do not start';
-COMMENT ON COLUMN encryption_keys.key_check IS 'Checksum of the key, which tells it from another key with the same name';
+COMMENT ON COLUMN encryption_keys.key_check IS 'Checksum of the key, which distinguishes it from another key with the same name';

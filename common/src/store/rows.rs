@@ -17,9 +17,9 @@ use crate::id::{HoldId, ProductId};
 
 /// A stored row breaks an invariant.
 #[derive(Debug, thiserror::Error)]
-#[error("the stored {what} {id} is invalid: it breaks an invariant. Inspect and correct the row")]
+#[error("the stored {object} {id} is invalid: it breaks an invariant. Inspect and correct the row")]
 pub struct InvalidRow {
-    what: &'static str,
+    object: &'static str,
     id: String,
 }
 
@@ -31,9 +31,9 @@ impl From<InvalidRow> for sqlx::Error {
 
 /// A value of a stored row can't be decrypted.
 #[derive(Debug, thiserror::Error)]
-#[error("the stored {what} {id} can't be decrypted: {reason}")]
+#[error("the stored {object} {id} can't be decrypted: {reason}")]
 pub struct SealedRow {
-    what: &'static str,
+    object: &'static str,
     id: Uuid,
     reason: SealError,
 }
@@ -67,7 +67,7 @@ impl TryFrom<ProductRow> for Product {
 
     fn try_from(row: ProductRow) -> Result<Self, InvalidRow> {
         let invalid = || InvalidRow {
-            what: "product",
+            object: "product",
             id: row.product_id.to_string(),
         };
         let stock = Stock::from_stored(
@@ -122,7 +122,7 @@ impl HoldRow {
             .map(|text| keys.open_text(Kind::CustomerId, self.hold_id, text))
             .transpose();
         self.customer_id = customer.map_err(|reason| SealedRow {
-            what: "hold",
+            object: "hold",
             id: self.hold_id,
             reason,
         })?;
@@ -135,7 +135,7 @@ impl TryFrom<HoldRow> for Hold {
 
     fn try_from(row: HoldRow) -> Result<Self, InvalidRow> {
         let invalid = || InvalidRow {
-            what: "hold",
+            object: "hold",
             id: row.hold_id.to_string(),
         };
         let state = match (row.status.as_str(), row.ended_at.map(Into::into)) {
@@ -199,7 +199,7 @@ impl OrderRow {
             text.map(|text| keys.open_text(kind, id, text)).transpose()
         };
         let sealed = |reason| SealedRow {
-            what: "order",
+            object: "order",
             id,
             reason,
         };
@@ -214,7 +214,7 @@ impl TryFrom<OrderRow> for Order {
 
     fn try_from(row: OrderRow) -> Result<Self, InvalidRow> {
         let invalid = || InvalidRow {
-            what: "order",
+            object: "order",
             id: row.order_id.to_string(),
         };
         let state = match (
@@ -273,7 +273,7 @@ impl PaymentRow {
     pub fn opened(mut self, keys: &Keyring) -> Result<Self, SealedRow> {
         let opened = keys.open_text(Kind::PaymentId, self.order_id, self.payment_id);
         self.payment_id = opened.map_err(|reason| SealedRow {
-            what: "payment of order",
+            object: "payment of order",
             id: self.order_id,
             reason,
         })?;
@@ -287,7 +287,7 @@ impl TryFrom<PaymentRow> for Payment {
     fn try_from(row: PaymentRow) -> Result<Self, InvalidRow> {
         // The error names the payment by its order, because a payment id is personal data and must not be logged.
         let invalid = || InvalidRow {
-            what: "payment of order",
+            object: "payment of order",
             id: row.order_id.to_string(),
         };
         let refund = |status| {
