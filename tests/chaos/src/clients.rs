@@ -1,4 +1,4 @@
-//! The clients: each does one operation after another, tells nobody but the journal, and never gives up.
+//! The clients: each runs one operation after another, and records every request and reply in the history.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,32 +8,28 @@ use rand::{Rng, SeedableRng};
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{Cluster, INGRESSES};
-use crate::operations::{Look, Operation, Payment, Prefer};
-use crate::record::{Asked, End, Exchange, Journal, Notice, Read};
-use crate::shelf::Shelf;
+use crate::history::{End, Exchange, History, PaymentNotice, Read, Request};
+use crate::known_ids::KnownIds;
+use crate::operations::{Operation, Payment, Prefer, ReadTarget};
 use crate::wire;
 
 /// The longest pause between two operations of a client, in milliseconds.
 const THINK_MS_MAX: u64 = 25;
-/// The pause after a request without an answer: the ingress is being started again.
-const NO_ANSWER_PAUSE: Duration = Duration::from_millis(50);
-/// A repeat is of one of the latest requests, up to so many back.
+/// The pause after a request without a reply, because the ingress is probably restarting.
+const NO_REPLY_PAUSE: Duration = Duration::from_millis(50);
+/// Repeats are chosen among this number of latest requests.
 const REPEAT_BACK_MAX: usize = 400;
 
-/// What all clients of a run share.
+/// The state that all clients of a run share.
 #[derive(Debug)]
 pub struct Market {
-    /// What they talk to.
     pub cluster: Arc<Cluster>,
-    /// What they write down.
-    pub journal: Journal,
-    /// What they know.
-    pub shelf: Shelf,
-    /// The products on sale.
+    pub history: History,
+    pub known_ids: KnownIds,
+    /// The ids of the products.
     pub products: Vec<i64>,
 }
 
-/// One client.
 #[derive(Debug)]
 pub struct Client {
     name: String,
@@ -43,7 +39,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client whose doings follow from the seed and its number.
+    /// A client whose operations are drawn from the seed and its number.
     #[must_use]
     pub fn new(market: Arc<Market>, seed: u64, number: u64) -> Self {
         let rng = StdRng::seed_from_u64(seed ^ (number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
@@ -55,25 +51,26 @@ impl Client {
         }
     }
 
-    /// Does operations until it is told to stop; says how many.
+    /// Runs operations until `stop` is cancelled; returns their number.
     pub async fn run(mut self, stop: CancellationToken) -> usize {
         while !stop.is_cancelled() {
             self.operations += 1;
             let operation = Operation::draw(&mut self.rng, self.market.products.len());
-            let was_answered = self.perform(operation).await;
+            let has_reply = self.perform(operation).await;
             let think = Duration::from_millis(self.rng.random_range(0..=THINK_MS_MAX));
-            tokio::time::sleep(if was_answered { think } else { NO_ANSWER_PAUSE }).await;
+            // This pause is part of the load: it sets the rate of requests.
+            tokio::time::sleep(if has_reply { think } else { NO_REPLY_PAUSE }).await;
         }
         self.operations
     }
 
-    /// A name that no other operation has.
-    fn fresh(&self, what: &str) -> String {
-        format!("{what}-{}-{}", self.name, self.operations)
+    /// An id that no other operation uses.
+    fn unique(&self, prefix: &str) -> String {
+        format!("{prefix}-{}-{}", self.name, self.operations)
     }
 
     fn key(&self, keyed: bool) -> Option<String> {
-        keyed.then(|| self.fresh("key"))
+        keyed.then(|| self.unique("key"))
     }
 
     async fn perform(&mut self, operation: Operation) -> bool {
@@ -86,58 +83,58 @@ impl Client {
                 prefer,
             } => {
                 let product = self.market.products[product];
-                let asked = Asked::Hold {
+                let request = Request::Hold {
                     product,
                     quantity,
-                    customer: self.fresh("customer"),
+                    customer: self.unique("customer"),
                 };
                 if twice {
-                    self.ask_twice(asked, prefer).await
+                    self.send_twice(request, prefer).await
                 } else {
-                    self.ask(asked, self.key(keyed), prefer).await
+                    self.send(request, self.key(keyed), prefer).await
                 }
             }
             Operation::Release { keyed } => {
-                let Some(hold) = self.market.shelf.hold(&mut self.rng) else {
+                let Some(hold) = self.market.known_ids.hold(&mut self.rng) else {
                     return true;
                 };
-                self.ask(Asked::Release { hold }, self.key(keyed), Prefer::Nothing)
+                self.send(Request::Release { hold }, self.key(keyed), Prefer::Nothing)
                     .await
             }
             Operation::Order { keyed, prefer } => {
-                let Some(hold) = self.market.shelf.hold(&mut self.rng) else {
+                let Some(hold) = self.market.known_ids.hold(&mut self.rng) else {
                     return true;
                 };
-                self.ask(Asked::Order { hold }, self.key(keyed), prefer)
+                self.send(Request::Order { hold }, self.key(keyed), prefer)
                     .await
             }
             Operation::Pay(payment) => self.pay(payment).await,
             Operation::Restock { product, quantity } => {
-                let asked = Asked::Restock {
+                let request = Request::Restock {
                     product: self.market.products[product],
                     quantity,
                 };
-                self.ask(asked, self.key(true), Prefer::Nothing).await
+                self.send(request, self.key(true), Prefer::Nothing).await
             }
             Operation::Repeat => self.repeat(false).await,
             Operation::RepeatOtherBody => self.repeat(true).await,
             Operation::Poll => self.poll().await,
-            Operation::Get(look) => self.look(look).await,
+            Operation::Read(target) => self.read(target).await,
         }
     }
 
-    async fn ask(&mut self, asked: Asked, key: Option<String>, prefer: Prefer) -> bool {
+    async fn send(&mut self, request: Request, key: Option<String>, prefer: Prefer) -> bool {
         let ingress = self.rng.random_range(0..INGRESSES);
-        let number = ask(&self.market, ingress, asked, key, prefer).await;
-        self.market.journal.exchanges()[number].told.is_ok()
+        let number = send(&self.market, ingress, request, key, prefer).await;
+        self.market.history.exchanges()[number].reply.is_ok()
     }
 
-    /// Asks two ingresses for the same at once, under one key.
-    async fn ask_twice(&self, asked: Asked, prefer: Prefer) -> bool {
+    /// Sends one request to both ingresses at once, under one key.
+    async fn send_twice(&self, request: Request, prefer: Prefer) -> bool {
         let key = self.key(true);
-        let again = ask(&self.market, 1, asked.clone(), key.clone(), prefer);
-        let (first, _) = tokio::join!(ask(&self.market, 0, asked, key, prefer), again);
-        self.market.journal.exchanges()[first].told.is_ok()
+        let again = send(&self.market, 1, request.clone(), key.clone(), prefer);
+        let (first, _) = tokio::join!(send(&self.market, 0, request, key, prefer), again);
+        self.market.history.exchanges()[first].reply.is_ok()
     }
 
     async fn pay(&mut self, payment: Payment) -> bool {
@@ -149,53 +146,53 @@ impl Client {
             _ => amount.filter(|_| self.rng.random_bool(0.5)),
         };
         let succeeded = payment != Payment::Failure;
-        let notice = Notice {
+        let notice = PaymentNotice {
             order,
-            payment: self.fresh("pay"),
+            payment: self.unique("pay"),
             succeeded,
             amount_minor,
         };
         if payment == Payment::Duplicate {
-            return self.ask_twice(Asked::Pay(notice), Prefer::Nothing).await;
+            return self.send_twice(Request::Pay(notice), Prefer::Nothing).await;
         }
-        let (first, second) = (self.fresh("evt"), self.fresh("evt-again"));
-        let was_answered = self
-            .ask(Asked::Pay(notice.clone()), Some(first), Prefer::Nothing)
+        let (first, second) = (self.unique("evt"), self.unique("evt-again"));
+        let has_reply = self
+            .send(Request::Pay(notice.clone()), Some(first), Prefer::Nothing)
             .await;
         let again = match payment {
             Payment::BeforeOrder => {
                 return self
-                    .ask(Asked::Order { hold: notice.order }, None, Prefer::Nothing)
+                    .send(Request::Order { hold: notice.order }, None, Prefer::Nothing)
                     .await;
             }
             Payment::OtherKey => (notice, second),
             Payment::Reordered => (
-                Notice {
+                PaymentNotice {
                     succeeded: false,
                     ..notice
                 },
                 second,
             ),
-            _ => return was_answered,
+            _ => return has_reply,
         };
-        self.ask(Asked::Pay(again.0), Some(again.1), Prefer::Nothing)
+        self.send(Request::Pay(again.0), Some(again.1), Prefer::Nothing)
             .await
     }
 
-    /// What a payment is for, and what that costs if that is known.
+    /// Chooses the order or hold to pay, with its amount if it is known.
     fn payable(&mut self, payment: Payment) -> Option<(String, Option<i64>)> {
-        let shelf = &self.market.shelf;
+        let known_ids = &self.market.known_ids;
         if payment == Payment::BeforeOrder {
-            return shelf.youngest_hold().map(|hold| (hold, None));
+            return known_ids.newest_hold().map(|hold| (hold, None));
         }
-        shelf
+        known_ids
             .order(&mut self.rng)
             .map(|order| (order.id, Some(order.amount_minor)))
     }
 
     async fn repeat(&mut self, with_other_body: bool) -> bool {
         let earlier = {
-            let exchanges = self.market.journal.exchanges();
+            let exchanges = self.market.history.exchanges();
             let from = exchanges.len().saturating_sub(REPEAT_BACK_MAX);
             let keyed: Vec<_> = exchanges[from..]
                 .iter()
@@ -205,50 +202,50 @@ impl Client {
                 return true;
             }
             let earlier = keyed[self.rng.random_range(0..keyed.len())];
-            (earlier.asked.clone(), earlier.key.clone())
+            (earlier.request.clone(), earlier.key.clone())
         };
-        let (asked, key) = earlier;
-        let asked = if with_other_body {
-            self.altered(asked)
+        let (request, key) = earlier;
+        let request = if with_other_body {
+            self.altered(request)
         } else {
-            asked
+            request
         };
         let prefer = if self.rng.random_bool(0.2) {
             Prefer::RespondAsync
         } else {
             Prefer::Nothing
         };
-        self.ask(asked, key, prefer).await
+        self.send(request, key, prefer).await
     }
 
-    /// Another body for the same key: of the same product, since a key counts for its product.
-    fn altered(&self, asked: Asked) -> Asked {
-        match asked {
-            Asked::Hold {
+    /// Another body for the same key. The product stays, because a key's scope includes the product.
+    fn altered(&self, request: Request) -> Request {
+        match request {
+            Request::Hold {
                 product,
                 quantity,
                 customer,
-            } => Asked::Hold {
+            } => Request::Hold {
                 product,
                 quantity: quantity + 1,
                 customer,
             },
-            Asked::Restock { product, quantity } => Asked::Restock {
+            Request::Restock { product, quantity } => Request::Restock {
                 product,
                 quantity: if quantity == -1 { 1 } else { quantity + 1 },
             },
-            Asked::Pay(notice) => Asked::Pay(Notice {
+            Request::Pay(notice) => Request::Pay(PaymentNotice {
                 payment: format!("{}-other", notice.payment),
                 ..notice
             }),
-            // Their body is which hold it is, and another hold may be of another product.
-            same @ (Asked::Release { .. } | Asked::Order { .. }) => same,
+            // Another hold could be of another product, so these requests stay as they are.
+            same @ (Request::Release { .. } | Request::Order { .. }) => same,
         }
     }
 
     async fn poll(&mut self) -> bool {
         let open = {
-            let exchanges = self.market.journal.exchanges();
+            let exchanges = self.market.history.exchanges();
             let open: Vec<_> = (0..exchanges.len())
                 .filter(|number| exchanges[*number].is_open())
                 .collect();
@@ -261,20 +258,20 @@ impl Client {
         poll(&self.market, ingress, open).await
     }
 
-    async fn look(&mut self, look: Look) -> bool {
-        let path = match look {
-            Look::Product => {
+    async fn read(&mut self, target: ReadTarget) -> bool {
+        let path = match target {
+            ReadTarget::Product => {
                 let product = self.rng.random_range(0..self.market.products.len());
                 Some(format!("/api/products/{}", self.market.products[product]))
             }
-            Look::Hold => self
+            ReadTarget::Hold => self
                 .market
-                .shelf
+                .known_ids
                 .hold(&mut self.rng)
                 .map(|hold| format!("/api/holds/{hold}")),
-            Look::Order => self
+            ReadTarget::Order => self
                 .market
-                .shelf
+                .known_ids
                 .order(&mut self.rng)
                 .map(|order| format!("/api/orders/{}", order.id)),
         };
@@ -286,52 +283,52 @@ impl Client {
         let Ok(reply) = wire::get(&client, &path).await else {
             return false;
         };
-        self.market.journal.reads().push(Read { path, reply });
+        self.market.history.reads().push(Read { path, reply });
         true
     }
 }
 
-/// Sends a request and writes down what it is told; says its number in the journal.
-pub async fn ask(
+/// Sends a request and records it with its reply; returns its number in the history.
+pub async fn send(
     market: &Market,
     ingress: usize,
-    asked: Asked,
+    request: Request,
     key: Option<String>,
     prefer: Prefer,
 ) -> usize {
     let client = market.cluster.client(ingress);
-    let sent = Instant::now();
-    let told = wire::send(&client, &asked, key.as_deref(), prefer)
+    let sent_at = Instant::now();
+    let reply = wire::send(&client, &request, key.as_deref(), prefer)
         .await
         .map_err(|error| format!("{error:#}"));
-    let (ends, places) = (Vec::new(), Vec::new());
+    let (ends, positions) = (Vec::new(), Vec::new());
     let mut exchange = Exchange {
-        asked,
+        request,
         key,
         ingress,
-        sent,
-        told,
-        answered: Instant::now(),
+        sent_at,
+        reply,
+        replied_at: Instant::now(),
         ends,
-        places,
+        positions,
     };
-    let place = exchange
-        .told
+    let position = exchange
+        .reply
         .as_ref()
         .ok()
         .and_then(|reply| reply.body["position"].as_u64());
     exchange
-        .places
-        .extend(place.map(|place| (exchange.answered, place)));
+        .positions
+        .extend(position.map(|position| (exchange.replied_at, position)));
     if let Some(outcome) = exchange.outcome() {
-        market.shelf.learn(&exchange.asked, &outcome);
+        market.known_ids.add_from(&exchange.request, &outcome);
     }
-    market.journal.note(exchange)
+    market.history.record(exchange)
 }
 
-/// Asks what became of an accepted request; says whether there was an answer.
+/// Polls a request that got 202; returns whether there was a reply.
 pub async fn poll(market: &Market, ingress: usize, number: usize) -> bool {
-    let path = match market.journal.exchanges()[number].told.as_ref() {
+    let path = match market.history.exchanges()[number].reply.as_ref() {
         Ok(reply) => reply.location.clone(),
         Err(_) => return true,
     };
@@ -339,7 +336,7 @@ pub async fn poll(market: &Market, ingress: usize, number: usize) -> bool {
         return false;
     };
     let at = Instant::now();
-    let mut exchanges = market.journal.exchanges();
+    let mut exchanges = market.history.exchanges();
     let exchange = &mut exchanges[number];
     match (reply.status, reply.body["status"].as_str()) {
         (200, Some("done")) => {
@@ -356,17 +353,19 @@ pub async fn poll(market: &Market, ingress: usize, number: usize) -> bool {
                 },
             ));
         }
-        (200, Some("queued")) => exchange
-            .places
-            .extend(reply.body["position"].as_u64().map(|place| (at, place))),
+        (200, Some("queued")) => exchange.positions.extend(
+            reply.body["position"]
+                .as_u64()
+                .map(|position| (at, position)),
+        ),
         (404, _) => exchange.ends.push((at, End::Gone)),
-        // The auditor reads all answers.
+        // The auditor judges all other replies.
         _ => {}
     }
     if let Some(outcome) = exchange.outcome() {
-        market.shelf.learn(&exchange.asked, &outcome);
+        market.known_ids.add_from(&exchange.request, &outcome);
     }
     drop(exchanges);
-    market.journal.reads().push(Read { path, reply });
+    market.history.reads().push(Read { path, reply });
     true
 }

@@ -1,5 +1,6 @@
-//! A whole deployment for one run: a Postgres and a NATS of its own, two ingresses, three workers, a shop that takes
-//! refund requests. Real programs, started as an operator would, and started again when they fall.
+//! The deployment of a run: its own Postgres and NATS, two ingresses, three workers, and a receiver of refund requests.
+//!
+//! They are real programs, started as an operator starts them. The supervisor restarts those that crash.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,18 +15,16 @@ use nix::unistd::Pid;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 
-use crate::auditor::positions;
+use crate::auditor::partitions;
 use crate::member::{Member, Role};
-use crate::refunds::Receiver;
+use crate::refunds::RefundReceiver;
 
-/// How many ingresses there are.
 pub const INGRESSES: usize = 2;
-/// How many workers there are.
 pub const WORKERS: usize = 3;
-/// The prefix of its names in NATS.
+/// The value of `NATS_PREFIX`.
 pub const PREFIX: &str = "chaos";
 
-/// Short times, so that much comes due in a run.
+/// The times are short, so that many holds and orders expire in a run.
 const SETTINGS: [(&str, &str); 12] = [
     ("NATS_PREFIX", PREFIX),
     ("PARTITIONS", "4"),
@@ -40,27 +39,26 @@ const SETTINGS: [(&str, &str); 12] = [
     ("RATE_LIMIT_PER_IP", "0"),
     ("RATE_LIMIT_PER_KEY", "0"),
 ];
-/// How long a worker's partition stays its own without a sign of life.
+/// The value of `PARTITION_LEASE_MS`.
 pub const LEASE: Duration = Duration::from_millis(1500);
-/// How long the auditor waits for a connection.
+/// How long to wait for a connection to Postgres.
 const ACQUIRE_WAIT: Duration = Duration::from_secs(5);
 
-/// How a cluster is set up.
 #[derive(Debug, Default)]
-pub struct Setup {
-    /// Where its programs write their logs.
+pub struct ClusterOptions {
+    /// The directory of the programs' logs.
     pub directory: PathBuf,
-    /// Where its servers keep their data; those of an earlier cluster are gone on with.
+    /// The directory of the servers' data. Data of an earlier cluster is used again.
     pub data: PathBuf,
-    /// What the shop's failures are drawn from.
+    /// The seed of the refund receiver's failures.
     pub seed: u64,
-    /// The directory of Holdfast's programs; unless it is given they are built.
+    /// The directory of Holdfast's programs. Without it, they are built.
     pub programs: Option<PathBuf>,
-    /// The shop, when there is one already.
-    pub refunds: Option<Receiver>,
+    /// The receiver of an earlier cluster.
+    pub refunds: Option<RefundReceiver>,
 }
 
-impl Setup {
+impl ClusterOptions {
     fn program(&self, role: Role) -> PathBuf {
         match &self.programs {
             Some(programs) => programs.join(role.program()),
@@ -69,48 +67,45 @@ impl Setup {
     }
 }
 
-/// What happened to the cluster that nobody asked of its programs.
+/// The faults and crashes of a run.
 #[derive(Debug, Default)]
-pub struct Events {
-    /// Faults, with the time since the start of the run.
+pub struct ClusterEvents {
+    /// All events, with the time since the start of the cluster.
     pub timeline: Vec<(Duration, String)>,
-    /// When NATS lost its store: from its end to its return.
+    /// The times in which NATS lost its store: from its stop to its start.
     pub wipes: Vec<(Instant, Instant)>,
-    /// How often a process ended by itself before it had begun its work.
+    /// Processes that ended before they started to work.
     pub false_starts: usize,
-    /// What should not have happened at all.
     pub findings: Vec<String>,
 }
 
-/// The running deployment. Dropping it kills it.
+/// The running deployment. Dropping it kills the processes.
 #[derive(Debug)]
 pub struct Cluster {
-    /// Its processes: the ingresses first, then the workers.
+    /// The processes of Holdfast: the ingresses first, then the workers.
     pub members: Vec<Member>,
-    /// The shop.
-    pub refunds: Receiver,
-    /// Held by whoever has NATS down.
+    pub refunds: RefundReceiver,
+    /// Locked by the fault that has stopped NATS.
     pub nats_down: tokio::sync::Mutex<()>,
-    /// Held by whoever has Postgres down.
+    /// Locked by the fault that has stopped Postgres.
     pub postgres_down: tokio::sync::Mutex<()>,
-    /// Where its programs write their logs.
+    /// The directory of the programs' logs.
     pub directory: PathBuf,
     data: PathBuf,
     stack: tokio::sync::Mutex<Stack>,
     database_url: String,
     nats_url: String,
-    /// When it was there.
     pub begun: Instant,
-    events: Mutex<Events>,
+    events: Mutex<ClusterEvents>,
 }
 
 impl Cluster {
-    /// Starts it, and waits until the ingresses listen.
+    /// Starts the deployment, and waits until the ingresses listen.
     ///
     /// # Errors
-    /// When a part does not start.
-    pub async fn start(mut setup: Setup) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(&setup.directory)?;
+    /// When a program does not start.
+    pub async fn start(mut options: ClusterOptions) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(&options.directory)?;
         let sources = Sources {
             database_url: None,
             nats_url: None,
@@ -118,7 +113,7 @@ impl Cluster {
         };
         let stack = Stack::start(
             StackOptions {
-                data_dir: setup.data.clone(),
+                data_dir: options.data.clone(),
                 sources,
             },
             &|_| (),
@@ -128,11 +123,11 @@ impl Cluster {
             (stack.database_url().to_owned(), stack.nats_url().to_owned());
         let pool = PgPool::connect(&database_url).await?;
         schema::migrate(&pool).await?;
-        positions::watch(&pool).await?;
+        partitions::record_position_falls(&pool).await?;
         pool.close().await;
-        let refunds = match setup.refunds.take() {
+        let refunds = match options.refunds.take() {
             Some(refunds) => refunds,
-            None => Receiver::start(setup.seed).await?,
+            None => RefundReceiver::start(options.seed).await?,
         };
         let mut settings: Vec<_> = SETTINGS
             .iter()
@@ -151,7 +146,7 @@ impl Cluster {
                 (Role::Worker, number - INGRESSES)
             };
             let urls = (database_url.as_str(), nats_url.as_str());
-            let program = setup.program(role);
+            let program = options.program(role);
             members.push(
                 Member::new(
                     role,
@@ -159,7 +154,7 @@ impl Cluster {
                     program,
                     urls,
                     settings.clone(),
-                    &setup.directory,
+                    &options.directory,
                 )
                 .await?,
             );
@@ -169,8 +164,8 @@ impl Cluster {
             refunds,
             nats_down: tokio::sync::Mutex::default(),
             postgres_down: tokio::sync::Mutex::default(),
-            directory: setup.directory,
-            data: setup.data,
+            directory: options.directory,
+            data: options.data,
             stack: tokio::sync::Mutex::new(stack),
             database_url,
             nats_url,
@@ -181,25 +176,25 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Starts every process that does not run.
+    /// Starts the processes of Holdfast that do not run.
     ///
     /// # Errors
-    /// When one does not serve in time.
+    /// When a process does not serve in time.
     pub async fn start_members(&self) -> anyhow::Result<()> {
         for member in &self.members {
-            member.start(&mut *member.life().await).await?;
+            member.start(&mut *member.lock().await).await?;
         }
         Ok(())
     }
 
-    /// What happened so far. Not to be held across a wait.
-    pub fn events(&self) -> MutexGuard<'_, Events> {
+    /// The events so far. Do not hold the guard across an await.
+    pub fn events(&self) -> MutexGuard<'_, ClusterEvents> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes down what is done to it.
-    pub fn note(&self, what: String) {
-        self.events().timeline.push((self.begun.elapsed(), what));
+    /// Adds an event to the timeline.
+    pub fn record_event(&self, event: String) {
+        self.events().timeline.push((self.begun.elapsed(), event));
     }
 
     /// A client of an ingress.
@@ -208,18 +203,18 @@ impl Cluster {
         self.members[ingress].client()
     }
 
-    /// The number of the worker that has most partitions, among the workers.
-    pub async fn holder(&self) -> Option<usize> {
+    /// The index of the worker that owns the most partitions.
+    pub async fn busiest_worker(&self) -> Option<usize> {
         let pool = self.pool().await.ok()?;
         let owner = "SELECT owner FROM partitions WHERE owner IS NOT NULL GROUP BY owner ORDER BY count(*) DESC LIMIT 1";
         let owner: Option<String> = sqlx::query_scalar(owner).fetch_optional(&pool).await.ok()?;
         pool.close().await;
-        // Operators tell workers by host and process.
+        // An owner is `host:process id:...`.
         let pid: u32 = owner?.split(':').nth(1)?.parse().ok()?;
         for (number, member) in self.members[INGRESSES..].iter().enumerate() {
             if member
-                .try_life()
-                .is_some_and(|mut life| life.pid() == Some(pid))
+                .try_lock()
+                .is_some_and(|mut process| process.pid() == Some(pid))
             {
                 return Some(number);
             }
@@ -227,10 +222,10 @@ impl Cluster {
         None
     }
 
-    /// Connections to Postgres that no proxy is before.
+    /// Connects to Postgres without a proxy.
     ///
     /// # Errors
-    /// When Postgres does not answer.
+    /// When Postgres does not respond.
     pub async fn pool(&self) -> sqlx::Result<PgPool> {
         let options = PgPoolOptions::new()
             .max_connections(2)
@@ -238,18 +233,18 @@ impl Cluster {
         options.connect(&self.database_url).await
     }
 
-    /// A connection to NATS that no proxy is before.
+    /// Connects to NATS without a proxy.
     ///
     /// # Errors
-    /// When NATS does not answer.
+    /// When NATS does not respond.
     pub async fn nats(&self) -> anyhow::Result<async_nats::Client> {
         Ok(async_nats::connect(&self.nats_url).await?)
     }
 
-    /// Kills NATS; with `wipe`, its store is lost.
+    /// Kills NATS; with `wipe`, removes its store.
     ///
     /// # Errors
-    /// When that is not possible.
+    /// When the operating system refuses.
     pub async fn stop_nats(&self, wipe: bool) -> anyhow::Result<()> {
         self.stack
             .lock()
@@ -264,10 +259,10 @@ impl Cluster {
         Ok(())
     }
 
-    /// Kills Postgres: at once as by an operator (immediate shutdown), or by a crash of its first process.
+    /// Stops Postgres by an immediate shutdown, or by a kill of its main process.
     ///
     /// # Errors
-    /// When that is not possible.
+    /// When the operating system refuses.
     pub async fn stop_postgres(&self, by_crash: bool) -> anyhow::Result<()> {
         let mut stack = self.stack.lock().await;
         let postgres = stack.postgres_mut().context("no Postgres")?;
@@ -280,10 +275,10 @@ impl Cluster {
         Ok(postgres.stop().await?)
     }
 
-    /// Starts both servers, those that don't run.
+    /// Starts the servers that do not run.
     ///
     /// # Errors
-    /// When one does not serve in time.
+    /// When a server does not serve in time.
     pub async fn start_servers(&self) -> anyhow::Result<()> {
         let mut stack = self.stack.lock().await;
         stack.postgres_mut().context("no Postgres")?.start().await?;
@@ -293,7 +288,7 @@ impl Cluster {
     /// Starts NATS.
     ///
     /// # Errors
-    /// When it does not serve in time.
+    /// When the server does not serve in time.
     pub async fn start_nats(&self) -> anyhow::Result<()> {
         Ok(self
             .stack
@@ -308,7 +303,7 @@ impl Cluster {
     /// Starts Postgres.
     ///
     /// # Errors
-    /// When it does not serve in time.
+    /// When the server does not serve in time.
     pub async fn start_postgres(&self) -> anyhow::Result<()> {
         Ok(self
             .stack
@@ -320,25 +315,25 @@ impl Cluster {
             .await?)
     }
 
-    /// Stops every process where it is, the servers' first; says which are the servers'.
+    /// Freezes every process with SIGSTOP, the servers first; returns the process ids of the servers.
     ///
     /// # Errors
-    /// When a signal is not sent.
+    /// When a signal can't be sent.
     pub async fn freeze(&self) -> anyhow::Result<Vec<Pid>> {
         let mut frozen = Vec::new();
         for server in self.stack.lock().await.pids() {
             let server = Pid::from_raw(server.cast_signed());
-            // First the one that starts the others.
+            // The main process first, because it starts the others.
             nix::sys::signal::kill(server, Signal::SIGSTOP)?;
             frozen.push(server);
             for child in children(server)? {
-                // One that has ended meanwhile is not reaped: the number is nobody else's.
+                // The frozen parent does not reap a child that has ended, so its process id is not used again.
                 nix::sys::signal::kill(child, Signal::SIGSTOP)?;
                 frozen.push(child);
             }
         }
         for member in &self.members {
-            member.life().await.signal(Signal::SIGSTOP);
+            member.lock().await.signal(Signal::SIGSTOP);
         }
         Ok(frozen)
     }
@@ -349,9 +344,9 @@ impl Cluster {
     /// When a server can't be killed.
     pub async fn kill(&self, frozen: &[Pid]) -> anyhow::Result<()> {
         for member in &self.members {
-            member.life().await.end(Signal::SIGKILL).await;
+            member.lock().await.end(Signal::SIGKILL).await;
         }
-        // The children first, while who started them can't reap them.
+        // The children first, while their frozen parent can't reap them.
         for server in frozen.iter().rev() {
             nix::sys::signal::kill(*server, Signal::SIGKILL)?;
         }
@@ -360,20 +355,20 @@ impl Cluster {
         Ok(stack.nats_mut().context("no NATS")?.kill().await?)
     }
 
-    /// Ends everything but the shop.
+    /// Stops everything except the refund receiver, which it returns.
     ///
     /// # Errors
     /// When a server can't be stopped.
-    pub async fn stop(self) -> anyhow::Result<Receiver> {
+    pub async fn stop(self) -> anyhow::Result<RefundReceiver> {
         for member in &self.members {
-            member.life().await.end(Signal::SIGKILL).await;
+            member.lock().await.end(Signal::SIGKILL).await;
         }
         self.stack.into_inner().stop().await?;
         Ok(self.refunds)
     }
 }
 
-/// The processes that a process has started.
+/// The child processes of a process.
 fn children(parent: Pid) -> anyhow::Result<Vec<Pid>> {
     let listed = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"))?;
     Ok(listed

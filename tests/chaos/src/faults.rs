@@ -1,6 +1,7 @@
-//! Faults, drawn at random, done to the cluster and healed.
+//! Random faults that are injected into the cluster and healed.
 //!
-//! Faults may overlap, but each thing has at most one at a time: what is down already is not taken down again.
+//! Faults may overlap, but each process and server has at most one fault at a time: a stopped one is not stopped again. The
+//! sleeps in this module are the duration of the faults.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,10 +15,8 @@ use tokio::time::sleep;
 use crate::cluster::{Cluster, INGRESSES, LEASE, WORKERS};
 use crate::proxy::Direction;
 
-/// The kinds of faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-#[allow(missing_docs)]
-pub enum Kind {
+pub enum FaultKind {
     KillIngress,
     KillWorker,
     StopWorker,
@@ -30,92 +29,93 @@ pub enum Kind {
     HalfCloseProxy,
 }
 
-/// Which worker it is.
 #[derive(Clone, Copy, Debug)]
-pub enum Which {
-    /// The one that has most partitions then.
-    Holder,
-    /// This one.
+pub enum WorkerChoice {
+    /// The worker that owns the most partitions when the fault begins.
+    Busiest,
     Number(usize),
 }
 
-/// A process's way to a server.
+/// The connections of a process to a server.
 #[derive(Clone, Copy, Debug)]
-pub struct Line {
-    /// The process.
+pub struct Link {
+    /// The index of the process among the members.
     pub member: usize,
-    /// Whether it is the way to NATS, else to Postgres.
+    /// To NATS; otherwise to Postgres.
     pub to_nats: bool,
 }
 
-/// A fault, with how long it lasts.
+/// A fault, with its duration.
 #[derive(Clone, Copy, Debug)]
 pub enum Fault {
-    /// An ingress is killed, and started again then.
+    /// Kills an ingress, and starts it after this time.
     KillIngress(usize, Duration),
-    /// A worker is killed, and started again then.
-    KillWorker(Which, Duration),
-    /// A worker hangs so long that it is replaced.
-    StopWorker(Which, Duration),
-    /// A worker is asked to stop, and started again then.
-    TermWorker(Which, Duration),
-    /// NATS is killed, and started again then.
+    /// Kills a worker, and starts it after this time.
+    KillWorker(WorkerChoice, Duration),
+    /// Freezes a worker for longer than its lease, so that it is replaced.
+    StopWorker(WorkerChoice, Duration),
+    /// Stops a worker by SIGTERM, and starts it after this time.
+    TermWorker(WorkerChoice, Duration),
+    /// Kills NATS, and starts it after this time.
     KillNats(Duration),
-    /// NATS is killed and loses its store.
+    /// Kills NATS, removes its store, and starts it after this time.
     WipeNats(Duration),
-    /// Postgres is killed, and started again then.
+    /// Stops Postgres, and starts it after the time `away`.
     KillPostgres {
-        /// Whether only its first process is killed, else all at once.
+        /// Kills the main process; otherwise an immediate shutdown.
         by_crash: bool,
-        /// How long it is away.
         away: Duration,
     },
-    /// A process's connections to a server are cut, and new ones turned away so long.
-    CutProxy(Line, Duration),
-    /// What a process and a server send each other is held back.
-    DelayProxy(Line, Duration, Duration),
-    /// One direction of a process's connections to a server is closed.
-    HalfCloseProxy(Line, Direction),
+    /// Cuts the connections, and refuses new ones for this time.
+    CutProxy(Link, Duration),
+    /// Delays all data by the first time, for the duration of the second.
+    DelayProxy(Link, Duration, Duration),
+    /// Closes one direction of the connections.
+    HalfCloseProxy(Link, Direction),
 }
 
-fn millis(rng: &mut StdRng, least: u64, most: u64) -> Duration {
-    Duration::from_millis(rng.random_range(least..=most))
+fn draw_millis(rng: &mut StdRng, min: u64, max: u64) -> Duration {
+    Duration::from_millis(rng.random_range(min..=max))
 }
 
-fn draw_worker(rng: &mut StdRng) -> Which {
+fn draw_worker(rng: &mut StdRng) -> WorkerChoice {
     if rng.random_bool(0.6) {
-        Which::Holder
+        WorkerChoice::Busiest
     } else {
-        Which::Number(rng.random_range(0..WORKERS))
+        WorkerChoice::Number(rng.random_range(0..WORKERS))
     }
 }
 
 impl Fault {
-    /// Draws a fault of one of these kinds, of which there is one at least.
-    pub fn draw(rng: &mut StdRng, kinds: &[Kind]) -> (Kind, Self) {
+    /// Draws a fault of one of these kinds, which must not be empty.
+    pub fn draw(rng: &mut StdRng, kinds: &[FaultKind]) -> (FaultKind, Self) {
         let kind = kinds[rng.random_range(0..kinds.len())];
-        let line = Line {
+        let line = Link {
             member: rng.random_range(0..INGRESSES + WORKERS),
             to_nats: rng.random_bool(0.5),
         };
         let fault = match kind {
-            Kind::KillIngress => {
-                Self::KillIngress(rng.random_range(0..INGRESSES), millis(rng, 0, 1000))
+            FaultKind::KillIngress => {
+                Self::KillIngress(rng.random_range(0..INGRESSES), draw_millis(rng, 0, 1000))
             }
-            Kind::KillWorker => Self::KillWorker(draw_worker(rng), millis(rng, 0, 1500)),
-            Kind::StopWorker => Self::StopWorker(draw_worker(rng), LEASE + millis(rng, 500, 2500)),
-            Kind::TermWorker => Self::TermWorker(draw_worker(rng), millis(rng, 0, 500)),
-            Kind::KillNats => Self::KillNats(millis(rng, 0, 2000)),
-            Kind::WipeNats => Self::WipeNats(millis(rng, 0, 1500)),
-            Kind::KillPostgres => Self::KillPostgres {
+            FaultKind::KillWorker => Self::KillWorker(draw_worker(rng), draw_millis(rng, 0, 1500)),
+            FaultKind::StopWorker => {
+                Self::StopWorker(draw_worker(rng), LEASE + draw_millis(rng, 500, 2500))
+            }
+            FaultKind::TermWorker => Self::TermWorker(draw_worker(rng), draw_millis(rng, 0, 500)),
+            FaultKind::KillNats => Self::KillNats(draw_millis(rng, 0, 2000)),
+            FaultKind::WipeNats => Self::WipeNats(draw_millis(rng, 0, 1500)),
+            FaultKind::KillPostgres => Self::KillPostgres {
                 by_crash: rng.random_bool(0.3),
-                away: millis(rng, 0, 2500),
+                away: draw_millis(rng, 0, 2500),
             },
-            Kind::CutProxy => Self::CutProxy(line, millis(rng, 0, 2000)),
-            Kind::DelayProxy => {
-                Self::DelayProxy(line, millis(rng, 20, 1500), millis(rng, 500, 3000))
-            }
-            Kind::HalfCloseProxy => {
+            FaultKind::CutProxy => Self::CutProxy(line, draw_millis(rng, 0, 2000)),
+            FaultKind::DelayProxy => Self::DelayProxy(
+                line,
+                draw_millis(rng, 20, 1500),
+                draw_millis(rng, 500, 3000),
+            ),
+            FaultKind::HalfCloseProxy => {
                 let direction = if rng.random_bool(0.5) {
                     Direction::ToServer
                 } else {
@@ -127,29 +127,31 @@ impl Fault {
         (kind, fault)
     }
 
-    /// Does it and heals it; says whether it could be done.
+    /// Injects the fault and heals it; returns false when another fault has already stopped its target.
     ///
     /// # Errors
-    /// When it can't be healed.
-    pub async fn inflict(self, cluster: &Arc<Cluster>) -> anyhow::Result<bool> {
+    /// When the fault can't be healed.
+    pub async fn inject(self, cluster: &Arc<Cluster>) -> anyhow::Result<bool> {
         match self {
-            Self::KillIngress(number, away) => end(cluster, number, Signal::SIGKILL, away).await,
+            Self::KillIngress(number, away) => {
+                restart(cluster, number, Signal::SIGKILL, away).await
+            }
             Self::KillWorker(which, away) => {
-                let number = worker(cluster, which).await;
-                end(cluster, number, Signal::SIGKILL, away).await
+                let number = worker_index(cluster, which).await;
+                restart(cluster, number, Signal::SIGKILL, away).await
             }
             Self::TermWorker(which, away) => {
-                let number = worker(cluster, which).await;
-                end(cluster, number, Signal::SIGTERM, away).await
+                let number = worker_index(cluster, which).await;
+                restart(cluster, number, Signal::SIGTERM, away).await
             }
             Self::StopWorker(which, hung) => {
-                let number = worker(cluster, which).await;
-                hang(cluster, number, hung).await
+                let number = worker_index(cluster, which).await;
+                freeze(cluster, number, hung).await
             }
-            Self::KillNats(away) => take_nats_down(cluster, false, away).await,
-            Self::WipeNats(away) => take_nats_down(cluster, true, away).await,
+            Self::KillNats(away) => restart_nats(cluster, false, away).await,
+            Self::WipeNats(away) => restart_nats(cluster, true, away).await,
             Self::KillPostgres { by_crash, away } => {
-                take_postgres_down(cluster, by_crash, away).await
+                restart_postgres(cluster, by_crash, away).await
             }
             Self::CutProxy(line, away) => {
                 let proxy = line.proxy(cluster);
@@ -173,7 +175,7 @@ impl Fault {
     }
 }
 
-impl Line {
+impl Link {
     fn proxy(self, cluster: &Cluster) -> &crate::proxy::Proxy {
         let member = &cluster.members[self.member];
         if self.to_nats {
@@ -184,61 +186,61 @@ impl Line {
     }
 }
 
-/// The worker's number among all processes.
-async fn worker(cluster: &Cluster, which: Which) -> usize {
+/// The index of the worker among the members.
+async fn worker_index(cluster: &Cluster, which: WorkerChoice) -> usize {
     let number = match which {
-        Which::Number(number) => number,
-        Which::Holder => cluster.holder().await.unwrap_or(0),
+        WorkerChoice::Number(number) => number,
+        WorkerChoice::Busiest => cluster.busiest_worker().await.unwrap_or(0),
     };
     INGRESSES + number
 }
 
-async fn end(
+async fn restart(
     cluster: &Cluster,
     number: usize,
     signal: Signal,
     away: Duration,
 ) -> anyhow::Result<bool> {
     let member = &cluster.members[number];
-    let Some(mut life) = member.try_life() else {
+    let Some(mut process) = member.try_lock() else {
         return Ok(false);
     };
-    cluster.note(format!("{signal} to {}", member.name));
-    if !life.end(signal).await {
+    cluster.record_event(format!("{signal} to {}", member.name));
+    if !process.end(signal).await {
         cluster
             .events()
             .findings
             .push(format!("{} did not end after {signal}", member.name));
     }
     sleep(away).await;
-    member.start(&mut life).await?;
-    cluster.note(format!("{} is back", member.name));
+    member.start(&mut process).await?;
+    cluster.record_event(format!("{} runs again", member.name));
     Ok(true)
 }
 
-async fn hang(cluster: &Cluster, number: usize, hung: Duration) -> anyhow::Result<bool> {
+async fn freeze(cluster: &Cluster, number: usize, duration: Duration) -> anyhow::Result<bool> {
     let member = &cluster.members[number];
-    let Some(mut life) = member.try_life() else {
+    let Some(mut process) = member.try_lock() else {
         return Ok(false);
     };
-    cluster.note(format!("{} hangs", member.name));
-    life.signal(Signal::SIGSTOP);
-    sleep(hung).await;
-    life.signal(Signal::SIGCONT);
-    cluster.note(format!("{} goes on", member.name));
+    cluster.record_event(format!("{} freezes", member.name));
+    process.signal(Signal::SIGSTOP);
+    sleep(duration).await;
+    process.signal(Signal::SIGCONT);
+    cluster.record_event(format!("{} continues", member.name));
     Ok(true)
 }
 
-async fn take_nats_down(cluster: &Cluster, wipe: bool, away: Duration) -> anyhow::Result<bool> {
+async fn restart_nats(cluster: &Cluster, wipe: bool, away: Duration) -> anyhow::Result<bool> {
     let Ok(_down) = cluster.nats_down.try_lock() else {
         return Ok(false);
     };
     let begun = Instant::now();
-    cluster.note(
+    cluster.record_event(
         if wipe {
-            "NATS goes, and its store"
+            "NATS stops and loses its store"
         } else {
-            "NATS goes"
+            "NATS stops"
         }
         .to_owned(),
     );
@@ -248,11 +250,11 @@ async fn take_nats_down(cluster: &Cluster, wipe: bool, away: Duration) -> anyhow
     if wipe {
         cluster.events().wipes.push((begun, Instant::now()));
     }
-    cluster.note("NATS is back".to_owned());
+    cluster.record_event("NATS runs again".to_owned());
     Ok(true)
 }
 
-async fn take_postgres_down(
+async fn restart_postgres(
     cluster: &Cluster,
     by_crash: bool,
     away: Duration,
@@ -260,10 +262,10 @@ async fn take_postgres_down(
     let Ok(_down) = cluster.postgres_down.try_lock() else {
         return Ok(false);
     };
-    cluster.note("Postgres goes".to_owned());
+    cluster.record_event("Postgres stops".to_owned());
     cluster.stop_postgres(by_crash).await?;
     sleep(away).await;
     cluster.start_postgres().await?;
-    cluster.note("Postgres is back".to_owned());
+    cluster.record_event("Postgres runs again".to_owned());
     Ok(true)
 }

@@ -1,29 +1,34 @@
-//! The proving ground: a whole deployment of real programs, random operations by many clients, random faults, and an
-//! auditor that knows only what clients were told and what the tables say.
+//! The chaos test: a whole deployment of real programs, random operations by many clients, random faults, and an auditor
+//! that compares the clients' replies with the tables.
 //!
-//! A run goes so: [`cluster`] starts the programs, each behind [`proxy`]s of its own; [`clients`] do [`operations`] and
-//! [`record`] what they are told, while [`faults`] are done and healed; [`rest`] waits until all that was begun has
-//! ended; the [`auditor`] compares; the [`report`] tells. Everything random is drawn from one seed. What threads and
-//! processes make of it is their own, so a seed names a kind of run rather than repeating one exactly.
+//! The order of a run:
+//! 1. [`cluster`] starts the programs, each behind its own [`proxy`]s.
+//! 2. [`clients`] run [`operations`] and record them in the [`history`], while [`faults`] are injected and healed.
+//! 3. [`rest`] waits until no work is pending.
+//! 4. The [`auditor`] compares the history with the tables and the log.
+//! 5. [`report`] summarizes the run.
 //!
-//! Nothing in here decides by time, but for deadlines that are many times as long as anything should take.
+//! All random choices are drawn from one seed. Threads and processes add their own timing, so a seed repeats the kind of a
+//! run, not the exact run.
+//!
+//! No verdict depends on a time, except for deadlines that are many times longer than needed.
 
 pub mod auditor;
 pub mod clients;
 pub mod cluster;
 pub mod faults;
+pub mod history;
+pub mod known_ids;
 pub mod log;
 pub mod member;
 pub mod mutations;
 pub mod operations;
 pub mod power_loss;
 pub mod proxy;
-pub mod record;
 pub mod refunds;
 pub mod report;
 pub mod rest;
 pub mod seeds;
-pub mod shelf;
 pub mod supervisor;
 pub mod take_over;
 pub mod wire;
@@ -42,50 +47,49 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::auditor::ownership::uneven;
+use crate::auditor::partitions::uneven_shares;
 use crate::auditor::tables::{PartitionRow, Tables};
 use crate::auditor::{Evidence, audit};
 use crate::clients::{Client, Market};
-use crate::cluster::{Cluster, Setup, WORKERS};
-use crate::faults::{Fault, Kind};
-use crate::record::Journal;
+use crate::cluster::{Cluster, ClusterOptions, WORKERS};
+use crate::faults::{Fault, FaultKind};
+use crate::history::History;
+use crate::known_ids::KnownIds;
 use crate::report::Report;
-use crate::shelf::Shelf;
 
-/// How many clients there are.
+/// Number of clients.
 const CLIENTS: u64 = 16;
-/// What each product has at first: little, so that it is sold out often.
+/// The initial stock of each product: small, so that products sell out often.
 const STOCKS: [i64; 6] = [30, 60, 90, 40, 200, 15];
 /// The shortest and the longest pause between two faults, in milliseconds.
 const FAULT_PAUSE_MS: (u64, u64) = (1000, 2000);
 
-/// How long a run may take to come to rest, unless its options say so: many times as long as it should.
+/// The default of [`Options::rest`], many times longer than needed.
 const REST_WAIT: Duration = Duration::from_secs(90);
-/// How often a run that waits for its begin looks again.
 const POLL: Duration = Duration::from_millis(20);
 
-/// What a run is told.
+/// The options of a run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// What everything is drawn from.
+    /// The seed of all random choices.
     pub seed: u64,
-    /// How long clients and faults go on.
+    /// How long clients and faults run.
     pub lasting: Duration,
-    /// How long all may take to come to rest.
+    /// How long pending work may take after the clients have stopped.
     pub rest: Duration,
-    /// The kinds of faults; none are none.
-    pub faults: Vec<Kind>,
-    /// The directory of Holdfast's programs; unless it is given they are built, in the profile of the program that runs.
+    /// The kinds of faults; empty for a run without faults.
+    pub faults: Vec<FaultKind>,
+    /// The directory of Holdfast's programs. Without it, they are built in the profile of this program.
     pub programs: Option<PathBuf>,
-    /// Whether the logs and the data of a run with findings are kept.
+    /// Whether the logs and data of a run with findings are kept.
     pub keeps_data: bool,
 }
 
 impl Options {
-    /// A run with all kinds of faults, of programs that are built.
+    /// A run with all kinds of faults, of programs built from the sources.
     #[must_use]
     pub fn new(seed: u64, lasting: Duration) -> Self {
-        let faults = Kind::value_variants().to_vec();
+        let faults = FaultKind::value_variants().to_vec();
         Self {
             seed,
             lasting,
@@ -97,10 +101,10 @@ impl Options {
     }
 }
 
-/// Runs once. The directory of a run with findings is kept; they name it.
+/// Runs once. After a run with findings, its directory is kept and named in the findings.
 ///
 /// # Errors
-/// When the run itself fails: then nothing is known of Holdfast.
+/// When the test itself fails. Then the run says nothing about Holdfast.
 pub async fn run(options: &Options) -> anyhow::Result<Report> {
     let directory = std::env::temp_dir().join(format!(
         "holdfast-chaos-{}-{}",
@@ -108,7 +112,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
         options.seed
     ));
     let (data, programs) = (directory.clone(), options.programs.clone());
-    let setup = Setup {
+    let setup = ClusterOptions {
         directory: directory.clone(),
         data,
         seed: options.seed,
@@ -116,12 +120,12 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
         refunds: None,
     };
     let cluster = Arc::new(Cluster::start(setup).await?);
-    every_partition_has_a_worker(&cluster).await?;
+    wait_for_workers(&cluster).await?;
     let products = create_products(&cluster).await?;
     let market = Arc::new(Market {
         cluster: Arc::clone(&cluster),
-        journal: Journal::default(),
-        shelf: Shelf::default(),
+        history: History::default(),
+        known_ids: KnownIds::default(),
         products: products.iter().map(|(id, _)| *id).collect(),
     });
     let supervised = CancellationToken::new();
@@ -136,36 +140,36 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     let begin = Instant::now();
     report.operations = trade(&market, options, &mut report).await;
     let end = Instant::now();
-    let restless = rest::come_to_rest(&market, options.rest)
+    let pending = rest::wait_for_rest(&market, options.rest)
         .await
         .unwrap_or_else(|error| vec![format!("{error:#}")]);
     report.to_rest = end.elapsed();
     supervised.cancel();
     supervisor.await?;
-    judge(&market, &products, restless, &mut report).await?;
-    report.count(&market.journal.exchanges(), begin, end);
+    judge(&market, &products, pending, &mut report).await?;
+    report.count(&market.history.exchanges(), begin, end);
     drop(market);
     Arc::into_inner(cluster)
         .context("the cluster is still in use")?
         .stop()
         .await?;
-    clear(directory, options.keeps_data, &mut report).await?;
+    remove_data(directory, options.keeps_data, &mut report).await?;
     Ok(report)
 }
 
-/// Waits until the workers have shared the partitions, so that the first requests are answered and not queued.
-async fn every_partition_has_a_worker(cluster: &Cluster) -> anyhow::Result<()> {
+/// Waits until the workers share all partitions, so that the first requests are not queued.
+async fn wait_for_workers(cluster: &Cluster) -> anyhow::Result<()> {
     let pool = cluster.pool().await?;
     let give_up = Instant::now() + DEADLINE;
     loop {
-        let uneven = uneven(&PartitionRow::read(&pool).await?, WORKERS);
+        let uneven = uneven_shares(&PartitionRow::read(&pool).await?, WORKERS);
         if uneven.is_empty() {
             pool.close().await;
             return Ok(());
         }
         anyhow::ensure!(
             Instant::now() < give_up,
-            "the partitions are not shared: {uneven:?}"
+            "the workers do not share the partitions: {uneven:?}"
         );
         tokio::time::sleep(POLL).await;
     }
@@ -187,7 +191,7 @@ async fn create_products(cluster: &Cluster) -> anyhow::Result<Vec<(i64, i64)>> {
             .try_send(Method::POST, "/api/admin/products", &headers, body)
             .await?;
         let product = match answer.status.as_u16() {
-            202 => ended(cluster, answer.header("location")).await?,
+            202 => poll_until_done(cluster, answer.header("location")).await?,
             _ => answer.body,
         };
         let id = product["id"]
@@ -198,8 +202,9 @@ async fn create_products(cluster: &Cluster) -> anyhow::Result<Vec<(i64, i64)>> {
     Ok(products)
 }
 
-/// What an accepted request became: on a busy machine the first may be answered so.
-async fn ended(cluster: &Cluster, location: &str) -> anyhow::Result<Value> {
+/// Polls an accepted request until it is done; returns the body of its outcome. On a busy machine, the first requests may
+/// get 202.
+async fn poll_until_done(cluster: &Cluster, location: &str) -> anyhow::Result<Value> {
     let give_up = Instant::now() + DEADLINE;
     loop {
         let mut answer = cluster
@@ -211,13 +216,13 @@ async fn ended(cluster: &Cluster, location: &str) -> anyhow::Result<Value> {
         }
         anyhow::ensure!(
             Instant::now() < give_up,
-            "a request without an end: {answer:?}"
+            "an accepted request does not end: {answer:?}"
         );
         tokio::time::sleep(POLL).await;
     }
 }
 
-/// Clients and faults, side by side until the time is over; says how many operations there were.
+/// Runs clients and faults side by side; returns the number of operations. The sleep sets the duration of the load.
 async fn trade(market: &Arc<Market>, options: &Options, report: &mut Report) -> usize {
     let stop = CancellationToken::new();
     let mut clients = JoinSet::new();
@@ -231,14 +236,14 @@ async fn trade(market: &Arc<Market>, options: &Options, report: &mut Report) -> 
             stop.cancel();
         })
     };
-    do_faults(&market.cluster, options, report, &stop).await;
-    // It ends by itself, and cancels before it does.
+    inject_faults(&market.cluster, options, report, &stop).await;
+    // `inject_faults` returns after `ending` has cancelled `stop`.
     let _ = ending.await;
     clients.join_all().await.into_iter().sum()
 }
 
-/// Does faults until it is told to stop, then waits until all are healed.
-async fn do_faults(
+/// Injects faults until `stop` is cancelled, then waits until all are healed. The sleep sets the rate of faults.
+async fn inject_faults(
     cluster: &Arc<Cluster>,
     options: &Options,
     report: &mut Report,
@@ -259,9 +264,9 @@ async fn do_faults(
             continue;
         }
         let (kind, fault) = Fault::draw(&mut rng, &options.faults);
-        cluster.note(format!("{fault:?}"));
+        cluster.record_event(format!("{fault:?}"));
         let cluster = Arc::clone(cluster);
-        faults.spawn(async move { (kind, fault, fault.inflict(&cluster).await) });
+        faults.spawn(async move { (kind, fault, fault.inject(&cluster).await) });
     }
     while let Some(ended) = faults.join_next().await {
         match ended {
@@ -269,10 +274,10 @@ async fn do_faults(
             Ok((_, _, Ok(false))) => {}
             Ok((_, fault, Err(error))) => report
                 .findings
-                .push(format!("{fault:?} does not heal: {error:#}")),
+                .push(format!("{fault:?} could not be healed: {error:#}")),
             Err(error) => report
                 .findings
-                .push(format!("the proving ground itself failed: {error}")),
+                .push(format!("the test itself failed: {error}")),
         }
     }
 }
@@ -280,7 +285,7 @@ async fn do_faults(
 async fn judge(
     market: &Arc<Market>,
     products: &[(i64, i64)],
-    restless: Vec<String>,
+    pending: Vec<String>,
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let pool = market.cluster.pool().await?;
@@ -289,7 +294,7 @@ async fn judge(
     let log = log::read(&market.cluster).await?;
     let refunds = market.cluster.refunds.requests();
     let mut events = market.cluster.events();
-    let (exchanges, reads) = (market.journal.exchanges(), market.journal.reads());
+    let (exchanges, reads) = (market.history.exchanges(), market.history.reads());
     let evidence = Evidence {
         begun: market.cluster.begun,
         exchanges: &exchanges,
@@ -302,9 +307,9 @@ async fn judge(
     };
     report.findings.extend(audit(&evidence).lines());
     report.findings.extend(
-        restless
+        pending
             .into_iter()
-            .map(|what| format!("not at rest: {what}")),
+            .map(|work| format!("not at rest: {work}")),
     );
     report.findings.append(&mut events.findings);
     report.findings.extend(market.cluster.panics());
@@ -322,12 +327,16 @@ async fn judge(
         tables.payments.len(),
         refunds.len(),
     ];
-    report.kinds = report::kinds(&exchanges);
+    report.replies = report::count_replies(&exchanges);
     Ok(())
 }
 
-/// Removes a run's data, unless there are findings and they are to be kept.
-async fn clear(directory: PathBuf, keeps_data: bool, report: &mut Report) -> anyhow::Result<()> {
+/// Removes the data of a run, unless it has findings and `keeps_data` is set.
+async fn remove_data(
+    directory: PathBuf,
+    keeps_data: bool,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     if keeps_data && !report.findings.is_empty() {
         report
             .findings

@@ -1,4 +1,4 @@
-//! The log as it stands at rest, as plain rows: what was asked for, in the order that decides.
+//! The commands of the log at rest, in log order.
 
 use anyhow::Context;
 use async_nats::jetstream;
@@ -10,20 +10,19 @@ use holdfast_common::messages::envelope;
 
 use crate::cluster::{Cluster, PREFIX};
 
-/// A command of the log.
 #[derive(Clone, Debug)]
-pub struct Logged {
-    /// Its message's sequence.
+pub struct LogCommand {
+    /// The sequence of its message in the stream.
     pub log_seq: u64,
-    /// Its request's id, in lower case.
+    /// The id of its request, in lower case.
     pub request_id: String,
-    /// Whether a client waits for what becomes of it.
+    /// Whether it is a client's command, which gets an outcome. Internal commands get none.
     pub has_outcome: bool,
-    /// The product and the customer, when it asks for a hold.
+    /// The product and the customer of a hold.
     pub hold: Option<(i64, String)>,
 }
 
-impl Logged {
+impl LogCommand {
     fn new(log_seq: u64, command: Command) -> Self {
         let (request_id, has_outcome) = (
             command.request_id.to_string(),
@@ -49,8 +48,8 @@ impl Logged {
 /// Reads the log from its first message to its last.
 ///
 /// # Errors
-/// When NATS does not answer, or a message is none that Holdfast writes.
-pub async fn read(cluster: &Cluster) -> anyhow::Result<Vec<Logged>> {
+/// When NATS does not respond, or a message is not an envelope.
+pub async fn read(cluster: &Cluster) -> anyhow::Result<Vec<LogCommand>> {
     let stream = jetstream::new(cluster.nats().await?)
         .get_stream(format!("{PREFIX}-commands"))
         .await?;
@@ -76,7 +75,7 @@ pub async fn read(cluster: &Cluster) -> anyhow::Result<Vec<Logged>> {
             envelope
                 .commands
                 .into_iter()
-                .map(|command| Logged::new(log_seq, command)),
+                .map(|command| LogCommand::new(log_seq, command)),
         );
         if log_seq >= end {
             break;

@@ -1,16 +1,16 @@
-//! The program `holdfast-chaos`: runs the proving ground for one seed or many.
+//! The program `holdfast-chaos`: runs the chaos test for one seed or many, and its special checks.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use holdfast_chaos::faults::Kind;
+use holdfast_chaos::faults::FaultKind;
 use holdfast_chaos::power_loss::disk;
-use holdfast_chaos::seeds::{Seeds, Telling};
+use holdfast_chaos::seeds::{OutputOptions, Seeds};
 use holdfast_chaos::{Options, mutations, power_loss, take_over};
 
-/// Breaks a deployment of Holdfast in random ways while clients buy, and audits what they were told.
+/// Injects random faults into a deployment of Holdfast while clients buy, and audits the result
 #[derive(Debug, Parser)]
 #[command(
     name = "holdfast-chaos",
@@ -19,76 +19,76 @@ use holdfast_chaos::{Options, mutations, power_loss, take_over};
 )]
 struct Program {
     #[command(subcommand)]
-    other: Option<Other>,
+    check: Option<Check>,
     #[command(flatten)]
     seeds: SeedsArgs,
 }
 
-/// What else there is to do.
 #[derive(Debug, Subcommand)]
-enum Other {
-    /// Checks that deliberate faults of Holdfast are found: those of tests/chaos/mutations.
+enum Check {
+    /// Check that the auditor finds the planted defects of tests/chaos/mutations
     Mutations {
-        /// Which of them; all unless some are named.
+        /// The defects to check [default: all]
         names: Vec<String>,
-        /// How many seeds each is given at most.
+        /// The most seeds for each defect
         #[arg(long, default_value_t = 8)]
         seeds: u64,
     },
-    /// Cuts the power: copies the disk under load as it is at one moment, and goes on from the copy. Needs root and loop
-    /// devices; without them it ends with status 3.
+    /// Simulate power cuts: copy the disk under load, and start again from the copy
+    ///
+    /// Needs root and loop devices. Without them, the exit code is 3.
     PowerLoss {
-        /// How many times.
+        /// Number of power cuts
         #[arg(long, default_value_t = 5)]
         rounds: u64,
-        /// The first round's seed; a random one unless it is given.
+        /// The seed of the first round [default: random]
         #[arg(long)]
         seed: Option<u64>,
-        /// Has Postgres not sync what it commits. Then there has to be a finding, or the check shows nothing.
+        /// Turn off syncs in Postgres. Then every round must have a finding, which shows that the check works
         #[arg(long)]
         control: bool,
-        /// The directory of Holdfast's programs; unless it is given they are built.
+        /// The directory of Holdfast's programs [default: build them]
         #[arg(long, value_name = "DIRECTORY")]
         programs: Option<PathBuf>,
     },
-    /// Measures what buyers notice when the worker of a hot product is killed, or asked to stop.
+    /// Measure the pause of buyers when the worker of a hot product is killed or stopped
     TakeOver {
-        /// How many times each.
+        /// Number of rounds, each with a kill and with a stop
         #[arg(long, default_value_t = 3)]
         rounds: u64,
     },
 }
 
-/// What the exit status says when a check can't be made on this machine.
-const NOT_HERE: u8 = 3;
+/// The exit code when a check is not possible on this machine.
+const EXIT_UNSUPPORTED: u8 = 3;
 
 #[derive(Debug, Args)]
 struct SeedsArgs {
-    /// How long clients and faults go on, in seconds.
+    /// Duration of the load and the faults, in seconds
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
-    /// The first seed; a random one unless it is given.
+    /// The first seed [default: random]
     #[arg(long)]
     seed: Option<u64>,
-    /// How many seeds to run.
+    /// Number of seeds
     #[arg(long, default_value_t = 1)]
     seeds: u64,
-    /// How many of them at once, each on servers of its own.
+    /// Number of seeds to run at once, each on its own servers
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=64))]
     jobs: u64,
-    /// The kinds of faults, with commas between them; all unless some are given.
+    /// The kinds of faults, separated by commas [default: all]
     #[arg(long, value_enum, value_delimiter = ',')]
-    faults: Option<Vec<Kind>>,
-    /// No faults at all.
+    faults: Option<Vec<FaultKind>>,
+    /// Run without faults
     #[arg(long, conflicts_with = "faults")]
     calm: bool,
-    /// The directory of Holdfast's programs; unless it is given they are built, in the profile of this program.
+    /// The directory of Holdfast's programs [default: build them in the profile of this program]
     #[arg(long, value_name = "DIRECTORY")]
     programs: Option<PathBuf>,
-    /// Tells how many answers of each kind there were.
+    /// Print the number of replies of each kind
     #[arg(long)]
-    answers: bool,
-    /// Tells what was done to the deployment, also when there are no findings.
+    replies: bool,
+    /// Print the list of faults, also for runs without findings
     #[arg(long)]
     timeline: bool,
 }
@@ -98,7 +98,7 @@ impl SeedsArgs {
         let all = if self.calm {
             Vec::new()
         } else {
-            Kind::value_variants().to_vec()
+            FaultKind::value_variants().to_vec()
         };
         Seeds {
             first: self.seed.unwrap_or_else(|| rand::random::<u32>().into()),
@@ -107,28 +107,28 @@ impl SeedsArgs {
             lasting: Duration::from_secs(self.seconds),
             faults: self.faults.unwrap_or(all),
             programs: self.programs,
-            telling: Telling {
-                answers: self.answers,
+            output: OutputOptions {
+                replies: self.replies,
                 timeline: self.timeline,
             },
         }
     }
 }
 
-/// Says whether all is as it should be; nothing when that can't be found out on this machine.
+/// Returns whether the run has no findings; `None` when the check is not possible on this machine.
 async fn run(program: Program) -> anyhow::Result<Option<bool>> {
-    let is_clean = match program.other {
+    let is_clean = match program.check {
         None => program.seeds.seeds().run().await.is_clean(),
-        Some(Other::Mutations { names, seeds }) => mutations::check(&names, seeds).await?,
-        Some(Other::TakeOver { rounds }) => take_over::measure(rounds).await?,
-        Some(Other::PowerLoss {
+        Some(Check::Mutations { names, seeds }) => mutations::check(&names, seeds).await?,
+        Some(Check::TakeOver { rounds }) => take_over::measure(rounds).await?,
+        Some(Check::PowerLoss {
             rounds,
             seed,
             control,
             programs,
         }) => {
-            if let Some(lack) = disk::lacks() {
-                eprintln!("power can't be cut here: {lack}");
+            if let Some(reason) = disk::unsupported_reason() {
+                eprintln!("this machine can't simulate power cuts: {reason}");
                 return Ok(None);
             }
             cut_power(rounds, seed, control, programs).await?
@@ -151,13 +151,17 @@ async fn cut_power(
             ..Options::new(seed, Duration::ZERO)
         };
         let report = power_loss::round(&options, is_control).await?;
-        print!("{}", report.told());
+        print!("{}", report.findings_text());
         println!("{}", report.summary());
         with_findings += u64::from(!report.findings.is_empty());
     }
     println!(
-        "{with_findings} of {rounds} rounds with findings{}",
-        if is_control { ", as a control" } else { "" }
+        "{with_findings} of {rounds} rounds have findings{}",
+        if is_control {
+            " (control: all must)"
+        } else {
+            ""
+        }
     );
     Ok(if is_control {
         with_findings == rounds
@@ -170,12 +174,12 @@ async fn cut_power(
 async fn main() -> anyhow::Result<ExitCode> {
     let is_clean = tokio::select! {
         is_clean = run(Program::parse()) => is_clean?,
-        // Dropping the runs ends their processes.
+        // Dropping the runs kills their processes.
         _ = tokio::signal::ctrl_c() => Some(false),
     };
     Ok(match is_clean {
         Some(true) => ExitCode::SUCCESS,
         Some(false) => ExitCode::FAILURE,
-        None => ExitCode::from(NOT_HERE),
+        None => ExitCode::from(EXIT_UNSUPPORTED),
     })
 }

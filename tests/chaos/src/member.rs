@@ -1,4 +1,4 @@
-//! One process of the cluster, with its own way to Postgres and to NATS, so that each can be lost alone.
+//! One process of the cluster. It has its own proxies to Postgres and NATS, so that each of its connections can fail alone.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,25 +15,22 @@ use tokio::time::{Instant, sleep};
 
 use crate::proxy::Proxy;
 
-/// How long a process may take until it serves, however often it has to begin again.
+/// How long a process may take to serve, including restarts.
 const START_WAIT: Duration = Duration::from_secs(90);
-/// How long a process may take to stop when it is asked to.
+/// How long a process may take to stop after a signal.
 const STOP_WAIT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
-/// How long a request may take: many times as long as an ingress should.
-const ANSWER_WAIT: Duration = Duration::from_secs(20);
+/// How long a request may take, many times longer than needed.
+const REPLY_WAIT: Duration = Duration::from_secs(20);
 
-/// What a process is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// It answers HTTP requests.
     Ingress,
-    /// It applies commands.
     Worker,
 }
 
 impl Role {
-    /// The name of its program.
+    /// The name of the program.
     #[must_use]
     pub fn program(self) -> &'static str {
         match self {
@@ -42,8 +39,8 @@ impl Role {
         }
     }
 
-    /// What its log says once it does its work.
-    fn sign_of_work(self) -> &'static str {
+    /// The log message that shows that the process works.
+    fn working_message(self) -> &'static str {
         match self {
             Self::Ingress => "\"listening\"",
             Self::Worker => "\"partition taken\"",
@@ -51,35 +48,35 @@ impl Role {
     }
 }
 
-/// The process as it is now. Whoever holds this decides over its life.
+/// The present process of a member. The holder of its lock may start and stop it.
 #[derive(Debug, Default)]
-pub struct Life {
-    process: Option<Process>,
+pub struct MemberProcess {
+    child: Option<Process>,
     starts: usize,
 }
 
-/// A process's place in the cluster.
+/// A member of the cluster: its settings and proxies, and its process if it runs.
 #[derive(Debug)]
 pub struct Member {
-    /// Its name, as in its log files.
+    /// The name in log files and events.
     pub name: String,
-    /// Its way to Postgres.
+    /// The proxy to Postgres.
     pub postgres: Proxy,
-    /// Its way to NATS.
+    /// The proxy to NATS.
     pub nats: Proxy,
     role: Role,
     program: PathBuf,
     settings: Vec<(String, String)>,
     directory: PathBuf,
-    life: Mutex<Life>,
+    process: Mutex<MemberProcess>,
     client: RwLock<Client>,
 }
 
 impl Member {
-    /// A place without a process yet. The URLs are those of the servers; the process is given the proxies'.
+    /// A member without a process. It puts proxies before the servers of these URLs.
     ///
     /// # Errors
-    /// When a proxy has no port.
+    /// When no port is free for a proxy.
     pub async fn new(
         role: Role,
         number: usize,
@@ -88,14 +85,14 @@ impl Member {
         mut settings: Vec<(String, String)>,
         directory: &Path,
     ) -> anyhow::Result<Self> {
-        let (postgres, database_url) = behind_proxy(database_url).await?;
-        let (nats, nats_url) = behind_proxy(nats_url).await?;
+        let (postgres, database_url) = start_proxy(database_url).await?;
+        let (nats, nats_url) = start_proxy(nats_url).await?;
         settings.extend([
             ("DATABASE_URL".to_owned(), database_url),
             ("NATS_URL".to_owned(), nats_url),
         ]);
         let name = format!("{}-{number}", role.program());
-        let (life, directory) = (Mutex::default(), directory.to_owned());
+        let (process, directory) = (Mutex::default(), directory.to_owned());
         Ok(Self {
             name,
             postgres,
@@ -104,22 +101,22 @@ impl Member {
             program,
             settings,
             directory,
-            life,
+            process,
             client: RwLock::new(client_of("127.0.0.1:9")?),
         })
     }
 
-    /// Takes its life into one's hands, unless somebody has it.
-    pub fn try_life(&self) -> Option<MutexGuard<'_, Life>> {
-        self.life.try_lock().ok()
+    /// Locks the process, unless another task has locked it.
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, MemberProcess>> {
+        self.process.try_lock().ok()
     }
 
-    /// Takes its life into one's hands.
-    pub async fn life(&self) -> MutexGuard<'_, Life> {
-        self.life.lock().await
+    /// Locks the process.
+    pub async fn lock(&self) -> MutexGuard<'_, MemberProcess> {
+        self.process.lock().await
     }
 
-    /// A client of it, when it is an ingress.
+    /// A client of the ingress.
     pub fn client(&self) -> Client {
         self.client
             .read()
@@ -127,98 +124,98 @@ impl Member {
             .clone()
     }
 
-    /// Starts it, unless it runs; again and again as long as it ends before it serves, as an operator's supervisor does.
+    /// Starts the process if it does not run, and restarts it while it ends before it serves.
     ///
     /// # Errors
-    /// When it does not serve in time.
-    pub async fn start(&self, life: &mut Life) -> anyhow::Result<()> {
+    /// When the process does not serve in time.
+    pub async fn start(&self, process: &mut MemberProcess) -> anyhow::Result<()> {
         let give_up = Instant::now() + START_WAIT;
-        while !life.runs() {
+        while !process.is_running() {
             anyhow::ensure!(
                 Instant::now() < give_up,
                 "{} does not start: see {}",
                 self.name,
-                self.log(life).display()
+                self.log(process).display()
             );
-            life.starts += 1;
-            let mut process = Process::start(&self.program, &[], &self.settings, self.log(life));
+            process.starts += 1;
+            let mut child = Process::start(&self.program, &[], &self.settings, self.log(process));
             if self.role == Role::Worker {
-                life.process = Some(process);
-            } else if let Some(address) = address(&mut process, give_up).await {
+                process.child = Some(child);
+            } else if let Some(address) = wait_for_address(&mut child, give_up).await {
                 *self.client.write().unwrap_or_else(PoisonError::into_inner) = client_of(&address)?;
-                life.process = Some(process);
+                process.child = Some(child);
             }
         }
         Ok(())
     }
 
-    /// Where its process of this life writes its log.
-    fn log(&self, life: &Life) -> PathBuf {
+    /// The log file of the present process.
+    fn log(&self, process: &MemberProcess) -> PathBuf {
         self.directory
-            .join(format!("{}.{}.log", self.name, life.starts))
+            .join(format!("{}.{}.log", self.name, process.starts))
     }
 
-    /// When it ended by itself: what its log says last, and whether it had been at work.
-    pub fn fell(&self, life: &mut Life) -> Option<(bool, String)> {
-        if life.process.is_none() || life.runs() {
+    /// After a crash: whether the process had worked, and the last line of its log.
+    pub fn take_crash(&self, process: &mut MemberProcess) -> Option<(bool, String)> {
+        if process.child.is_none() || process.is_running() {
             return None;
         }
-        let log = std::fs::read_to_string(self.log(life)).unwrap_or_default();
+        let log = std::fs::read_to_string(self.log(process)).unwrap_or_default();
         let last = log.lines().last().unwrap_or_default().to_owned();
-        life.process = None;
-        Some((log.contains(self.role.sign_of_work()), last))
+        process.child = None;
+        Some((log.contains(self.role.working_message()), last))
     }
 }
 
-impl Life {
-    fn runs(&mut self) -> bool {
-        self.process
+impl MemberProcess {
+    fn is_running(&mut self) -> bool {
+        self.child
             .as_mut()
             .is_some_and(|process| process.has_ended().is_none())
     }
 
-    /// The process's id, if it runs.
+    /// The process id, if the process runs.
     pub fn pid(&mut self) -> Option<u32> {
-        if self.runs() {
-            self.process.as_ref().map(Process::pid)
+        if self.is_running() {
+            self.child.as_ref().map(Process::pid)
         } else {
             None
         }
     }
 
-    /// Sends a signal, if it runs.
+    /// Sends a signal, if the process runs.
     pub fn signal(&mut self, signal: Signal) {
         if let Some(pid) = self.pid() {
-            // It may end this moment, but it is not reaped before the next look: the number is nobody else's.
+            // If the process ends now, it is not reaped before the next check, so its process id is not used again.
             let _ = nix::sys::signal::kill(Pid::from_raw(pid.cast_signed()), signal);
         }
     }
 
-    /// Sends a signal that ends it, and waits until it is gone; says whether it went in time.
+    /// Sends a signal and waits until the process has ended; returns whether it ended in time.
     pub async fn end(&mut self, signal: Signal) -> bool {
         self.signal(signal);
         let give_up = Instant::now() + STOP_WAIT;
-        while self.runs() {
+        while self.is_running() {
             if Instant::now() >= give_up {
-                // Dropping it kills it.
-                self.process = None;
+                // Dropping the process kills it.
+                self.child = None;
                 return false;
             }
             sleep(POLL).await;
         }
-        self.process = None;
+        self.child = None;
         true
     }
 }
 
 fn client_of(address: &str) -> anyhow::Result<Client> {
-    Ok(Client::new(&format!("http://{address}")).with_timeout(ANSWER_WAIT)?)
+    Ok(Client::new(&format!("http://{address}")).with_timeout(REPLY_WAIT)?)
 }
 
-/// A proxy before a URL's server, and the URL that leads through it.
-async fn behind_proxy(url: &str) -> anyhow::Result<(Proxy, String)> {
-    let (_, behind_scheme) = url.split_once("//").context("no URL")?;
-    let authority = behind_scheme.split('/').next().unwrap_or_default();
+/// Starts a proxy to the server of a URL; returns the URL of the proxy, too.
+async fn start_proxy(url: &str) -> anyhow::Result<(Proxy, String)> {
+    let (_, rest) = url.split_once("//").context("not a URL")?;
+    let authority = rest.split('/').next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
     let target: SocketAddr = host
         .parse()
@@ -228,13 +225,13 @@ async fn behind_proxy(url: &str) -> anyhow::Result<(Proxy, String)> {
     Ok((proxy, through))
 }
 
-/// Where a process says that it listens; none when it ends or says nothing in time.
-async fn address(process: &mut Process, give_up: Instant) -> Option<String> {
+/// The address on which a process listens; `None` when the process ends or does not listen in time.
+async fn wait_for_address(process: &mut Process, give_up: Instant) -> Option<String> {
     while process.has_ended().is_none() && Instant::now() < give_up {
         let output = process.output();
         if let Some(line) = output
             .lines()
-            .find(|line| line.contains(Role::Ingress.sign_of_work()))
+            .find(|line| line.contains(Role::Ingress.working_message()))
         {
             let line: Value = serde_json::from_str(line).ok()?;
             return line["address"].as_str().map(str::to_owned);

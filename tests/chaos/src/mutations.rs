@@ -1,9 +1,9 @@
-//! The mutation check: whether the proving ground can fail. Deliberate faults of the product, each a patch in
-//! `tests/chaos/mutations`, are built one after another in a copy of the sources, and run until the auditor finds what the
-//! patch says it should.
+//! The mutation check: it shows that the chaos test finds defects. Each patch in `tests/chaos/mutations` plants one defect.
+//! The check applies each patch to a copy of the sources, builds it, and runs seeds until the auditor reports the finding
+//! that the patch names.
 //!
-//! A patch begins with what it breaks, in words, and ends that with `Faults:`, the kinds of faults it needs (or `none`), and
-//! `Found as:`, words of the findings that count, with bars between them. Whatever else is found does not count.
+//! The header of a patch describes the defect. It ends with two lines: `Faults:` has the kinds of faults that the defect
+//! needs (or `none`), and `Found as:` has words of the findings that count, separated by bars. Other findings do not count.
 //! The sources themselves are never changed.
 
 use std::path::{Path, PathBuf};
@@ -14,45 +14,44 @@ use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
 
 use crate::Options;
-use crate::faults::Kind;
+use crate::faults::FaultKind;
 use crate::run;
 
-/// How long clients and faults go on with each seed.
+/// How long clients and faults run with each seed.
 const LASTING: Duration = Duration::from_secs(8);
-/// How long a run with a deliberate fault may take to come to rest: some never do.
+/// How long pending work may take. With some defects it never ends.
 const REST: Duration = Duration::from_secs(25);
-/// So many findings that don't count are told of a seed.
-const TOLD_MAX: usize = 3;
-/// So much of a finding is told.
-const FOUND_CHARS_MAX: usize = 160;
-/// The sources.
+/// Findings that do not count are printed up to this number for each seed.
+const PRINTED_MAX: usize = 3;
+/// The printed length of a finding.
+const FINDING_CHARS_MAX: usize = 160;
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
-/// A deliberate fault.
+/// A planted defect.
 #[derive(Debug)]
 struct Mutation {
     name: String,
     patch: PathBuf,
-    faults: Vec<Kind>,
+    faults: Vec<FaultKind>,
     found_as: Vec<String>,
 }
 
 impl Mutation {
-    /// What applies it to sources.
+    /// The command that applies the patch to a copy of the sources.
     fn apply_to(&self, tree: &Path) -> Command {
         let mut apply = Command::new("git");
         apply
             .args(["apply", "-C1"])
             .arg(&self.patch)
             .current_dir(tree);
-        // A copy may lie within a repository that must not be meant.
+        // The copy may lie in another repository, which git must not use.
         apply.env("GIT_CEILING_DIRECTORIES", tree.parent().unwrap_or(tree));
         apply
     }
 }
 
-/// Checks the mutations of these names, or all, with at most so many seeds each; says whether every one was caught. One that
-/// can't be applied or built was not. The copy and its builds are kept in `target/mutations`.
+/// Checks the named mutations, or all, with at most this number of seeds each; returns whether all were caught. A patch that
+/// can't be applied or built counts as not caught. The copy and its builds stay in `target/mutations`.
 ///
 /// # Errors
 /// When a patch can't be read.
@@ -64,7 +63,7 @@ pub async fn check(names: &[String], seeds_max: u64) -> anyhow::Result<bool> {
     for mutation in &mutations {
         let begun = Instant::now();
         let found = match scratch.prepare(mutation) {
-            Ok(()) => hunt(mutation, seeds_max, &scratch.programs()).await,
+            Ok(()) => search(mutation, seeds_max, &scratch.programs()).await,
             Err(error) => {
                 println!("{error:#}");
                 None
@@ -73,8 +72,8 @@ pub async fn check(names: &[String], seeds_max: u64) -> anyhow::Result<bool> {
         if found.is_none() {
             survivors.push(mutation.name.as_str());
         }
-        let (seeds, found) = found.unwrap_or((seeds_max, "NOTHING".to_owned()));
-        let found: String = found.chars().take(FOUND_CHARS_MAX).collect();
+        let (seeds, found) = found.unwrap_or((seeds_max, "NOT CAUGHT".to_owned()));
+        let found: String = found.chars().take(FINDING_CHARS_MAX).collect();
         println!(
             "{:<28} {seeds:>5} {:>8}  {found}",
             mutation.name,
@@ -92,8 +91,8 @@ pub async fn check(names: &[String], seeds_max: u64) -> anyhow::Result<bool> {
     Ok(survivors.is_empty())
 }
 
-/// Runs seeds until one has a finding that counts; says how many that took, and what was found.
-async fn hunt(mutation: &Mutation, seeds_max: u64, programs: &Path) -> Option<(u64, String)> {
+/// Runs seeds until one has a finding that counts; returns the seed and the finding.
+async fn search(mutation: &Mutation, seeds_max: u64, programs: &Path) -> Option<(u64, String)> {
     for seed in 1..=seeds_max {
         let options = Options {
             seed,
@@ -111,16 +110,13 @@ async fn hunt(mutation: &Mutation, seeds_max: u64, programs: &Path) -> Option<(u
         };
         let findings = match run(&options).await {
             Ok(report) => report.findings,
-            Err(error) => vec![format!("it could not be run: {error:#}")],
+            Err(error) => vec![format!("the run failed: {error:#}")],
         };
         if let Some(found) = findings.iter().find(|finding| counts(finding)) {
             return Some((seed, found.clone()));
         }
-        for finding in findings.iter().take(TOLD_MAX) {
-            println!(
-                "  {} seed {seed}, which does not count: {finding}",
-                mutation.name
-            );
+        for finding in findings.iter().take(PRINTED_MAX) {
+            println!("  {} seed {seed}, does not count: {finding}", mutation.name);
         }
     }
     None
@@ -142,7 +138,7 @@ fn read_all(names: &[String]) -> anyhow::Result<Vec<Mutation>> {
         .iter()
         .find(|name| !mutations.iter().any(|mutation| mutation.name == **name))
     {
-        bail!("there is no mutation {unknown}");
+        bail!("unknown mutation {unknown}");
     }
     Ok(mutations
         .into_iter()
@@ -162,10 +158,10 @@ fn read(patch: PathBuf) -> anyhow::Result<Mutation> {
         let value = lines.filter_map(|line| line.strip_prefix(name)).next();
         value
             .map(str::trim)
-            .with_context(|| format!("{} has no line {name}", patch.display()))
+            .with_context(|| format!("{} has no line that begins with {name}", patch.display()))
     };
     let kind = |name: &str| {
-        Kind::from_str(name.trim(), false)
+        FaultKind::from_str(name.trim(), false)
             .map_err(|error| anyhow::anyhow!("{error} in {}", patch.display()))
     };
     let faults = match trailer("Faults:")? {
@@ -184,7 +180,7 @@ fn read(patch: PathBuf) -> anyhow::Result<Mutation> {
     })
 }
 
-/// The copy of the sources, with a target directory of its own, in which only what was changed is built anew.
+/// The copy of the sources, with its own target directory. Cargo builds only the changed crates again.
 struct Scratch {
     tree: PathBuf,
     target: PathBuf,
@@ -202,10 +198,10 @@ impl Scratch {
         self.target.join("debug")
     }
 
-    /// Makes the copy the sources with this one fault, and builds it.
+    /// Copies the sources, applies the patch, and builds the programs.
     fn prepare(&self, mutation: &Mutation) -> anyhow::Result<()> {
         self.copy_sources()?;
-        succeed(
+        run_command(
             &mut mutation.apply_to(&self.tree),
             &format!("applying {}", mutation.name),
         )?;
@@ -224,16 +220,16 @@ impl Scratch {
             .arg("--target-dir")
             .arg(&self.target)
             .current_dir(&self.tree);
-        succeed(&mut cargo, &format!("building {}", mutation.name))
+        run_command(&mut cargo, &format!("building {}", mutation.name))
     }
 
-    /// Writes what differs, so that cargo sees as changed only what is.
+    /// Writes only the files that differ, so that cargo builds only the crates that changed.
     fn copy_sources(&self) -> anyhow::Result<()> {
         let listed = Command::new("git")
             .args(["ls-files", "-z"])
             .current_dir(SOURCES)
             .output()?;
-        ensure!(listed.status.success(), "git does not list the sources");
+        ensure!(listed.status.success(), "git ls-files failed");
         for name in String::from_utf8(listed.stdout)?.split_terminator('\0') {
             let (from, to) = (Path::new(SOURCES).join(name), self.tree.join(name));
             let Ok(content) = std::fs::read(&from) else {
@@ -249,11 +245,11 @@ impl Scratch {
     }
 }
 
-fn succeed(command: &mut Command, what: &str) -> anyhow::Result<()> {
-    let output = command.output().with_context(|| what.to_owned())?;
+fn run_command(command: &mut Command, name: &str) -> anyhow::Result<()> {
+    let output = command.output().with_context(|| name.to_owned())?;
     ensure!(
         output.status.success(),
-        "{what} failed: {}",
+        "{name} failed: {}",
         String::from_utf8_lossy(&output.stderr)
     );
     Ok(())
@@ -267,7 +263,7 @@ mod tests {
     fn every_patch_applies() {
         for mutation in read_all(&[]).unwrap() {
             let mut apply = mutation.apply_to(Path::new(SOURCES));
-            succeed(apply.arg("--check"), &mutation.name).unwrap();
+            run_command(apply.arg("--check"), &mutation.name).unwrap();
         }
     }
 }

@@ -1,106 +1,94 @@
-//! What clients do, drawn at random.
+//! The operations of clients, drawn at random.
 //!
-//! An operation is a kind of request; which hold or order it is about is found out when it is done, among what clients
-//! were told until then.
+//! An operation is a kind of request. Its hold or order is chosen when it runs, among the ids that clients have received
+//! until then.
 
 use rand::Rng;
 use rand::rngs::StdRng;
 
-/// The most units a hold asks for.
+/// The most units of a hold.
 const QUANTITY_MAX: i64 = 4;
-/// What a restock takes back at most, and adds at most.
+/// The most units that a restock removes, and adds.
 const RESTOCK: (i64, i64) = (-4, 12);
 
-/// How a client would like to wait.
+/// The `Prefer` header of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prefer {
-    /// As long as the ingress does.
+    /// No header: the ingress waits for its own limit.
     Nothing,
-    /// A second.
+    /// `wait=1`
     WaitOne,
-    /// Not at all.
+    /// `respond-async`
     RespondAsync,
 }
 
-/// What a payment provider does.
+/// The webhooks of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Payment {
-    /// Says that an order was paid.
+    /// A successful payment.
     Success,
-    /// Says that paying an order failed.
+    /// A failed payment.
     Failure,
-    /// Says the same twice at once, under one key.
+    /// A successful payment, sent twice at once under one key.
     Duplicate,
-    /// Says the same twice, under two keys.
+    /// A successful payment, sent twice under two keys.
     OtherKey,
-    /// Says first that it succeeded, then that it failed.
+    /// A success, then a failure of the same payment.
     Reordered,
-    /// Says that a hold was paid which nobody has ordered; then it is ordered.
+    /// A success for a hold without an order; then the order.
     BeforeOrder,
-    /// Says that another amount was paid than the order costs.
+    /// A success with another amount than the order's.
     WrongAmount,
 }
 
-/// What is looked at.
+/// The resource that a client reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
-    /// A product.
+pub enum ReadTarget {
     Product,
-    /// A hold.
     Hold,
-    /// An order.
     Order,
 }
 
-/// Something that a client does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// Sets units aside.
     Hold {
-        /// The number of the product among those of the run.
+        /// The index of the product in the run.
         product: usize,
-        /// How many units.
         quantity: i64,
         /// With an idempotency key.
         keyed: bool,
-        /// To both ingresses at once, as an impatient client does; only with a key.
+        /// Sent to both ingresses at once, under one key.
         twice: bool,
-        /// How to wait.
         prefer: Prefer,
     },
-    /// Gives a hold back.
     Release {
         /// With an idempotency key.
         keyed: bool,
     },
-    /// Orders a hold.
     Order {
         /// With an idempotency key.
         keyed: bool,
-        /// How to wait.
         prefer: Prefer,
     },
-    /// Speaks as a payment provider.
     Pay(Payment),
-    /// Adds units to a product, or takes unsold ones back; always with a key.
+    /// Always with an idempotency key.
     Restock {
-        /// The number of the product among those of the run.
+        /// The index of the product in the run.
         product: usize,
-        /// How many units.
+        /// Negative to remove units.
         quantity: i64,
     },
-    /// Sends an earlier request again, with its key, to either ingress.
+    /// Sends an earlier request again, with its key.
     Repeat,
-    /// Sends another body with an earlier request's key.
+    /// Sends another body with the key of an earlier request.
     RepeatOtherBody,
-    /// Asks what became of an accepted request.
+    /// Polls a request that got 202.
     Poll,
-    /// Looks at something.
-    Get(Look),
+    Read(ReadTarget),
 }
 
 impl Operation {
-    /// Draws an operation for a run with so many products.
+    /// Draws an operation for a run with this number of products.
     pub fn draw(rng: &mut StdRng, products: usize) -> Self {
         let keyed = rng.random_bool(0.5);
         let product = rng.random_range(0..products);
@@ -124,7 +112,7 @@ impl Operation {
             52..68 => Self::Pay(draw_payment(rng)),
             68..70 => {
                 let quantity = rng.random_range(RESTOCK.0..=RESTOCK.1);
-                // A restock of nothing is bad form.
+                // The ingress rejects a quantity of 0.
                 Self::Restock {
                     product,
                     quantity: if quantity == 0 { 1 } else { quantity },
@@ -133,9 +121,9 @@ impl Operation {
             70..78 => Self::Repeat,
             78..80 => Self::RepeatOtherBody,
             80..90 => Self::Poll,
-            90..93 => Self::Get(Look::Product),
-            93..97 => Self::Get(Look::Hold),
-            _ => Self::Get(Look::Order),
+            90..93 => Self::Read(ReadTarget::Product),
+            93..97 => Self::Read(ReadTarget::Hold),
+            _ => Self::Read(ReadTarget::Order),
         }
     }
 }

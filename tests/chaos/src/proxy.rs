@@ -1,7 +1,7 @@
-//! A TCP proxy between one process and one server, which can fail as networks do.
+//! A TCP proxy between one process and one server, which can fail like a network.
 //!
-//! It connects to its target only when it is connected to, so a server that was started again on its port is found. It
-//! never changes a byte: what it does is cut, refuse, delay, and close one direction only.
+//! It connects to the server for each new connection, so it works after a restart of the server on the same port. It can
+//! cut, refuse and delay connections, and close one direction. It never changes the data.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 const CHUNK_BYTES: usize = 16 * 1024;
-/// Between two attempts to accept, when the machine is out of sockets.
+/// The pause after a failed accept: the machine has no free sockets, and no event tells when it has.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// One way through a connection.
+/// A direction of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// From the process to the server.
@@ -27,9 +27,9 @@ pub enum Direction {
     ToProcess,
 }
 
-/// What happens to every open connection at once.
+/// A fault of all open connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Strike {
+enum ConnectionFault {
     None,
     Cut,
     HalfClose(Direction),
@@ -37,12 +37,12 @@ enum Strike {
 
 #[derive(Debug)]
 struct Control {
-    strike: watch::Sender<Strike>,
+    strike: watch::Sender<ConnectionFault>,
     refuses: AtomicBool,
     delay_ms: AtomicU64,
 }
 
-/// A running proxy. Dropping it ends it and its connections.
+/// A running proxy. Dropping it closes it and its connections.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -51,15 +51,15 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Listens on a port of the OS's choice.
+    /// Listens on a free port.
     ///
     /// # Errors
-    /// When there is no port left.
+    /// When no port is free.
     pub async fn start(target: SocketAddr) -> std::io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let control = Arc::new(Control {
-            strike: watch::Sender::new(Strike::None),
+            strike: watch::Sender::new(ConnectionFault::None),
             refuses: AtomicBool::new(false),
             delay_ms: AtomicU64::new(0),
         });
@@ -71,26 +71,25 @@ impl Proxy {
         })
     }
 
-    /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Cuts every connection; new ones are turned away until [`Proxy::heal`].
+    /// Cuts every connection, and refuses new ones until [`Proxy::heal`].
     pub fn cut(&self) {
         self.control.refuses.store(true, Ordering::Relaxed);
-        self.control.strike.send_replace(Strike::Cut);
+        self.control.strike.send_replace(ConnectionFault::Cut);
     }
 
-    /// Closes one direction of every connection, as a peer that has said its last word; the other stays open.
+    /// Closes one direction of every connection; the other direction stays open.
     pub fn half_close(&self, direction: Direction) {
         self.control
             .strike
-            .send_replace(Strike::HalfClose(direction));
+            .send_replace(ConnectionFault::HalfClose(direction));
     }
 
-    /// Holds back every chunk, in both directions, for that long.
+    /// Delays all data in both directions by this time.
     pub fn delay(&self, delay: Duration) {
         self.control.delay_ms.store(
             u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
@@ -98,7 +97,7 @@ impl Proxy {
         );
     }
 
-    /// Takes new connections again, and passes everything on at once.
+    /// Accepts new connections again, and ends the delay.
     pub fn heal(&self) {
         self.control.refuses.store(false, Ordering::Relaxed);
         self.control.delay_ms.store(0, Ordering::Relaxed);
@@ -108,7 +107,7 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.accepting.abort();
-        self.control.strike.send_replace(Strike::Cut);
+        self.control.strike.send_replace(ConnectionFault::Cut);
     }
 }
 
@@ -119,18 +118,18 @@ async fn accept(listener: TcpListener, target: SocketAddr, control: Arc<Control>
             continue;
         };
         if !control.refuses.load(Ordering::Relaxed) {
-            // Before the server is asked: a cut in between counts.
-            let strikes = control.strike.subscribe();
-            tokio::spawn(connect(process, target, strikes, Arc::clone(&control)));
+            // Subscribed before the connection to the server, so that a cut in between is not missed.
+            let faults = control.strike.subscribe();
+            tokio::spawn(connect(process, target, faults, Arc::clone(&control)));
         }
     }
 }
 
-/// One connection's life. An error is how connections end: both ends see it closed.
+/// Serves one connection. An error closes it on both sides.
 async fn connect(
     process: TcpStream,
     target: SocketAddr,
-    strikes: watch::Receiver<Strike>,
+    faults: watch::Receiver<ConnectionFault>,
     control: Arc<Control>,
 ) -> std::io::Result<()> {
     let server = TcpStream::connect(target).await?;
@@ -138,35 +137,35 @@ async fn connect(
     server.set_nodelay(true)?;
     let (from_process, to_process) = process.into_split();
     let (from_server, to_server) = server.into_split();
-    let out = pump(
+    let out = copy(
         from_process,
         to_server,
         Direction::ToServer,
-        strikes.clone(),
+        faults.clone(),
         &control,
     );
-    let back = pump(
+    let back = copy(
         from_server,
         to_process,
         Direction::ToProcess,
-        strikes,
+        faults,
         &control,
     );
     tokio::try_join!(out, back).map(|_| ())
 }
 
-async fn pump(
+async fn copy(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     direction: Direction,
-    mut strikes: watch::Receiver<Strike>,
+    mut faults: watch::Receiver<ConnectionFault>,
     control: &Control,
 ) -> std::io::Result<()> {
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
         let read = tokio::select! {
             read = from.read(&mut chunk) => read?,
-            strike = struck(&mut strikes, direction) => strike?,
+            fault = next_fault(&mut faults, direction) => fault?,
         };
         if read == 0 {
             return to.shutdown().await;
@@ -175,8 +174,8 @@ async fn pump(
         if delay > 0 {
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(delay)) => {}
-                strike = struck(&mut strikes, direction) => {
-                    strike?;
+                fault = next_fault(&mut faults, direction) => {
+                    fault?;
                     return to.shutdown().await;
                 }
             }
@@ -185,18 +184,18 @@ async fn pump(
     }
 }
 
-/// Waits for a strike that concerns this direction: an error for a cut, as good as an end of the stream for a half close.
-async fn struck(
-    strikes: &mut watch::Receiver<Strike>,
+/// Waits for a fault of this direction. A cut is an error; a half close reads as the end of the stream.
+async fn next_fault(
+    faults: &mut watch::Receiver<ConnectionFault>,
     direction: Direction,
 ) -> std::io::Result<usize> {
     loop {
-        // The sender lies in the control block that every connection shares.
-        strikes.changed().await.map_err(std::io::Error::other)?;
-        match *strikes.borrow_and_update() {
-            Strike::Cut => return Err(std::io::ErrorKind::ConnectionAborted.into()),
-            Strike::HalfClose(struck) if struck == direction => return Ok(0),
-            Strike::HalfClose(_) | Strike::None => {}
+        // The sender is in the `Control` that every connection shares, so it is never dropped here.
+        faults.changed().await.map_err(std::io::Error::other)?;
+        match *faults.borrow_and_update() {
+            ConnectionFault::Cut => return Err(std::io::ErrorKind::ConnectionAborted.into()),
+            ConnectionFault::HalfClose(closed) if closed == direction => return Ok(0),
+            ConnectionFault::HalfClose(_) | ConnectionFault::None => {}
         }
     }
 }

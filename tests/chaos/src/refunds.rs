@@ -1,4 +1,4 @@
-//! The shop's end of refunds: a receiver that accepts, refuses, or accepts and hangs up without a word.
+//! The shop's receiver of refund requests. It accepts, refuses, or accepts and closes the connection without a response.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,39 +13,39 @@ use tokio::time::timeout;
 
 /// The longest request that is read, in bytes.
 const REQUEST_BYTES_MAX: usize = 64 * 1024;
-/// How long a request may take to come in.
+/// How long a request may take to arrive.
 const READ_WAIT: Duration = Duration::from_secs(10);
-/// Of so many requests one is refused, and one is accepted without an answer.
+/// Of this number of requests, one is refused and one is accepted without a response, on average.
 const ONE_FAILS_OF: u32 = 8;
+const REFUSE: u32 = 0;
+const ACCEPT_WITHOUT_RESPONSE: u32 = 1;
 
-/// A refund request as it came.
+/// A received refund request.
 #[derive(Clone, Debug)]
 pub struct RefundRequest {
-    /// Its idempotency key.
+    /// The idempotency key.
     pub id: String,
-    /// Its body.
     pub body: String,
-    /// Whether the shop took it; it may have failed to say so.
+    /// Whether the shop accepted it, even if it sent no response.
     pub is_accepted: bool,
 }
 
 type Requests = Arc<Mutex<Vec<RefundRequest>>>;
 
-/// The running receiver. Dropping it ends it.
+/// A running receiver. Dropping it stops it.
 #[derive(Debug)]
-pub struct Receiver {
-    /// Where refund requests are posted.
+pub struct RefundReceiver {
     pub url: String,
     requests: Requests,
     is_calm: Arc<AtomicBool>,
     accepting: JoinHandle<()>,
 }
 
-impl Receiver {
-    /// Listens on a port of the OS's choice; how it fails is drawn from the seed.
+impl RefundReceiver {
+    /// Listens on a free port. The seed determines which requests fail.
     ///
     /// # Errors
-    /// When there is no port left.
+    /// When no port is free.
     pub async fn start(seed: u64) -> std::io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}/refunds", listener.local_addr()?);
@@ -55,12 +55,12 @@ impl Receiver {
         let mut rng = StdRng::seed_from_u64(seed);
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let mood = if calm.load(Ordering::Relaxed) {
+                let draw = if calm.load(Ordering::Relaxed) {
                     ONE_FAILS_OF
                 } else {
                     rng.random_range(0..ONE_FAILS_OF)
                 };
-                tokio::spawn(receive(stream, mood, Arc::clone(&shared)));
+                tokio::spawn(receive(stream, draw, Arc::clone(&shared)));
             }
         });
         Ok(Self {
@@ -71,19 +71,19 @@ impl Receiver {
         })
     }
 
-    /// Takes everything from now on: a refund that was refused again and again comes ever more seldom, and is waited for.
+    /// Accepts every request from now on. The worker's pause grows with each failure, and the run waits for all refunds.
     pub fn calm(&self) {
         self.is_calm.store(true, Ordering::Relaxed);
     }
 
-    /// Every request so far.
+    /// The requests so far.
     #[must_use]
     pub fn requests(&self) -> Vec<RefundRequest> {
         lock(&self.requests).clone()
     }
 }
 
-impl Drop for Receiver {
+impl Drop for RefundReceiver {
     fn drop(&mut self) {
         self.accepting.abort();
     }
@@ -93,17 +93,17 @@ fn lock(requests: &Requests) -> MutexGuard<'_, Vec<RefundRequest>> {
     requests.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn receive(mut stream: TcpStream, mood: u32, requests: Requests) {
+async fn receive(mut stream: TcpStream, draw: u32, requests: Requests) {
     let Ok(Some((id, body))) = timeout(READ_WAIT, read_request(&mut stream)).await else {
         return;
     };
-    let is_accepted = mood != 0;
+    let is_accepted = draw != REFUSE;
     lock(&requests).push(RefundRequest {
         id,
         body,
         is_accepted,
     });
-    if mood == 1 {
+    if draw == ACCEPT_WITHOUT_RESPONSE {
         return;
     }
     let status = if is_accepted {
@@ -112,7 +112,7 @@ async fn receive(mut stream: TcpStream, mood: u32, requests: Requests) {
         "503 Service Unavailable"
     };
     let response = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-    // The worker may have been killed meanwhile.
+    // An error is ignored: the worker may have been killed.
     let _ = stream.write_all(response.as_bytes()).await;
 }
 

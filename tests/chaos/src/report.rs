@@ -1,59 +1,56 @@
-//! What a run amounts to, in numbers and in findings.
+//! The report of a run: its counts and findings.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::faults::Kind;
-use crate::record::{Asked, End, Exchange};
+use crate::faults::FaultKind;
+use crate::history::{End, Exchange, Request};
 
-/// A run's result.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// The seed that everything was drawn from.
     pub seed: u64,
-    /// How many operations clients did.
+    /// Number of operations of all clients.
     pub operations: usize,
-    /// Requests that had an effect and were told so at once.
+    /// Requests whose first reply showed their effect.
     pub done: usize,
-    /// Requests that were accepted, to be asked for later.
+    /// Requests that got 202.
     pub accepted: usize,
-    /// Of those, how many ended in a 404 because NATS lost its store.
+    /// Accepted requests that ended in a 404 because NATS lost its store.
     pub wiped: usize,
-    /// Of those, how many repeated one that was accepted already, and were given a request of their own all the same.
+    /// Accepted repeats that got another request id than the first request under their key.
     pub split: usize,
-    /// Requests that were refused.
+    /// Requests that were refused (4xx).
     pub refused: usize,
-    /// Requests that were told to come again.
+    /// Requests that got 503.
     pub unavailable: usize,
-    /// Requests without an answer.
+    /// Requests without a reply.
     pub unknown: usize,
-    /// Faults that were done, by kind.
+    /// Number of injected faults by kind.
     pub faults: BTreeMap<String, usize>,
-    /// How often a process ended before it had begun its work, and was started again.
+    /// Processes that ended before they started to work, and were restarted.
     pub false_starts: usize,
-    /// The longest time without an effect that a client was told of at once.
+    /// The longest time between two direct effects.
     pub longest_pause: Duration,
-    /// When that began, since the clients did.
+    /// The start of that pause, since the start of the clients.
     pub pause_at: Duration,
-    /// The longest time that an answer took.
+    /// The longest time until a reply.
     pub longest_answer: Duration,
-    /// From the end of the faults until all was at rest.
+    /// From the end of the faults until no work was pending.
     pub to_rest: Duration,
-    /// Holds, orders, paid orders, payments and refund requests at the end.
+    /// Number of holds, orders, paid orders, payments and refund requests at the end.
     pub rows: [usize; 5],
-    /// How many answers of each kind there were.
-    pub kinds: BTreeMap<String, usize>,
-    /// What is not as it should be.
+    /// Number of replies of each kind.
+    pub replies: BTreeMap<String, usize>,
     pub findings: Vec<String>,
-    /// What was done to the cluster, when.
+    /// The faults and crashes, with their time since the start of the cluster.
     pub timeline: Vec<(Duration, String)>,
 }
 
 impl Report {
     /// Counts a fault.
-    pub fn count_fault(&mut self, kind: Kind) {
+    pub fn count_fault(&mut self, kind: FaultKind) {
         use clap::ValueEnum;
         let name = kind
             .to_possible_value()
@@ -62,12 +59,14 @@ impl Report {
         *self.faults.entry(name).or_default() += 1;
     }
 
-    /// Counts what was told, between the begin and the end of operations.
+    /// Counts the replies, and the pauses between the start and the end of the operations.
     pub fn count(&mut self, exchanges: &[Exchange], begin: Instant, end: Instant) {
         let mut effects = vec![begin, end];
         for exchange in exchanges {
-            self.longest_answer = self.longest_answer.max(exchange.answered - exchange.sent);
-            match &exchange.told {
+            self.longest_answer = self
+                .longest_answer
+                .max(exchange.replied_at - exchange.sent_at);
+            match &exchange.reply {
                 Err(_) => self.unknown += 1,
                 Ok(_) if exchange.is_accepted() => {
                     self.accepted += 1;
@@ -75,13 +74,13 @@ impl Report {
                 }
                 Ok(reply) if reply.status < 300 => {
                     self.done += 1;
-                    effects.push(exchange.answered.min(end));
+                    effects.push(exchange.replied_at.min(end));
                 }
                 Ok(reply) if reply.status < 500 => self.refused += 1,
                 Ok(_) => self.unavailable += 1,
             }
         }
-        self.split = split(exchanges);
+        self.split = count_split(exchanges);
         effects.sort_unstable();
         let pauses = effects
             .windows(2)
@@ -89,7 +88,7 @@ impl Report {
         (self.longest_pause, self.pause_at) = pauses.max().unwrap_or_default();
     }
 
-    /// The run in one line.
+    /// The run as one line of JSON.
     #[must_use]
     pub fn summary(&self) -> Value {
         let [holds, orders, paid, payments, refunds] = self.rows;
@@ -105,9 +104,9 @@ impl Report {
         })
     }
 
-    /// The findings as lines for people, with what was done to the cluster.
+    /// The findings as lines of text, followed by the timeline.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn findings_text(&self) -> String {
         let findings = self
             .findings
             .iter()
@@ -120,30 +119,30 @@ impl Report {
         findings.chain([timeline]).collect()
     }
 
-    /// What was done to the cluster, as lines for people.
+    /// The timeline as lines of text.
     #[must_use]
     pub fn timeline(&self) -> String {
         self.timeline
             .iter()
-            .map(|(at, what)| format!("  {:7.3} {what}\n", at.as_secs_f64()))
+            .map(|(at, event)| format!("  {:7.3} {event}\n", at.as_secs_f64()))
             .collect()
     }
 }
 
-/// A repeat of what was accepted is given the same request, as long as NATS remembers whose the key is. Forgetting it
-/// does no harm, so this is no finding; but it should be rare.
-fn split(exchanges: &[Exchange]) -> usize {
-    let mut first: HashMap<(&str, &Asked), (Instant, &str)> = HashMap::new();
+/// Counts the repeats that got another request id. A repeat of an accepted request gets the same id while NATS remembers
+/// the key. A forgotten key does no harm, so this is not a finding; it should be rare.
+fn count_split(exchanges: &[Exchange]) -> usize {
+    let mut first: HashMap<(&str, &Request), (Instant, &str)> = HashMap::new();
     let mut split = 0;
     for exchange in exchanges.iter().filter(|exchange| exchange.is_accepted()) {
-        let (Some(key), Ok(reply)) = (&exchange.key, &exchange.told) else {
+        let (Some(key), Ok(reply)) = (&exchange.key, &exchange.reply) else {
             continue;
         };
         let id = reply.body["request_id"].as_str().unwrap_or_default();
         let (answered, first) = *first
-            .entry((key, &exchange.asked))
-            .or_insert((exchange.answered, id));
-        split += usize::from(first != id && answered < exchange.sent);
+            .entry((key, &exchange.request))
+            .or_insert((exchange.replied_at, id));
+        split += usize::from(first != id && answered < exchange.sent_at);
     }
     split
 }
@@ -152,19 +151,19 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// How many answers of each kind there were: whether a run did what it should.
+/// Number of replies of each kind. They show whether a run covered all kinds.
 #[must_use]
-pub fn kinds(exchanges: &[Exchange]) -> BTreeMap<String, usize> {
-    let mut kinds = BTreeMap::new();
+pub fn count_replies(exchanges: &[Exchange]) -> BTreeMap<String, usize> {
+    let mut replies = BTreeMap::new();
     for exchange in exchanges {
-        let asked = match &exchange.asked {
-            Asked::Hold { .. } => "hold",
-            Asked::Release { .. } => "release",
-            Asked::Order { .. } => "order",
-            Asked::Restock { .. } => "restock",
-            Asked::Pay(_) => "pay",
+        let request = match &exchange.request {
+            Request::Hold { .. } => "hold",
+            Request::Release { .. } => "release",
+            Request::Order { .. } => "order",
+            Request::Restock { .. } => "restock",
+            Request::Pay(_) => "pay",
         };
-        let told = match &exchange.told {
+        let reply = match &exchange.reply {
             Ok(reply) => {
                 format!(
                     "{} {}{}",
@@ -173,9 +172,9 @@ pub fn kinds(exchanges: &[Exchange]) -> BTreeMap<String, usize> {
                     reply.body["result"].as_str().unwrap_or_default()
                 )
             }
-            Err(_) => "no answer".to_owned(),
+            Err(_) => "no reply".to_owned(),
         };
-        *kinds.entry(format!("{asked} {told}")).or_default() += 1;
+        *replies.entry(format!("{request} {reply}")).or_default() += 1;
     }
-    kinds
+    replies
 }

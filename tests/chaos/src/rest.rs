@@ -1,6 +1,6 @@
-//! Coming to rest: everything is healed, clients have stopped, and what was begun ends.
+//! The end of a run: all faults are healed, clients have stopped, and all pending work has to end.
 //!
-//! A deadline, and no other time, decides: what is not at rest by then is a finding.
+//! Work that is still pending at the deadline is a finding. No other time decides.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,24 +11,24 @@ use sqlx::PgPool;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::auditor::ownership::uneven;
+use crate::auditor::partitions::uneven_shares;
 use crate::auditor::tables::PartitionRow;
-use crate::clients::{Market, ask, poll};
+use crate::clients::{Market, poll, send};
 use crate::cluster::{INGRESSES, PREFIX, WORKERS};
+use crate::history::{End, Exchange, PaymentNotice, Request};
 use crate::operations::Prefer;
-use crate::record::{Asked, End, Exchange, Notice};
 
-/// How long webhooks are delivered again while all else is at rest.
+/// How long webhooks without a reply are sent again.
 const DELIVER_WAIT: Duration = Duration::from_secs(20);
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How many requests are asked for at once.
-const AT_ONCE: usize = 16;
+const POLL: Duration = Duration::from_millis(250);
+/// Requests that are sent at once.
+const CONCURRENT_MAX: usize = 16;
 
-/// What is not at rest, each with how many there are.
-const RESTLESS: [(&str, &str); 4] = [
+/// Pending work: its name, and the query that counts it.
+const PENDING: [(&str, &str); 4] = [
     ("active holds", "SELECT count(*) FROM holds WHERE status = 'active'"),
     ("unpaid orders", "SELECT count(*) FROM orders WHERE status = 'pending_payment'"),
-    ("refunds that are due", "SELECT count(*) FROM payments WHERE state = 'refund_due'"),
+    ("due refunds", "SELECT count(*) FROM payments WHERE state = 'refund_due'"),
     (
         "parked payments of ended holds",
         "SELECT count(*) FROM payments JOIN holds ON holds.slot = payments.slot AND hold_id = order_id
@@ -36,11 +36,11 @@ const RESTLESS: [(&str, &str); 4] = [
     ),
 ];
 
-/// Heals everything and waits until all is at rest; says what is not when it has taken so long.
+/// Heals all faults and waits until no work is pending; returns the work that is pending after this wait.
 ///
 /// # Errors
 /// When the cluster can't be healed.
-pub async fn come_to_rest(market: &Arc<Market>, wait: Duration) -> anyhow::Result<Vec<String>> {
+pub async fn wait_for_rest(market: &Arc<Market>, wait: Duration) -> anyhow::Result<Vec<String>> {
     for member in &market.cluster.members {
         member.postgres.heal();
         member.nats.heal();
@@ -49,91 +49,91 @@ pub async fn come_to_rest(market: &Arc<Market>, wait: Duration) -> anyhow::Resul
     market.cluster.start_servers().await?;
     market.cluster.start_members().await?;
     let give_up = Instant::now() + wait;
-    let mut restless = serve_again(market, give_up).await;
-    // A webhook that was lost is a payment only now, and may be owed back: before what is due is waited for.
-    restless.extend(answer_webhooks(market).await);
-    last_holds(market).await;
+    let mut pending = wait_until_serving(market, give_up).await;
+    // Webhooks come before the wait for refunds, because a repeated webhook may be a payment that has to be refunded.
+    pending.extend(deliver_webhooks(market).await);
+    send_last_holds(market).await;
     loop {
         poll_open(market).await;
-        match look(market).await {
+        match find_pending(market).await {
             Ok(found) if found.is_empty() => break,
             Ok(found) if Instant::now() >= give_up => {
-                restless.extend(found);
+                pending.extend(found);
                 break;
             }
             Err(error) if Instant::now() >= give_up => return Err(error),
-            Ok(_) | Err(_) => sleep(LOOK_EVERY).await,
+            Ok(_) | Err(_) => sleep(POLL).await,
         }
     }
     poll_gone(market).await;
-    Ok(restless)
+    Ok(pending)
 }
 
-/// Every ingress answers a hold of every product again.
-async fn serve_again(market: &Arc<Market>, give_up: Instant) -> Vec<String> {
+/// Waits until every ingress gives an outcome for a hold of every product; returns the ones that do not.
+async fn wait_until_serving(market: &Arc<Market>, give_up: Instant) -> Vec<String> {
     let mut silent = Vec::new();
-    let shops = market
+    let pairs = market
         .products
         .iter()
         .flat_map(|product| (0..INGRESSES).map(|ingress| (ingress, *product)));
-    for (ingress, product) in shops.collect::<Vec<_>>() {
+    for (ingress, product) in pairs.collect::<Vec<_>>() {
         let mut attempt = 0;
-        while let Err(told) = serves(market, ingress, product, attempt).await {
+        while let Err(reply) = serves(market, ingress, product, attempt).await {
             if Instant::now() >= give_up {
                 silent.push(format!(
-                    "ingress {ingress} does not serve product {product} again: {told}"
+                    "ingress {ingress} does not serve product {product}: {reply}"
                 ));
                 break;
             }
             attempt += 1;
-            sleep(LOOK_EVERY).await;
+            sleep(POLL).await;
         }
     }
     silent
 }
 
-/// Whether an ingress gives a hold's outcome; else what it told.
+/// Whether an ingress gives an outcome for a hold; if not, its reply.
 async fn serves(
     market: &Market,
     ingress: usize,
     product: i64,
     attempt: usize,
 ) -> Result<(), String> {
-    let asked = Asked::Hold {
+    let request = Request::Hold {
         product,
         quantity: 1,
         customer: format!("probe-{ingress}-{product}-{attempt}"),
     };
-    let number = ask(market, ingress, asked, None, Prefer::Nothing).await;
-    let exchange = &market.journal.exchanges()[number];
+    let number = send(market, ingress, request, None, Prefer::Nothing).await;
+    let exchange = &market.history.exchanges()[number];
     exchange
         .outcome()
         .map(|_| ())
-        .ok_or_else(|| format!("{:?}", exchange.told))
+        .ok_or_else(|| format!("{:?}", exchange.reply))
 }
 
-/// The last that is asked for: a hold of every product, once, whatever it is answered. Nothing comes behind them, so each has
-/// to end by what was done for it alone.
-async fn last_holds(market: &Arc<Market>) {
+/// Sends one last hold of every product, and accepts any reply. No later command follows, so nothing but the command itself
+/// can cause its outcome.
+async fn send_last_holds(market: &Arc<Market>) {
     let mut holds = JoinSet::new();
     for (number, product) in market.products.iter().enumerate() {
-        let asked = Asked::Hold {
+        let request = Request::Hold {
             product: *product,
             quantity: 1,
             customer: format!("last-{product}"),
         };
         let market = Arc::clone(market);
-        holds.spawn(
-            async move { ask(&market, number % INGRESSES, asked, None, Prefer::Nothing).await },
-        );
+        holds.spawn(async move {
+            send(&market, number % INGRESSES, request, None, Prefer::Nothing).await
+        });
     }
     holds.join_all().await;
 }
 
-/// Asks for everything that was accepted and has no end.
+/// Polls all accepted requests that have no end.
 async fn poll_open(market: &Arc<Market>) {
     let open = {
-        let exchanges = market.journal.exchanges();
+        let exchanges = market.history.exchanges();
         (0..exchanges.len())
             .filter(|number| exchanges[*number].is_open())
             .collect()
@@ -141,10 +141,10 @@ async fn poll_open(market: &Arc<Market>) {
     poll_all(market, open).await;
 }
 
-/// Asks once more for what was gone: it may have been applied just then.
+/// Polls the requests that got 404 once more: a command may have been applied after that poll.
 async fn poll_gone(market: &Arc<Market>) {
     let gone = {
-        let exchanges = market.journal.exchanges();
+        let exchanges = market.history.exchanges();
         let is_gone =
             |number: &usize| matches!(exchanges[*number].ends.last(), Some((_, End::Gone)));
         (0..exchanges.len()).filter(is_gone).collect()
@@ -155,7 +155,7 @@ async fn poll_gone(market: &Arc<Market>) {
 async fn poll_all(market: &Arc<Market>, numbers: Vec<usize>) {
     let mut polls = JoinSet::new();
     for number in numbers {
-        if polls.len() >= AT_ONCE {
+        if polls.len() >= CONCURRENT_MAX {
             polls.join_next().await;
         }
         let market = Arc::clone(market);
@@ -164,21 +164,21 @@ async fn poll_all(market: &Arc<Market>, numbers: Vec<usize>) {
     polls.join_all().await;
 }
 
-/// At rest every webhook is answered; says which is not, though it is delivered again and again.
-async fn answer_webhooks(market: &Arc<Market>) -> Vec<String> {
+/// Repeats webhooks without a reply until the deadline; returns those that still have none.
+async fn deliver_webhooks(market: &Arc<Market>) -> Vec<String> {
     let give_up = Instant::now() + DELIVER_WAIT;
     while !unanswered(market).is_empty() && Instant::now() < give_up {
         deliver_again(market).await;
     }
-    let tell = |(key, notice)| format!("webhook {key} is not answered: {notice:?}");
-    unanswered(market).into_iter().map(tell).collect()
+    let describe = |(key, notice)| format!("webhook {key} has no reply: {notice:?}");
+    unanswered(market).into_iter().map(describe).collect()
 }
 
-/// The webhooks, by key and body, of which no delivery had an answer.
-fn unanswered(market: &Market) -> HashSet<(String, Notice)> {
-    let exchanges = market.journal.exchanges();
-    let webhook = |exchange: &Exchange| match (&exchange.asked, &exchange.key) {
-        (Asked::Pay(notice), Some(key)) => Some((key.clone(), notice.clone())),
+/// The webhooks, by key and body, of which no delivery had a reply.
+fn unanswered(market: &Market) -> HashSet<(String, PaymentNotice)> {
+    let exchanges = market.history.exchanges();
+    let webhook = |exchange: &Exchange| match (&exchange.request, &exchange.key) {
+        (Request::Pay(notice), Some(key)) => Some((key.clone(), notice.clone())),
         _ => None,
     };
     let mut open: HashSet<_> = exchanges.iter().filter_map(webhook).collect();
@@ -192,19 +192,19 @@ fn unanswered(market: &Market) -> HashSet<(String, Notice)> {
     open
 }
 
-/// A provider comes again until it is answered.
+/// Sends each webhook without a reply again, as a payment provider does.
 async fn deliver_again(market: &Arc<Market>) {
     let mut deliveries = JoinSet::new();
     for (number, (key, notice)) in unanswered(market).into_iter().enumerate() {
-        if deliveries.len() >= AT_ONCE {
+        if deliveries.len() >= CONCURRENT_MAX {
             deliveries.join_next().await;
         }
         let market = Arc::clone(market);
         deliveries.spawn(async move {
-            ask(
+            send(
                 &market,
                 number % INGRESSES,
-                Asked::Pay(notice),
+                Request::Pay(notice),
                 Some(key),
                 Prefer::Nothing,
             )
@@ -214,33 +214,33 @@ async fn deliver_again(market: &Arc<Market>) {
     deliveries.join_all().await;
 }
 
-/// What is not at rest now.
-async fn look(market: &Market) -> anyhow::Result<Vec<String>> {
-    // First how far the log is applied: what the rows say then is of all that was asked.
+/// The work that is pending now.
+async fn find_pending(market: &Market) -> anyhow::Result<Vec<String>> {
+    // The position in the log comes first: when the log is applied to its end, the rows show the effects of all requests.
     let pool = market.cluster.pool().await?;
-    let mut restless = behind(market, &pool).await?;
+    let mut pending = partitions_behind(market, &pool).await?;
     let open = market
-        .journal
+        .history
         .exchanges()
         .iter()
         .filter(|exchange| exchange.is_open())
         .count();
     if open > 0 {
-        restless.push(format!("{open} accepted requests have no end"));
+        pending.push(format!("{open} accepted requests have no end"));
     }
-    for (what, query) in RESTLESS {
+    for (name, query) in PENDING {
         let count: i64 = sqlx::query_scalar(query).fetch_one(&pool).await?;
         if count > 0 {
-            restless.push(format!("{count} {what}"));
+            pending.push(format!("{count} {name}"));
         }
     }
-    restless.extend(uneven(&PartitionRow::read(&pool).await?, WORKERS));
+    pending.extend(uneven_shares(&PartitionRow::read(&pool).await?, WORKERS));
     pool.close().await;
-    Ok(restless)
+    Ok(pending)
 }
 
-/// Partitions that are not at the log's end.
-async fn behind(market: &Market, pool: &PgPool) -> anyhow::Result<Vec<String>> {
+/// The partitions that have not applied the log to its end.
+async fn partitions_behind(market: &Market, pool: &PgPool) -> anyhow::Result<Vec<String>> {
     let client = market.cluster.nats().await?;
     let log = async_nats::jetstream::new(client);
     let log = log
@@ -258,10 +258,10 @@ async fn behind(market: &Market, pool: &PgPool) -> anyhow::Result<Vec<String>> {
     let is_behind = |(_, applied, stream): &&(i16, i64, chrono::DateTime<chrono::Utc>)| {
         applied.cast_unsigned() < end || stream.timestamp_micros() != created.timestamp_micros()
     };
-    let tell = |(partition, applied, stream): &(i16, i64, chrono::DateTime<chrono::Utc>)| {
+    let describe = |(partition, applied, stream): &(i16, i64, chrono::DateTime<chrono::Utc>)| {
         format!(
-            "partition {partition} is at {applied} of {stream}, the log's end {end} of {created}"
+            "partition {partition} has applied {applied} of the log of {stream}; the log of {created} ends at {end}"
         )
     };
-    Ok(positions.iter().filter(is_behind).map(tell).collect())
+    Ok(positions.iter().filter(is_behind).map(describe).collect())
 }

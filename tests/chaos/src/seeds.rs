@@ -1,4 +1,4 @@
-//! Many seeds: a few runs at a time, what each amounts to, and what all of them do together.
+//! Runs many seeds, some of them at once, and prints the report of each and a summary of all.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,41 +8,38 @@ use std::time::{Duration, Instant};
 use tokio::task::{Id, JoinSet};
 
 use crate::Options;
-use crate::faults::Kind;
+use crate::faults::FaultKind;
 use crate::report::Report;
 use crate::run;
 
-/// Which seeds to run, and how.
+/// The seeds to run, and their options.
 #[derive(Clone, Debug)]
 pub struct Seeds {
-    /// The first seed.
+    /// The first seed; the others follow it.
     pub first: u64,
-    /// How many, each one more than the one before.
     pub count: u64,
-    /// How many at once, each on servers of its own.
+    /// Runs at once, each on its own servers.
     pub jobs: u64,
-    /// How long clients and faults go on.
+    /// How long clients and faults run.
     pub lasting: Duration,
-    /// The kinds of faults.
-    pub faults: Vec<Kind>,
-    /// The directory of Holdfast's programs; unless it is given they are built.
+    pub faults: Vec<FaultKind>,
+    /// The directory of Holdfast's programs. Without it, they are built.
     pub programs: Option<PathBuf>,
-    /// What is told of each.
-    pub telling: Telling,
+    pub output: OutputOptions,
 }
 
-/// What is told of each run beside its findings.
+/// The output of each run besides its findings.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Telling {
-    /// How many answers of each kind there were.
-    pub answers: bool,
-    /// What was done to the deployment.
+pub struct OutputOptions {
+    /// The number of replies of each kind.
+    pub replies: bool,
+    /// The faults of a run without findings. A run with findings always prints them.
     pub timeline: bool,
 }
 
-/// What all runs so far amount to.
+/// The sums over all runs so far.
 #[derive(Debug)]
-pub struct Tally {
+pub struct SeedsSummary {
     begun: Instant,
     of: u64,
     runs: u64,
@@ -54,9 +51,9 @@ pub struct Tally {
 }
 
 impl Seeds {
-    /// Runs all of them, telling each as it ends. One that could not be run is told, and the others go on.
-    pub async fn run(&self) -> Tally {
-        let mut tally = Tally::new(self.count);
+    /// Runs all seeds and prints each report as its run ends. After a run that fails, the others go on.
+    pub async fn run(&self) -> SeedsSummary {
+        let mut tally = SeedsSummary::new(self.count);
         let (mut running, mut seeds) = (JoinSet::new(), HashMap::new());
         for seed in self.first..self.first.saturating_add(self.count) {
             if running.len() as u64 >= self.jobs {
@@ -84,12 +81,12 @@ impl Seeds {
         &self,
         running: &mut Running,
         seeds: &HashMap<Id, u64>,
-        tally: &mut Tally,
+        tally: &mut SeedsSummary,
     ) {
         match running.join_next_with_id().await {
             None => return,
             Some(Ok((_, Ok(report)))) => {
-                self.tell(&report);
+                self.print(&report);
                 tally.count(&report);
             }
             Some(Ok((id, Err(error)))) => tally.fail(seeds.get(&id), &format!("{error:#}")),
@@ -98,13 +95,13 @@ impl Seeds {
         println!("{tally}");
     }
 
-    fn tell(&self, report: &Report) {
-        print!("{}", report.told());
-        if self.telling.timeline && report.findings.is_empty() {
+    fn print(&self, report: &Report) {
+        print!("{}", report.findings_text());
+        if self.output.timeline && report.findings.is_empty() {
             print!("{}", report.timeline());
         }
-        if self.telling.answers {
-            println!("{:#?}", report.kinds);
+        if self.output.replies {
+            println!("{:#?}", report.replies);
         }
         println!("{}", report.summary());
     }
@@ -112,7 +109,7 @@ impl Seeds {
 
 type Running = JoinSet<anyhow::Result<Report>>;
 
-impl Tally {
+impl SeedsSummary {
     fn new(of: u64) -> Self {
         let (with_findings, failed) = (Vec::new(), Vec::new());
         Self {
@@ -137,21 +134,21 @@ impl Tally {
         }
     }
 
-    fn fail(&mut self, seed: Option<&u64>, why: &str) {
+    fn fail(&mut self, seed: Option<&u64>, error: &str) {
         let seed = seed.copied().unwrap_or_default();
-        println!("seed {seed} could not be run: {why}");
+        println!("the run of seed {seed} failed: {error}");
         self.runs += 1;
         self.failed.push(seed);
     }
 
-    /// Whether every seed was run, and none has a finding.
+    /// Whether every seed has run without a finding.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.runs == self.of && self.with_findings.is_empty() && self.failed.is_empty()
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for SeedsSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             of,
@@ -164,14 +161,14 @@ impl fmt::Display for Tally {
         let (seconds, findings) = (self.begun.elapsed().as_secs(), self.with_findings.len());
         write!(
             f,
-            "{runs} of {of} seeds in {seconds} s: {operations} operations, {done} effects told at once, "
+            "{runs} of {of} seeds in {seconds} s: {operations} operations, {done} direct effects, "
         )?;
         write!(f, "{faults} faults, {findings} seeds with findings")?;
         if findings > 0 {
             write!(f, " {:?}", self.with_findings)?;
         }
         if !self.failed.is_empty() {
-            write!(f, ", {} not run {:?}", self.failed.len(), self.failed)?;
+            write!(f, ", {} failed {:?}", self.failed.len(), self.failed)?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The operator's part: processes that end by themselves are started again, and what should not have ended is told.
+//! The supervisor: restarts processes that crash, and records a finding when a working process crashed.
 
 use std::time::Duration;
 
@@ -6,42 +6,39 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Cluster;
 
-/// How often the supervisor looks whether a process has ended.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Time between two checks of the processes.
+const CHECK_EVERY: Duration = Duration::from_millis(200);
 
 impl Cluster {
-    /// Starts processes again that ended by themselves, until it is told to stop.
+    /// Restarts crashed processes until `stop` is cancelled.
     pub async fn supervise(&self, stop: CancellationToken) {
         while stop
-            .run_until_cancelled(tokio::time::sleep(LOOK_EVERY))
+            .run_until_cancelled(tokio::time::sleep(CHECK_EVERY))
             .await
             .is_some()
         {
             for member in &self.members {
-                let Some(mut life) = member.try_life() else {
+                let Some(mut process) = member.try_lock() else {
                     continue;
                 };
-                let Some((was_at_work, last)) = member.fell(&mut life) else {
+                let Some((was_working, last_line)) = member.take_crash(&mut process) else {
                     continue;
                 };
-                self.note(format!("{} ended by itself: {last}", member.name));
-                if was_at_work {
-                    let what = format!(
-                        "{} ended by itself while it was at work: {last}",
-                        member.name
-                    );
-                    self.events().findings.push(what);
+                self.record_event(format!("{} crashed: {last_line}", member.name));
+                if was_working {
+                    let finding = format!("{} crashed while it worked: {last_line}", member.name);
+                    self.events().findings.push(finding);
                 } else {
                     self.events().false_starts += 1;
                 }
-                if let Err(error) = member.start(&mut life).await {
+                if let Err(error) = member.start(&mut process).await {
                     self.events().findings.push(format!("{error:#}"));
                 }
             }
         }
     }
 
-    /// Every line of a program's log that tells of a panic.
+    /// The lines about panics in the programs' logs.
     #[must_use]
     pub fn panics(&self) -> Vec<String> {
         let logs = std::fs::read_dir(&self.directory)

@@ -1,8 +1,8 @@
-//! A take-over under load: what buyers of a hot product notice when the worker of its partition is killed, or asked to stop,
-//! and another takes over.
+//! Measures a take-over under load: the effect on buyers of a hot product when the worker of its partition is killed or
+//! stopped, and another worker takes over.
 //!
-//! So many connections ask for holds, each as soon as its last was answered (closed loop), without proxies between. What may
-//! not be answered at all is a finding; times are told, and decide nothing.
+//! Each connection requests a hold as soon as its last request has ended (a closed loop), without a proxy. A reply that the
+//! contract does not allow is a finding. Times are printed and decide nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,34 +16,34 @@ use nix::sys::signal::Signal;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// How many connections ask at once.
 const CONNECTIONS: usize = 64;
-/// How long there is load before the worker goes, and after.
+/// Duration of the load before the worker ends.
 const BEFORE: Duration = Duration::from_secs(4);
+/// Duration of the load after the worker ends.
 const AFTER: Duration = Duration::from_secs(8);
 const WORKERS: usize = 2;
-/// More than is sold.
+/// Stock that the load can't sell out.
 const PLENTY: i64 = 900_000_000;
 
 /// One request.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
-    sent: Instant,
-    answered: Instant,
-    /// None when there was no answer.
+    sent_at: Instant,
+    replied_at: Instant,
+    /// `None` when there was no reply.
     status: Option<u16>,
-    /// Whether this may be answered under load.
+    /// Whether the contract allows this reply under load.
     is_allowed: bool,
 }
 
-/// Measures so many rounds, each with a kill and with an orderly stop; says whether every answer was one that may be given.
+/// Measures this number of rounds, each with a kill and with an orderly stop; returns whether every reply was allowed.
 ///
 /// # Errors
-/// When the sale does not start, or nobody has the partition.
+/// When the sale does not start, or the partition has no owner.
 pub async fn measure(rounds: u64) -> anyhow::Result<bool> {
     let directory = std::env::temp_dir().join(format!("holdfast-take-over-{}", std::process::id()));
     let stack = start_stack(&directory).await;
-    // The load fills the log: in so long a run nothing may be purged yet.
+    // The log must not be full during the run.
     let builder = SaleBuilder::default()
         .on(&stack, &directory)
         .setting("LOG_MAX_MB", "4096");
@@ -52,14 +52,14 @@ pub async fn measure(rounds: u64) -> anyhow::Result<bool> {
         .start_without_workers()
         .await;
     let mut is_clean = true;
-    println!("signal   requests  a second  p50 ms  p99 ms  longest ms  pause ms  answers");
+    println!("signal   requests  a second  p50 ms  p99 ms  longest ms  pause ms  replies");
     for signal in (0..rounds).flat_map(|_| [Signal::SIGKILL, Signal::SIGTERM]) {
         while sale.workers.len() < WORKERS {
             sale.add_worker();
         }
-        every_worker_has_its_share(&sale).await;
+        wait_for_even_shares(&sale).await;
         let samples = take_over(&mut sale, signal).await?;
-        is_clean &= tell(signal, samples);
+        is_clean &= print_round(signal, samples);
     }
     drop(sale);
     stack.stop().await?;
@@ -68,8 +68,8 @@ pub async fn measure(rounds: u64) -> anyhow::Result<bool> {
     Ok(is_clean)
 }
 
-async fn every_worker_has_its_share(sale: &Sale) {
-    until("every worker to have its share", async || {
+async fn wait_for_even_shares(sale: &Sale) {
+    until("all workers own partitions", async || {
         let owners = "SELECT count(DISTINCT owner) FROM partitions WHERE lease_until > now()";
         let owners: i64 = sqlx::query_scalar(owners)
             .fetch_one(&sale.pool)
@@ -80,7 +80,7 @@ async fn every_worker_has_its_share(sale: &Sale) {
     .await;
 }
 
-/// Load, and in the midst of it the end of the worker that has the product's partition.
+/// Ends the worker of the product's partition in the middle of the load. The sleeps set the duration of the load.
 async fn take_over(sale: &mut Sale, signal: Signal) -> anyhow::Result<Vec<Sample>> {
     let product = sale.product(PLENTY).await;
     let (stop, client) = (CancellationToken::new(), Arc::new(sale.client().clone()));
@@ -105,7 +105,7 @@ async fn buy(client: Arc<Client>, product: i64, stop: CancellationToken) -> Vec<
     let headers = [("content-type", "application/json")];
     let mut samples = Vec::new();
     while !stop.is_cancelled() {
-        let sent = Instant::now();
+        let sent_at = Instant::now();
         let answer = client
             .try_send(
                 reqwest::Method::POST,
@@ -114,7 +114,7 @@ async fn buy(client: Arc<Client>, product: i64, stop: CancellationToken) -> Vec<
                 Some(body.clone()),
             )
             .await;
-        let answered = Instant::now();
+        let replied_at = Instant::now();
         let status = answer.as_ref().ok().map(|answer| answer.status.as_u16());
         let is_allowed = answer.is_ok_and(|answer| match answer.status.as_u16() {
             201 | 202 | 409 => true,
@@ -122,8 +122,8 @@ async fn buy(client: Arc<Client>, product: i64, stop: CancellationToken) -> Vec<
             _ => false,
         });
         samples.push(Sample {
-            sent,
-            answered,
+            sent_at,
+            replied_at,
             status,
             is_allowed,
         });
@@ -131,7 +131,7 @@ async fn buy(client: Arc<Client>, product: i64, stop: CancellationToken) -> Vec<
     samples
 }
 
-/// The place among the sale's workers of the one that has a product's partition.
+/// The index of the worker that owns the product's partition.
 async fn owner_of(sale: &Sale, product: i64) -> anyhow::Result<usize> {
     let partition = Partitions::new(PARTITIONS)?.of(ProductId(product).slot());
     let owner: Option<String> =
@@ -139,7 +139,7 @@ async fn owner_of(sale: &Sale, product: i64) -> anyhow::Result<usize> {
             .bind(partition.0.cast_signed())
             .fetch_one(&sale.pool)
             .await?;
-    // Operators tell workers by host and process.
+    // An owner is `host:process id:...`.
     let pid: u32 = owner
         .as_deref()
         .and_then(|owner| owner.split(':').nth(1))
@@ -148,20 +148,20 @@ async fn owner_of(sale: &Sale, product: i64) -> anyhow::Result<usize> {
     sale.workers
         .iter()
         .position(|worker| worker.pid() == pid)
-        .context("the owner is no worker of this sale")
+        .context("the owner is not a worker of this sale")
 }
 
-/// Tells a round in one line; says whether every answer was allowed.
-fn tell(signal: Signal, mut samples: Vec<Sample>) -> bool {
-    samples.sort_unstable_by_key(|sample| sample.answered);
+/// Prints a round in one line; returns whether every reply was allowed.
+fn print_round(signal: Signal, mut samples: Vec<Sample>) -> bool {
+    samples.sort_unstable_by_key(|sample| sample.replied_at);
     let (Some(first), Some(last)) = (samples.first(), samples.last()) else {
         return false;
     };
-    let lasted = (last.answered - first.sent).as_secs_f64();
+    let lasted = (last.replied_at - first.sent_at).as_secs_f64();
     let made: Vec<Instant> = samples
         .iter()
         .filter(|one| one.status == Some(201))
-        .map(|one| one.answered)
+        .map(|one| one.replied_at)
         .collect();
     let pause = made
         .windows(2)
@@ -178,7 +178,7 @@ fn tell(signal: Signal, mut samples: Vec<Sample>) -> bool {
     let is_clean = samples.iter().all(|sample| sample.is_allowed);
     let mut waits: Vec<Duration> = samples
         .iter()
-        .map(|sample| sample.answered - sample.sent)
+        .map(|sample| sample.replied_at - sample.sent_at)
         .collect();
     waits.sort_unstable();
     let millis_at =

@@ -1,36 +1,36 @@
-//! Requests as they go over the wire. Equal requests have equal bytes, but for a webhook's time and signature.
+//! Sends requests over HTTP. Equal requests have equal bytes, except for the time and signature of a webhook.
 
 use anyhow::Context;
 use holdfast_tests::{ADMIN_TOKEN, Client, WEBHOOK_SECRET, Webhook};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::history::{PaymentNotice, Reply, Request};
 use crate::operations::Prefer;
-use crate::record::{Asked, Notice, Reply};
 
-struct Request {
+struct HttpRequest {
     method: Method,
     path: String,
     headers: Vec<(&'static str, String)>,
     body: Option<Value>,
 }
 
-/// Sends a request to an ingress. An error is that no answer came.
+/// Sends a request to an ingress.
 ///
 /// # Errors
-/// When the connection broke, or the time for an answer ran out.
+/// When the connection broke, or no response came in time.
 pub async fn send(
     client: &Client,
-    asked: &Asked,
+    request: &Request,
     key: Option<&str>,
     prefer: Prefer,
 ) -> anyhow::Result<Reply> {
-    let Request {
+    let HttpRequest {
         method,
         path,
         mut headers,
         body,
-    } = request(asked, key);
+    } = http_request(request, key);
     match prefer {
         Prefer::Nothing => {}
         Prefer::WaitOne => headers.push(("prefer", "wait=1".to_owned())),
@@ -44,32 +44,32 @@ pub async fn send(
         .map(|(name, value)| (*name, value.as_str()))
         .collect();
     let body = body.map(|body| body.to_string().into_bytes());
-    let answer = client
+    let response = client
         .try_send(method, &path, &headers, body)
         .await
-        .context("no answer")?;
-    Ok(answer.into())
+        .context("no response")?;
+    Ok(response.into())
 }
 
-/// Reads a path.
+/// Sends a GET.
 ///
 /// # Errors
-/// When the connection broke, or the time for an answer ran out.
+/// When the connection broke, or no response came in time.
 pub async fn get(client: &Client, path: &str) -> anyhow::Result<Reply> {
     Ok(client
         .try_send(Method::GET, path, &[], None)
         .await
-        .context("no answer")?
+        .context("no response")?
         .into())
 }
 
-fn request(asked: &Asked, key: Option<&str>) -> Request {
+fn http_request(request: &Request, key: Option<&str>) -> HttpRequest {
     let mut headers = Vec::new();
-    if let Asked::Pay(notice) = asked {
+    if let Request::Pay(notice) = request {
         let webhook = webhook(notice, key.unwrap_or_default());
         headers.extend(webhook.headers(WEBHOOK_SECRET, 0));
         let path = "/api/payments/webhook".to_owned();
-        return Request {
+        return HttpRequest {
             method: Method::POST,
             path,
             headers,
@@ -77,8 +77,8 @@ fn request(asked: &Asked, key: Option<&str>) -> Request {
         };
     }
     headers.extend(key.map(|key| ("idempotency-key", key.to_owned())));
-    let (method, path, body) = match asked {
-        Asked::Hold {
+    let (method, path, body) = match request {
+        Request::Hold {
             product,
             quantity,
             customer,
@@ -87,13 +87,13 @@ fn request(asked: &Asked, key: Option<&str>) -> Request {
                 json!({"product_id": product, "quantity": quantity, "customer_id": customer});
             (Method::POST, "/api/holds".to_owned(), Some(body))
         }
-        Asked::Release { hold } => (Method::DELETE, format!("/api/holds/{hold}"), None),
-        Asked::Order { hold } => (
+        Request::Release { hold } => (Method::DELETE, format!("/api/holds/{hold}"), None),
+        Request::Order { hold } => (
             Method::POST,
             "/api/orders".to_owned(),
             Some(json!({"hold_id": hold})),
         ),
-        Asked::Restock { product, quantity } => {
+        Request::Restock { product, quantity } => {
             headers.push(("authorization", format!("Bearer {ADMIN_TOKEN}")));
             (
                 Method::POST,
@@ -101,9 +101,9 @@ fn request(asked: &Asked, key: Option<&str>) -> Request {
                 Some(json!({"quantity": quantity})),
             )
         }
-        Asked::Pay(_) => (Method::POST, String::new(), None),
+        Request::Pay(_) => (Method::POST, String::new(), None),
     };
-    Request {
+    HttpRequest {
         method,
         path,
         headers,
@@ -111,7 +111,7 @@ fn request(asked: &Asked, key: Option<&str>) -> Request {
     }
 }
 
-fn webhook(notice: &Notice, key: &str) -> Webhook {
+fn webhook(notice: &PaymentNotice, key: &str) -> Webhook {
     let status = if notice.succeeded {
         "succeeded"
     } else {

@@ -11,7 +11,7 @@ async fn responses_stay_true_under_every_fault() {
     for seed in 1..=3 {
         let report = run(&Options::new(seed, LASTING)).await.unwrap();
         println!("{}", report.summary());
-        assert!(report.findings.is_empty(), "{}", report.told());
+        assert!(report.findings.is_empty(), "{}", report.findings_text());
         assert!(report.done > 0, "nothing was done: {}", report.summary());
     }
 }

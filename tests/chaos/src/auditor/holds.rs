@@ -1,4 +1,4 @@
-//! Holds: each 201 is a row, each row was asked for, and sequences follow the order in which requests were made (I6).
+//! Holds: each 201 has a row, each row has a request, and sequences follow the order of the requests (I6).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Instant;
@@ -7,7 +7,7 @@ use chrono::DateTime;
 
 use super::tables::HoldRow;
 use super::{Evidence, Findings};
-use crate::record::{Asked, End, Exchange, Final};
+use crate::history::{End, Exchange, Outcome, Request};
 
 pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
     let mut makers: HashMap<&str, (&str, Option<&str>)> = HashMap::new();
@@ -15,9 +15,9 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
         let Some(outcome) = exchange.outcome() else {
             continue;
         };
-        match &exchange.asked {
-            Asked::Hold { customer, .. } if outcome.status == 201 => {
-                made(exchange, &outcome, evidence, findings);
+        match &exchange.request {
+            Request::Hold { customer, .. } if outcome.status == 201 => {
+                created(exchange, &outcome, evidence, findings);
                 let id = outcome.body["hold_id"].as_str().unwrap_or_default();
                 let maker = (customer.as_str(), exchange.key.as_deref());
                 let first = *makers.entry(id).or_insert(maker);
@@ -25,77 +25,79 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
                     format!("{id}: {first:?}, {maker:?}")
                 });
             }
-            Asked::Hold { quantity, .. } => {
+            Request::Hold { quantity, .. } => {
                 let available = outcome.body["available_stock"].as_i64();
                 findings.check(
                     available.is_none_or(|available| available < *quantity),
-                    "refused with stock at hand",
-                    || format!("{:?}: {}", exchange.asked, outcome.body),
+                    "refused although stock was available",
+                    || format!("{:?}: {}", exchange.request, outcome.body),
                 );
             }
-            Asked::Release { hold } => released(hold, &outcome, evidence, findings),
+            Request::Release { hold } => released(hold, &outcome, evidence, findings),
             _ => {}
         }
     }
-    asked_for(evidence, findings);
-    statuses_read(evidence, findings);
-    gapless(evidence, findings);
-    in_order(evidence, findings);
+    rows_have_requests(evidence, findings);
+    reads_stay_true(evidence, findings);
+    sequences_are_gapless(evidence, findings);
+    sequences_follow_requests(evidence, findings);
 }
 
-/// A 201 is true.
-fn made(
+/// The row of a 201 exists and has the same values.
+fn created(
     exchange: &Exchange,
-    outcome: &Final<'_>,
+    outcome: &Outcome<'_>,
     evidence: &Evidence<'_>,
     findings: &mut Findings,
 ) {
-    let rule = "I5: a hold that was told";
+    let rule = "I5: an accepted hold";
     let body = outcome.body;
     let id = body["hold_id"].as_str().unwrap_or_default();
     let Some(row) = evidence.tables.holds.get(id) else {
-        return findings.add(rule, format!("{id} is not there: {:?}", exchange.asked));
+        return findings.add(rule, format!("{id} has no row: {:?}", exchange.request));
     };
     let expires_at = body["expires_at"]
         .as_str()
         .and_then(|text| DateTime::parse_from_rfc3339(text).ok());
-    let is_so = body["product_id"] == row.product_id
+    let is_equal = body["product_id"] == row.product_id
         && body["quantity"] == row.quantity
         && body["customer_id"].as_str() == row.customer_id.as_deref()
         && body["sequence"] == row.sequence
         && body["status"] == "active"
         && expires_at.is_some_and(|time| time == row.expires_at);
-    findings.check(is_so, rule, || format!("{body} is {row:?}"));
+    findings.check(is_equal, rule, || format!("reply {body}, row {row:?}"));
 }
 
-fn released(hold: &str, outcome: &Final<'_>, evidence: &Evidence<'_>, findings: &mut Findings) {
-    let told = match (outcome.status, outcome.code()) {
+fn released(hold: &str, outcome: &Outcome<'_>, evidence: &Evidence<'_>, findings: &mut Findings) {
+    let status = match (outcome.status, outcome.code()) {
         (200, _) => "released",
         (409, "hold_consumed") => "consumed",
         (410, _) => "expired",
         _ => return,
     };
-    is_now(hold, told, evidence, findings);
+    stays(hold, status, evidence, findings);
 }
 
-/// I2: what a client was told of how a hold ended stays so.
-pub(super) fn is_now(hold: &str, told: &str, evidence: &Evidence<'_>, findings: &mut Findings) {
+/// I2: a hold keeps the final status that a client received.
+pub(super) fn stays(hold: &str, received: &str, evidence: &Evidence<'_>, findings: &mut Findings) {
     let status = evidence
         .tables
         .holds
         .get(hold)
         .map(|row| row.status.as_str());
-    findings.check(status == Some(told), "I2: how a hold ended", || {
-        format!("{hold} was told {told} and is {status:?}")
-    });
+    findings.check(
+        status == Some(received),
+        "I2: final status of a hold",
+        || format!("{hold}: a client received {received}, the row has {status:?}"),
+    );
 }
 
-/// Each row was asked for, just so; and one request made no two.
-fn asked_for(evidence: &Evidence<'_>, findings: &mut Findings) {
-    let mut asked: HashMap<&str, Vec<&Exchange>> = HashMap::new();
+/// Each row has a request with the same values, and no request made two rows.
+fn rows_have_requests(evidence: &Evidence<'_>, findings: &mut Findings) {
+    let mut request: HashMap<&str, Vec<&Exchange>> = HashMap::new();
     for exchange in evidence.exchanges {
-        if let Asked::Hold { customer, .. } = &exchange.asked {
-            asked.entry(customer).or_default().push(exchange);
+        if let Request::Hold { customer, .. } = &exchange.request {
+            request.entry(customer).or_default().push(exchange);
         }
     }
     let mut rows: HashMap<&str, Vec<&HoldRow>> = HashMap::new();
@@ -105,38 +107,36 @@ fn asked_for(evidence: &Evidence<'_>, findings: &mut Findings) {
             .push(row);
     }
     for (customer, rows) in &rows {
-        // A customer's requests are one request and its repeats under one key.
+        // Each customer id belongs to one request and its repeats.
         findings.check(rows.len() == 1, "I4: one request, two holds", || {
             format!("{customer}: {rows:?}")
         });
         for row in rows {
             let of_row = |exchange: &&&Exchange| {
-                matches!(&exchange.asked, Asked::Hold { product, quantity, .. }
+                matches!(&exchange.request, Request::Hold { product, quantity, .. }
                     if (*product, *quantity) == (row.product_id, row.quantity))
             };
-            let requests: Vec<_> = asked
+            let requests: Vec<_> = request
                 .get(customer)
                 .into_iter()
                 .flatten()
                 .filter(of_row)
                 .collect();
-            findings.check(
-                !requests.is_empty(),
-                "I7: a hold that nobody asked for",
-                || format!("{row:?}"),
-            );
+            findings.check(!requests.is_empty(), "I7: a hold without a request", || {
+                format!("{row:?}")
+            });
             let refused = requests
                 .iter()
                 .find(|exchange| exchange.outcome().is_some_and(|end| end.status != 201));
-            findings.check(refused.is_none(), "I5: refused, but done", || {
+            findings.check(refused.is_none(), "I5: refused, but has an effect", || {
                 format!("{refused:?}: {row:?}")
             });
         }
     }
 }
 
-/// A hold that was seen ended does not come back.
-fn statuses_read(evidence: &Evidence<'_>, findings: &mut Findings) {
+/// A hold keeps the final status that a read showed.
+fn reads_stay_true(evidence: &Evidence<'_>, findings: &mut Findings) {
     for read in evidence
         .reads
         .iter()
@@ -147,13 +147,13 @@ fn statuses_read(evidence: &Evidence<'_>, findings: &mut Findings) {
         };
         let status = read.reply.body["status"].as_str().unwrap_or_default();
         if status != "active" {
-            is_now(id, status, evidence, findings);
+            stays(id, status, evidence, findings);
         }
     }
 }
 
 /// A product's sequences are 1, 2, 3 and so on.
-fn gapless(evidence: &Evidence<'_>, findings: &mut Findings) {
+fn sequences_are_gapless(evidence: &Evidence<'_>, findings: &mut Findings) {
     let mut sequences: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
     for row in evidence.tables.holds.values() {
         sequences
@@ -182,12 +182,13 @@ fn gapless(evidence: &Evidence<'_>, findings: &mut Findings) {
     }
 }
 
-/// I6: a hold that was answered, or accepted, before another was asked for has the lower sequence.
-fn in_order(evidence: &Evidence<'_>, findings: &mut Findings) {
-    // Of a hold and its repeats: since when it can be, and since when it is certain.
+/// I6: a hold with a reply before another request was sent has the lower sequence.
+fn sequences_follow_requests(evidence: &Evidence<'_>, findings: &mut Findings) {
+    // For a hold and its repeats: product, sequence, the first send, and the first reply that makes its place certain.
     let mut spans: HashMap<&str, (i64, i64, Instant, Instant)> = HashMap::new();
     for exchange in evidence.exchanges {
-        let (Asked::Hold { product, .. }, Some(outcome)) = (&exchange.asked, exchange.outcome())
+        let (Request::Hold { product, .. }, Some(outcome)) =
+            (&exchange.request, exchange.outcome())
         else {
             continue;
         };
@@ -196,7 +197,7 @@ fn in_order(evidence: &Evidence<'_>, findings: &mut Findings) {
         }
         let id = outcome.body["hold_id"].as_str().unwrap_or_default();
         let sequence = outcome.body["sequence"].as_i64().unwrap_or_default();
-        // Only while nothing was lost does a place in the log count.
+        // A 202 gives a place in the log only if the log was not lost before the outcome.
         let is_lost = exchange
             .ends
             .iter()
@@ -204,23 +205,23 @@ fn in_order(evidence: &Evidence<'_>, findings: &mut Findings) {
             || evidence
                 .wipes
                 .iter()
-                .any(|(from, to)| *to >= exchange.sent && *from <= outcome.at);
+                .any(|(from, to)| *to >= exchange.sent_at && *from <= outcome.at);
         let certain = if is_lost {
             outcome.at
         } else {
-            exchange.answered
+            exchange.replied_at
         };
         let span = spans
             .entry(id)
-            .or_insert((*product, sequence, exchange.sent, certain));
+            .or_insert((*product, sequence, exchange.sent_at, certain));
         span.3 = span.3.min(certain);
     }
-    // Repeats that were sent before may have made it, whatever they were told.
+    // An earlier repeat may have made the hold, whatever its reply was.
     let mut first_sent: HashMap<&str, Instant> = HashMap::new();
     for exchange in evidence.exchanges {
-        if let Asked::Hold { customer, .. } = &exchange.asked {
-            let sent = first_sent.entry(customer).or_insert(exchange.sent);
-            *sent = (*sent).min(exchange.sent);
+        if let Request::Hold { customer, .. } = &exchange.request {
+            let sent = first_sent.entry(customer).or_insert(exchange.sent_at);
+            *sent = (*sent).min(exchange.sent_at);
         }
     }
     for (id, span) in &mut spans {
@@ -257,7 +258,7 @@ fn of_product(product: i64, spans: Vec<(i64, i64, Instant, Instant)>, findings: 
             highest = highest.max(earlier);
         }
         findings.check(highest < sequence, "I6: order of holds", || {
-            format!("product {product}: sequence {sequence} was asked for after sequence {highest} was certain")
+            format!("product {product}: sequence {sequence} was requested after sequence {highest} was certain")
         });
     }
 }

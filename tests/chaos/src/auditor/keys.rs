@@ -1,9 +1,9 @@
-//! I4: one idempotency key, one effect and one answer.
+//! I4: one idempotency key has one effect and one outcome.
 
 use std::collections::HashMap;
 
 use super::{Evidence, Findings};
-use crate::record::{Asked, Exchange, Final};
+use crate::history::{Exchange, Outcome, Request};
 
 const EXPIRED: &str = "hold_expired";
 const REUSED: &str = "idempotency_key_reused";
@@ -16,14 +16,14 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
         }
     }
     for (key, exchanges) in by_key {
-        one_answer(key, &exchanges, findings);
+        one_outcome(key, &exchanges, findings);
         one_original(key, &exchanges, findings);
         reused_with_a_reason(key, &exchanges, findings);
     }
 }
 
-/// The outcomes of those whose body was the first.
-fn outcomes<'a>(exchanges: &[&'a Exchange]) -> Vec<(&'a Exchange, Final<'a>)> {
+/// The outcomes of the requests that were not refused as a reuse of the key.
+fn outcomes<'a>(exchanges: &[&'a Exchange]) -> Vec<(&'a Exchange, Outcome<'a>)> {
     let outcomes = exchanges
         .iter()
         .filter_map(|exchange| Some((*exchange, exchange.outcome()?)));
@@ -32,24 +32,24 @@ fn outcomes<'a>(exchanges: &[&'a Exchange]) -> Vec<(&'a Exchange, Final<'a>)> {
         .collect()
 }
 
-fn one_answer(key: &str, exchanges: &[&Exchange], findings: &mut Findings) {
+fn one_outcome(key: &str, exchanges: &[&Exchange], findings: &mut Findings) {
     let outcomes = outcomes(exchanges);
     for pair in outcomes.windows(2) {
         let [(one, first), (other, second)] = pair else {
             continue;
         };
         findings.check(
-            one.asked == other.asked,
+            one.request == other.request,
             "I4: two bodies under one key",
             || {
                 format!(
                     "{key}: {:?} got {}, {:?} got {}",
-                    one.asked, first.status, other.asked, second.status
+                    one.request, first.status, other.request, second.status
                 )
             },
         );
         let is_same = first.status == second.status && first.body == second.body;
-        findings.check(is_same, "I4: two answers under one key", || {
+        findings.check(is_same, "I4: two outcomes under one key", || {
             format!(
                 "{key}: {} {} and {} {}",
                 first.status, first.body, second.status, second.body
@@ -59,43 +59,45 @@ fn one_answer(key: &str, exchanges: &[&Exchange], findings: &mut Findings) {
     same_bytes(key, &outcomes, findings);
 }
 
-/// A webhook's duplicate is told the first answer byte for byte.
-fn same_bytes(key: &str, outcomes: &[(&Exchange, Final<'_>)], findings: &mut Findings) {
-    let told = |exchange: &Exchange| {
+/// A repeated webhook gets the first reply byte for byte.
+fn same_bytes(key: &str, outcomes: &[(&Exchange, Outcome<'_>)], findings: &mut Findings) {
+    let text = |exchange: &Exchange| {
         exchange
-            .told
+            .reply
             .as_ref()
             .map(|reply| reply.text.clone())
             .unwrap_or_default()
     };
     let webhooks: Vec<_> = outcomes
         .iter()
-        .filter(|(exchange, _)| matches!(exchange.asked, Asked::Pay(_)))
+        .filter(|(exchange, _)| matches!(exchange.request, Request::Pay(_)))
         .collect();
     for pair in webhooks.windows(2) {
-        let (one, other) = (told(pair[0].0), told(pair[1].0));
-        findings.check(one == other, "I4: a duplicate webhook's answer", || {
+        let (one, other) = (text(pair[0].0), text(pair[1].0));
+        findings.check(one == other, "I4: reply to a repeated webhook", || {
             format!("{key}: {one} and {other}")
         });
     }
 }
 
-/// At most one of the answers is not a replay. What was polled for doesn't say which it is; nor does an order of an expired
-/// hold, which is refused also when no worker has decided so.
+/// At most one of the replies is not a replay. Left out are polled outcomes, which do not show a replay, and orders of
+/// expired holds, which an ingress also refuses without a worker.
 fn one_original(key: &str, exchanges: &[&Exchange], findings: &mut Findings) {
     let decided = outcomes(exchanges)
         .into_iter()
         .filter(|(_, outcome)| outcome.code() != EXPIRED);
     let direct = decided.filter(|(exchange, _)| !exchange.is_accepted());
     let originals: Vec<_> = direct
-        .filter(|(exchange, _)| exchange.told.as_ref().is_ok_and(|reply| !reply.replayed))
+        .filter(|(exchange, _)| exchange.reply.as_ref().is_ok_and(|reply| !reply.replayed))
         .collect();
     findings.check(
         originals.len() <= 1,
         "I4: two originals under one key",
         || {
-            let told = originals.iter().map(|(exchange, end)| {
-                let waited = exchange.answered.saturating_duration_since(exchange.sent);
+            let replies = originals.iter().map(|(exchange, end)| {
+                let waited = exchange
+                    .replied_at
+                    .saturating_duration_since(exchange.sent_at);
                 format!(
                     "{} {} of ingress {} after {waited:?}",
                     end.status,
@@ -104,15 +106,15 @@ fn one_original(key: &str, exchanges: &[&Exchange], findings: &mut Findings) {
                 )
             });
             format!(
-                "{key}: {:?} was told {}",
-                exchanges[0].asked,
-                told.collect::<Vec<_>>().join("; ")
+                "{key}: {:?} got {}",
+                exchanges[0].request,
+                replies.collect::<Vec<_>>().join("; ")
             )
         },
     );
 }
 
-/// Who is told that the key was used has another body than some other request, which was not refused for that too.
+/// A request refused as a reuse of its key has another body than a request under this key that was not refused so.
 fn reused_with_a_reason(key: &str, exchanges: &[&Exchange], findings: &mut Findings) {
     let is_refused = |exchange: &Exchange| {
         exchange
@@ -122,11 +124,9 @@ fn reused_with_a_reason(key: &str, exchanges: &[&Exchange], findings: &mut Findi
     for refused in exchanges.iter().filter(|exchange| is_refused(exchange)) {
         let has_reason = exchanges
             .iter()
-            .any(|other| other.asked != refused.asked && !is_refused(other));
-        findings.check(
-            has_reason,
-            "I4: refused for a key that was not used",
-            || format!("{key}: {:?}", refused.asked),
-        );
+            .any(|other| other.request != refused.request && !is_refused(other));
+        findings.check(has_reason, "I4: refused as reuse of an unused key", || {
+            format!("{key}: {:?}", refused.request)
+        });
     }
 }

@@ -1,9 +1,9 @@
-//! The log: all of it was applied, in its order (I6), and none of it was set aside.
+//! The log: every command was applied, in log order (I6), and none became a dead letter.
 
 use std::collections::{HashMap, HashSet};
 
 use super::{Evidence, Findings};
-use crate::record::Asked;
+use crate::history::Request;
 
 pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
     for letter in &evidence.tables.dead_letters {
@@ -12,12 +12,12 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
     for fall in &evidence.tables.falls {
         findings.add("I6: a partition went back", format!("{fall:?}"));
     }
-    applied(evidence, findings);
-    in_order(evidence, findings);
+    commands_have_outcomes(evidence, findings);
+    holds_follow_the_log(evidence, findings);
 }
 
-/// No position passed a command without its effects. A hold's row is its outcome.
-fn applied(evidence: &Evidence<'_>, findings: &mut Findings) {
+/// Every client's command has an outcome. The row of a hold is its outcome.
+fn commands_have_outcomes(evidence: &Evidence<'_>, findings: &mut Findings) {
     for logged in evidence.log.iter().filter(|logged| logged.has_outcome) {
         let id = &logged.request_id;
         let has_outcome =
@@ -30,8 +30,8 @@ fn applied(evidence: &Evidence<'_>, findings: &mut Findings) {
     }
 }
 
-/// The holds of a product took effect in the order in which they first stand in the log.
-fn in_order(evidence: &Evidence<'_>, findings: &mut Findings) {
+/// The sequences of a product's holds follow the order of the log.
+fn holds_follow_the_log(evidence: &Evidence<'_>, findings: &mut Findings) {
     let late = late_customers(evidence);
     let (mut seen, mut last) = (HashSet::new(), HashMap::new());
     for logged in evidence.log {
@@ -50,23 +50,23 @@ fn in_order(evidence: &Evidence<'_>, findings: &mut Findings) {
             .unwrap_or_default();
         findings.check(before < row.sequence, "I6: order of the log", || {
             format!(
-                "product {product}: sequence {} at {}, behind {before} at {of}",
+                "product {product}: sequence {} at {} follows {before} at {of}",
                 row.sequence, logged.log_seq
             )
         });
     }
 }
 
-/// Those whose first request was sent when NATS had lost its store for the last time: only this log can have it. What was
-/// sent before may have been applied from the log that was lost, and stand in this one as a repeat.
+/// The customers whose first request was sent after the last loss of NATS' store, so only this log can have it. Earlier
+/// requests may have been applied from the lost log, and be in this log as repeats.
 fn late_customers<'a>(evidence: &Evidence<'a>) -> HashSet<&'a str> {
     let lost = evidence.wipes.iter().map(|(_, back)| *back).max();
     let (mut early, mut late) = (HashSet::new(), HashSet::new());
     for exchange in evidence.exchanges {
-        let Asked::Hold { customer, .. } = &exchange.asked else {
+        let Request::Hold { customer, .. } = &exchange.request else {
             continue;
         };
-        let is_late = lost.is_none_or(|lost| exchange.sent > lost);
+        let is_late = lost.is_none_or(|lost| exchange.sent_at > lost);
         if is_late {
             late.insert(customer.as_str())
         } else {

@@ -1,15 +1,14 @@
-//! The auditor: compares what every client was told with the tables at rest.
+//! The auditor: compares the replies that clients received with the tables at rest.
 //!
-//! It shares no code with the decision. From requests, answers and rows alone it works out what must be true, and says
-//! what is not. Whatever has no answer, or a 503, may have happened or not; then the rows decide, and only have to fit.
+//! It shares no code with the decision. From requests, replies and rows alone it derives what must be true. A request
+//! without a reply, or with a 503, may have an effect or not; then the rows only have to be consistent.
 
 mod holds;
 mod keys;
 mod log;
 mod orders;
-pub mod ownership;
+pub mod partitions;
 mod payments;
-pub mod positions;
 mod refunds;
 mod requests;
 mod stock;
@@ -19,61 +18,58 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use self::tables::Tables;
-use crate::log::Logged;
-use crate::record::{Exchange, Read};
+use crate::history::{Exchange, Read};
+use crate::log::LogCommand;
 use crate::refunds::RefundRequest;
 
-/// So many findings of a rule are told in full.
-const TOLD_OF_A_RULE_MAX: usize = 4;
+/// Findings of one rule that are printed in full.
+const PRINTED_PER_RULE_MAX: usize = 4;
 
-/// All that is known at the end of a run.
+/// The data that the auditor compares.
 #[derive(Debug)]
 pub struct Evidence<'a> {
-    /// When the run began.
+    /// The start of the run.
     pub begun: Instant,
-    /// What was asked and told.
     pub exchanges: &'a [Exchange],
-    /// What was looked at.
     pub reads: &'a [Read],
     /// The log at rest.
-    pub log: &'a [Logged],
+    pub log: &'a [LogCommand],
     /// The tables at rest.
     pub tables: &'a Tables,
-    /// What the shop was asked to refund.
+    /// The refund requests that the shop received.
     pub refunds: &'a [RefundRequest],
-    /// When NATS lost its store.
+    /// The times in which NATS lost its store: from its stop to its start.
     pub wipes: &'a [(Instant, Instant)],
-    /// What each product had at first.
+    /// The id and the initial stock of each product.
     pub products: &'a [(i64, i64)],
 }
 
 impl Evidence<'_> {
-    /// A time in seconds since the run began, as in the list of faults.
+    /// A time in seconds since the start of the run, as in the timeline.
     fn at(&self, time: Instant) -> f64 {
         time.saturating_duration_since(self.begun).as_secs_f64()
     }
 }
 
-/// What is not as it should be, by the rule that it breaks.
+/// The violations that the auditor found, by rule.
 #[derive(Debug, Default)]
 pub struct Findings {
     by_rule: BTreeMap<&'static str, Vec<String>>,
 }
 
 impl Findings {
-    /// Adds one.
-    pub fn add(&mut self, rule: &'static str, what: String) {
-        self.by_rule.entry(rule).or_default().push(what);
+    pub fn add(&mut self, rule: &'static str, details: String) {
+        self.by_rule.entry(rule).or_default().push(details);
     }
 
-    /// Adds one, unless it is as it should be.
-    pub fn check(&mut self, is_so: bool, rule: &'static str, otherwise: impl FnOnce() -> String) {
-        if !is_so {
-            self.add(rule, otherwise());
+    /// Adds a finding when the rule does not hold.
+    pub fn check(&mut self, holds: bool, rule: &'static str, details: impl FnOnce() -> String) {
+        if !holds {
+            self.add(rule, details());
         }
     }
 
-    /// As readable lines.
+    /// The findings as lines of text.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
@@ -81,13 +77,13 @@ impl Findings {
             lines.extend(
                 found
                     .iter()
-                    .take(TOLD_OF_A_RULE_MAX)
-                    .map(|what| format!("{rule}: {what}")),
+                    .take(PRINTED_PER_RULE_MAX)
+                    .map(|details| format!("{rule}: {details}")),
             );
-            if found.len() > TOLD_OF_A_RULE_MAX {
+            if found.len() > PRINTED_PER_RULE_MAX {
                 lines.push(format!(
                     "{rule}: and {} more",
-                    found.len() - TOLD_OF_A_RULE_MAX
+                    found.len() - PRINTED_PER_RULE_MAX
                 ));
             }
         }
@@ -95,7 +91,7 @@ impl Findings {
     }
 }
 
-/// Looks through everything.
+/// Checks all rules.
 #[must_use]
 pub fn audit(evidence: &Evidence<'_>) -> Findings {
     let mut findings = Findings::default();

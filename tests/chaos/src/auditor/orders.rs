@@ -1,30 +1,31 @@
-//! Orders: each 201 is a row, each refusal was right, paid is final (I3).
+//! Orders: each 201 has a row, each refusal was right, and paid is final (I3).
 
 use std::collections::{HashMap, HashSet};
 
-use super::holds::is_now;
+use super::holds::stays;
 use super::{Evidence, Findings};
-use crate::record::{Asked, Final};
+use crate::history::{Outcome, Request};
 
 pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
     let mut makers: HashMap<&str, HashSet<(Option<&str>, usize)>> = HashMap::new();
     for (number, exchange) in evidence.exchanges.iter().enumerate() {
-        let (Asked::Order { hold }, Some(outcome)) = (&exchange.asked, exchange.outcome()) else {
+        let (Request::Order { hold }, Some(outcome)) = (&exchange.request, exchange.outcome())
+        else {
             continue;
         };
         match (outcome.status, outcome.code()) {
             (201, _) => {
-                made(hold, &outcome, evidence, findings);
+                created(hold, &outcome, evidence, findings);
                 let key = exchange.key.as_deref();
-                // Requests without a key are each for themselves.
+                // Each request without a key counts on its own.
                 makers
                     .entry(hold)
                     .or_default()
                     .insert((key, if key.is_some() { 0 } else { number }));
             }
-            (409, "hold_consumed") => is_now(hold, "consumed", evidence, findings),
-            (409, "hold_released") => is_now(hold, "released", evidence, findings),
-            (410, _) => is_now(hold, "expired", evidence, findings),
+            (409, "hold_consumed") => stays(hold, "consumed", evidence, findings),
+            (409, "hold_released") => stays(hold, "released", evidence, findings),
+            (410, _) => stays(hold, "expired", evidence, findings),
             _ => {}
         }
     }
@@ -37,30 +38,30 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
     paid_stays_paid(evidence, findings);
 }
 
-fn made(hold: &str, outcome: &Final<'_>, evidence: &Evidence<'_>, findings: &mut Findings) {
-    let rule = "I5: an order that was told";
+fn created(hold: &str, outcome: &Outcome<'_>, evidence: &Evidence<'_>, findings: &mut Findings) {
+    let rule = "I5: an accepted order";
     let body = outcome.body;
     let Some(row) = evidence.tables.orders.get(hold) else {
-        return findings.add(rule, format!("{hold} is not there: {body}"));
+        return findings.add(rule, format!("{hold} has no row: {body}"));
     };
-    let is_so = body["order_id"] == hold
+    let is_equal = body["order_id"] == hold
         && body["hold_id"] == hold
         && body["product_id"] == row.product_id
         && body["quantity"] == row.quantity
         && body["amount_minor"] == row.amount_minor;
-    findings.check(is_so, rule, || format!("{body} is {row:?}"));
+    findings.check(is_equal, rule, || format!("reply {body}, row {row:?}"));
 }
 
-/// Orders and consumed holds are the same, and none was made of nothing.
+/// Each order has a consumed hold and a request, and each consumed hold has an order.
 fn rows(evidence: &Evidence<'_>, findings: &mut Findings) {
-    let asked = evidence
+    let request = evidence
         .exchanges
         .iter()
-        .filter_map(|exchange| match &exchange.asked {
-            Asked::Order { hold } => Some(hold.as_str()),
+        .filter_map(|exchange| match &exchange.request {
+            Request::Order { hold } => Some(hold.as_str()),
             _ => None,
         });
-    let asked: HashSet<&str> = asked.collect();
+    let request: HashSet<&str> = request.collect();
     for (id, row) in &evidence.tables.orders {
         let hold = evidence.tables.holds.get(id);
         let is_of_hold = hold.is_some_and(|hold| {
@@ -71,8 +72,8 @@ fn rows(evidence: &Evidence<'_>, findings: &mut Findings) {
             format!("{row:?} of {hold:?}")
         });
         findings.check(
-            asked.contains(id.as_str()),
-            "I7: an order that nobody asked for",
+            request.contains(id.as_str()),
+            "I7: an order without a request",
             || format!("{row:?}"),
         );
         findings.check(row.status != "pending_payment", "at rest", || {
@@ -90,13 +91,13 @@ fn rows(evidence: &Evidence<'_>, findings: &mut Findings) {
     }
 }
 
-/// I3: whoever was told that an order is paid finds it paid.
+/// I3: an order stays paid after a client has received that it is paid.
 fn paid_stays_paid(evidence: &Evidence<'_>, findings: &mut Findings) {
-    let answers = evidence.exchanges.iter().filter_map(|exchange| {
+    let outcomes = evidence.exchanges.iter().filter_map(|exchange| {
         let outcome = exchange.outcome()?;
-        match &exchange.asked {
-            Asked::Order { hold } if outcome.body["status"] == "paid" => Some(hold.clone()),
-            Asked::Pay(notice) if outcome.body["order_status"] == "paid" => {
+        match &exchange.request {
+            Request::Order { hold } if outcome.body["status"] == "paid" => Some(hold.clone()),
+            Request::Pay(notice) if outcome.body["order_status"] == "paid" => {
                 Some(notice.order.clone())
             }
             _ => None,
@@ -107,12 +108,12 @@ fn paid_stays_paid(evidence: &Evidence<'_>, findings: &mut Findings) {
         .iter()
         .filter(|read| read.reply.body["status"] == "paid");
     let reads = reads.filter_map(|read| read.path.strip_prefix("/api/orders/").map(str::to_owned));
-    let told: HashSet<String> = answers.chain(reads).collect();
-    for id in told {
+    let shown_as_paid: HashSet<String> = outcomes.chain(reads).collect();
+    for id in shown_as_paid {
         let row = evidence.tables.orders.get(&id);
         let is_paid = row.is_some_and(|row| row.status == "paid");
         findings.check(is_paid, "I3: paid is final", || {
-            format!("{id} was told paid and is {row:?}")
+            format!("{id} was shown as paid and is {row:?}")
         });
     }
 }

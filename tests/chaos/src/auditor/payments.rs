@@ -1,17 +1,17 @@
-//! Payments: none that was answered is lost (I8), and each did what its answer says.
+//! Payments: no accepted payment is lost (I8), and each has the effect that its reply states.
 
 use std::collections::{HashMap, HashSet};
 
 use super::tables::PaymentRow;
 use super::{Evidence, Findings};
-use crate::record::{Asked, Notice};
+use crate::history::{PaymentNotice, Request};
 
 const REFUNDS: [&str; 3] = ["refund_due", "refund_requested", "refunded"];
 
 pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
-    let mut notices: HashMap<(&str, &str), Vec<&Notice>> = HashMap::new();
+    let mut notices: HashMap<(&str, &str), Vec<&PaymentNotice>> = HashMap::new();
     for exchange in evidence.exchanges {
-        let Asked::Pay(notice) = &exchange.asked else {
+        let Request::Pay(notice) = &exchange.request else {
             continue;
         };
         notices
@@ -21,7 +21,7 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
         let Some(outcome) = exchange.outcome().filter(|outcome| outcome.status < 300) else {
             continue;
         };
-        told(
+        result_is_true(
             notice,
             outcome.body["result"].as_str().unwrap_or_default(),
             evidence,
@@ -33,10 +33,10 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
             .get(&(order.as_str(), payment.as_str()))
             .map(Vec::as_slice)
             .unwrap_or_default();
-        let was_told = notices
+        let has_webhook = notices
             .iter()
             .any(|notice| notice.succeeded == row.succeeded);
-        findings.check(was_told, "I7: a payment that nobody told of", || {
+        findings.check(has_webhook, "I7: a payment without a webhook", || {
             format!("{row:?}")
         });
         if row.succeeded {
@@ -47,22 +47,27 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
     parked_then_ordered(evidence, findings);
 }
 
-/// A webhook's answer is true.
-fn told(notice: &Notice, result: &str, evidence: &Evidence<'_>, findings: &mut Findings) {
+/// The row of a payment matches the result in the reply to its webhook.
+fn result_is_true(
+    notice: &PaymentNotice,
+    result: &str,
+    evidence: &Evidence<'_>,
+    findings: &mut Findings,
+) {
     let row = evidence
         .tables
         .payments
         .get(&(notice.order.clone(), notice.payment.clone()));
     let Some(row) = row else {
         return findings.add(
-            "I8: a payment that was answered",
-            format!("{result}, and is not there: {notice:?}"),
+            "I8: an accepted payment",
+            format!("{result}, but there is no row: {notice:?}"),
         );
     };
     findings.check(
         row.succeeded || !notice.succeeded,
-        "I8: a success that was answered",
-        || format!("{result}, and is {row:?}: {notice:?}"),
+        "I8: an accepted success",
+        || format!("{result}, but the row is {row:?}: {notice:?}"),
     );
     if !notice.succeeded {
         return;
@@ -70,7 +75,7 @@ fn told(notice: &Notice, result: &str, evidence: &Evidence<'_>, findings: &mut F
     let order = evidence.tables.orders.get(&notice.order);
     let is_payer = order.is_some_and(|order| order.payment_id.as_ref() == Some(&notice.payment));
     let is_refund = REFUNDS.contains(&row.state.as_str());
-    let is_so = match result {
+    let is_true = match result {
         "processed" | "reallocated" => is_payer && row.state == "applied",
         "refund_due" => is_refund,
         "mismatch" => is_refund && row.refund_reason.as_deref() == Some("mismatch"),
@@ -78,12 +83,12 @@ fn told(notice: &Notice, result: &str, evidence: &Evidence<'_>, findings: &mut F
         // Only a failure can be ignored.
         _ => false,
     };
-    findings.check(is_so, "I5: a payment's result", || {
-        format!("{notice:?} was told {result} and is {row:?} of {order:?}")
+    findings.check(is_true, "I5: a payment's result", || {
+        format!("{notice:?} got {result}, the row is {row:?} of {order:?}")
     });
 }
 
-/// A payment that succeeded paid its order, or its money goes back. None waits, since every hold has ended.
+/// A successful payment has paid its order or is refunded. None is parked, because every hold has ended.
 fn succeeded(row: &PaymentRow, evidence: &Evidence<'_>, findings: &mut Findings) {
     let order = evidence.tables.orders.get(&row.order_id);
     let is_payer = order.is_some_and(|order| {
@@ -95,7 +100,7 @@ fn succeeded(row: &PaymentRow, evidence: &Evidence<'_>, findings: &mut Findings)
         "parked" | "unmatched" => !evidence.tables.holds.contains_key(&row.order_id),
         _ => is_refund && !is_payer,
     };
-    findings.check(fits, "I8: where a payment's money is", || {
+    findings.check(fits, "I8: neither applied nor refunded", || {
         format!("{row:?} of {order:?}")
     });
     if let (Some(order), Some(amount)) = (order, row.amount_minor) {
@@ -103,13 +108,13 @@ fn succeeded(row: &PaymentRow, evidence: &Evidence<'_>, findings: &mut Findings)
         let is_mismatch = row.refund_reason.as_deref() == Some("mismatch");
         findings.check(
             is_right != is_mismatch,
-            "a payment of another amount",
+            "a payment of a wrong amount",
             || format!("{row:?} of {order:?}"),
         );
     }
 }
 
-/// A paid order has its payment; an order's refunds are those of its payments.
+/// A paid order has one applied payment; an order's refund status is that of its payments.
 fn orders(evidence: &Evidence<'_>, findings: &mut Findings) {
     let mut by_order: HashMap<&str, Vec<&PaymentRow>> = HashMap::new();
     for row in evidence.tables.payments.values() {
@@ -125,7 +130,7 @@ fn orders(evidence: &Evidence<'_>, findings: &mut Findings) {
             .filter(|row| row.succeeded && row.state == "applied")
             .count();
         let expected = usize::from(order.status == "paid");
-        findings.check(payers == expected, "I3: who paid an order", || {
+        findings.check(payers == expected, "I3: payment of a paid order", || {
             format!("{order:?}: {payments:?}")
         });
         let state = |name: &str| payments.iter().any(|row| row.state == name);
@@ -141,18 +146,18 @@ fn orders(evidence: &Evidence<'_>, findings: &mut Findings) {
         };
         findings.check(
             order.refund_status == refund_status,
-            "an order's refund",
+            "refund status of an order",
             || format!("{order:?}: {payments:?}"),
         );
     }
 }
 
-/// A payment that waits for its order is applied in the step that makes the order, whose own response shows it.
+/// A parked payment is applied together with the order, so the response that creates the order shows it as paid.
 fn parked_then_ordered(evidence: &Evidence<'_>, findings: &mut Findings) {
     let mut parked: HashSet<&str> = HashSet::new();
     let mut disputed: HashSet<&str> = HashSet::new();
     for exchange in evidence.exchanges {
-        let Asked::Pay(notice) = &exchange.asked else {
+        let Request::Pay(notice) = &exchange.request else {
             continue;
         };
         if !notice.succeeded || notice.amount_minor.is_some() {
@@ -165,7 +170,8 @@ fn parked_then_ordered(evidence: &Evidence<'_>, findings: &mut Findings) {
         }
     }
     for exchange in evidence.exchanges {
-        let (Asked::Order { hold }, Some(outcome)) = (&exchange.asked, exchange.outcome()) else {
+        let (Request::Order { hold }, Some(outcome)) = (&exchange.request, exchange.outcome())
+        else {
             continue;
         };
         if outcome.status == 201
@@ -174,7 +180,7 @@ fn parked_then_ordered(evidence: &Evidence<'_>, findings: &mut Findings) {
         {
             findings.check(
                 outcome.body["status"] == "paid",
-                "an order of a payment that waited",
+                "an order with a parked payment",
                 || format!("{hold}: {}", outcome.body),
             );
         }

@@ -1,4 +1,4 @@
-//! Refunds: the shop was asked for each that is owed, under one id and with one body, and for nothing else.
+//! Refunds: each due refund was requested from the shop, with one id and one body, and no other refund was.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,11 +16,11 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
         let payment = (text("order_id"), text("payment_id"));
         findings.check(
             !request.id.is_empty() && text("refund_id") == request.id,
-            "a refund's id",
+            "id of a refund",
             || format!("{request:?}"),
         );
         let first = *by_id.entry(&request.id).or_insert(&request.body);
-        findings.check(first == request.body, "a refund's repeats", || {
+        findings.check(first == request.body, "repeats of a refund differ", || {
             format!("{first} and {}", request.body)
         });
         let id = *ids.entry(payment.clone()).or_insert(&request.id);
@@ -29,7 +29,7 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
         });
         let row = evidence.tables.payments.get(&payment);
         let is_owed = row.is_some_and(|row| row.succeeded && row.state.starts_with("refund"));
-        findings.check(is_owed, "a refund that nobody is owed", || {
+        findings.check(is_owed, "a refund that is not due", || {
             format!("{request:?}: {row:?}")
         });
         if request.is_accepted {
@@ -40,12 +40,12 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
         if row.state == "refund_requested" {
             findings.check(
                 accepted.contains(payment),
-                "a refund that was not asked for",
+                "a refund that was not requested",
                 || format!("{row:?}"),
             );
         }
         findings.check(row.state != "refund_due", "at rest", || {
-            format!("a refund that is due: {row:?}")
+            format!("a due refund: {row:?}")
         });
     }
 }

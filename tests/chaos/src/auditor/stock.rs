@@ -1,20 +1,20 @@
-//! I1: stock recomputed from holds, orders and restocks. Nothing is sold twice, nothing is lost.
+//! I1: stock, recomputed from holds, orders and restocks. No unit is sold twice or lost.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sha2::{Digest, Sha256};
 
 use super::{Evidence, Findings};
-use crate::record::Asked;
+use crate::history::Request;
 
-/// A stored outcome that changed the product begins so.
+/// The start of a stored outcome that changed the product.
 const CHANGED: &str = "{\"ProductChanged\"";
 
 pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
     let Restocked { certain, leeway } = restocked(evidence, findings);
     for (product, initial) in evidence.products {
         let Some(row) = evidence.tables.products.get(product) else {
-            findings.add("I1: a product", format!("{product} is not there"));
+            findings.add("I1: a product", format!("{product} has no row"));
             continue;
         };
         let holds = evidence
@@ -57,12 +57,12 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
     }
 }
 
-/// What restocks added to each product.
+/// The units that restocks added, by product.
 #[derive(Default)]
 struct Restocked {
-    /// Those that were answered, and of the others those whose key has an effect.
+    /// Units of restocks with an outcome, and of restocks without a reply whose key has a stored outcome.
     certain: HashMap<i64, i64>,
-    /// By how much that may be wrong, since two bodies under one key had no answer.
+    /// The possible error of `certain`, when two bodies under one key got no reply.
     leeway: HashMap<i64, i64>,
 }
 
@@ -71,15 +71,16 @@ fn restocked(evidence: &Evidence<'_>, findings: &mut Findings) -> Restocked {
     let mut counted: HashSet<&str> = HashSet::new();
     let mut open: HashMap<&str, BTreeSet<(i64, i64)>> = HashMap::new();
     for exchange in evidence.exchanges {
-        let (Asked::Restock { product, quantity }, Some(key)) = (&exchange.asked, &exchange.key)
+        let (Request::Restock { product, quantity }, Some(key)) =
+            (&exchange.request, &exchange.key)
         else {
             continue;
         };
         let is_stored = stored(evidence, key).is_some_and(|outcome| outcome.starts_with(CHANGED));
         match exchange.outcome() {
             Some(outcome) if outcome.status == 200 => {
-                findings.check(is_stored, "I5: a restock that was told", || {
-                    format!("{:?} {key}", exchange.asked)
+                findings.check(is_stored, "I5: an accepted restock", || {
+                    format!("{:?} {key}", exchange.request)
                 });
                 if counted.insert(key) {
                     *restocked.certain.entry(*product).or_default() += quantity;
@@ -91,12 +92,12 @@ fn restocked(evidence: &Evidence<'_>, findings: &mut Findings) -> Restocked {
             _ => {}
         }
     }
-    for (_, asked) in open.into_iter().filter(|(key, _)| !counted.contains(key)) {
-        let (Some((product, least)), Some((_, most))) = (asked.first(), asked.last()) else {
+    for (_, request) in open.into_iter().filter(|(key, _)| !counted.contains(key)) {
+        let (Some((product, min)), Some((_, max))) = (request.first(), request.last()) else {
             continue;
         };
-        *restocked.certain.entry(*product).or_default() += least;
-        *restocked.leeway.entry(*product).or_default() += most - least;
+        *restocked.certain.entry(*product).or_default() += min;
+        *restocked.leeway.entry(*product).or_default() += max - min;
     }
     restocked
 }

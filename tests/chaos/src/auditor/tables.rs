@@ -1,14 +1,12 @@
-//! The tables at one moment, as plain rows.
+//! The tables at rest, read in one transaction.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::positions::Fall;
+use super::partitions::PositionFall;
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgPool};
 
-/// A row of `products`.
 #[derive(Clone, Debug, FromRow)]
-#[allow(missing_docs)]
 pub struct ProductRow {
     pub product_id: i64,
     pub total_stock: i64,
@@ -19,9 +17,7 @@ pub struct ProductRow {
     pub hold_sequence: i64,
 }
 
-/// A row of `holds`.
 #[derive(Clone, Debug, FromRow)]
-#[allow(missing_docs)]
 pub struct HoldRow {
     pub hold_id: String,
     pub product_id: i64,
@@ -32,9 +28,7 @@ pub struct HoldRow {
     pub expires_at: DateTime<Utc>,
 }
 
-/// A row of `orders`.
 #[derive(Clone, Debug, FromRow)]
-#[allow(missing_docs)]
 pub struct OrderRow {
     pub order_id: String,
     pub product_id: i64,
@@ -45,9 +39,7 @@ pub struct OrderRow {
     pub refund_status: String,
 }
 
-/// A row of `payments`.
 #[derive(Clone, Debug, FromRow)]
-#[allow(missing_docs)]
 pub struct PaymentRow {
     pub order_id: String,
     pub payment_id: String,
@@ -57,20 +49,16 @@ pub struct PaymentRow {
     pub refund_reason: Option<String>,
 }
 
-/// A row of `partitions`.
 #[derive(Clone, Debug, FromRow)]
-#[allow(missing_docs)]
 pub struct PartitionRow {
     pub partition: i16,
     pub owner: Option<String>,
     pub epoch: i64,
-    /// Whether its lease has not run out.
+    /// Whether the lease of the owner is valid.
     pub is_live: bool,
 }
 
 impl PartitionRow {
-    /// Reads all of them.
-    ///
     /// # Errors
     /// When Postgres fails.
     pub async fn read(pool: &PgPool) -> sqlx::Result<Vec<Self>> {
@@ -79,9 +67,7 @@ impl PartitionRow {
     }
 }
 
-/// A row of `dead_letters`.
 #[derive(Clone, Debug, FromRow)]
-#[allow(missing_docs)]
 pub struct DeadLetterRow {
     pub dead_letter_id: i64,
     pub request_id: String,
@@ -90,71 +76,66 @@ pub struct DeadLetterRow {
     pub error: String,
 }
 
-/// The tables at one moment.
+/// The rows of the tables, by their ids.
 #[derive(Debug, Default)]
 pub struct Tables {
-    /// By id.
     pub products: BTreeMap<i64, ProductRow>,
-    /// By id.
     pub holds: HashMap<String, HoldRow>,
-    /// By id.
     pub orders: HashMap<String, OrderRow>,
     /// By order and payment.
     pub payments: HashMap<(String, String), PaymentRow>,
     /// The outcomes of restocks, by the hash of their key, in hexadecimal.
     pub restocks: HashMap<String, String>,
-    /// The requests that have an outcome, by id.
+    /// The ids of requests that have an outcome.
     pub outcomes: HashSet<String>,
-    /// Commands that were set aside.
     pub dead_letters: Vec<DeadLetterRow>,
-    /// Partitions that went back.
-    pub falls: Vec<Fall>,
+    pub falls: Vec<PositionFall>,
 }
 
 impl Tables {
-    /// Reads them, as of one moment.
+    /// Reads all tables in one transaction.
     ///
     /// # Errors
     /// When Postgres fails.
     pub async fn read(pool: &PgPool) -> sqlx::Result<Self> {
-        let mut one_moment = pool
+        let mut transaction = pool
             .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             .await?;
         let products: Vec<ProductRow> = sqlx::query_as("SELECT * FROM products")
-            .fetch_all(&mut *one_moment)
+            .fetch_all(&mut *transaction)
             .await?;
         let holds: Vec<HoldRow> = sqlx::query_as(
             "SELECT hold_id::text, product_id, quantity::bigint, customer_id, status::text, sequence, expires_at FROM holds",
         )
-        .fetch_all(&mut *one_moment)
+        .fetch_all(&mut *transaction)
         .await?;
         let orders: Vec<OrderRow> = sqlx::query_as(
             "SELECT order_id::text, product_id, quantity::bigint, amount_minor, status::text, payment_id,
                  refund_status::text FROM orders",
         )
-        .fetch_all(&mut *one_moment)
+        .fetch_all(&mut *transaction)
         .await?;
         let payments: Vec<PaymentRow> = sqlx::query_as(
             "SELECT order_id::text, payment_id, succeeded, amount_minor, state::text, refund_reason::text FROM payments",
         )
-        .fetch_all(&mut *one_moment)
+        .fetch_all(&mut *transaction)
         .await?;
         let restocks: Vec<(String, String)> = sqlx::query_as(
             "SELECT encode(key_hash, 'hex'), outcomes.outcome::text FROM idempotency_keys
              JOIN outcomes USING (slot, request_id) WHERE endpoint = 3",
         )
-        .fetch_all(&mut *one_moment)
+        .fetch_all(&mut *transaction)
         .await?;
         let outcomes: Vec<String> = sqlx::query_scalar("SELECT request_id::text FROM outcomes")
-            .fetch_all(&mut *one_moment)
+            .fetch_all(&mut *transaction)
             .await?;
         let dead_letters = sqlx::query_as(
             "SELECT dead_letter_id, request_id::text, log_seq, action, error FROM dead_letters ORDER BY dead_letter_id",
         )
-        .fetch_all(&mut *one_moment)
+        .fetch_all(&mut *transaction)
         .await?;
         let falls = sqlx::query_as("SELECT * FROM chaos.falls")
-            .fetch_all(&mut *one_moment)
+            .fetch_all(&mut *transaction)
             .await?;
         Ok(Self {
             products: products

@@ -1,30 +1,38 @@
-//! The auditor finds what it is there for: each test makes a small true story false in one place.
+//! Tests of the auditor: each changes one fact of a correct history, and expects the finding.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::ownership::uneven;
-use super::positions::Fall;
+use super::partitions::PositionFall;
+use super::partitions::uneven_shares;
 use super::tables::{DeadLetterRow, HoldRow, OrderRow, PartitionRow, PaymentRow, ProductRow};
 use super::*;
-use crate::record::{Asked, End, Notice, Reply};
+use crate::history::{End, PaymentNotice, Reply, Request};
 
-/// A hold that was ordered and paid, and one that was released, of a product of 10.
-struct Story {
+/// A correct history: of a product with 10 units, one hold was ordered and paid, and one was released.
+struct TestRun {
     begun: Instant,
     exchanges: Vec<Exchange>,
-    log: Vec<Logged>,
+    log: Vec<LogCommand>,
     tables: Tables,
     refunds: Vec<RefundRequest>,
     wipes: Vec<(Instant, Instant)>,
 }
 
-fn exchange(begun: Instant, asked: Asked, key: Option<&str>, status: u16, body: Value) -> Exchange {
-    let location = match (&asked, status) {
+fn exchange(
+    begun: Instant,
+    request: Request,
+    key: Option<&str>,
+    status: u16,
+    body: Value,
+) -> Exchange {
+    let location = match (&request, status) {
         (_, 202) => body["status_url"].as_str().unwrap_or_default().to_owned(),
-        (Asked::Hold { .. }, 201) => format!("/api/holds/{}", body["hold_id"].as_str().unwrap()),
-        (Asked::Order { .. }, 201) => format!("/api/orders/{}", body["order_id"].as_str().unwrap()),
+        (Request::Hold { .. }, 201) => format!("/api/holds/{}", body["hold_id"].as_str().unwrap()),
+        (Request::Order { .. }, 201) => {
+            format!("/api/orders/{}", body["order_id"].as_str().unwrap())
+        }
         _ => String::new(),
     };
     let content_type = if status < 400 {
@@ -34,7 +42,7 @@ fn exchange(begun: Instant, asked: Asked, key: Option<&str>, status: u16, body: 
     }
     .to_owned();
     let (text, has_retry_after) = (body.to_string(), matches!(status, 202 | 503));
-    let told = Ok(Reply {
+    let reply = Ok(Reply {
         status,
         body,
         text,
@@ -43,16 +51,16 @@ fn exchange(begun: Instant, asked: Asked, key: Option<&str>, status: u16, body: 
         content_type,
         has_retry_after,
     });
-    let (key, ends, places) = (key.map(str::to_owned), Vec::new(), Vec::new());
+    let (key, ends, positions) = (key.map(str::to_owned), Vec::new(), Vec::new());
     Exchange {
-        asked,
+        request,
         key,
         ingress: 0,
-        sent: begun,
-        told,
-        answered: begun,
+        sent_at: begun,
+        reply,
+        replied_at: begun,
         ends,
-        places,
+        positions,
     }
 }
 
@@ -70,25 +78,25 @@ fn hold_row(id: &str, quantity: i64, sequence: i64, status: &str) -> HoldRow {
     }
 }
 
-fn hold_told(begun: Instant, row: &HoldRow) -> Exchange {
+fn hold_exchange(begun: Instant, row: &HoldRow) -> Exchange {
     let customer = row.customer_id.clone().unwrap();
     let body = json!({"hold_id": row.hold_id, "product_id": 1, "quantity": row.quantity, "customer_id": customer,
         "status": "active", "expires_at": "2026-01-01T00:00:03Z", "sequence": row.sequence});
-    let asked = Asked::Hold {
+    let request = Request::Hold {
         product: 1,
         quantity: row.quantity,
         customer,
     };
     exchange(
         begun,
-        asked,
+        request,
         Some(&format!("key-{}", row.hold_id)),
         201,
         body,
     )
 }
 
-impl Story {
+impl TestRun {
     fn new() -> Self {
         let begun = Instant::now();
         let later = |seconds| begun + Duration::from_secs(seconds);
@@ -98,7 +106,7 @@ impl Story {
         );
         let order = json!({"order_id": "a", "hold_id": "a", "product_id": 1, "quantity": 2, "amount_minor": 20,
             "status": "pending_payment"});
-        let notice = Notice {
+        let notice = PaymentNotice {
             order: "a".into(),
             payment: "p".into(),
             succeeded: true,
@@ -106,19 +114,19 @@ impl Story {
         };
         let processed = json!({"result": "processed", "order_id": "a", "order_status": "paid"});
         let exchanges = vec![
-            hold_told(later(0), &paid),
-            hold_told(later(1), &released),
+            hold_exchange(later(0), &paid),
+            hold_exchange(later(1), &released),
             exchange(
                 later(2),
-                Asked::Order { hold: "a".into() },
+                Request::Order { hold: "a".into() },
                 None,
                 201,
                 order,
             ),
-            exchange(later(3), Asked::Pay(notice), Some("evt"), 200, processed),
+            exchange(later(3), Request::Pay(notice), Some("evt"), 200, processed),
             exchange(
                 later(4),
-                Asked::Release { hold: "b".into() },
+                Request::Release { hold: "b".into() },
                 None,
                 200,
                 json!({"status": "released"}),
@@ -157,7 +165,7 @@ impl Story {
             refund_reason: None,
         };
         tables.payments.insert(("a".into(), "p".into()), payment);
-        let logged = |log_seq, row: &HoldRow| Logged {
+        let logged = |log_seq, row: &HoldRow| LogCommand {
             log_seq,
             request_id: row.hold_id.clone(),
             has_outcome: true,
@@ -168,7 +176,7 @@ impl Story {
             .zip(1..)
             .map(|(id, seq)| logged(seq, &tables.holds[*id]))
             .collect();
-        log.push(Logged {
+        log.push(LogCommand {
             log_seq: 3,
             request_id: "d".into(),
             has_outcome: true,
@@ -203,12 +211,12 @@ impl Story {
         let (customer, at) = ("customer-c".to_owned(), self.begun + Duration::from_secs(5));
         let body =
             json!({"status": "queued", "position": 3, "status_url": "/api/requests/c?seq=9"});
-        let asked = Asked::Hold {
+        let request = Request::Hold {
             product: 1,
             quantity: 1,
             customer,
         };
-        let mut accepted = exchange(at, asked, None, 202, body);
+        let mut accepted = exchange(at, request, None, 202, body);
         accepted
             .ends
             .extend(end.map(|end| (at + Duration::from_secs(1), end)));
@@ -218,186 +226,179 @@ impl Story {
 
 #[test]
 fn correct_history_has_no_findings() {
-    assert_eq!(Story::new().rules(), Vec::<&str>::new());
+    assert_eq!(TestRun::new().rules(), Vec::<&str>::new());
 }
 
 #[test]
 fn lost_accepted_hold_is_found() {
-    let mut story = Story::new();
-    story.tables.holds.remove("b");
-    assert!(story.rules().contains(&"I5: a hold that was told"));
-    assert!(story.rules().contains(&"sequences without gaps"));
+    let mut run = TestRun::new();
+    run.tables.holds.remove("b");
+    assert!(run.rules().contains(&"I5: an accepted hold"));
+    assert!(run.rules().contains(&"sequences without gaps"));
 }
 
 #[test]
 fn units_sold_twice_are_found() {
-    let mut story = Story::new();
-    story.tables.products.get_mut(&1).unwrap().available_stock = 10;
-    assert_eq!(story.rules(), ["I1: total, available, held, sold, holds"]);
+    let mut run = TestRun::new();
+    run.tables.products.get_mut(&1).unwrap().available_stock = 10;
+    assert_eq!(run.rules(), ["I1: total, available, held, sold, holds"]);
 }
 
 #[test]
 fn holds_out_of_order_are_found() {
-    let mut story = Story::new();
+    let mut run = TestRun::new();
     for (id, sequence) in [("a", 2), ("b", 1)] {
-        story.tables.holds.get_mut(id).unwrap().sequence = sequence;
+        run.tables.holds.get_mut(id).unwrap().sequence = sequence;
     }
-    for exchange in &mut story.exchanges[..2] {
-        let reply = exchange.told.as_mut().unwrap();
+    for exchange in &mut run.exchanges[..2] {
+        let reply = exchange.reply.as_mut().unwrap();
         reply.body["sequence"] = json!(3 - reply.body["sequence"].as_i64().unwrap());
     }
-    assert_eq!(
-        story.rules(),
-        ["I6: order of holds", "I6: order of the log"]
-    );
+    assert_eq!(run.rules(), ["I6: order of holds", "I6: order of the log"]);
 }
 
 #[test]
 fn second_effect_of_one_request_is_found() {
-    let mut story = Story::new();
+    let mut run = TestRun::new();
     let twice = HoldRow {
         customer_id: Some("customer-b".into()),
         ..hold_row("c", 3, 3, "expired")
     };
-    story.tables.products.get_mut(&1).unwrap().hold_sequence = 3;
-    story.tables.holds.insert("c".into(), twice);
-    assert_eq!(story.rules(), ["I4: one request, two holds"]);
+    run.tables.products.get_mut(&1).unwrap().hold_sequence = 3;
+    run.tables.holds.insert("c".into(), twice);
+    assert_eq!(run.rules(), ["I4: one request, two holds"]);
 }
 
 #[test]
 fn two_outcomes_under_one_key_are_found() {
-    let mut story = Story::new();
-    let mut repeat = story.exchanges[3].clone();
-    repeat.told.as_mut().unwrap().text.push(' ');
-    repeat.told.as_mut().unwrap().replayed = true;
-    story.exchanges.push(repeat.clone());
-    assert_eq!(story.rules(), ["I4: a duplicate webhook's answer"]);
-    repeat.told.as_mut().unwrap().replayed = false;
-    story.exchanges.push(repeat);
-    assert!(story.rules().contains(&"I4: two originals under one key"));
+    let mut run = TestRun::new();
+    let mut repeat = run.exchanges[3].clone();
+    repeat.reply.as_mut().unwrap().text.push(' ');
+    repeat.reply.as_mut().unwrap().replayed = true;
+    run.exchanges.push(repeat.clone());
+    assert_eq!(run.rules(), ["I4: reply to a repeated webhook"]);
+    repeat.reply.as_mut().unwrap().replayed = false;
+    run.exchanges.push(repeat);
+    assert!(run.rules().contains(&"I4: two originals under one key"));
 }
 
 #[test]
 fn paid_order_that_becomes_unpaid_is_found() {
-    let mut story = Story::new();
-    let order = story.tables.orders.get_mut("a").unwrap();
+    let mut run = TestRun::new();
+    let order = run.tables.orders.get_mut("a").unwrap();
     (order.status, order.payment_id) = ("cancelled".into(), None);
-    assert!(story.rules().contains(&"I3: paid is final"));
+    assert!(run.rules().contains(&"I3: paid is final"));
 }
 
 #[test]
 fn lost_accepted_payment_is_found() {
-    let mut story = Story::new();
-    story.tables.payments.clear();
-    assert!(story.rules().contains(&"I8: a payment that was answered"));
+    let mut run = TestRun::new();
+    run.tables.payments.clear();
+    assert!(run.rules().contains(&"I8: an accepted payment"));
 }
 
 #[test]
 fn accepted_request_must_end_unless_the_log_was_lost() {
-    let mut story = Story::new();
-    story.accept(None);
-    assert_eq!(story.rules(), ["accepted request without an end"]);
-    let mut story = Story::new();
-    story.accept(Some(End::Gone));
-    assert_eq!(story.rules(), ["accepted request answered 404"]);
-    let wiped = story.begun + Duration::from_secs(6);
-    story.wipes.push((wiped, wiped));
-    assert_eq!(story.rules(), Vec::<&str>::new());
+    let mut run = TestRun::new();
+    run.accept(None);
+    assert_eq!(run.rules(), ["accepted request without an end"]);
+    let mut run = TestRun::new();
+    run.accept(Some(End::Gone));
+    assert_eq!(run.rules(), ["accepted request got 404"]);
+    let wiped = run.begun + Duration::from_secs(6);
+    run.wipes.push((wiped, wiped));
+    assert_eq!(run.rules(), Vec::<&str>::new());
 }
 
 #[test]
 fn refund_without_a_reason_is_found() {
-    let mut story = Story::new();
+    let mut run = TestRun::new();
     let body = json!({"refund_id": "r", "order_id": "a", "payment_id": "p"}).to_string();
-    story.refunds.push(RefundRequest {
+    run.refunds.push(RefundRequest {
         id: "r".into(),
         body,
         is_accepted: true,
     });
-    assert_eq!(story.rules(), ["a refund that nobody is owed"]);
+    assert_eq!(run.rules(), ["a refund that is not due"]);
 }
 
 #[test]
 fn server_errors_and_bad_json_are_found() {
-    let mut story = Story::new();
+    let mut run = TestRun::new();
     let problem =
         json!({"type": "t", "title": "t", "detail": "d", "code": "internal_error", "status": 500});
-    story.exchanges.push(exchange(
-        story.begun,
-        Asked::Release { hold: "b".into() },
+    run.exchanges.push(exchange(
+        run.begun,
+        Request::Release { hold: "b".into() },
         None,
         500,
         problem,
     ));
-    assert_eq!(story.rules(), ["failure"]);
-    story
-        .exchanges
+    assert_eq!(run.rules(), ["failure"]);
+    run.exchanges
         .last_mut()
         .unwrap()
-        .told
+        .reply
         .as_mut()
         .unwrap()
         .body = Value::Null;
-    assert!(story.rules().contains(&"form of an answer"));
+    assert!(run.rules().contains(&"form of a reply"));
 }
 
 #[test]
 fn order_without_its_parked_payment_is_found() {
-    let mut story = Story::new();
-    let Asked::Pay(notice) = &mut story.exchanges[3].asked else {
+    let mut run = TestRun::new();
+    let Request::Pay(notice) = &mut run.exchanges[3].request else {
         panic!("no webhook")
     };
     notice.amount_minor = None;
-    let reply = story.exchanges[3].told.as_mut().unwrap();
+    let reply = run.exchanges[3].reply.as_mut().unwrap();
     (reply.status, reply.body) = (202, json!({"result": "parked"}));
-    assert_eq!(story.rules(), ["an order of a payment that waited"]);
+    assert_eq!(run.rules(), ["an order with a parked payment"]);
 }
 
 #[test]
 fn skipped_and_dead_letter_commands_are_found() {
-    let mut story = Story::new();
-    story.tables.outcomes.remove("d");
-    assert_eq!(
-        story.rules(),
-        ["I6: a command of the log without an outcome"]
-    );
-    let mut story = Story::new();
+    let mut run = TestRun::new();
+    run.tables.outcomes.remove("d");
+    assert_eq!(run.rules(), ["I6: a command of the log without an outcome"]);
+    let mut run = TestRun::new();
     let (request_id, action, error) = (
         "c".to_owned(),
         "create_hold".to_owned(),
         "a panic".to_owned(),
     );
-    story.tables.dead_letters.push(DeadLetterRow {
+    run.tables.dead_letters.push(DeadLetterRow {
         dead_letter_id: 1,
         request_id,
         log_seq: 3,
         action,
         error,
     });
-    assert_eq!(story.rules(), ["a dead letter"]);
-    let mut story = Story::new();
-    story.tables.falls.push(Fall {
+    assert_eq!(run.rules(), ["a dead letter"]);
+    let mut run = TestRun::new();
+    run.tables.falls.push(PositionFall {
         partition: 0,
         from_epoch: 2,
         from_seq: 9,
         to_epoch: 2,
         to_seq: 7,
     });
-    assert_eq!(story.rules(), ["I6: a partition went back"]);
+    assert_eq!(run.rules(), ["I6: a partition went back"]);
 }
 
 #[test]
 fn holds_not_in_log_order_are_found() {
-    let mut story = Story::new();
-    story.log.swap(0, 1);
-    assert_eq!(story.rules(), ["I6: order of the log"]);
-    // A repeat further back says nothing, nor does a log that may not be the one that was applied.
-    story.log.insert(0, story.log[1].clone());
-    assert_eq!(story.rules(), Vec::<&str>::new());
-    story.log.remove(0);
-    let wiped = story.begun + Duration::from_secs(6);
-    story.wipes.push((wiped, wiped));
-    assert_eq!(story.rules(), Vec::<&str>::new());
+    let mut run = TestRun::new();
+    run.log.swap(0, 1);
+    assert_eq!(run.rules(), ["I6: order of the log"]);
+    // A repeat does not count, and neither does a log that replaced a lost one.
+    run.log.insert(0, run.log[1].clone());
+    assert_eq!(run.rules(), Vec::<&str>::new());
+    run.log.remove(0);
+    let wiped = run.begun + Duration::from_secs(6);
+    run.wipes.push((wiped, wiped));
+    assert_eq!(run.rules(), Vec::<&str>::new());
 }
 
 #[test]
@@ -412,10 +413,10 @@ fn unowned_and_unevenly_shared_partitions_are_found() {
         owners.iter().zip(0..).map(row).collect()
     };
     let even = partitions(&[Some("x"), Some("y"), Some("z"), Some("x")]);
-    assert_eq!(uneven(&even, 3), Vec::<String>::new());
-    assert_eq!(uneven(&even, 2).len(), 1, "more owners than workers");
+    assert_eq!(uneven_shares(&even, 3), Vec::<String>::new());
+    assert_eq!(uneven_shares(&even, 2).len(), 1, "more owners than workers");
     assert_eq!(
-        uneven(
+        uneven_shares(
             &partitions(&[Some("x"), Some("y"), Some("x"), Some("x")]),
             2
         )
@@ -423,20 +424,20 @@ fn unowned_and_unevenly_shared_partitions_are_found() {
         1
     );
     assert_eq!(
-        uneven(
+        uneven_shares(
             &partitions(&[Some("x"), Some("x"), Some("y"), Some("y")]),
             3
         )
         .len(),
         1,
-        "one has none"
+        "one worker owns nothing"
     );
-    assert_eq!(uneven(&partitions(&[Some("x"), None]), 1).len(), 1);
+    assert_eq!(uneven_shares(&partitions(&[Some("x"), None]), 1).len(), 1);
     let mut lapsed = even;
     lapsed[2].is_live = false;
     assert_eq!(
-        uneven(&lapsed, 3).len(),
+        uneven_shares(&lapsed, 3).len(),
         2,
-        "one lives no more, and its worker has none"
+        "one lease has expired, so one worker owns nothing"
     );
 }

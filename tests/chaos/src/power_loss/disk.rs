@@ -1,8 +1,7 @@
-//! A disk of one's own: an ext4 file system in an image file, behind a loop device, which can be copied as it is at one
-//! moment.
+//! A disk for a simulated power cut: an ext4 file system in an image file, behind a loop device.
 //!
-//! What programs wrote and nobody synced lies in the page cache above the file system, and so not in the image. A copy of
-//! the image is what a disk has when the power fails.
+//! Data that was written and not synced is in the page cache, and not in the image. So a copy of the image has the data
+//! that a disk has after a power cut.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -11,16 +10,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
-/// The size of the image; it takes only the space that is written to.
+/// The size of the image, which is a sparse file.
 const IMAGE_BYTES: u64 = 6 << 30;
-/// How long to wait for a moment in which nothing reaches the device.
+/// How long to wait for a time without writes to the device.
 const QUIET_WAIT: Duration = Duration::from_secs(60);
-/// How long a file system may stay busy after its users were killed.
+/// How long the file system may stay busy after its users were killed.
 const UNMOUNT_WAIT: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(100);
 const PROGRAMS: [&str; 5] = ["losetup", "mkfs.ext4", "mount", "umount", "cp"];
 
-/// A mounted disk. Dropping it takes it away again; the image stays.
+/// A mounted disk. Dropping it unmounts it; the image stays.
 #[derive(Debug)]
 pub struct Disk {
     image: PathBuf,
@@ -28,14 +27,14 @@ pub struct Disk {
     mount: PathBuf,
 }
 
-/// What this machine lacks for a disk of one's own, if anything.
+/// The reason why this machine can't mount such a disk, if there is one.
 #[must_use]
-pub fn lacks() -> Option<String> {
+pub fn unsupported_reason() -> Option<String> {
     if !nix::unistd::geteuid().is_root() {
-        return Some("it mounts file systems, so it has to run as root".to_owned());
+        return Some("mounting needs root".to_owned());
     }
     if !Path::new("/dev/loop-control").exists() {
-        return Some("this machine has no loop devices (/dev/loop-control)".to_owned());
+        return Some("there are no loop devices (/dev/loop-control)".to_owned());
     }
     let is_missing = |name: &&&str| Command::new(name).arg("--version").output().is_err();
     PROGRAMS
@@ -45,20 +44,20 @@ pub fn lacks() -> Option<String> {
 }
 
 impl Disk {
-    /// A new and empty one, mounted in a directory that is made.
+    /// Creates an empty disk and mounts it in a new directory.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// When the operating system refuses.
     pub fn make(image: PathBuf, mount: PathBuf) -> anyhow::Result<Self> {
         std::fs::File::create(&image)?.set_len(IMAGE_BYTES)?;
         run("mkfs.ext4", &["-q", "-F", &text(&image)])?;
         Self::attach(image, mount)
     }
 
-    /// Mounts an image; what its journal has is done.
+    /// Mounts an image; the file system replays its journal.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// When the operating system refuses.
     pub fn attach(image: PathBuf, mount: PathBuf) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&mount)?;
         let device = run("losetup", &["--find", "--show", &text(&image)])?
@@ -69,7 +68,7 @@ impl Disk {
             device,
             mount,
         };
-        // The journal is committed when somebody syncs, and else as good as never: as little as possible is there by chance.
+        // `commit=600`: the journal is committed by syncs and almost never otherwise, so little unsynced data reaches the image.
         run(
             "mount",
             &["-o", "noatime,commit=600", &disk.device, &text(&disk.mount)],
@@ -78,39 +77,42 @@ impl Disk {
         Ok(disk)
     }
 
-    /// Where it is mounted.
     #[must_use]
     pub fn mount(&self) -> &Path {
         &self.mount
     }
 
-    /// Brings everything that was written so far to the device.
+    /// Syncs all data to the device.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// When the operating system refuses.
     pub fn sync(&self) -> anyhow::Result<()> {
         run("sync", &["--file-system", &text(&self.mount)]).map(drop)
     }
 
-    /// Copies the image as it is at one moment: nothing has reached the device while it was copied. Whoever writes to it
-    /// has to have been stopped; the system may still write by itself, and then the copy is made again.
+    /// Copies the image in a time without writes to the device. The caller has frozen all programs that write. The kernel may
+    /// still write; then the copy is repeated.
     ///
     /// # Errors
-    /// When the device is never quiet, or the system refuses.
+    /// When writes go on until the deadline, or the operating system refuses.
     pub fn copy(&self, to: &Path) -> anyhow::Result<()> {
         let give_up = Instant::now() + QUIET_WAIT;
         loop {
-            let before = self.written()?;
+            let before = self.write_counts()?;
             run("cp", &["--sparse=always", &text(&self.image), &text(to)])?;
-            if self.written()? == before {
+            if self.write_counts()? == before {
                 return Ok(());
             }
-            ensure!(Instant::now() < give_up, "{} is never quiet", self.device);
+            ensure!(
+                Instant::now() < give_up,
+                "writes to {} go on: no consistent copy",
+                self.device
+            );
         }
     }
 
-    /// The writes that the device has seen, and how many are on their way.
-    fn written(&self) -> anyhow::Result<[u64; 3]> {
+    /// The counts of finished writes and of writes in flight.
+    fn write_counts(&self) -> anyhow::Result<[u64; 3]> {
         // Fields of Documentation/block/stat.rst: 4 write I/Os, 6 sectors written, 8 in flight.
         let name = self.device.trim_start_matches("/dev/");
         let path = format!("/sys/block/{name}/stat");
@@ -137,10 +139,10 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        let gone = self
+        let removed = self
             .unmount()
             .and_then(|()| run("losetup", &["--detach", &self.device]));
-        if let Err(error) = gone {
+        if let Err(error) = removed {
             println!(
                 "{} stays mounted in {}: {error:#}",
                 self.device,

@@ -1,11 +1,11 @@
-//! A power cut of the whole machine, as far as one machine can show it.
+//! A simulated power cut of the whole machine.
 //!
-//! Postgres and NATS keep their data on a disk of their own. While clients buy, every process is stopped where it is, the
-//! disk is copied as it is that moment, and all are killed. Then everything starts on the copy, where the file system and
-//! both servers recover as after a power cut, and the auditor compares it with what clients were told. In each round two
-//! files prove the method: one that was synced is there, one that was not is missing or empty.
+//! Postgres and NATS keep their data on a separate disk image. While clients buy, every process is frozen, the image is
+//! copied, and all processes are killed. Then everything starts on the copy. The file system and both servers recover as
+//! after a power cut, and the auditor compares the tables with the clients' replies. In each round two files prove the
+//! method: the synced file exists, and the file that was not synced is missing or empty.
 //!
-//! Not shown is a disk that forgets what it has said to be written.
+//! The check does not cover disks that lose data after they have confirmed a sync.
 
 pub mod disk;
 
@@ -25,24 +25,24 @@ use self::disk::Disk;
 use crate::CLIENTS;
 use crate::Options;
 use crate::clients::{Client, Market};
-use crate::cluster::{Cluster, Setup};
+use crate::cluster::{Cluster, ClusterOptions};
 use crate::create_products;
-use crate::every_partition_has_a_worker;
+use crate::history::History;
 use crate::judge;
-use crate::record::Journal;
+use crate::known_ids::KnownIds;
 use crate::report::Report;
 use crate::rest;
-use crate::shelf::Shelf;
+use crate::wait_for_workers;
 
-/// The shortest and the longest time until the power fails, in milliseconds.
+/// The shortest and the longest time until the power cut, in milliseconds.
 const CUT_AFTER_MS: (u64, u64) = (4000, 9000);
 const SYNCED: &str = "synced";
 const UNSYNCED: &str = "unsynced";
 
-/// One round, and what the auditor found. As a control Postgres is told not to sync; then there has to be a finding.
+/// Runs one round; returns its report. In a control round Postgres does not sync, so there must be a finding.
 ///
 /// # Errors
-/// When the round itself fails, or the disk shows what it should have lost.
+/// When the round itself fails, or the copy has data that was not synced.
 pub async fn round(options: &Options, is_control: bool) -> anyhow::Result<Report> {
     let directory = std::env::temp_dir().join(format!(
         "holdfast-power-{}-{}",
@@ -55,7 +55,7 @@ pub async fn round(options: &Options, is_control: bool) -> anyhow::Result<Report
         ..Report::default()
     };
     let disk = Disk::make(directory.join("disk.img"), directory.join("disk"))?;
-    let setup = |disk: &Disk, logs, refunds| Setup {
+    let setup = |disk: &Disk, logs, refunds| ClusterOptions {
         directory: directory.join(logs),
         data: disk.mount().join("stack"),
         seed: options.seed,
@@ -63,17 +63,17 @@ pub async fn round(options: &Options, is_control: bool) -> anyhow::Result<Report
         refunds,
     };
     let cluster = Arc::new(Cluster::start(setup(&disk, "logs", None)).await?);
-    every_partition_has_a_worker(&cluster).await?;
+    wait_for_workers(&cluster).await?;
     let products = create_products(&cluster).await?;
-    // Postgres does not sync what it makes at its very first start.
+    // `initdb` does not sync the files that it creates.
     disk.sync()?;
     if is_control {
-        do_not_sync(&cluster).await?;
+        disable_sync(&cluster).await?;
     }
     let market = Market {
         cluster,
-        journal: Journal::default(),
-        shelf: Shelf::default(),
+        history: History::default(),
+        known_ids: KnownIds::default(),
         products: products.iter().map(|(id, _)| *id).collect(),
     };
     let begin = Instant::now();
@@ -82,8 +82,8 @@ pub async fn round(options: &Options, is_control: bool) -> anyhow::Result<Report
     let cut = Instant::now();
     let Market {
         cluster,
-        journal,
-        shelf,
+        history,
+        known_ids,
         products: on_sale,
     } = market;
     let refunds = Arc::into_inner(cluster)
@@ -93,28 +93,28 @@ pub async fn round(options: &Options, is_control: bool) -> anyhow::Result<Report
     drop(disk);
 
     let disk = Disk::attach(copy, directory.join("copy"))?;
-    prove(disk.mount())?;
+    check_copy(disk.mount())?;
     let cluster = match Cluster::start(setup(&disk, "logs-after", Some(refunds))).await {
         Ok(cluster) => Arc::new(cluster),
         Err(error) => {
             report
                 .findings
-                .push(format!("it does not start again: {error:#}"));
+                .push(format!("the cluster does not start again: {error:#}"));
             return Ok(report);
         }
     };
     let market = Arc::new(Market {
         cluster,
-        journal,
-        shelf,
+        history,
+        known_ids,
         products: on_sale,
     });
-    let restless = rest::come_to_rest(&market, options.rest)
+    let pending = rest::wait_for_rest(&market, options.rest)
         .await
         .unwrap_or_else(|error| vec![format!("{error:#}")]);
     report.to_rest = cut.elapsed();
-    judge(&market, &products, restless, &mut report).await?;
-    report.count(&market.journal.exchanges(), begin, cut);
+    judge(&market, &products, pending, &mut report).await?;
+    report.count(&market.history.exchanges(), begin, cut);
     let market = Arc::into_inner(market).context("the market is still in use")?;
     Arc::into_inner(market.cluster)
         .context("the cluster is still in use")?
@@ -131,8 +131,8 @@ pub async fn round(options: &Options, is_control: bool) -> anyhow::Result<Report
     Ok(report)
 }
 
-/// The control: commits are told before they are synced.
-async fn do_not_sync(cluster: &Cluster) -> anyhow::Result<()> {
+/// Turns off syncs in Postgres: commits are confirmed before they are on disk.
+async fn disable_sync(cluster: &Cluster) -> anyhow::Result<()> {
     let pool = cluster.pool().await?;
     sqlx::query("ALTER SYSTEM SET fsync = off")
         .execute(&pool)
@@ -144,7 +144,7 @@ async fn do_not_sync(cluster: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Clients buy until every process is stopped and the disk is copied; then all are killed.
+/// Lets clients buy, freezes every process after a random time, copies the disk and kills all. The sleep is that time.
 async fn trade_until_cut(
     market: Market,
     seed: u64,
@@ -165,21 +165,22 @@ async fn trade_until_cut(
     std::fs::write(disk.mount().join(UNSYNCED), UNSYNCED)?;
     let frozen = market.cluster.freeze().await?;
     disk.copy(copy)?;
-    // What clients are waiting for they will not be told.
+    // Clients get no reply to their open requests.
     stop.cancel();
     market.cluster.kill(&frozen).await?;
     report.operations = clients.join_all().await.into_iter().sum();
     Arc::into_inner(market).context("the market is still in use")
 }
 
-/// The copy has what was synced and not what was not.
-fn prove(mount: &Path) -> anyhow::Result<()> {
-    let synced = std::fs::read_to_string(mount.join(SYNCED)).context("a synced file")?;
-    ensure!(synced == SYNCED, "a synced file is not whole");
+/// Checks that the copy has the synced file and not the other.
+fn check_copy(mount: &Path) -> anyhow::Result<()> {
+    let synced =
+        std::fs::read_to_string(mount.join(SYNCED)).context("the synced file is missing")?;
+    ensure!(synced == SYNCED, "the synced file is not complete");
     let unsynced = std::fs::read(mount.join(UNSYNCED)).unwrap_or_default();
     ensure!(
         unsynced.is_empty(),
-        "a file that nobody synced is there: this shows nothing about a power cut"
+        "the copy has a file that was not synced, so it does not show a power cut"
     );
     Ok(())
 }
