@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use holdfast_common::settings::{EncryptionSettings, PostgresSettings};
-use holdfast_workers::upkeep::reencrypt::{self, PROGRESS_MAX, Sealed};
+use holdfast_workers::upkeep::reencrypt::{self, PROGRESS_MAX, SealingResult};
 use indicatif::ProgressBar;
 
 use crate::exit::{self, Verdict};
@@ -59,8 +59,8 @@ pub(crate) async fn encrypt_before_start(
     Ok(())
 }
 
-fn text(sealed: &Sealed) -> String {
-    let Sealed {
+fn text(sealed: &SealingResult) -> String {
+    let SealingResult {
         texts,
         outcomes,
         dead_letters,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use holdfast_common::id::SLOTS;
 use holdfast_common::settings::{HoldSettings, PostgresSettings, RetentionSettings};
-use holdfast_workers::store::retention::Ages;
+use holdfast_workers::store::retention::RetentionAges;
 use holdfast_workers::upkeep::retention::{Pruned, prune};
 use indicatif::ProgressBar;
 
@@ -30,7 +30,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let pool = store::open(&options.postgres, "holdfast-prune").await?;
     let progress = ProgressBar::new(SLOTS.into());
     let done = |slots: u16| progress.set_position(slots.into());
-    let ages = Ages::new(&options.holds, &options.retention);
+    let ages = RetentionAges::new(&options.holds, &options.retention);
     let pruned = prune(&pool, ages, Duration::ZERO, done).await?;
     progress.finish_and_clear();
     options

@@ -50,7 +50,7 @@ use crate::ownership::Ownership;
 use crate::post::Poster;
 use crate::refunds::RefundExecutor;
 pub use crate::settings::Settings;
-use crate::store::retention::Ages;
+use crate::store::retention::RetentionAges;
 use crate::upkeep::log_purge::LogPurge;
 
 /// JetStream has to store a message within this time.
@@ -128,7 +128,7 @@ impl Wiring {
             nats: self.settings.nats.clone(),
         };
         tasks.spawn(log_purge.run(self.stop.clone()));
-        let ages = Ages::new(&self.settings.holds, &self.settings.worker.retention);
+        let ages = RetentionAges::new(&self.settings.holds, &self.settings.worker.retention);
         let (pool, stop) = (self.pool.clone(), self.stop.clone());
         tasks.spawn(upkeep::retention::run(pool, ages, stop));
     }

@@ -21,7 +21,7 @@ use crate::announce::Announcer;
 use crate::apply::partition::PartitionRunner;
 use crate::events::publisher::EventPublisher;
 use crate::store::lease::{self, Lease};
-use crate::store::roster::{self, Signed};
+use crate::store::roster::{self, SignedRoster};
 
 /// Turns in each lease. With six of them a few may fail before a lease ends.
 const TURNS_PER_LEASE: u32 = 6;
@@ -143,7 +143,7 @@ impl OwnedPartitions {
         }
 
         // 2. Sign the roster.
-        let Signed {
+        let SignedRoster {
             now,
             roster,
             has_same_keys,

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::internal_commands::InternalCommands;
 use crate::observe::metrics::METRICS;
-use crate::post::{Message, Poster, retry_pause};
+use crate::post::{OutgoingMessage, Poster, retry_pause};
 use crate::store;
 use crate::store::refunds::{self, DueRefund};
 
@@ -109,9 +109,9 @@ impl RefundExecutor {
             "currency": refund.currency,
             "reason": refund.reason,
         });
-        let message = Message {
+        let message = OutgoingMessage {
             id,
-            timestamp: store::now(&self.pool).await?.0 / 1_000_000,
+            timestamp: store::now_seconds(&self.pool).await?,
             content_type: "application/json",
             body: body.to_string().into_bytes(),
         };

@@ -22,7 +22,7 @@ use crate::apply::pause::Pause;
 use crate::apply::poison::PoisonGuard;
 use crate::apply::reader::{ReadError, Reader};
 use crate::expiry::requests::ExpiryRequests;
-use crate::observe::metrics::{Backlog, METRICS};
+use crate::observe::metrics::{BacklogGauge, METRICS};
 use crate::progress::Progress;
 use crate::store::fence::{self, PartitionMove};
 use crate::store::lease::{self, Lease};
@@ -54,7 +54,7 @@ impl PartitionRunner {
         self.announcer.send_news(&progress, Vec::new()).await;
         // The previous owner may have died between a commit and the redelivery of its tickets.
         self.request_expiry(&progress.lease, "taken").await;
-        let backlog = Backlog::of(partition);
+        let backlog = BacklogGauge::of(partition);
         let (mut pauses, mut tries) = (retry_pauses(), 0_u32);
         loop {
             let before = progress.lease.applied_seq;
@@ -117,7 +117,7 @@ impl PartitionRunner {
     async fn read_and_apply(
         &self,
         progress: &mut Progress,
-        backlog: &Backlog,
+        backlog: &BacklogGauge,
         stop: &CancellationToken,
     ) -> Result<Infallible, Pause> {
         let stream = log::stream::open(&self.jetstream, &self.nats)

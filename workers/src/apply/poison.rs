@@ -20,7 +20,7 @@ use crate::apply::batch::{BatchResult, PartitionBatch};
 use crate::apply::error::BatchError;
 use crate::apply::group_commit::GroupCommit;
 use crate::apply::pause::Pause;
-use crate::apply::reader::{BatchPart, Entry, ReadBatch};
+use crate::apply::reader::{BatchPart, LogEntry, ReadBatch};
 use crate::next_due::NextDue;
 use crate::observe::metrics::METRICS;
 use crate::progress::Progress;
@@ -34,7 +34,7 @@ const TRIES_MAX: usize = 5;
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
 /// What an attempt did.
-enum Step {
+enum AttemptResult {
     /// The commands are applied.
     Applied,
     /// Something else had to come first. The commands have still to be applied.
@@ -42,7 +42,7 @@ enum Step {
 }
 
 /// Why an attempt applied nothing.
-enum Failure {
+enum AttemptFailure {
     /// The commands, or the rows that they name, cause the error.
     Content(Arc<BatchError>),
     Pause(Pause),
@@ -76,24 +76,30 @@ impl PoisonGuard {
         while let Some(range) = ranges.pop() {
             let part = BatchPart::of(batch, range.clone(), progress.lease.applied_seq);
             match self.attempt(progress, &part).await {
-                Ok(Step::Applied) => {}
-                Ok(Step::Again) => ranges.push(range),
-                Err(Failure::Pause(pause)) => return Err(pause),
-                Err(Failure::Content(error)) if range.is_empty() => return Err(error.into()),
-                Err(Failure::Content(error)) if range.len() > 1 => {
+                Ok(AttemptResult::Applied) => {}
+                Ok(AttemptResult::Again) => ranges.push(range),
+                Err(AttemptFailure::Pause(pause)) => return Err(pause),
+                Err(AttemptFailure::Content(error)) if range.is_empty() => return Err(error.into()),
+                Err(AttemptFailure::Content(error)) if range.len() > 1 => {
                     let Range { start, end } = range;
                     let partition = progress.lease.partition;
                     tracing::warn!(%partition, %error, commands = end - start, "a batch failed because of its content; its halves are applied one after the other");
                     let middle = start + (end - start) / 2;
                     ranges.extend([middle..end, start..middle]);
                 }
-                Err(Failure::Content(error)) => self.apply_alone(progress, &part, error).await?,
+                Err(AttemptFailure::Content(error)) => {
+                    self.apply_alone(progress, &part, error).await?
+                }
             }
         }
         Ok(())
     }
 
-    async fn attempt(&self, progress: &mut Progress, part: &BatchPart) -> Result<Step, Failure> {
+    async fn attempt(
+        &self,
+        progress: &mut Progress,
+        part: &BatchPart,
+    ) -> Result<AttemptResult, AttemptFailure> {
         let batch = PartitionBatch {
             progress: progress.clone(),
             part: part.clone(),
@@ -103,12 +109,12 @@ impl PoisonGuard {
         match self.group_commit.apply(batch).await {
             Ok(BatchResult::Committed(end)) => {
                 *progress = end;
-                Ok(Step::Applied)
+                Ok(AttemptResult::Applied)
             }
-            Ok(BatchResult::DueFirst | BatchResult::TooLate) => Ok(Step::Again),
+            Ok(BatchResult::DueFirst | BatchResult::TooLate) => Ok(AttemptResult::Again),
             Ok(BatchResult::Fenced) => {
                 METRICS.fenced.increment(1);
-                Err(Failure::Pause(self.fenced(progress).await))
+                Err(AttemptFailure::Pause(self.fenced(progress).await))
             }
             Err(error) => {
                 error
@@ -117,9 +123,9 @@ impl PoisonGuard {
                     .for_each(|cause| METRICS.count_failure(cause));
                 progress.retries += 1;
                 Err(if error.is_from_content() {
-                    Failure::Content(error)
+                    AttemptFailure::Content(error)
                 } else {
-                    Failure::Pause(error.into())
+                    AttemptFailure::Pause(error.into())
                 })
             }
         }
@@ -143,19 +149,19 @@ impl PoisonGuard {
         for pause in pauses.with_max_times(TRIES_MAX - 1).build() {
             tokio::time::sleep(pause).await;
             match self.attempt(progress, part).await {
-                Ok(Step::Applied) => return Ok(()),
-                Ok(Step::Again) => {}
-                Err(Failure::Pause(pause)) => return Err(pause),
-                Err(Failure::Content(again)) => error = again,
+                Ok(AttemptResult::Applied) => return Ok(()),
+                Ok(AttemptResult::Again) => {}
+                Err(AttemptFailure::Pause(pause)) => return Err(pause),
+                Err(AttemptFailure::Content(again)) => error = again,
             }
         }
         // A batch without commands still moves the position and ends what is due. If even that fails, the command is not
         // the cause: it must not become a dead letter, and the partition pauses.
         let nothing = BatchPart::nothing(progress.lease.applied_seq);
         match self.attempt(progress, &nothing).await {
-            Ok(Step::Applied | Step::Again) => {}
-            Err(Failure::Pause(pause)) => return Err(pause),
-            Err(Failure::Content(error)) => return Err(error.into()),
+            Ok(AttemptResult::Applied | AttemptResult::Again) => {}
+            Err(AttemptFailure::Pause(pause)) => return Err(pause),
+            Err(AttemptFailure::Content(error)) => return Err(error.into()),
         }
         match self.set_aside(&progress.lease, part, &error).await? {
             Some(end) => *progress = end,
@@ -179,7 +185,7 @@ impl PoisonGuard {
         };
         let tries = i32::try_from(TRIES_MAX).unwrap_or(i32::MAX);
         let (mut replies, text) = (Vec::new(), error.to_string());
-        for Entry {
+        for LogEntry {
             ingress,
             command,
             log_seq,
@@ -191,7 +197,7 @@ impl PoisonGuard {
                 error: &text,
                 tries,
             };
-            dead_letters::bury(&mut transaction, &self.keys, &letter, now).await?;
+            dead_letters::write(&mut transaction, &self.keys, &letter, now).await?;
             tracing::error!(
                 partition = %lease.partition, log_seq, tries, request_id = %command.request_id, action = command.action.name(),
                 error = text, "a command can't be applied and is now a dead letter; see `holdfast dead-letters list`"

@@ -60,7 +60,7 @@ impl ReadError {
 
 /// A command of the log.
 #[derive(Debug)]
-pub struct Entry {
+pub struct LogEntry {
     /// The ingress that waits for the outcome.
     pub ingress: IngressId,
     pub command: Command,
@@ -72,7 +72,7 @@ pub struct Entry {
 #[derive(Debug, Default)]
 pub struct ReadBatch {
     /// The commands in the log's order.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<LogEntry>,
     /// The log sequence of the last envelope.
     pub last_seq: u64,
     pub envelopes: u64,
@@ -142,7 +142,7 @@ impl BatchPart {
 
     /// The commands in the log's order.
     #[must_use]
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[LogEntry] {
         &self.batch.entries[self.range.clone()]
     }
 }
@@ -232,7 +232,7 @@ impl Reader {
         let sequence = info.stream_sequence;
         match envelope::decode(&message.payload, &self.keys) {
             Ok(Envelope { reply_to, commands }) => {
-                let entry = |command| Entry {
+                let entry = |command| LogEntry {
                     ingress: reply_to,
                     command,
                     log_seq: sequence,

@@ -77,11 +77,11 @@ struct CloudEvent<'a> {
     /// CloudEvents' extension "partitioning": events with the same key are in order.
     partitionkey: String,
     datacontenttype: &'static str,
-    data: Data,
+    data: CloudEventData,
 }
 
 #[derive(Serialize)]
-struct Data {
+struct CloudEventData {
     product_id: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hold_id: Option<Uuid>,
@@ -186,7 +186,7 @@ fn body(
         time,
         partitionkey: row.product_id.to_string(),
         datacontenttype: "application/json",
-        data: Data {
+        data: CloudEventData {
             product_id,
             hold_id: subject,
             order_id,

@@ -22,9 +22,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::events::cloud_event::CONTENT_TYPE;
 use crate::events::stream::EventStream;
-use crate::post::{self, Poster, retry_pause};
+use crate::post::{self, OutgoingMessage, Poster, retry_pause};
 use crate::store;
-use crate::store::event_dead_letters::{self, DeadEvent};
+use crate::store::event_dead_letters::{self, EventDeadLetter};
 
 /// Another worker gets an event that was not acknowledged for this long: longer than a receiver may take.
 const ACK_WAIT: Duration = Duration::from_secs(30);
@@ -64,11 +64,7 @@ pub async fn start(
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<()> {
     for (number, url) in settings.urls().into_iter().enumerate() {
-        let parsed = reqwest::Url::parse(url.expose())
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https"));
-        let host = parsed.as_ref().and_then(|url| url.host_str());
-        let host = host.with_context(|| {
+        let host = post::host(&url).with_context(|| {
             format!(
                 "EVENT_URLS: number {} is not an http or https URL",
                 number + 1
@@ -78,7 +74,7 @@ pub async fn start(
             pool: pool.clone(),
             stream: stream.clone(),
             name: receiver_name(&url),
-            host: host.to_owned(),
+            host,
             poster: Poster::new(url, &settings.secrets()),
             retry_seconds: settings.event_retry_seconds.into(),
         });
@@ -116,15 +112,15 @@ pub fn consumer_config(receiver: &str) -> pull::Config {
 
 /// The fields of an event that are needed here.
 #[derive(Deserialize)]
-struct Event {
+struct StreamEvent {
     id: String,
     #[serde(rename = "type")]
     kind: String,
-    data: EventData,
+    data: StreamEventData,
 }
 
 #[derive(Deserialize)]
-struct EventData {
+struct StreamEventData {
     product_id: Option<i64>,
 }
 
@@ -165,11 +161,11 @@ impl WebhookReceiver {
 
     async fn handle(&self, message: Message) -> anyhow::Result<()> {
         let failed = |error: async_nats::Error| anyhow::anyhow!(error);
-        let Ok(event) = serde_json::from_slice::<Event>(&message.payload) else {
+        let Ok(event) = serde_json::from_slice::<StreamEvent>(&message.payload) else {
             tracing::error!("a message on the stream of events is not an event; it is dropped");
             return message.ack_with(AckKind::Term).await.map_err(failed);
         };
-        let now = store::now(&self.pool).await?.0 / 1_000_000;
+        let now = store::now_seconds(&self.pool).await?;
         let Err(error) = self.post(&event.id, now, message.payload.to_vec()).await else {
             return message.ack().await.map_err(failed);
         };
@@ -184,7 +180,7 @@ impl WebhookReceiver {
             return message.ack_with(later).await.map_err(failed);
         }
         let (error, body) = (error.to_string(), String::from_utf8_lossy(&message.payload));
-        let letter = DeadEvent {
+        let letter = EventDeadLetter {
             product_id: event.data.product_id.unwrap_or(0),
             event_id: &event.id,
             receiver: &self.name,
@@ -194,7 +190,7 @@ impl WebhookReceiver {
             error: &error,
             tries,
         };
-        event_dead_letters::bury(&self.pool, letter).await?;
+        event_dead_letters::insert(&self.pool, letter).await?;
         tracing::error!(
             receiver = self.host,
             event = event.id,
@@ -206,7 +202,7 @@ impl WebhookReceiver {
     }
 
     async fn post(&self, id: &str, timestamp: i64, body: Vec<u8>) -> reqwest::Result<()> {
-        let message = post::Message {
+        let message = OutgoingMessage {
             id,
             timestamp,
             content_type: CONTENT_TYPE,
@@ -228,7 +224,7 @@ impl WebhookReceiver {
     /// Posts the dead letters that an operator wants to be retried, each once.
     async fn post_retries(&self) -> sqlx::Result<()> {
         let retries = event_dead_letters::take_retries(&self.pool, &self.name).await?;
-        let now = store::now(&self.pool).await?.0 / 1_000_000;
+        let now = store::now_seconds(&self.pool).await?;
         let posts = retries.into_iter().map(|letter| async move {
             let body = letter.body.clone().into_bytes();
             let (pool, receiver) = (&self.pool, &self.name);

@@ -182,13 +182,13 @@ impl Stages {
 }
 
 /// The number of envelopes of a partition that are in the log and not applied.
-pub(crate) struct Backlog {
+pub(crate) struct BacklogGauge {
     gauge: Gauge,
     partition: Partition,
     stats: EnvelopeCount,
 }
 
-impl Backlog {
+impl BacklogGauge {
     pub(crate) fn of(partition: Partition) -> Self {
         let help = "Envelopes of a partition that are not applied, counted when its worker last read the log.";
         let gauge = gauge_of(
@@ -209,7 +209,7 @@ impl Backlog {
     }
 }
 
-impl Drop for Backlog {
+impl Drop for BacklogGauge {
     fn drop(&mut self) {
         // From now on another worker reports this partition.
         self.set(0);

@@ -1,7 +1,13 @@
-//! Outgoing HTTP: refund requests and events, signed as Standard Webhooks defines it.
+//! Outgoing HTTP: posts refund requests and events, signed as Standard Webhooks defines it.
 //!
-//! The rules that both share are here: the client, the time limit, what counts as accepted, the signature, and the pauses
-//! between tries. Receivers of both must be able to get a message twice; the id tells them so.
+//! [`crate::refunds`] and [`crate::events::webhooks`] share these rules:
+//! - A URL has the scheme http or https. Errors and logs never contain it, since it may carry a secret.
+//! - Any 2xx response within 10 seconds accepts a message. All other results are retried; no status is final.
+//! - Up to 10 redirects are followed. The body of the response is not read.
+//! - The pause between two tries doubles, from half a second to 10 minutes.
+//! - A receiver may get a message more than once, with the same id in `webhook-id` and `idempotency-key`.
+//!
+//! This module keeps no state: its callers count the tries, and decide when to stop.
 
 mod signer;
 
@@ -23,6 +29,16 @@ pub fn retry_pause(tries: u32) -> Duration {
     (RETRY_PAUSE.0 * 2_u32.pow(doublings)).min(RETRY_PAUSE.1)
 }
 
+/// The host of a URL to post to. `None` when it is not an http or https URL.
+#[must_use]
+pub fn host(url: &Secret) -> Option<String> {
+    let url = reqwest::Url::parse(url.expose()).ok()?;
+    let host = url
+        .host_str()
+        .filter(|_| matches!(url.scheme(), "http" | "https"));
+    host.map(str::to_owned)
+}
+
 /// Posts messages to one URL.
 pub struct Poster {
     url: Secret,
@@ -31,7 +47,7 @@ pub struct Poster {
 }
 
 /// A message to post.
-pub struct Message<'m> {
+pub struct OutgoingMessage<'m> {
     /// The same for each try, so that the receiver can recognize a repetition.
     pub id: &'m str,
     /// In Unix seconds. Receivers reject signatures that are too old.
@@ -58,8 +74,8 @@ impl Poster {
     /// # Errors
     /// When the receiver can't be reached, does not respond within 10 seconds, or responds with another status. The error
     /// does not contain the URL, which may carry a secret.
-    pub async fn post(&self, message: Message<'_>) -> reqwest::Result<()> {
-        let Message {
+    pub async fn post(&self, message: OutgoingMessage<'_>) -> reqwest::Result<()> {
+        let OutgoingMessage {
             id,
             timestamp,
             content_type,

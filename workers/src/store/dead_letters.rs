@@ -27,7 +27,7 @@ pub struct DeadLetter<'a> {
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn bury(
+pub async fn write(
     connection: &mut PgConnection,
     keys: &Keyring,
     letter: &DeadLetter<'_>,

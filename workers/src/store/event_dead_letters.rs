@@ -7,7 +7,7 @@ use sqlx::{FromRow, PgPool};
 const RETRIES_MAX: i64 = 64;
 
 #[derive(Clone, Copy, Debug)]
-pub struct DeadEvent<'a> {
+pub struct EventDeadLetter<'a> {
     /// 0 for an event without a product.
     pub product_id: i64,
     pub event_id: &'a str,
@@ -28,7 +28,7 @@ pub struct DeadEvent<'a> {
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn bury(pool: &PgPool, letter: DeadEvent<'_>) -> sqlx::Result<()> {
+pub async fn insert(pool: &PgPool, letter: EventDeadLetter<'_>) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO event_dead_letters (slot, event_id, receiver, host, type, body, error, tries, failed_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, now())

@@ -53,6 +53,14 @@ const SESSION: &[(&str, &str)] = &[
     ("plan_cache_mode", "force_generic_plan"),
 ];
 
+/// Postgres's time in Unix seconds.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn now_seconds(pool: &PgPool) -> sqlx::Result<i64> {
+    Ok(now(pool).await?.0 / 1_000_000)
+}
+
 /// Postgres's time. No other clock decides anything.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ const STEP_ROWS_MAX: i64 = 2000;
 
 /// The ages at which rows are removed, in seconds.
 #[derive(Clone, Copy, Debug)]
-pub struct Ages {
+pub struct RetentionAges {
     keys: f64,
     ended: f64,
     /// The age at which orders and their holds lose their customer; `None` for never.
@@ -17,7 +17,7 @@ pub struct Ages {
     audit: i32,
 }
 
-impl Ages {
+impl RetentionAges {
     /// A row that has ended stays at least as long as the keys that may replay it. A customer stays at least as long as the
     /// outcomes, which name it, too.
     #[must_use]
@@ -39,7 +39,7 @@ impl Ages {
 
 /// The number of rows that one step removed.
 #[derive(Clone, Copy, Debug, FromRow)]
-pub struct Step {
+pub struct PruneStep {
     pub keys: i64,
     pub outcomes: i64,
     pub holds: i64,
@@ -49,7 +49,7 @@ pub struct Step {
     pub events: i64,
 }
 
-impl Step {
+impl PruneStep {
     /// Whether some kind may have more rows to remove.
     #[must_use]
     pub fn has_more(&self) -> bool {
@@ -75,7 +75,7 @@ impl Step {
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn step(pool: &PgPool, slot: u16, ages: Ages) -> sqlx::Result<Step> {
+pub async fn step(pool: &PgPool, slot: u16, ages: RetentionAges) -> sqlx::Result<PruneStep> {
     sqlx::query_as(
         "WITH keys AS (
              DELETE FROM idempotency_keys WHERE slot = $1 AND (endpoint, key_hash, product_id) IN (

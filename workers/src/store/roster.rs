@@ -15,7 +15,7 @@ const FORGOTTEN_AFTER_LEASES: u32 = 20;
 
 /// The roster, read after a signature.
 #[derive(Debug)]
-pub struct Signed {
+pub struct SignedRoster {
     pub now: Timestamp,
     /// Sorted, so that all workers compute the same shares.
     pub roster: Vec<String>,
@@ -33,7 +33,7 @@ pub async fn sign(
     keys: &Keyring,
     owner: &str,
     lease: Duration,
-) -> sqlx::Result<Signed> {
+) -> sqlx::Result<SignedRoster> {
     let now: DateTime<Utc> = sqlx::query_scalar(
         "INSERT INTO workers (owner, seen_at, sealing_key) VALUES ($1, now(), $2)
          ON CONFLICT (owner) DO UPDATE SET seen_at = now() RETURNING seen_at",
@@ -50,7 +50,7 @@ pub async fn sign(
     .bind(keys.index_check())
     .fetch_one(pool)
     .await?;
-    Ok(Signed {
+    Ok(SignedRoster {
         now: now.into(),
         roster,
         has_same_keys,

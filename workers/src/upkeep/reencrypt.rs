@@ -27,7 +27,7 @@ pub const PROGRESS_MAX: u64 = TABLES * SLOTS as u64;
 
 /// The result, as numbers of values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Sealed {
+pub struct SealingResult {
     /// Customer and payment ids of holds, orders and payments.
     pub texts: u64,
     /// Outcomes that contain such ids.
@@ -75,7 +75,7 @@ pub async fn seal(
     pool: &PgPool,
     keys: &Keyring,
     progress: impl Fn(u64),
-) -> Result<Sealed, SealingError> {
+) -> Result<SealingResult, SealingError> {
     if !keys.is_on() {
         return Err(SealingError::NoKeys);
     }
@@ -96,7 +96,7 @@ pub async fn seal(
     let mut pass = SealingPass {
         pool,
         keys,
-        sealed: Sealed::default(),
+        sealed: SealingResult::default(),
         table: 0,
         progress: &progress,
     };
@@ -155,7 +155,7 @@ fn refuse_plain(workers: Vec<(String, Option<String>)>) -> Result<(), SealingErr
 struct SealingPass<'p, F> {
     pool: &'p PgPool,
     keys: &'p Keyring,
-    sealed: Sealed,
+    sealed: SealingResult,
     table: u64,
     progress: &'p F,
 }

@@ -14,7 +14,7 @@ use sqlx::PgPool;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::store::retention::{self, Ages, Step};
+use crate::store::retention::{self, PruneStep, RetentionAges};
 
 /// A worker that has just started has more urgent work.
 const PRUNE_FIRST_AFTER: Duration = Duration::from_secs(15 * 60);
@@ -40,7 +40,7 @@ pub struct Pruned {
 }
 
 impl Pruned {
-    fn add(&mut self, step: &Step) {
+    fn add(&mut self, step: &PruneStep) {
         self.keys += step.keys.cast_unsigned();
         self.outcomes += step.outcomes.cast_unsigned();
         self.holds += step.holds.cast_unsigned();
@@ -52,7 +52,7 @@ impl Pruned {
 }
 
 /// Prunes soon after the start and then daily, until the process stops. Several workers prune; that does no harm.
-pub async fn run(pool: PgPool, ages: Ages, stop: CancellationToken) {
+pub async fn run(pool: PgPool, ages: RetentionAges, stop: CancellationToken) {
     let mut turn = tokio::time::interval_at(Instant::now() + PRUNE_FIRST_AFTER, PRUNE_EVERY);
     while stop.run_until_cancelled(turn.tick()).await.is_some() {
         let pruning = prune(&pool, ages, SLOT_PAUSE, |_| ());
@@ -72,7 +72,7 @@ pub async fn run(pool: PgPool, ages: Ages, stop: CancellationToken) {
 /// When Postgres fails. Rows that were removed before stay removed.
 pub async fn prune(
     pool: &PgPool,
-    ages: Ages,
+    ages: RetentionAges,
     pause: Duration,
     done: impl Fn(u16),
 ) -> sqlx::Result<Pruned> {
