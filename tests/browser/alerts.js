@@ -1,9 +1,9 @@
-// The body of a function of the console's module, the rules and Prometheus's own tests of them (rules_test.yml): what each
-// test expects to fire, and what the console says.
+// A function's body. Its arguments are the URL of the console's module, the rules, and Prometheus's tests of the rules
+// (rules_test.yml). It returns, for each test, the alerts that the test expects and those that the console shows.
 const [address, rules, tests, done] = arguments;
 const number = (pattern, text) => Number(pattern.exec(text)[1]);
 
-/** `7`, `7x3` or `0+2x3`: so many readings, each so much above the one before. */
+/** Expands Prometheus's notation of series: `7`, `7x3` (7 four times) or `0+2x3` (0, 2, 4, 6). */
 const expanded = (values) =>
   values.split(' ').flatMap((part) => {
     const [, first, rise, times] = /^([\d.]+)(?:\+([\d.]+))?x(\d+)$/.exec(part);
@@ -12,7 +12,7 @@ const expanded = (values) =>
 const labelled = (text) => Object.fromEntries([...text.matchAll(/(\w+)="(.*?)"/g)].map(([, name, value]) => [name, value]));
 
 import(address)
-  .then(({ parse, wrong }) => {
+  .then(({ parse, firingAlerts }) => {
     const parsed = parse(rules);
     const results = tests
       .split(/^ {2}- name: /m)
@@ -31,7 +31,7 @@ import(address)
         const expected = [...test.matchAll(/alertname="(\w+)"/g)].map(([, name]) => name);
         return {
           expected: expected.sort(),
-          said: wrong(parsed, history)
+          shown: firingAlerts(parsed, history)
             .map(({ name }) => name)
             .sort(),
         };

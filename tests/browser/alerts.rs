@@ -1,18 +1,18 @@
-//! The console's line on top says what Prometheus's alerts say, and what workers of their own tell.
+//! The console's alerts are those of Prometheus, and its charts have the counts of separate workers.
 
 use holdfast_tests::{Sale, SaleBuilder, until};
 use serde_json::{Value, json};
 
 use super::browser::in_browser;
 use super::console::sign_in;
-use super::pictures::is_pictured;
+use super::pictures::take_picture;
 
 const RULES: &str = include_str!("../../deploy/prometheus/rules.yml");
-/// What `promtool` has Prometheus say of the rules.
+/// Prometheus's tests of the rules, which `promtool` runs.
 const RULES_TEST: &str = include_str!("../../deploy/prometheus/rules_test.yml");
 
 #[tokio::test]
-async fn the_console_says_of_every_rule_what_prometheus_says() {
+async fn console_alerts_match_prometheus_for_every_rule() {
     let sale = Sale::start().await;
     in_browser(sale.client().address(), async |tab| {
         sign_in(&tab).await;
@@ -29,7 +29,7 @@ async fn the_console_says_of_every_rule_what_prometheus_says() {
             .as_array()
             .unwrap_or_else(|| panic!("{found}"));
         for result in results {
-            assert_eq!(result["said"], result["expected"]);
+            assert_eq!(result["shown"], result["expected"]);
         }
         let expected: Vec<_> = results
             .iter()
@@ -47,16 +47,16 @@ async fn the_console_says_of_every_rule_what_prometheus_says() {
         for rule in rules {
             assert!(
                 expected.contains(&&rule["name"]),
-                "no test has it fire: {rule}"
+                "no test expects this alert: {rule}"
             );
-            assert!(is_told(rule), "{rule}");
+            assert!(has_texts_of_file(rule), "{rule}");
         }
     })
     .await;
 }
 
-/// Whether all of a rule's words are there, as they stand in the file but for its line breaks.
-fn is_told(rule: &Value) -> bool {
+/// Whether a rule's texts are those of the file, apart from line breaks.
+fn has_texts_of_file(rule: &Value) -> bool {
     let rules = RULES.split_whitespace().collect::<Vec<_>>().join(" ");
     let has = |name: &str| {
         rule[name]
@@ -69,7 +69,7 @@ fn is_told(rule: &Value) -> bool {
 }
 
 #[tokio::test]
-async fn a_console_in_another_tab_says_when_a_worker_is_gone_and_when_all_is_well_again() {
+async fn the_console_shows_a_missing_worker_and_its_return() {
     let builder = SaleBuilder::default()
         .setting("DEMO_STORE", "true")
         .setting("REQUEST_WAIT_MS", "2000");
@@ -92,19 +92,19 @@ async fn a_console_in_another_tab_says_when_a_worker_is_gone_and_when_all_is_wel
         tab.sees("[data-well=false]", "Start a worker").await;
         assert!(
             tab.client.title().await.unwrap().starts_with('('),
-            "seen from other tabs"
+            "the title has the number of alerts"
         );
-        is_pictured(&tab, "console-worker-gone").await;
+        take_picture(&tab, "console-worker-gone").await;
 
         tab.client.switch_to_window(store.clone()).await.unwrap();
         tab.press("form button").await;
-        tab.is_at("You are in line").await;
+        tab.is_at("Your request is waiting").await;
         tab.client.switch_to_window(console).await.unwrap();
         sale.start_worker().await;
         tab.sees("[data-well=true]", "All is well").await;
         until("no partition without a worker", async || {
             let text = tab.text("main").await?;
-            (!text.contains("nobody")).then_some(())
+            (!text.contains("no worker")).then_some(())
         })
         .await;
         tab.client.switch_to_window(store).await.unwrap();
@@ -114,7 +114,7 @@ async fn a_console_in_another_tab_says_when_a_worker_is_gone_and_when_all_is_wel
 }
 
 #[tokio::test]
-async fn what_workers_of_their_own_count_is_in_the_charts() {
+async fn charts_show_the_counts_of_separate_workers() {
     let mut sale = SaleBuilder::default()
         .setting("HOLD_EXPIRY_SECONDS", "1")
         .start()
@@ -123,7 +123,7 @@ async fn what_workers_of_their_own_count_is_in_the_charts() {
     let product = sale.product(100_000).await;
     in_browser(sale.client().address(), async |tab| {
         sign_in(&tab).await;
-        for chart in ["Commands in a batch", "How late holds expire, s"] {
+        for chart in ["Commands per batch", "Expiry delay, s"] {
             let selector = format!("[aria-label='{chart}'] dd");
             until(chart, async || {
                 sale.client().hold(product, 1, &[]).await;
@@ -132,20 +132,20 @@ async fn what_workers_of_their_own_count_is_in_the_charts() {
             .await;
         }
         until(
-            "what waits in every partition, and whose it is",
+            "the worker and the backlog of every partition",
             async || {
                 let rows =
                     "return [...document.querySelectorAll('[aria-label=Partitions] tbody tr')]
                 .map((row) => [row.children[1].textContent, row.children[4].textContent])";
                 let rows = tab.script(rows, Vec::new()).await;
                 let rows = rows.as_array()?;
-                let is_told = |row: &Value| {
-                    row[0] != "nobody"
+                let is_complete = |row: &Value| {
+                    row[0] != "no worker"
                         && row[1]
                             .as_str()
                             .is_some_and(|text| text.parse::<u64>().is_ok())
                 };
-                (rows.len() == 4 && rows.iter().all(is_told)).then_some(())
+                (rows.len() == 4 && rows.iter().all(is_complete)).then_some(())
             },
         )
         .await;

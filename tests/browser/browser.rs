@@ -1,4 +1,4 @@
-//! A browser of its own for a test, and its end whatever becomes of the test.
+//! Starts a browser for one test, and ends it even when the test fails.
 
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
@@ -11,8 +11,8 @@ use tokio::sync::Mutex;
 
 use super::tab::Tab;
 
-/// A browser takes more of a machine than all the rest: one at a time.
-static ONE: Mutex<()> = Mutex::const_new(());
+/// A browser needs more CPU than the rest of a test, so the tests run one browser at a time.
+static ONE_BROWSER: Mutex<()> = Mutex::const_new(());
 
 const ARGUMENTS: [&str; 10] = [
     "--headless=new",
@@ -34,7 +34,7 @@ fn find(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// Runs a test in a browser whose first tab is at this base address; says why not where there is no browser.
+/// Runs a test in a new browser. Where no browser is installed, prints that the test is skipped.
 pub(crate) async fn in_browser(base: &str, test: impl AsyncFnOnce(Tab)) {
     let programs = (
         find("chromium").or_else(|| find("google-chrome")),
@@ -51,7 +51,7 @@ pub(crate) async fn in_browser(base: &str, test: impl AsyncFnOnce(Tab)) {
         );
         return;
     };
-    let _one = ONE.lock().await;
+    let _one = ONE_BROWSER.lock().await;
     let directory = tempfile::tempdir().unwrap();
     let log = SharedStack::get()
         .await
@@ -85,7 +85,7 @@ pub(crate) async fn in_browser(base: &str, test: impl AsyncFnOnce(Tab)) {
         );
         println!("console: {:?}", tab.console().await);
     }
-    // Without this the browser would outlive its driver.
+    // Without this, the browser would go on running after its driver ends.
     client.close().await.unwrap();
     drop(driver);
     if let Err(panic) = ended {

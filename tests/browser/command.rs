@@ -1,4 +1,4 @@
-//! What chromedriver can do beyond the WebDriver standard.
+//! Commands of chromedriver that the WebDriver standard does not have.
 
 use fantoccini::error::CmdError;
 use fantoccini::wd::WebDriverCompatibleCommand;
@@ -18,7 +18,7 @@ impl Chrome {
         )
     }
 
-    /// What pages have written to the console since it was last asked for, errors of the network and the policy included.
+    /// Reads and clears the browser's console, with errors of the network and reports of the content security policy.
     pub(crate) fn log() -> Self {
         Self("se/log", json!({"type": "browser"}))
     }
@@ -44,7 +44,7 @@ impl WebDriverCompatibleCommand for Chrome {
 
 type UrlError = <reqwest::Url as std::str::FromStr>::Err;
 
-/// Sends one.
+/// Sends a command.
 ///
 /// # Errors
 /// When chromedriver refuses.

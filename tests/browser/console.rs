@@ -5,7 +5,7 @@ use holdfast_tests::{ADMIN_TOKEN, Sale, SaleBuilder, Webhook, assert_invariants,
 use reqwest::{Method, StatusCode};
 
 use super::browser::in_browser;
-use super::pictures::{is_pictured, looks_right};
+use super::pictures::{assert_usable, take_picture};
 use super::tab::Tab;
 
 pub(crate) async fn sign_in(tab: &Tab) {
@@ -22,11 +22,11 @@ async fn a_wrong_token_is_refused_and_signing_out_ends_the_session() {
     in_browser(sale.client().address(), async |tab| {
         tab.go("/console").await;
         tab.is_at("Console").await;
-        is_pictured(&tab, "console-sign-in").await;
+        take_picture(&tab, "console-sign-in").await;
         tab.write("#token", "not-the-token").await;
         tab.choose("Sign in").await;
         tab.sees("[role=alert]", "not the admin token").await;
-        looks_right(&tab).await;
+        assert_usable(&tab).await;
         tab.assert_only_refused(401).await;
         sign_in(&tab).await;
         let cookie = tab.script("return document.cookie", Vec::new()).await;
@@ -43,7 +43,7 @@ async fn a_wrong_token_is_refused_and_signing_out_ends_the_session() {
 }
 
 #[tokio::test]
-async fn who_guesses_at_the_token_is_told_to_wait() {
+async fn sign_in_attempts_are_rate_limited() {
     let sale = Sale::start().await;
     let form = [("content-type", "application/x-www-form-urlencoded")];
     let guess = async |token: &str| {
@@ -109,14 +109,14 @@ async fn who_guesses_at_the_token_is_told_to_wait() {
             is_refused.then_some(())
         })
         .await;
-        looks_right(&tab).await;
+        assert_usable(&tab).await;
         tab.assert_only_refused(429).await;
     })
     .await;
 }
 
 #[tokio::test]
-async fn nothing_of_the_console_is_served_before_signing_in() {
+async fn console_files_and_calls_need_a_session() {
     let sale = Sale::start().await;
     let client = sale.client();
     let door = client.get("/console").await;
@@ -244,7 +244,7 @@ async fn nothing_of_the_console_is_served_before_signing_in() {
 }
 
 #[tokio::test]
-async fn what_an_operator_changes_is_seen_in_the_store() {
+async fn the_store_shows_an_operators_changes() {
     let sale = SaleBuilder::default().demo_store().start().await;
     let product = sale.product(5).await;
     in_browser(sale.client().address(), async |tab| {
@@ -255,7 +255,7 @@ async fn what_an_operator_changes_is_seen_in_the_store() {
         tab.choose("Products").await;
         tab.write(&format!("#restock-{product}"), "37").await;
         tab.choose("Restock").await;
-        tab.sees("[role=status] .notice", "37 more").await;
+        tab.sees("[role=status] .notice", "37 units added").await;
         tab.choose("Close the sale").await;
         tab.sees("article .badge", "closed").await;
         let console = tab.client.window().await.unwrap();
@@ -265,11 +265,11 @@ async fn what_an_operator_changes_is_seen_in_the_store() {
         tab.client.switch_to_window(console).await.unwrap();
         tab.choose("Open the sale").await;
         tab.sees("article .badge", "open").await;
-        tab.choose("Put a product on sale").await;
+        tab.choose("Add a product").await;
         tab.write("#name-new", "Chair").await;
         tab.write("#price-new", "49.5").await;
-        tab.choose("Put on sale").await;
-        tab.sees(".notice", "Chair is on sale").await;
+        tab.choose("Add product").await;
+        tab.sees(".notice", "Chair was added").await;
         let price = "SELECT price_minor FROM products WHERE name = 'Chair' AND product_id > $1";
         assert_eq!(sale.count(price, 0).await, 4950);
     })
@@ -277,7 +277,7 @@ async fn what_an_operator_changes_is_seen_in_the_store() {
 }
 
 #[tokio::test]
-async fn a_dead_letter_is_shown_and_retried_and_a_refund_resolved() {
+async fn a_dead_letter_is_retried_and_a_refund_resolved() {
     let sale = Sale::start().await;
     let (bad, good) = (sale.product(5).await, sale.product(5).await);
     sqlx::query("UPDATE products SET currency = '???' WHERE product_id = $1")
@@ -309,7 +309,7 @@ async fn a_dead_letter_is_shown_and_retried_and_a_refund_resolved() {
         tab.choose("Dead letters").await;
         tab.choose("Show").await;
         tab.sees("pre", "CreateHold").await;
-        is_pictured(&tab, "console-dead-letter").await;
+        take_picture(&tab, "console-dead-letter").await;
         tab.choose("Retry").await;
         tab.sees(".notice", "was retried").await;
         assert_eq!(
@@ -319,16 +319,16 @@ async fn a_dead_letter_is_shown_and_retried_and_a_refund_resolved() {
         );
         tab.choose("Refunds").await;
         tab.sees("tbody", "pay_2").await;
-        looks_right(&tab).await;
-        tab.choose("Resolve").await;
-        tab.sees("main", "No money has to go back").await;
+        assert_usable(&tab).await;
+        tab.choose("Mark as refunded").await;
+        tab.sees("main", "There are no refunds").await;
         tab.sees("[data-well=true]", "All is well").await;
     })
     .await;
 }
 
 #[tokio::test]
-async fn drift_is_found_and_set_right() {
+async fn drift_is_found_and_corrected() {
     let sale = Sale::start().await;
     let (lamp, other) = (sale.product(40).await, sale.product(7).await);
     sale.order(lamp, 2).await;
@@ -337,11 +337,12 @@ async fn drift_is_found_and_set_right() {
         tab.choose("Stock").await;
         tab.is_at("Stock").await;
         tab.choose("Verify stock").await;
-        tab.sees("[data-drift='0']", "Counted 2 products").await;
-        looks_right(&tab).await;
+        tab.sees("[data-drift='0']", "Verified 2 products").await;
+        assert_usable(&tab).await;
         plant(&sale, lamp).await;
         tab.choose("Verify stock").await;
-        tab.sees("[data-drift='1']", "1 of 2 products is off").await;
+        tab.sees("[data-drift='1']", "1 of 2 products has wrong counts")
+            .await;
         tab.sees(
             &format!("[data-off='{lamp}'] tbody tr:nth-child(1)"),
             "available 35 38",
@@ -352,14 +353,10 @@ async fn drift_is_found_and_set_right() {
             "held 5 2",
         )
         .await;
-        is_pictured(&tab, "console-stock").await;
+        take_picture(&tab, "console-stock").await;
         tab.choose("Recalculate").await;
-        tab.sees(".notice", "was counted anew and set right").await;
-        tab.sees(
-            "[data-drift='0']",
-            "Every count is what holds and orders come to",
-        )
-        .await;
+        tab.sees(".notice", "were corrected").await;
+        tab.sees("[data-drift='0']", "All counts are correct").await;
         let repairs = "SELECT count(*) FROM audit_trail
                        WHERE product_id = $1 AND kind = 'product.repaired' AND actor = 'operator'";
         assert_eq!(

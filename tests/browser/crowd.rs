@@ -1,4 +1,4 @@
-//! A thousand buyers for a hundred units, and the proof. Only `holdfast dev` lets them in.
+//! The crowd: 1,000 buyers for 100 units, and the checks of the result. Only `holdfast dev` has it.
 
 use holdfast_tests::{SaleBuilder, assert_invariants};
 use reqwest::StatusCode;
@@ -7,28 +7,30 @@ use sqlx::PgPool;
 
 use super::browser::in_browser;
 use super::dev::Dev;
-use super::pictures::{is_pictured, looks_right};
+use super::pictures::{assert_usable, take_picture};
 
 #[tokio::test]
-async fn a_thousand_buyers_for_a_hundred_units_end_with_a_proof() {
+async fn the_result_of_a_crowd_passes_all_checks() {
     let dev = Dev::start().await;
     let pool = PgPool::connect(dev.stack["database_url"].as_str().unwrap())
         .await
         .unwrap();
     in_browser(&dev.address, async |tab| {
         tab.go("/").await;
-        tab.choose("A crowd").await;
-        looks_right(&tab).await;
-        tab.note("main button").await;
-        tab.choose("Let them come").await;
+        tab.choose("Crowd").await;
+        assert_usable(&tab).await;
+        tab.record_texts("main button").await;
+        tab.choose("Start the crowd").await;
         tab.sees("[aria-labelledby], [aria-label='The crowd']", "holds")
             .await;
-        looks_right(&tab).await;
-        tab.sees(".proof", "100 in all").await;
-        let noted = tab.noted().await;
+        assert_usable(&tab).await;
+        tab.sees(".proof", "100 units").await;
+        let texts = tab.recorded_texts().await;
         assert!(
-            noted.iter().any(|text| text.contains("They are buying")),
-            "{noted:?}"
+            texts
+                .iter()
+                .any(|text| text.contains("The crowd is buying")),
+            "{texts:?}"
         );
         let proofs =
             "return [...document.querySelectorAll('[data-proof]')].map((one) => one.dataset.proof)";
@@ -36,8 +38,8 @@ async fn a_thousand_buyers_for_a_hundred_units_end_with_a_proof() {
             tab.script(proofs, Vec::new()).await,
             json!(["true", "true", "true", "true"])
         );
-        is_pictured(&tab, "store-crowd").await;
-        // Product 1 is the one that was there at first.
+        take_picture(&tab, "store-crowd").await;
+        // `holdfast dev` creates product 1 at start, so the crowd's product is 2.
         let sold = "SELECT sold_stock FROM products WHERE product_id = 2";
         let sold: i64 = sqlx::query_scalar(sold).fetch_one(&pool).await.unwrap();
         tab.sees("[data-crowd=paid]", &sold.to_string()).await;
@@ -49,7 +51,7 @@ async fn a_thousand_buyers_for_a_hundred_units_end_with_a_proof() {
 }
 
 #[tokio::test]
-async fn a_server_with_a_demo_store_lets_no_crowd_in() {
+async fn a_demo_store_outside_dev_has_no_crowd() {
     let sale = SaleBuilder::default().demo_store().start().await;
     let crowd = json!({"buyers": 1, "units": 1});
     assert_eq!(

@@ -1,4 +1,4 @@
-//! What README promises of `holdfast dev`: a sale to watch a minute later.
+//! `holdfast dev` serves the store and the console.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::browser::in_browser;
-use super::pictures::is_pictured;
+use super::pictures::take_picture;
 
-/// `holdfast dev` on servers and in a directory of its own.
+/// `holdfast dev` with its own servers and directory.
 pub(crate) struct Dev {
     pub(crate) address: String,
-    /// Its `stack.json`.
+    /// The content of its `stack.json`.
     pub(crate) stack: Value,
     process: Process,
     _directory: TempDir,
@@ -20,7 +20,7 @@ pub(crate) struct Dev {
 
 impl Dev {
     pub(crate) async fn start() -> Self {
-        // Postgres's account must be able to get there.
+        // Postgres's account must be able to enter this directory.
         let directory = tempfile::Builder::new()
             .permissions(PermissionsExt::from_mode(0o755))
             .tempdir()
@@ -52,7 +52,7 @@ impl Dev {
 }
 
 #[tokio::test]
-async fn dev_has_a_store_with_a_crowd_and_a_console_to_watch_it_from() {
+async fn dev_serves_a_store_with_a_crowd_and_a_console() {
     let dev = Dev::start().await;
     in_browser(&dev.address, async |tab| {
         tab.go("/").await;
@@ -61,14 +61,14 @@ async fn dev_has_a_store_with_a_crowd_and_a_console_to_watch_it_from() {
         tab.write("#token", "dev-admin-token").await;
         tab.choose("Sign in").await;
         tab.is_at("Overview").await;
-        tab.sees(".charts", "Commands in a batch").await;
+        tab.sees(".charts", "Commands per batch").await;
         let begin = "const done = arguments[arguments.length - 1];
             const headers = {'content-type': 'application/json'};
             fetch('/demo/crowd', {method: 'POST', headers, body: JSON.stringify({buyers: 1000, units: 100})})
                 .then((answer) => done(answer.status));";
         assert_eq!(tab.client.execute_async(begin, Vec::new()).await.unwrap(), json!(201));
         tab.sees(".stock [data-stock=sold]", "100").await;
-        is_pictured(&tab, "console-overview").await;
+        take_picture(&tab, "console-overview").await;
     })
     .await;
     dev.end().await;

@@ -1,5 +1,5 @@
-//! Every page and state of the store and the console can be used by everybody: axe-core finds nothing by day or by night, none
-//! is wider than a phone, and the browser's console stays empty, which is where the policy's reports go.
+//! Every page and state of the store and the console is accessible: axe-core finds nothing in the light or dark colours, no
+//! page is wider than a phone, and the browser's console has no errors (also none of the content security policy).
 
 use holdfast_tests::{ADMIN_TOKEN, Sale, SaleBuilder, Webhook};
 use reqwest::Method;
@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use super::browser::in_browser;
 use super::console::sign_in;
-use super::pictures::{is_pictured, looks_right};
+use super::pictures::{assert_usable, take_picture};
 use super::tab::Tab;
 
-/// Ids in form, of nothing.
+/// Valid ids that do not exist.
 const UNKNOWN: [&str; 3] = [
     "01a20634-0c9b-8cc1-96dc-8d450eaf51d9",
     "01a20634-0c9b-8cc1-96dc-8d450eaf51da",
@@ -50,7 +50,7 @@ async fn change(sale: &Sale, product: i64, change: &Value) {
     assert!(changed.status.is_success(), "{changed:?}");
 }
 
-/// So much from now, by Postgres's clock.
+/// The time after an interval from now, by Postgres's clock.
 async fn at(sale: &Sale, interval: &'static str) -> String {
     let at = "SELECT to_char((now() + $1::interval) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')";
     sqlx::query_scalar(at)
@@ -68,46 +68,46 @@ async fn pay(sale: &Sale, order: &str, payment: &str) {
 }
 
 #[tokio::test]
-async fn every_state_of_the_store_is_for_everybody() {
+async fn every_state_of_the_store_is_accessible() {
     let sale = sale().await;
     in_browser(sale.client().address(), async |tab| {
         tab.go("/").await;
-        tab.sees("main", "Nothing is on sale").await;
-        looks_right(&tab).await;
+        tab.sees("main", "There are no products yet").await;
+        assert_usable(&tab).await;
 
         let product = add(&sale, "Lamp", 4900, 10).await;
         let change = async |fields: Value| change(&sale, product, &fields).await;
         let page = format!("/?product={product}");
         change(json!({"sale_starts_at": at(&sale, "2 days").await})).await;
         tab.go(&page).await;
-        tab.sees("form button", "Not open yet").await;
-        looks_right(&tab).await;
+        tab.sees("form button", "Not started").await;
+        assert_usable(&tab).await;
         change(json!({"sale_starts_at": at(&sale, "-2 hours").await, "sale_ends_at": at(&sale, "-1 hours").await}))
             .await;
         tab.sees("form button", "Ended").await;
-        looks_right(&tab).await;
+        assert_usable(&tab).await;
         change(json!({"sale_starts_at": null, "sale_ends_at": at(&sale, "3 hours").await})).await;
-        tab.sees("main", "Open for another").await;
-        looks_right(&tab).await;
+        tab.sees("main", "Ends in").await;
+        assert_usable(&tab).await;
 
         tab.write("#quantity", "2").await;
         tab.press("form button").await;
         tab.is_at("Held for you").await;
-        tab.choose("A payment before its order").await;
-        looks_right(&tab).await;
-        tab.choose("Give it back").await;
-        tab.is_at("You gave your hold back").await;
-        looks_right(&tab).await;
+        tab.choose("Test a payment before its order").await;
+        assert_usable(&tab).await;
+        tab.choose("Release").await;
+        tab.is_at("You released your hold").await;
+        assert_usable(&tab).await;
         orders(&sale, &tab, product).await;
 
         let rest = 10 - sale.count("SELECT sold_stock FROM products WHERE product_id = $1", product).await;
         assert!(sale.client().hold(product, rest, &[]).await.status.is_success());
         tab.go(&page).await;
         tab.sees("main", "All units are held or sold").await;
-        looks_right(&tab).await;
+        assert_usable(&tab).await;
         tab.press("form button").await;
         tab.sees("[data-code=insufficient_stock]", "Sold out").await;
-        looks_right(&tab).await;
+        assert_usable(&tab).await;
         tab.assert_only_refused(409).await;
         for (address, code) in [
             ("/?product=777".to_owned(), "product_not_found"),
@@ -117,34 +117,34 @@ async fn every_state_of_the_store_is_for_everybody() {
         ] {
             tab.go(&address).await;
             tab.sees(&format!("[data-code={code}]"), "no").await;
-            looks_right(&tab).await;
+            assert_usable(&tab).await;
         }
         tab.assert_only_refused(404).await;
     })
     .await;
 }
 
-/// Orders that failed, were paid twice, and wait for their payment, which is shown by its page of a product.
+/// Checks the pages of an unpaid, a cancelled and a twice paid order.
 async fn orders(sale: &Sale, tab: &Tab, product: i64) {
     for (kind, status) in [("fail", "cancelled"), ("pay_twice", "paid")] {
         let order = sale.order(product, 1).await;
         tab.go(&format!("/?order={order}")).await;
         tab.is_at("Your order").await;
-        looks_right(tab).await;
+        assert_usable(tab).await;
         tab.press(&format!("[data-kind={kind}]")).await;
         tab.sees(&format!("[data-order-status={status}]"), "").await;
-        tab.sees("[data-result=processed]", "settled").await;
-        looks_right(tab).await;
+        tab.sees("[data-result=processed]", "applied").await;
+        assert_usable(tab).await;
     }
 }
 
 #[tokio::test]
-async fn every_view_of_the_console_is_for_everybody() {
+async fn every_view_of_the_console_is_accessible() {
     let sale = sale().await;
     in_browser(sale.client().address(), async |tab| {
         sign_in(&tab).await;
         tab.sees("[data-well=true]", "All is well").await;
-        looks_right(&tab).await;
+        assert_usable(&tab).await;
         for view in [
             "Products",
             "Stock",
@@ -155,19 +155,19 @@ async fn every_view_of_the_console_is_for_everybody() {
         ] {
             tab.choose(view).await;
             tab.is_at(view).await;
-            // What it asks for first has come.
+            // The first response has arrived.
             tab.sees(
                 "main",
                 if view == "Products" {
-                    "Put a product on sale"
+                    "Add a product"
                 } else {
                     view
                 },
             )
             .await;
-            looks_right(&tab).await;
+            assert_usable(&tab).await;
         }
-        let lamp = furnish(&sale).await;
+        let lamp = create_sale(&sale).await;
         products(&tab, lamp).await;
         for (view, seen, name) in [
             ("Refunds", "pay_2", "console-refunds"),
@@ -177,20 +177,20 @@ async fn every_view_of_the_console_is_for_everybody() {
             tab.choose(view).await;
             tab.is_at(view).await;
             tab.sees("tbody", seen).await;
-            is_pictured(&tab, name).await;
+            take_picture(&tab, name).await;
         }
         tab.choose("Refunds").await;
         tab.press("tbody a").await;
         tab.is_at("Audit").await;
         tab.sees("tbody", "order.created").await;
-        let asked = "return ['filter', 'value'].map((id) => document.getElementById(id).value)";
-        let asked = tab.script(asked, Vec::new()).await;
-        assert_eq!(asked[0], "order_id");
+        let filter = "return ['filter', 'value'].map((id) => document.getElementById(id).value)";
+        let filter = tab.script(filter, Vec::new()).await;
+        assert_eq!(filter[0], "order_id");
         assert!(
-            asked[1].as_str().is_some_and(|order| order.len() == 36),
-            "{asked}"
+            filter[1].as_str().is_some_and(|order| order.len() == 36),
+            "{filter}"
         );
-        looks_right(&tab).await;
+        assert_usable(&tab).await;
         tab.write("#value", "nothing").await;
         tab.client
             .find(fantoccini::Locator::Css("#filter"))
@@ -201,9 +201,9 @@ async fn every_view_of_the_console_is_for_everybody() {
             .unwrap();
         tab.choose("Show").await;
         tab.sees("[role=alert]", "hold").await;
-        looks_right(&tab).await;
+        assert_usable(&tab).await;
         tab.assert_only_refused(422).await;
-        // As it is a day after a payment came that no order was made for.
+        // The state of a parked payment after a day without an order.
         let unmatched = "UPDATE payments SET state = 'unmatched' WHERE payment_id = 'pay_lost'";
         assert_eq!(
             sqlx::query(unmatched)
@@ -218,13 +218,14 @@ async fn every_view_of_the_console_is_for_everybody() {
             "Payments that match no order after a day: 1",
         )
         .await;
-        tab.choose("See to it here").await;
+        tab.choose("Open the list").await;
         tab.is_at("Payments").await;
         tab.sees("tbody", "pay_lost").await;
-        looks_right(&tab).await;
-        tab.choose("Resolve").await;
-        tab.sees("main > h2 ~ [role=status]", "noted as back").await;
-        tab.sees("main", "There are none.").await;
+        assert_usable(&tab).await;
+        tab.choose("Mark as refunded").await;
+        tab.sees("main > h2 ~ [role=status]", "recorded as refunded")
+            .await;
+        tab.sees("main", "There are no unmatched payments.").await;
     })
     .await;
 }
@@ -233,20 +234,20 @@ async fn products(tab: &Tab, lamp: i64) {
     tab.choose("Products").await;
     tab.sees(&format!("[data-product='{lamp}'] [data-stock=sold]"), "31")
         .await;
-    is_pictured(tab, "console-products").await;
-    tab.choose("Put a product on sale").await;
-    looks_right(tab).await;
+    take_picture(tab, "console-products").await;
+    tab.choose("Add a product").await;
+    assert_usable(tab).await;
     tab.press(&format!("[data-product='{lamp}'] summary")).await;
     tab.write(&format!("#restock-{lamp}"), "-5000").await;
     tab.press(&format!("[data-product='{lamp}'] form button"))
         .await;
     tab.sees(".notice.bad", "left").await;
-    looks_right(tab).await;
+    assert_usable(tab).await;
     tab.assert_only_refused(409).await;
 }
 
-/// A sale in the middle of a day; the number of its first product.
-async fn furnish(sale: &Sale) -> i64 {
+/// Creates products, holds, orders and payments; returns the first product's id.
+async fn create_sale(sale: &Sale) -> i64 {
     let lamp = add(sale, "Lamp", 4900, 120).await;
     let chair = add(sale, "Chair", 24_900, 40).await;
     let table = add(sale, "Table", 89_900, 12).await;
@@ -282,7 +283,7 @@ async fn furnish(sale: &Sale) -> i64 {
 }
 
 #[tokio::test]
-async fn a_list_that_is_cut_says_so() {
+async fn a_truncated_list_has_a_note() {
     let sale = sale().await;
     let (ended_well, output) = sale
         .holdfast(&["seed", "--products", "201", "--stock", "1"])
@@ -290,21 +291,19 @@ async fn a_list_that_is_cut_says_so() {
     assert!(ended_well, "{output}");
     in_browser(sale.client().address(), async |tab| {
         tab.go("/").await;
-        tab.sees("[data-cut]", "the first 200; there are more")
-            .await;
+        tab.sees("[data-cut]", "Only the first 200").await;
         sign_in(&tab).await;
         tab.choose("Products").await;
-        tab.sees("[data-cut]", "the first 200; there are more")
-            .await;
+        tab.sees("[data-cut]", "Only the first 200").await;
         tab.choose("Refunds").await;
-        tab.sees("main", "No money has to go back.").await;
-        assert_eq!(tab.text("[data-cut]").await, None, "all of it is there");
+        tab.sees("main", "There are no refunds.").await;
+        assert_eq!(tab.text("[data-cut]").await, None, "the list is complete");
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_server_that_is_gone_is_told_in_words() {
+async fn the_pages_report_an_unreachable_server() {
     let mut sale = sale().await;
     sale.product(10).await;
     let address = sale.client().address().to_owned();
@@ -317,11 +316,11 @@ async fn a_server_that_is_gone_is_told_in_words() {
         sale.ingresses.remove(0).crash().await;
         tab.sees("[data-alert=HoldfastTargetDown]", "does not respond")
             .await;
-        looks_right(&tab).await;
+        assert_usable(&tab).await;
         tab.client.switch_to_window(store).await.unwrap();
         tab.sees("[data-code=unreachable]", "can’t be reached")
             .await;
-        looks_right(&tab).await;
+        assert_usable(&tab).await;
         tab.assert_only_unreachable().await;
     })
     .await;

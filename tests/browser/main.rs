@@ -1,7 +1,7 @@
 //! The store and the console in a real browser: headless Chromium, driven by chromedriver.
 //!
-//! Where these are not installed the tests say so and pass, unless `HOLDFAST_BROWSER` is `required`, as in `.ci/run`.
-//! `HOLDFAST_IMAGES` names a directory to put pictures of the pages into, which else are not taken.
+//! Without these programs, the tests print that they are skipped. With `HOLDFAST_BROWSER=required`, as in `.ci/run`, they
+//! fail instead. With `HOLDFAST_IMAGES` set to a directory, the tests write pictures of the pages there.
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 

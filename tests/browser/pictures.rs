@@ -1,4 +1,4 @@
-//! Pictures of pages for the documentation: on a desk and on a phone, by day and by night.
+//! Checks of pages, and their pictures for the documentation: on a desktop and a phone, in light and dark colours.
 
 use std::path::PathBuf;
 
@@ -6,28 +6,29 @@ use holdfast_tests::until;
 
 use super::tab::Tab;
 
-const DESK: (u32, u32) = (1280, 1000);
+const DESKTOP: (u32, u32) = (1280, 1000);
 const PHONE: (u32, u32) = (390, 844);
 
-/// Asserts that the page as it is can be used by everybody, on a desk and on a phone, by day and by night.
-pub(crate) async fn looks_right(tab: &Tab) {
+/// Asserts that the page is accessible and fits a phone.
+pub(crate) async fn assert_usable(tab: &Tab) {
     tab.assert_accessible().await;
     assert_fits_a_phone(tab).await;
 }
 
-/// The same, and takes its picture.
-pub(crate) async fn is_pictured(tab: &Tab, name: &str) {
-    looks_right(tab).await;
-    take(tab, name).await;
+/// Asserts the same, and takes the pictures of the page.
+pub(crate) async fn take_picture(tab: &Tab, name: &str) {
+    assert_usable(tab).await;
+    write_pictures(tab, name).await;
 }
 
-/// Takes a picture of the page as it is, where `HOLDFAST_IMAGES` says so.
-async fn take(tab: &Tab, name: &str) {
+/// Writes pictures of the page to the directory `HOLDFAST_IMAGES`. Does nothing when it is not set.
+async fn write_pictures(tab: &Tab, name: &str) {
     let Some(directory) = std::env::var_os("HOLDFAST_IMAGES").map(PathBuf::from) else {
         return;
     };
     std::fs::create_dir_all(&directory).unwrap();
-    for (device, (width, height), is_phone) in [("desktop", DESK, false), ("phone", PHONE, true)] {
+    for (device, (width, height), is_phone) in [("desktop", DESKTOP, false), ("phone", PHONE, true)]
+    {
         for scheme in ["light", "dark"] {
             tab.size(width, height, is_phone).await;
             tab.scheme(scheme).await;
@@ -46,21 +47,21 @@ async fn take(tab: &Tab, name: &str) {
             .unwrap();
         }
     }
-    tab.size(DESK.0, DESK.1, false).await;
+    tab.size(DESKTOP.0, DESKTOP.1, false).await;
     tab.scheme("light").await;
 }
 
-/// Waits until a page is not wider than a phone, so that nobody has to scroll sideways: drawings follow a size only when they have
-/// heard of it.
+/// Waits until the page is not wider than a phone, so that no user must scroll sideways. It waits because charts follow a
+/// new size with a delay.
 async fn assert_fits_a_phone(tab: &Tab) {
     tab.size(PHONE.0, PHONE.1, true).await;
-    let what = format!("{} not wider than a phone", tab.address().await);
-    until(&what, async || {
+    let condition = format!("{} not wider than a phone", tab.address().await);
+    until(&condition, async || {
         let width = tab
             .script("return document.documentElement.scrollWidth", Vec::new())
             .await;
         (width.as_u64()? <= u64::from(PHONE.0)).then_some(())
     })
     .await;
-    tab.size(DESK.0, DESK.1, false).await;
+    tab.size(DESKTOP.0, DESKTOP.1, false).await;
 }

@@ -1,11 +1,11 @@
-//! The demo store, as a shopper sees it.
+//! The demo store.
 
 use holdfast_tests::{Sale, SaleBuilder, Webhook, until};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::browser::in_browser;
-use super::pictures::is_pictured;
+use super::pictures::take_picture;
 use super::tab::Tab;
 
 async fn store() -> Sale {
@@ -18,7 +18,7 @@ async fn add(sale: &Sale, product: &Value) -> i64 {
         .unwrap()
 }
 
-/// From a product's page to its order.
+/// Goes from a product's page to its order.
 async fn order(tab: &Tab, product: i64) {
     tab.go(&format!("/?product={product}")).await;
     tab.press("form button").await;
@@ -36,10 +36,10 @@ async fn is_stock(tab: &Tab, part: &str, units: &str) {
 }
 
 #[tokio::test]
-async fn a_shopper_buys_and_nothing_is_lost_by_reload_and_back() {
+async fn a_purchase_survives_reload_and_back() {
     let sale = store().await;
     let product = sale.product(100).await;
-    // A shelf as it may look in the middle of a day: one under way, one that is still to come.
+    // Products in different states: one partly sold, one that is not open yet, one sold out.
     let chair = add(
         &sale,
         &json!({"name": "Chair", "price_minor": 24900, "currency": "EUR", "total_stock": 40}),
@@ -69,16 +69,16 @@ async fn a_shopper_buys_and_nothing_is_lost_by_reload_and_back() {
         tab.go("/").await;
         tab.is_at("On sale").await;
         tab.sees("article h2", "Lamp").await;
-        is_pictured(&tab, "store-products").await;
+        take_picture(&tab, "store-products").await;
         tab.press("article h2 a").await;
         tab.is_at("Lamp").await;
         tab.sees("[role=status]", "Live stock").await;
         tab.write("#quantity", "3").await;
-        is_pictured(&tab, "store-product").await;
+        take_picture(&tab, "store-product").await;
         tab.choose("Hold for $299.97").await;
         tab.is_at("Held for you").await;
         let hold = tab.address().await;
-        is_pictured(&tab, "store-hold").await;
+        take_picture(&tab, "store-hold").await;
         tab.reload().await;
         tab.is_at("Held for you").await;
         assert_eq!(tab.address().await, hold, "the same hold");
@@ -90,12 +90,12 @@ async fn a_shopper_buys_and_nothing_is_lost_by_reload_and_back() {
         tab.choose("Order").await;
         tab.is_at("Your order").await;
         tab.sees("[data-kind=pay]", "Pay").await;
-        is_pictured(&tab, "store-order").await;
+        take_picture(&tab, "store-order").await;
         tab.reload().await;
         tab.press("[data-kind=pay]").await;
         tab.sees("[data-order-status=paid]", "Paid").await;
-        tab.sees("[data-result=processed]", "settled").await;
-        is_pictured(&tab, "store-paid").await;
+        tab.sees("[data-result=processed]", "applied").await;
+        take_picture(&tab, "store-paid").await;
         tab.choose("Back to the product").await;
         is_stock(&tab, "sold", "3").await;
         assert_eq!(
@@ -111,7 +111,7 @@ async fn a_shopper_buys_and_nothing_is_lost_by_reload_and_back() {
 }
 
 #[tokio::test]
-async fn each_way_to_pay_ends_as_it_says() {
+async fn each_payment_scenario_ends_as_described() {
     let sale = store().await;
     let product = sale.product(10).await;
     in_browser(sale.client().address(), async |tab| {
@@ -121,11 +121,11 @@ async fn each_way_to_pay_ends_as_it_says() {
         order(&tab, product).await;
         tab.press("[data-kind=pay_twice]").await;
         tab.sees("[data-order-status=paid]", "Paid").await;
-        tab.sees("[data-refund]", "Money goes back").await;
-        tab.sees("tbody tr:nth-child(2)", "the same again").await;
+        tab.sees("[data-refund]", "Due").await;
+        tab.sees("tbody tr:nth-child(2)", "replayed").await;
         tab.sees(
             "tbody tr:nth-child(3) [data-result=refund_due]",
-            "goes back",
+            "refund due",
         )
         .await;
         order(&tab, product).await;
@@ -135,11 +135,11 @@ async fn each_way_to_pay_ends_as_it_says() {
             .await;
         tab.go(&format!("/?product={product}")).await;
         tab.press("form button").await;
-        tab.choose("A payment before its order").await;
-        tab.choose("Webhook before order").await;
+        tab.choose("Test a payment before its order").await;
+        tab.choose("Send the webhook, then order").await;
         tab.is_at("Your order").await;
         tab.sees("[data-order-status=paid]", "Paid").await;
-        tab.sees("[data-result=parked]", "waits for its order")
+        tab.sees("[data-result=parked]", "parked until the order exists")
             .await;
         assert_eq!(
             sale.count(
@@ -154,7 +154,7 @@ async fn each_way_to_pay_ends_as_it_says() {
 }
 
 #[tokio::test]
-async fn a_hold_runs_out_under_the_buyers_eyes() {
+async fn an_open_hold_page_shows_the_expiry() {
     let sale = SaleBuilder::default()
         .demo_store()
         .setting("HOLD_EXPIRY_SECONDS", "5")
@@ -163,12 +163,12 @@ async fn a_hold_runs_out_under_the_buyers_eyes() {
     let product = sale.product(2).await;
     in_browser(sale.client().address(), async |tab| {
         tab.go(&format!("/?product={product}")).await;
-        tab.note("main h1").await;
+        tab.record_texts("main h1").await;
         tab.press("form button").await;
-        tab.is_at("Your hold ran out").await;
-        let noted = tab.noted().await;
-        assert!(noted.iter().any(|text| text == "Held for you"), "{noted:?}");
-        tab.sees("[role=alert]", "back on sale").await;
+        tab.is_at("Your hold has expired").await;
+        let texts = tab.recorded_texts().await;
+        assert!(texts.iter().any(|text| text == "Held for you"), "{texts:?}");
+        tab.sees("[role=alert]", "on sale again").await;
         tab.assert_accessible().await;
         tab.choose("Back to the product").await;
         is_stock(&tab, "available", "2").await;
@@ -177,7 +177,7 @@ async fn a_hold_runs_out_under_the_buyers_eyes() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_in_plain_words() {
+async fn refusals_are_shown_as_text() {
     let sale = store().await;
     let product = sale.product(2).await;
     in_browser(sale.client().address(), async |tab| {
@@ -189,18 +189,21 @@ async fn a_refusal_is_in_plain_words() {
         tab.assert_accessible().await;
         tab.assert_only_refused(409).await;
         tab.go("/?hold=nothing").await;
-        tab.sees("[data-code=hold_not_found]", "There is no such hold")
+        tab.sees("[data-code=hold_not_found]", "This hold does not exist")
             .await;
         tab.go("/?product=777").await;
-        tab.sees("[data-code=product_not_found]", "There is no such product")
-            .await;
+        tab.sees(
+            "[data-code=product_not_found]",
+            "This product does not exist",
+        )
+        .await;
         tab.assert_only_refused(404).await;
     })
     .await;
 }
 
 #[tokio::test]
-async fn two_tabs_see_each_others_stock_live() {
+async fn two_tabs_show_the_same_stock_live() {
     let sale = store().await;
     let product = sale.product(10).await;
     in_browser(sale.client().address(), async |tab| {
@@ -213,7 +216,11 @@ async fn two_tabs_see_each_others_stock_live() {
         tab.write("#quantity", "4").await;
         tab.press("form button").await;
         tab.is_at("Held for you").await;
-        let told = tab.script(TOLD_AT, Vec::new()).await.as_f64().unwrap();
+        let responded = tab
+            .script(HOLD_RESPONDED_AT, Vec::new())
+            .await
+            .as_f64()
+            .unwrap();
         tab.client.switch_to_window(first).await.unwrap();
         is_stock(&tab, "available", "6").await;
         is_stock(&tab, "held", "4").await;
@@ -223,24 +230,24 @@ async fn two_tabs_see_each_others_stock_live() {
             .as_f64()
             .unwrap();
         println!(
-            "the other tab showed it {:.0} ms after the buyer was told",
-            seen - told
+            "the other tab showed it {:.0} ms after the response",
+            seen - responded
         );
     })
     .await;
 }
 
-/// Has a page note when it shows so many units as available, in milliseconds of the day.
+/// Records when the page shows this number of available units, in milliseconds since 1970.
 const SEEN_AT: &str = "new MutationObserver(() => {
     if (document.querySelector('[data-stock=available]')?.textContent === arguments[0]) window.seen ??= performance.timeOrigin + performance.now();
 }).observe(document.body, {subtree: true, childList: true, characterData: true});";
-/// When this tab was told of its hold.
-const TOLD_AT: &str =
-    "const asked = performance.getEntriesByType('resource').find(({ name }) => name.endsWith('/api/holds'));
-    return performance.timeOrigin + asked.responseEnd";
+/// The time of the response to this tab's hold.
+const HOLD_RESPONDED_AT: &str =
+    "const request = performance.getEntriesByType('resource').find(({ name }) => name.endsWith('/api/holds'));
+    return performance.timeOrigin + request.responseEnd";
 
 #[tokio::test]
-async fn a_place_in_line_is_kept_until_there_is_an_answer() {
+async fn a_waiting_request_survives_a_reload() {
     let builder = SaleBuilder::default()
         .demo_store()
         .setting("REQUEST_WAIT_MS", "2000");
@@ -251,11 +258,12 @@ async fn a_place_in_line_is_kept_until_there_is_an_answer() {
     in_browser(&address, async |tab| {
         tab.go(&format!("/?product={product}")).await;
         tab.press("form button").await;
-        tab.is_at("You are in line").await;
-        tab.sees("[role=status]", "Nobody is ahead of you").await;
-        is_pictured(&tab, "store-line").await;
+        tab.is_at("Your request is waiting").await;
+        tab.sees("[role=status]", "No request is ahead of yours")
+            .await;
+        take_picture(&tab, "store-line").await;
         tab.reload().await;
-        tab.is_at("You are in line").await;
+        tab.is_at("Your request is waiting").await;
         sale.start_worker().await;
         tab.is_at("Held for you").await;
         assert_eq!(
@@ -280,7 +288,7 @@ async fn a_sale_counts_down_to_its_start() {
     in_browser(sale.client().address(), async |tab| {
         tab.go(&format!("/?product={product}")).await;
         tab.sees("[role=timer]", "days").await;
-        tab.sees("form button", "Not open yet").await;
+        tab.sees("form button", "Not started").await;
         let change = json!({"sale_starts_at": null});
         let headers = [(
             "authorization",

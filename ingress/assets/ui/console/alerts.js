@@ -1,8 +1,8 @@
-// The alerts of deploy/prometheus/rules.yml, which is part of the program: the same conditions and the same words, but for
-// how long a condition has to hold. Here somebody looks, so it is told at once.
+// Evaluates the alert rules of deploy/prometheus/rules.yml, which is compiled into the program. Conditions and texts are
+// the same as in Prometheus, but `for` is ignored: somebody is looking at the console, so it shows an alert at once.
 import { compile } from './promql.js';
 
-/** Where to see to it, of those for which the console has a view. */
+/** The view in which an operator can act on an alert, where there is one. */
 const VIEWS = {
   HoldfastDeadLetters: 'dead-letters',
   HoldfastPaymentMismatch: 'refunds',
@@ -10,7 +10,7 @@ const VIEWS = {
   HoldfastRefundsDue: 'refunds',
 };
 
-/** Reads the rules as that file writes them: a field a line, or `>-` and lines that are set in. */
+/** Parses the subset of YAML that the file uses: one field a line, or `>-` and indented lines. */
 export function parse(text) {
   return text
     .split(/^ {6}- alert: /m)
@@ -49,13 +49,13 @@ const FORMATS = {
       ['h', 3600],
       ['m', 60],
     ].reduce(
-      ({ rest, said }, [unit, size]) => ({
+      ({ rest, words }, [unit, size]) => ({
         rest: rest % size,
-        said: rest >= size || said.length ? [...said, `${Math.floor(rest / size)} ${unit}`] : said,
+        words: rest >= size || words.length ? [...words, `${Math.floor(rest / size)} ${unit}`] : words,
       }),
-      { rest: seconds, said: [] },
+      { rest: seconds, words: [] },
     );
-    return [...parts.said.slice(0, 2), ...(parts.said.length < 2 ? [`${Math.round(parts.rest)} s`] : [])].join(' ');
+    return [...parts.words.slice(0, 2), ...(parts.words.length < 2 ? [`${Math.round(parts.rest)} s`] : [])].join(' ');
   },
   humanize1024: (value) => {
     const power = value > 0 ? Math.min(4, Math.floor(Math.log2(value) / 10)) : 0;
@@ -63,20 +63,28 @@ const FORMATS = {
   },
 };
 
-/** Prometheus's templates, as far as the rules use them. */
-export const written = (text, { labels, value }) =>
+/** Fills in the subset of Prometheus's templates that the rules use. */
+export const fillTemplate = (text, { labels, value }) =>
   text.replace(/\{\{ \$(value|labels)(?:\.(\w+))?(?: \| (\w+))? \}\}/g, (_, of, label, format) =>
     of === 'labels' ? (labels[label] ?? '') : (FORMATS[format] ?? rounded)(value),
   );
 
-/** What is wrong now, what wants somebody at once first. Of several of one kind, the worst one stands for all. */
-export function wrong(rules, history) {
+/** The alerts that fire now, those with severity `page` first. Of several results of one rule, only the highest is shown. */
+export function firingAlerts(rules, history) {
   const found = rules.flatMap((rule) => {
     const results = rule.isTrue(history).toSorted((a, b) => b.value - a.value);
     if (results.length === 0) return [];
     const more = results.length > 1 ? ` (and ${results.length - 1} more)` : '';
     const { name, severity, summary, description } = rule;
-    return [{ name, severity, what: written(summary, results[0]) + more, todo: written(description, results[0]), view: VIEWS[name] }];
+    return [
+      {
+        name,
+        severity,
+        summary: fillTemplate(summary, results[0]) + more,
+        description: fillTemplate(description, results[0]),
+        view: VIEWS[name],
+      },
+    ];
   });
   return found.toSorted((a, b) => (b.severity === 'page') - (a.severity === 'page'));
 }

@@ -1,32 +1,32 @@
-// The API's administration, by the cookie of who is signed in. Changes carry a header that other sites' pages can't send.
-import { call, Refused } from '../shared/api.js';
+// Calls the administration API with the session's cookie. Changes carry a header that pages of other sites can't send.
+import { call, ProblemError } from '../shared/api.js';
 
 const HEADERS = { 'x-holdfast-console': '1' };
 
-async function signedIn(work) {
+async function adminCall(pending) {
   try {
-    const { status, document } = await work;
-    // In the log, and no worker has done it yet: nobody is told that it is done.
-    if (status === 202) throw new Refused({ code: 'queued' }, status);
+    const { status, document } = await pending;
+    // The command is in the log, but no worker has applied it yet. So it must not be shown as done.
+    if (status === 202) throw new ProblemError({ code: 'queued' }, status);
     return document;
   } catch (error) {
-    // The session ran out: the door is at the same address.
+    // The session has ended. The sign-in page has the same address.
     if (error.status === 401) location.reload();
     throw error;
   }
 }
 
-export const read = (path) => signedIn(call('GET', `/api/admin/${path}`));
-export const change = (method, path, body) => signedIn(call(method, `/api/admin/${path}`, body, HEADERS));
+export const read = (path) => adminCall(call('GET', `/api/admin/${path}`));
+export const change = (method, path, body) => adminCall(call(method, `/api/admin/${path}`, body, HEADERS));
 export const signOut = () => call('DELETE', '/console/session', undefined, HEADERS);
 
-/** How long metrics may take, in milliseconds: a server that hangs does not answer either. */
+/** The timeout for reading metrics: a server that hangs counts as down. */
 const METRICS_WAIT_MS = 5000;
 
-/** The numbers of `/metrics`, Prometheus's text format: samples by the metric's name. */
+/** Reads `/metrics` (Prometheus's text format), and returns samples by the metric's name. */
 export async function metrics() {
   const response = await fetch('/metrics', { cache: 'no-store', signal: AbortSignal.timeout(METRICS_WAIT_MS) });
-  if (!response.ok) throw new Refused({ code: 'unreachable' }, response.status);
+  if (!response.ok) throw new ProblemError({ code: 'unreachable' }, response.status);
   return parse(await response.text());
 }
 

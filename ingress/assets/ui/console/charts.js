@@ -1,21 +1,21 @@
-// How a sale went in the last minutes: each reading since the console was opened, whichever view was looked at.
+// Charts of the last five minutes. Readings are kept from the moment the console is opened, whatever view is shown.
 import uPlot from '../vendor/uplot.js';
 import { html, useEffect, useRef } from '../shared/ui.js';
 import { quantile } from './promql.js';
 import { onReading, useReadings } from './readings.js';
 
-/** How many readings are kept: five minutes of them. */
+/** One reading a second for five minutes. */
 const READINGS_MAX = 300;
 const HEIGHT = 150;
 const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
 
-const is = (labels, wanted) =>
+const matches = (labels, wanted) =>
   Object.entries(wanted).every(([name, value]) => (value instanceof RegExp ? value.test(labels[name] ?? '') : labels[name] === value));
-const of = (samples, name, wanted = {}) => (samples.get(name) ?? []).filter(({ labels }) => is(labels, wanted));
+const of = (samples, name, wanted = {}) => (samples.get(name) ?? []).filter(({ labels }) => matches(labels, wanted));
 const sum = (samples, name, wanted) => of(samples, name, wanted).reduce((all, { value }) => all + value, 0);
 const greatest = (samples, name) => of(samples, name).reduce((most, { value }) => Math.max(most, value), 0);
 
-/** What a histogram has counted between two readings, as cumulative buckets. */
+/** The cumulative buckets of a histogram for the time between two readings. */
 function buckets(name, wanted, now, before) {
   const bounds = new Map();
   for (const [samples, sign] of [
@@ -41,29 +41,29 @@ const latency = (share) => (now, before) => {
   return seconds === null ? null : 1000 * seconds;
 };
 const HOLDS = 'holdfast_http_requests_total';
-/** A title and the lines. */
+/** Title and lines of each chart. */
 const CHARTS = [
   [
-    'Holds and refusals a second',
+    'Holds and refusals per second',
     [
       ['holds', rate(HOLDS, { endpoint: 'create_hold', status: '201' })],
       ['refusals', rate(HOLDS, { endpoint: 'create_hold', status: /^4/ })],
     ],
   ],
   [
-    'How long a hold takes, ms',
+    'Latency of holds, ms',
     [
       ['p50', latency(0.5)],
       ['p99', latency(0.99)],
     ],
   ],
-  ['Envelopes that wait', [['backlog', (now) => sum(now, 'holdfast_backlog_envelopes')]]],
-  ['Commands in a batch', [['mean', mean('holdfast_batch_commands')]]],
-  ['How late holds expire, s', [['mean', mean('holdfast_expiry_lag_seconds')]]],
-  ['Oldest command that waits, s', [['oldest', (now) => greatest(now, 'holdfast_oldest_command_seconds')]]],
+  ['Backlog, envelopes', [['backlog', (now) => sum(now, 'holdfast_backlog_envelopes')]]],
+  ['Commands per batch', [['mean', mean('holdfast_batch_commands')]]],
+  ['Expiry delay, s', [['mean', mean('holdfast_expiry_lag_seconds')]]],
+  ['Oldest waiting command, s', [['oldest', (now) => greatest(now, 'holdfast_oldest_command_seconds')]]],
 ];
 
-/** Each reading's time and every line's value. */
+/** The time of each reading, and the value of every line. */
 let points = [];
 
 onReading(({ now, before }) => {
@@ -78,13 +78,13 @@ export function Charts() {
 }
 
 function Chart({ title, series, readings, index }) {
-  const place = useRef(null);
+  const container = useRef(null);
   const plot = useRef(null);
   const columns = [readings.map(({ at }) => at), ...series.map((_, of) => readings.map(({ values }) => values[index][of]))];
   useEffect(() => {
-    // When the view goes, its place is gone first.
-    const element = place.current;
-    // Asked for at each drawing: light may become dark meanwhile.
+    // Kept in a variable: preact clears the ref before it calls the clean-up.
+    const element = container.current;
+    // Read for each drawing, because the colour scheme may change.
     const colours = getComputedStyle(document.documentElement);
     const colour = (name) => () => colours.getPropertyValue(`--${name}`).trim();
     const strokes = [colour('accent'), colour('quiet')];
@@ -99,29 +99,29 @@ function Chart({ title, series, readings, index }) {
         { ...axis, grid: { show: false }, size: 28, space: 90, values: (_, times) => times.map((at) => clock.format(at * 1000)) },
         axis,
       ],
-      // Says in which colours it was drawn.
+      // For the browser tests: the colour that was used.
       hooks: { draw: [() => (element.dataset.accent = strokes[0]())] },
       series: [{}, ...series.map(([label], of) => ({ label, stroke: strokes[of], width: 1.5, spanGaps: true, points: { show: false } }))],
     };
     plot.current = new uPlot(options, columns, element);
     const watch = new ResizeObserver(() => element.isConnected && plot.current.setSize({ width: element.clientWidth, height: HEIGHT }));
     watch.observe(element);
-    const night = matchMedia('(prefers-color-scheme: dark)');
+    const darkScheme = matchMedia('(prefers-color-scheme: dark)');
     const redraw = () => plot.current.redraw();
-    night.addEventListener('change', redraw);
+    darkScheme.addEventListener('change', redraw);
     return () => {
-      night.removeEventListener('change', redraw);
+      darkScheme.removeEventListener('change', redraw);
       watch.disconnect();
       plot.current.destroy();
     };
   }, []);
   useEffect(() => plot.current?.setData(columns), [readings]);
   const newest = readings.at(-1)?.values[index];
-  const shown = (of) =>
+  const newestValue = (of) =>
     newest?.[of] === null || newest?.[of] === undefined ? '–' : Number(newest[of].toFixed(newest[of] < 10 ? 2 : 0)).toLocaleString();
   return html`<section class="card" aria-label=${title}>
     <h3>${title}</h3>
-    <dl class="legend lines">${series.map(([label], of) => html`<div class=${of === 0 ? 'sold' : 'second'}><dt>${label}</dt><dd>${shown(of)}</dd></div>`)}</dl>
-    <div class="plot" ref=${place} aria-hidden="true"></div>
+    <dl class="legend lines">${series.map(([label], of) => html`<div class=${of === 0 ? 'sold' : 'second'}><dt>${label}</dt><dd>${newestValue(of)}</dd></div>`)}</dl>
+    <div class="plot" ref=${container} aria-hidden="true"></div>
   </section>`;
 }

@@ -1,9 +1,9 @@
-// The operator's console. The address's fragment says which view.
+// The operator's console. The fragment of the address selects the view.
 import { html, render, useEffect, useRef, useState } from '../shared/ui.js';
 import { signOut } from './api.js';
 import { Audit } from './pages/audit.js';
 import { DeadLetters } from './pages/dead_letters.js';
-import { Now, useWrong } from './now.js';
+import { AlertLine, useAlerts } from './alert_line.js';
 import { Overview } from './pages/overview.js';
 import { Payments } from './pages/payments.js';
 import { Products } from './pages/products.js';
@@ -20,8 +20,8 @@ const VIEWS = [
   ['payments', 'Payments', Payments],
   ['audit', 'Audit', Audit],
 ];
-/** How much waits for somebody, by the view that shows it. */
-function waiting({ now: { samples } }) {
+/** The number of items that need an operator, by view. */
+function openItems({ now: { samples } }) {
   const most = (name, state) =>
     Math.max(0, ...(samples.get(name) ?? []).filter(({ labels }) => labels.state === state).map(({ value }) => value));
   return {
@@ -36,16 +36,16 @@ function Console() {
   const [name, setName] = useState(here);
   const isFirst = useRef(true);
   useEffect(() => {
-    const look = () => setName(here());
-    addEventListener('hashchange', look);
-    return () => removeEventListener('hashchange', look);
+    const update = () => setName(here());
+    addEventListener('hashchange', update);
+    return () => removeEventListener('hashchange', update);
   }, []);
-  const [, title, View] = VIEWS.find(([known]) => known === name) ?? VIEWS[0];
-  const found = useWrong();
-  const counts = useReadings(waiting);
-  const count = found?.length ?? 0;
+  const [, title, View] = VIEWS.find(([key]) => key === name) ?? VIEWS[0];
+  const alerts = useAlerts();
+  const counts = useReadings(openItems);
+  const count = alerts?.length ?? 0;
   useEffect(() => {
-    // Seen from other tabs, too.
+    // The number of alerts is visible from other tabs.
     document.title = `${count > 0 ? `(${count}) ` : ''}${title} – Holdfast console`;
   }, [title, count]);
   useEffect(() => {
@@ -57,12 +57,12 @@ function Console() {
   return html`<header class="many">
       <a class="name" href="#">Holdfast <span>console</span></a>
       <nav aria-label="Console">
-        ${VIEWS.map(([known, label]) => html`<a href=${`#${known}`} aria-current=${label === title ? 'page' : undefined} data-count=${counts?.[known] || undefined}>${label}</a>`)}
+        ${VIEWS.map(([key, label]) => html`<a href=${`#${key}`} aria-current=${label === title ? 'page' : undefined} data-count=${counts?.[key] || undefined}>${label}</a>`)}
       </nav>
       <button class="slight" onClick=${leave}>Sign out</button>
     </header>
     <main>
-      <${Now} found=${found} />
+      <${AlertLine} alerts=${alerts} />
       <h1 tabindex="-1">${title}</h1>
       <${View} key=${title} />
     </main>`;

@@ -1,8 +1,8 @@
-// The part of Prometheus's query language (PromQL) that the alerts are written in, over what this page has read itself.
+// The subset of Prometheus's query language (PromQL) that the alert rules use, evaluated over the readings of this page.
 //
-// A reading is { at, samples }: seconds, and by a metric's name its samples { labels, value }. A history is readings, the
-// newest last. What a query finds is a number, or samples. Unlike Prometheus, nothing is guessed before the first reading:
-// a rate is that of the readings that are there.
+// A reading is { at, samples }: a time in seconds, and samples { labels, value } by the metric's name. A history is a list of
+// readings, the newest last. The result of a query is a number or samples. Unlike Prometheus, a rate is not extrapolated
+// beyond the readings.
 
 const TOKEN = /\s*(?:([a-zA-Z_:][\w:]*)|(\d+(?:\.\d+)?)|"([^"]*)"|(=~|!~|!=|==|>=|<=|[-+*/(){}[\],=<>]))/y;
 const UNITS = { s: 1, m: 60, h: 3600, d: 86400 };
@@ -60,12 +60,12 @@ export function quantile(share, buckets) {
   return lower;
 }
 
-/** A query as a function of a history. */
+/** Compiles a query to a function of a history. */
 export function compile(query) {
   const tokens = [];
   TOKEN.lastIndex = 0;
   for (let found; TOKEN.lastIndex < query.trimEnd().length;) {
-    if (!(found = TOKEN.exec(query))) throw new SyntaxError(`not understood: ${query}`);
+    if (!(found = TOKEN.exec(query))) throw new SyntaxError(`unknown token in ${query}`);
     tokens.push({ name: found[1], number: found[2], text: found[3], sign: found[4] });
   }
   let at = 0;
@@ -74,7 +74,7 @@ export function compile(query) {
   const take = (word) => has(word) && (at += 1);
   const expect = (word) => take(word) || fail();
   const fail = () => {
-    throw new SyntaxError(`not understood at ${at}: ${query}`);
+    throw new SyntaxError(`unexpected token ${at} in ${query}`);
   };
   const list = (end, one) => {
     const all = [];
@@ -171,7 +171,7 @@ export function compile(query) {
   return at === tokens.length ? compiled : fail();
 }
 
-/** Both sides' values where their labels are the same; a number goes with all of the other side. null leaves one out. */
+/** Combines the values of both sides with equal labels; a number combines with every sample. `null` leaves a pair out. */
 function paired(left, right, of) {
   const other =
     typeof right === 'number'
@@ -186,18 +186,18 @@ function paired(left, right, of) {
 }
 const result = (labels, value) => (value === null ? [] : [{ labels, value }]);
 
-/** How much each series has risen within some readings; one that falls has begun anew. */
+/** The increase of each series within some readings. A counter that falls was reset to 0. */
 function ranges(readings, of) {
   const series = new Map();
   for (const reading of readings) {
     for (const { labels, value } of of(reading)) {
-      const known = series.get(key(labels));
-      if (!known) series.set(key(labels), { labels, since: reading.at, last: value, rise: 0, seconds: 0 });
+      const entry = series.get(key(labels));
+      if (!entry) series.set(key(labels), { labels, since: reading.at, last: value, rise: 0, seconds: 0 });
       else
-        Object.assign(known, {
-          rise: known.rise + (value < known.last ? value : value - known.last),
+        Object.assign(entry, {
+          rise: entry.rise + (value < entry.last ? value : value - entry.last),
           last: value,
-          seconds: reading.at - known.since,
+          seconds: reading.at - entry.since,
         });
     }
   }

@@ -1,38 +1,38 @@
-// What the console reads again and again, once for all of its views: what the ingress counts, and what workers have told it.
+// Reads the metrics of the ingress and the statistics of the workers at an interval, once for all views of the console.
 import { useEffect, useState } from '../shared/ui.js';
 import { metrics, read } from './api.js';
 
-const LOOK_MS = 1000;
-/** A tab that nobody looks at still notices what is wrong. */
-const LOOK_HIDDEN_MS = 5000;
-/** What rates are made of: a reading in so many seconds, as far back as the rules look. */
-const KEEP_EVERY = 10;
-const KEEP_FOR = 15 * 60;
+const READ_INTERVAL_MS = 1000;
+/** A hidden tab reads too, because its title shows the number of alerts. */
+const READ_INTERVAL_HIDDEN_MS = 5000;
+/** The history for rates: one reading in 10 seconds, for the longest range of the rules. */
+const HISTORY_STEP_SECONDS = 10;
+const HISTORY_SECONDS = 15 * 60;
 
 const changed = new EventTarget();
 /** `now` and `before` are the last two readings (see promql.js), `history` ends with `now`. */
 export const readings = { now: null, before: null, history: [] };
 
-/** Calls back after each reading. */
-export const onReading = (hear) => changed.addEventListener('read', () => hear(readings));
+/** Calls `callback` after each reading. */
+export const onReading = (callback) => changed.addEventListener('read', () => callback(readings));
 
-/** What `of` makes of the readings, whenever that is another than before; undefined until there are any. */
+/** The result of `of(readings)`, updated when it changes; undefined before the first reading. */
 export function useReadings(of, inputs = []) {
-  const [made, setMade] = useState(undefined);
+  const [result, setResult] = useState(undefined);
   useEffect(() => {
-    const look = () => {
+    const update = () => {
       const now = readings.now ? of(readings) : undefined;
-      // Most readings change nothing, and then nothing is drawn again.
-      setMade((known) => (JSON.stringify(known) === JSON.stringify(now) ? known : now));
+      // Most readings change nothing. Then the old result stays, and preact renders nothing.
+      setResult((current) => (JSON.stringify(current) === JSON.stringify(now) ? current : now));
     };
-    look();
-    changed.addEventListener('read', look);
-    return () => changed.removeEventListener('read', look);
+    update();
+    changed.addEventListener('read', update);
+    return () => changed.removeEventListener('read', update);
   }, inputs);
-  return made;
+  return result;
 }
 
-/** Every worker's numbers under the names that they have in Prometheus. */
+/** The statistics of all workers, under the names of their metrics in Prometheus. */
 function samplesOf({ workers, expired, expired_within: within, expired_late_seconds: late, ...counts }) {
   const one = (value, labels = {}) => [{ labels, value }];
   const buckets = within.map(({ seconds, count }) => ({ labels: { le: String(seconds) }, value: count }));
@@ -57,17 +57,17 @@ function samplesOf({ workers, expired, expired_within: within, expired_late_seco
 
 const up = (value) => [{ labels: { job: 'holdfast-ingress', instance: location.host }, value }];
 
-async function look() {
+async function readAll() {
   const at = (performance.timeOrigin + performance.now()) / 1000;
   let samples = new Map();
   let isThere = true;
   try {
     const [own, workers] = await Promise.all([metrics(), read('workers')]);
     samples = own.set('up', up(1));
-    for (const [name, told] of Object.entries(samplesOf(workers))) {
-      // Where workers run in the ingress's process, as in `dev`, they are counted there too.
-      const ours = name === 'holdfast_pool_connections' ? (own.get(name) ?? []).filter(({ labels }) => labels.pool === 'ingress') : [];
-      samples.set(name, [...ours.map(({ labels, value }) => ({ labels: { ...labels, instance: location.host }, value })), ...told]);
+    for (const [name, received] of Object.entries(samplesOf(workers))) {
+      // In `holdfast dev`, workers run in the ingress's process, and its metrics have their counts too.
+      const ownPools = name === 'holdfast_pool_connections' ? (own.get(name) ?? []).filter(({ labels }) => labels.pool === 'ingress') : [];
+      samples.set(name, [...ownPools.map(({ labels, value }) => ({ labels: { ...labels, instance: location.host }, value })), ...received]);
     }
   } catch {
     isThere = false;
@@ -75,22 +75,22 @@ async function look() {
   }
   const kept = readings.history.slice(0, -1);
   const last = readings.history.at(-1);
-  // The last one stays where it is far enough from the one before.
-  if (last && last.at - (kept.at(-1)?.at ?? -Infinity) >= KEEP_EVERY) kept.push(last);
+  // The last reading stays in the history when it is far enough from the one before.
+  if (last && last.at - (kept.at(-1)?.at ?? -Infinity) >= HISTORY_STEP_SECONDS) kept.push(last);
   readings.before = readings.now;
   readings.now = { at, samples, isThere };
-  readings.history = [...kept.filter((reading) => reading.at > at - KEEP_FOR - KEEP_EVERY), readings.now];
+  readings.history = [...kept.filter((reading) => reading.at > at - HISTORY_SECONDS - HISTORY_STEP_SECONDS), readings.now];
   changed.dispatchEvent(new Event('read'));
 }
 
-/** Begins to read. */
+/** Starts the readings. */
 export function start() {
   let timer;
   const again = async () => {
     clearTimeout(timer);
-    await look();
+    await readAll();
     clearTimeout(timer);
-    timer = setTimeout(again, document.hidden ? LOOK_HIDDEN_MS : LOOK_MS);
+    timer = setTimeout(again, document.hidden ? READ_INTERVAL_HIDDEN_MS : READ_INTERVAL_MS);
   };
   document.addEventListener('visibilitychange', () => document.hidden || again());
   again();

@@ -1,7 +1,7 @@
-// Calls of the HTTP API. A refusal is thrown as its problem document.
-import { learn } from './clock.js';
+// Calls the HTTP API. An error response is thrown with its problem document.
+import { recordServerTime } from './clock.js';
 
-export class Refused extends Error {
+export class ProblemError extends Error {
   constructor(problem, status) {
     super(problem.code);
     this.problem = problem;
@@ -9,27 +9,27 @@ export class Refused extends Error {
   }
 }
 
-/** `headers` may have an Idempotency-Key. Gives the document, the status and when to come back, in milliseconds. */
+/** `headers` may have an Idempotency-Key. Returns the document, the status, and `Retry-After` in milliseconds. */
 export async function call(method, path, body, headers = {}) {
-  const asked = Date.now();
+  const sentAt = Date.now();
   let response;
   let text;
   try {
-    const sent = body === undefined ? {} : { body: JSON.stringify(body) };
+    const payload = body === undefined ? {} : { body: JSON.stringify(body) };
     const type = body === undefined ? {} : { 'content-type': 'application/json' };
-    response = await fetch(path, { method, headers: { ...type, ...headers }, cache: 'no-store', ...sent });
+    response = await fetch(path, { method, headers: { ...type, ...headers }, cache: 'no-store', ...payload });
     text = await response.text();
   } catch {
-    throw new Refused({ code: 'unreachable' }, 0);
+    throw new ProblemError({ code: 'unreachable' }, 0);
   }
-  learn(response.headers.get('date'), asked, Date.now());
+  recordServerTime(response.headers.get('date'), sentAt, Date.now());
   let document = null;
   try {
     document = text === '' ? null : JSON.parse(text);
   } catch {
     document = { code: 'unreachable' };
   }
-  if (!response.ok) throw new Refused(document ?? { code: 'unreachable' }, response.status);
+  if (!response.ok) throw new ProblemError(document ?? { code: 'unreachable' }, response.status);
   const retryAfter = Number(response.headers.get('retry-after') ?? 1) * 1000;
   return { status: response.status, document, retryAfter };
 }

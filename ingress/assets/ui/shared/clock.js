@@ -1,31 +1,31 @@
-// The server's time. Holds end by it, so this machine's clock alone must never decide what is shown.
+// The server's time, estimated. Holds expire by the server's clock, so the pages must not use this machine's clock alone.
 import { useEffect, useState } from './ui.js';
 
-// What has to be added to our clock is between these, in milliseconds. Each response narrows them: its Date is cut to the
-// second, and was written after we asked and before we heard.
-let least = -Infinity;
-let most = Infinity;
+// Bounds of (server's clock - this machine's clock), in milliseconds. Each response narrows them: its `Date` header is cut
+// to the second, and was written after the request was sent and before the response arrived.
+let offsetMin = -Infinity;
+let offsetMax = Infinity;
 
-export function learn(date, asked, heard) {
-  const told = Date.parse(date);
-  if (Number.isNaN(told)) return;
-  const low = told - heard;
-  const high = told + 1000 - asked;
-  least = Math.max(least, low);
-  most = Math.min(most, high);
-  // One of the clocks was set: what was known before is worth nothing.
-  if (least > most) [least, most] = [low, high];
+export function recordServerTime(date, sentAt, receivedAt) {
+  const serverTime = Date.parse(date);
+  if (Number.isNaN(serverTime)) return;
+  const low = serverTime - receivedAt;
+  const high = serverTime + 1000 - sentAt;
+  offsetMin = Math.max(offsetMin, low);
+  offsetMax = Math.min(offsetMax, high);
+  // The bounds contradict each other: one of the clocks was set. Only the newest response counts then.
+  if (offsetMin > offsetMax) [offsetMin, offsetMax] = [low, high];
 }
 
-export const serverNow = () => Date.now() + (Number.isFinite(least) ? (least + most) / 2 : 0);
+export const serverNow = () => Date.now() + (Number.isFinite(offsetMin) ? (offsetMin + offsetMax) / 2 : 0);
 
-/** Milliseconds until a time, and again and again; negative when it has passed. */
+/** Milliseconds until a time, updated five times a second; negative when the time has passed. */
 export function useTimeLeft(until) {
   const [left, setLeft] = useState(() => Date.parse(until) - serverNow());
   useEffect(() => {
-    const look = () => setLeft(Date.parse(until) - serverNow());
-    look();
-    const timer = setInterval(look, 200);
+    const update = () => setLeft(Date.parse(until) - serverNow());
+    update();
+    const timer = setInterval(update, 200);
     return () => clearInterval(timer);
   }, [until]);
   return left;

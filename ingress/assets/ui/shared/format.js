@@ -1,4 +1,4 @@
-// Money, times and numbers as people read them.
+// Formats money, times and numbers.
 const digits = (currency) => new Intl.NumberFormat('en', { style: 'currency', currency }).resolvedOptions().maximumFractionDigits;
 
 export function money(minor, currency) {
@@ -12,14 +12,14 @@ export const time = (text) =>
   text ? new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' }).format(new Date(text)) : '–';
 const TODAY = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
 const THEN = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
-/** The same, shorter: without the date when that is today. */
+/** A time without seconds, or without the date when it is today. */
 export function shortTime(text) {
   const at = new Date(text);
   return (at.toDateString() === new Date().toDateString() ? TODAY : THEN).format(at);
 }
 export const units = (count) => (count === 1 ? '1 unit' : `${number(count)} units`);
 
-/** 1:05 or 2 days 3:04:05 of so many milliseconds. */
+/** A duration in milliseconds as `1:05` or `2 days 3:04:05`. */
 export function duration(milliseconds) {
   const seconds = Math.max(0, Math.ceil(milliseconds / 1000));
   const two = (value) => String(value).padStart(2, '0');

@@ -1,12 +1,12 @@
-// A product as it is now, by server-sent events, and its stock as one bar.
-import { get, Refused } from './api.js';
+// Reads a product live by server-sent events, and shows its stock as one bar.
+import { get, ProblemError } from './api.js';
 import { number } from './format.js';
 import { html, useEffect, useState } from './ui.js';
 
-// A browser has few connections for one server, so a tab that nobody looks at gives its own back.
+// A browser has few connections for one server, so a hidden tab closes its own after this time.
 const HIDDEN_MS = 30_000;
 
-/** The product (undefined at first), whether it is live, and the problem when there is no such product. */
+/** The product (undefined before the first response), whether it is live, and the problem when the product can't be read. */
 export function useProduct(id) {
   const [state, setState] = useState({ isLive: false });
   useEffect(() => {
@@ -17,34 +17,34 @@ export function useProduct(id) {
       source?.close();
       source = new EventSource(`/api/products/${id}/events`);
       source.addEventListener('stock', (event) => setState({ product: JSON.parse(event.data), isLive: true }));
-      source.onerror = () => setState((now) => ({ ...now, isLive: false }));
+      source.onerror = () => setState((current) => ({ ...current, isLive: false }));
     };
-    const turned = () => {
+    const onVisibilityChange = () => {
       clearTimeout(hiding);
       if (document.hidden) hiding = setTimeout(() => source?.close(), HIDDEN_MS);
       else if (source?.readyState === EventSource.CLOSED) open();
     };
-    // A plain read first: it says why there is none, which a stream does not.
+    // A plain read first: it returns a problem document, which an event stream can't.
     get(`/api/products/${id}`).then(
       (product) => {
         if (isOver) return;
-        setState((now) => (now.product?.version >= product.version ? now : { product, isLive: false }));
+        setState((current) => (current.product?.version >= product.version ? current : { product, isLive: false }));
         open();
       },
-      (error) => isOver || setState({ isLive: false, problem: error instanceof Refused ? error.problem : undefined }),
+      (error) => isOver || setState({ isLive: false, problem: error instanceof ProblemError ? error.problem : undefined }),
     );
-    document.addEventListener('visibilitychange', turned);
+    document.addEventListener('visibilitychange', onVisibilityChange);
     return () => {
       isOver = true;
       clearTimeout(hiding);
-      document.removeEventListener('visibilitychange', turned);
+      document.removeEventListener('visibilitychange', onVisibilityChange);
       source?.close();
     };
   }, [id]);
   return state;
 }
 
-const PARTS = [
+const COUNTS = [
   ['sold', 'sold_stock'],
   ['held', 'held_stock'],
   ['available', 'available_stock'],
@@ -54,10 +54,10 @@ export function StockBar({ product }) {
   const share = (count) => ({ width: `${product.total_stock > 0 ? (100 * count) / product.total_stock : 0}%` });
   return html`<div class="stock">
     <div class="bar" aria-hidden="true">
-      ${PARTS.map(([name, field]) => html`<span class=${name} style=${share(product[field])}></span>`)}
+      ${COUNTS.map(([name, field]) => html`<span class=${name} style=${share(product[field])}></span>`)}
     </div>
     <dl class="legend">
-      ${PARTS.map(([name, field]) => html`<div class=${name}><dt>${name}</dt><dd data-stock=${name}>${number(product[field])}</dd></div>`)}
+      ${COUNTS.map(([name, field]) => html`<div class=${name}><dt>${name}</dt><dd data-stock=${name}>${number(product[field])}</dd></div>`)}
       <div class="of"><dt>of</dt><dd>${number(product.total_stock)}</dd></div>
     </dl>
   </div>`;

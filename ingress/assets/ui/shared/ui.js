@@ -1,4 +1,4 @@
-// What every view is made with.
+// The UI library of all views: preact and htm.
 import { h, render } from '../vendor/preact.js';
 import htm from '../vendor/htm.js';
 
@@ -6,6 +6,5 @@ export const html = htm.bind(h);
 export { render };
 export { useEffect, useMemo, useRef, useState } from '../vendor/hooks.js';
 
-/** What to say below a list that is not all there is. */
-export const Cut = ({ page, rows }) =>
-  page?.next && html`<p class="quiet" data-cut>These are the first ${rows.length}; there are more.</p>`;
+/** The note below a list whose end is missing. */
+export const Cut = ({ page, rows }) => page?.next && html`<p class="quiet" data-cut>Only the first ${rows.length} are shown.</p>`;

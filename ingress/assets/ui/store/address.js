@@ -1,4 +1,4 @@
-// Where we are: everything that a reload must not lose is in the address, or in this tab's storage.
+// Navigation. Everything that must survive a reload is in the address or in this tab's storage.
 import { useEffect, useState } from '../shared/ui.js';
 
 const changed = new EventTarget();
@@ -12,19 +12,19 @@ export function useAddress() {
   const read = () => new URLSearchParams(location.search);
   const [address, setAddress] = useState(read);
   useEffect(() => {
-    const look = () => setAddress(read());
-    addEventListener('popstate', look);
-    changed.addEventListener('change', look);
+    const update = () => setAddress(read());
+    addEventListener('popstate', update);
+    changed.addEventListener('change', update);
     return () => {
-      removeEventListener('popstate', look);
-      changed.removeEventListener('change', look);
+      removeEventListener('popstate', update);
+      changed.removeEventListener('change', update);
     };
   }, []);
   return address;
 }
 
-/** Follows links within the store without loading the page again. */
-export function followed(event) {
+/** Handles clicks on links within the store without loading the page again. */
+export function followLink(event) {
   const link = event.target.closest?.('a[href^="/?"], a[href="/"]');
   const isPlain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
   if (!link || !isPlain) return;

@@ -1,6 +1,6 @@
-// The demo store. The address says which view: /?product=, ?request=, ?hold=, ?order=, ?crowd, or all products.
+// The demo store. The address selects the view: /?product=, ?request=, ?hold=, ?order=, ?crowd, or all products.
 import { html, render, useEffect, useRef } from '../shared/ui.js';
-import { followed, useAddress } from './address.js';
+import { followLink, useAddress } from './address.js';
 import { Crowd } from './crowd.js';
 import { Hold } from './hold.js';
 import { currentHold } from './memory.js';
@@ -9,7 +9,7 @@ import { Product } from './product.js';
 import { Products } from './products.js';
 import { Request } from './request.js';
 
-/** Only where `holdfast dev` runs can a crowd be let in. */
+/** Only `holdfast dev` has a crowd. */
 const hasCrowd = document.querySelector('meta[name=has-crowd]').content === 'true';
 
 function view(address) {
@@ -23,28 +23,28 @@ function view(address) {
 
 function Store() {
   const address = useAddress();
-  const shown = address.toString();
+  const query = address.toString();
   const isFirst = useRef(true);
   useEffect(() => {
-    // Who reads by ear, or moves by keyboard, is taken to the new view's beginning.
+    // Moves the focus to the new view's beginning, for people who use a screen reader or the keyboard.
     if (!isFirst.current) document.querySelector('main h1')?.focus();
     isFirst.current = false;
-  }, [shown]);
+  }, [query]);
   const hold = currentHold();
   const isElsewhere = hold && address.get('hold') !== hold && address.get('order') !== hold;
-  const here = (name) => ({ 'aria-current': (name ? address.has(name) : shown === '') ? 'page' : undefined });
-  return html`<div onClick=${followed}>
+  const here = (name) => ({ 'aria-current': (name ? address.has(name) : query === '') ? 'page' : undefined });
+  return html`<div onClick=${followLink}>
     <a class="skip" href="#content">Skip to content</a>
     <header>
       <a class="name" href="/">Holdfast <span>demo store</span></a>
       <nav aria-label="Store">
         <a href="/" ...${here('')}>Products</a>
-        ${hasCrowd && html`<a href="/?crowd" ...${here('crowd')}>A crowd</a>`}
+        ${hasCrowd && html`<a href="/?crowd" ...${here('crowd')}>Crowd</a>`}
         ${isElsewhere && html`<a href=${`/?hold=${hold}`}>Your hold</a>`}
       </nav>
     </header>
     <main id="content">${view(address)}</main>
-    <footer>Nothing here is for sale. Payments come from a stand-in that signs real webhooks.</footer>
+    <footer>This is a demo: no money moves. A simulated payment provider sends signed webhooks.</footer>
   </div>`;
 }
 

@@ -1,8 +1,8 @@
-// What several views show.
+// Parts that several views of the store share.
 import { html, useEffect, useState } from '../shared/ui.js';
-import { inWords } from '../shared/words.js';
+import { problemText } from '../shared/problems.js';
 
-/** A view's heading, which is also the window's name. */
+/** A view's heading, which is also the title of the window. */
 export function Title({ children, name }) {
   useEffect(() => {
     document.title = `${name} – Holdfast store`;
@@ -10,25 +10,25 @@ export function Title({ children, name }) {
   return html`<h1 tabindex="-1">${children ?? name}</h1>`;
 }
 
-/** A refusal, read out as soon as it is there. */
-export const Refusal = ({ problem }) =>
-  html`<div role="alert" data-code=${problem?.code}>${problem && html`<div class="notice bad"><p>${inWords(problem)}</p></div>`}</div>`;
+/** A problem. Screen readers read it out at once. */
+export const ProblemNotice = ({ problem }) =>
+  html`<div role="alert" data-code=${problem?.code}>${problem && html`<div class="notice bad"><p>${problemText(problem)}</p></div>`}</div>`;
 
-/** Something that is done by pressing a button: what is under way, and what was wrong. */
-export function useDoing() {
-  const [doing, setDoing] = useState(null);
+/** Runs the actions of buttons: `running` is the name of the current action, `problem` that of the last failed one. */
+export function useAction() {
+  const [running, setRunning] = useState(null);
   const [problem, setProblem] = useState(null);
-  const run = async (what, work) => {
-    setDoing(what);
+  const run = async (name, action) => {
+    setRunning(name);
     setProblem(null);
     try {
-      await work();
+      await action();
     } catch (error) {
       if (!error.problem) throw error;
       setProblem(error.problem);
     } finally {
-      setDoing(null);
+      setRunning(null);
     }
   };
-  return { doing, problem, run };
+  return { running, problem, run };
 }

@@ -1,13 +1,13 @@
-// All products, with stock that is never older than a moment.
+// All products with their stock, read again at short intervals.
 import { get } from '../shared/api.js';
 import { money } from '../shared/format.js';
 import { StockBar } from '../shared/stock.js';
 import { Cut, html, useEffect, useState } from '../shared/ui.js';
-import { Refusal, Title } from './parts.js';
+import { ProblemNotice, Title } from './parts.js';
 import { SaleWindow } from './window.js';
 
-// A stream for each product would take all of a browser's connections: the list is read again instead.
-const LOOK_MS = 1500;
+// One stream for each product would use all of a browser's connections, so the list is read again instead.
+const READ_INTERVAL_MS = 1500;
 
 export function Products() {
   const [page, setPage] = useState(null);
@@ -15,20 +15,20 @@ export function Products() {
   useEffect(() => {
     let timer;
     let isOver = false;
-    const look = async () => {
+    const refresh = async () => {
       try {
         if (!document.hidden || page === null) {
-          const read = await get('/api/products?limit=200');
+          const current = await get('/api/products?limit=200');
           if (isOver) return;
-          setPage(read);
+          setPage(current);
           setProblem(null);
         }
       } catch (error) {
         setProblem(error.problem ?? { code: 'unreachable' });
       }
-      if (!isOver) timer = setTimeout(look, LOOK_MS);
+      if (!isOver) timer = setTimeout(refresh, READ_INTERVAL_MS);
     };
-    look();
+    refresh();
     return () => {
       isOver = true;
       clearTimeout(timer);
@@ -36,9 +36,9 @@ export function Products() {
   }, []);
   const products = page?.products;
   return html`<${Title} name="On sale" />
-    <p class="quiet">First come, first served. A hold keeps your units while you pay; what isn’t paid for comes back.</p>
-    <${Refusal} problem=${problem} />
-    ${products?.length === 0 && html`<p class="card">Nothing is on sale. An operator can add a product in the <a href="/console">console</a>.</p>`}
+    <p class="quiet">First come, first served. A hold keeps units for you while you pay. Units that are not paid in time go on sale again.</p>
+    <${ProblemNotice} problem=${problem} />
+    ${products?.length === 0 && html`<p class="card">There are no products yet. An operator can add one in the <a href="/console">console</a>.</p>`}
     <ul class="cards">
       ${products?.map(
         (product) => html`<li key=${product.id}><article class="card">

@@ -1,10 +1,10 @@
-// A place in line: asked for again when the server says so, until there is an answer.
+// A queued request: polled at the interval of `Retry-After` until its outcome is there.
 import { call } from '../shared/api.js';
 import { number } from '../shared/format.js';
 import { html, useEffect, useState } from '../shared/ui.js';
 import { go } from './address.js';
 import { endAttempt, rememberHold } from './memory.js';
-import { Refusal, Title } from './parts.js';
+import { ProblemNotice, Title } from './parts.js';
 
 export function Request({ url, product }) {
   const [position, setPosition] = useState(null);
@@ -12,7 +12,7 @@ export function Request({ url, product }) {
   useEffect(() => {
     let timer;
     let isOver = false;
-    const answered = ({ status, body }) => {
+    const finish = ({ status, body }) => {
       endAttempt(product);
       if (status === 201) {
         rememberHold(body.hold_id);
@@ -21,12 +21,12 @@ export function Request({ url, product }) {
         setProblem(body);
       }
     };
-    const look = async () => {
+    const poll = async () => {
       let wait = 1000;
       try {
         const { document, retryAfter } = await call('GET', url);
         if (isOver) return;
-        if (document.status === 'done') return answered(document.response);
+        if (document.status === 'done') return finish(document.response);
         setPosition(document.position);
         wait = retryAfter;
       } catch (error) {
@@ -35,10 +35,10 @@ export function Request({ url, product }) {
           return setProblem(error.problem);
         }
       }
-      if (!isOver) timer = setTimeout(look, wait);
+      if (!isOver) timer = setTimeout(poll, wait);
     };
-    // The address is anybody's to write: only the API's own is asked.
-    if (url?.startsWith('/api/requests/')) look();
+    // Anybody can put a URL into this page's address, so only the API's own is requested.
+    if (url?.startsWith('/api/requests/')) poll();
     else setProblem({ code: 'request_not_found' });
     return () => {
       isOver = true;
@@ -46,11 +46,11 @@ export function Request({ url, product }) {
     };
   }, [url]);
   const back = html`<p><a href=${`/?product=${Number(product)}`}>Back to the product</a></p>`;
-  if (problem) return html`<${Title} name="No hold" /><${Refusal} problem=${problem} />${back}`;
-  return html`<${Title} name="You are in line" />
-    <p class="quiet">You don’t have to do anything. Reloading this page doesn’t lose your place.</p>
+  if (problem) return html`<${Title} name="No hold created" /><${ProblemNotice} problem=${problem} />${back}`;
+  return html`<${Title} name="Your request is waiting" />
+    <p class="quiet">This page updates automatically. You keep your place when you reload it.</p>
     <div class="card" role="status">
       <p class="clock">${position === null ? '…' : position === 0 ? 'Next' : number(position)}</p>
-      <p class="quiet">${position === 0 ? 'Nobody is ahead of you in the log.' : 'ahead of you in the log'}</p>
+      <p class="quiet">${position === 0 ? 'No request is ahead of yours.' : 'log entries are ahead of yours'}</p>
     </div>`;
 }

@@ -1,18 +1,18 @@
-// Every change of state: of a product, of a hold and its order, or all, oldest first.
+// The audit trail: all changes of state, or those of one product, hold or order, oldest first.
 import { html, useEffect, useMemo, useRef, useState } from '../../shared/ui.js';
-import { inWords } from '../../shared/words.js';
+import { problemText } from '../../shared/problems.js';
 import { read } from '../api.js';
 import { At, Rows } from '../parts.js';
 
 const FILTERS = [
-  ['', 'Everything'],
-  ['product_id', 'A product’s number'],
-  ['hold_id', 'A hold’s id'],
-  ['order_id', 'An order’s id or reference'],
+  ['', 'All changes'],
+  ['product_id', 'Product number'],
+  ['hold_id', 'Hold id'],
+  ['order_id', 'Order id or reference'],
 ];
 
-/** The filter that the address asks for, as whoever came from a list is sent here. */
-function asked() {
+/** The filter in the address: links from other views have one. */
+function filterOfAddress() {
   const query = new URLSearchParams(location.hash.split('?')[1]);
   return FILTERS.map(([name]) => [name, query.get(name)]).find(([name, value]) => name && value) ?? ['', ''];
 }
@@ -25,36 +25,38 @@ const states = (...sides) =>
 
 export function Audit() {
   const form = useRef(null);
-  const [filter, value] = useMemo(asked, []);
+  const [filter, value] = useMemo(filterOfAddress, []);
   const [page, setPage] = useState({ entries: null });
   const [problem, setProblem] = useState(null);
-  const ask = async (after) => {
+  const load = async (after) => {
     const [filter, value] = ['filter', 'value'].map((name) => form.current.elements[name].value.trim());
     const query = new URLSearchParams({ limit: '50', ...(filter && value ? { [filter]: value } : {}), ...(after ? { after } : {}) });
     try {
       const next = await read(`audit?${query}`);
       setProblem(null);
-      setPage((now) => ({ ...next, entries: after ? [...now.entries, ...next.entries] : next.entries }));
+      setPage((current) => ({ ...next, entries: after ? [...current.entries, ...next.entries] : next.entries }));
     } catch (error) {
       setPage({ entries: [] });
-      setProblem(error.status === 404 ? { detail: 'This server keeps no audit trail.' } : (error.problem ?? { code: 'unreachable' }));
+      setProblem(
+        error.status === 404 ? { detail: 'The audit trail is turned off on this server.' } : (error.problem ?? { code: 'unreachable' }),
+      );
     }
   };
   useEffect(() => {
-    ask();
+    load();
   }, []);
   return html`<form class="actions tight" ref=${form} onSubmit=${(event) => {
     event.preventDefault();
-    ask();
+    load();
   }}>
-      <div><label for="filter">Of</label><select id="filter" name="filter">${FILTERS.map(([name, label]) => html`<option value=${name} selected=${name === filter}>${label}</option>`)}</select></div>
+      <div><label for="filter">Filter</label><select id="filter" name="filter">${FILTERS.map(([name, label]) => html`<option value=${name} selected=${name === filter}>${label}</option>`)}</select></div>
       <div><label for="value">Number or id</label><input id="value" name="value" defaultValue=${value} /></div>
       <button>Show</button>
     </form>
-    <div role="alert">${problem && html`<div class="notice bad"><p>${inWords(problem)}</p></div>`}</div>
+    <div role="alert">${problem && html`<div class="notice bad"><p>${problemText(problem)}</p></div>`}</div>
     ${
       !problem &&
-      html`<h2>Changes</h2><${Rows} name="Changes" rows=${page.entries} none="There are none." head=${['When', 'What', 'Who', 'Product', 'Units', 'State']} numbers=${[3, 4]}>
+      html`<h2>Changes</h2><${Rows} name="Changes" rows=${page.entries} none="There are no changes." head=${['Time', 'Change', 'Actor', 'Product', 'Units', 'State']} numbers=${[3, 4]}>
       ${(entry) => html`<tr key=${entry.id}>
         <td><${At} at=${entry.at} /></td>
         <td>${entry.what}${entry.reason ? ` (${entry.reason.replaceAll('_', ' ')})` : ''}${entry.hold_id && html`<br /><code class="quiet">${entry.hold_id}</code>`}</td>
@@ -65,5 +67,5 @@ export function Audit() {
       </tr>`}
     <//>`
     }
-    ${page.next && html`<div class="actions"><button onClick=${() => ask(page.next)}>More</button></div>`}`;
+    ${page.next && html`<div class="actions"><button onClick=${() => load(page.next)}>More</button></div>`}`;
 }

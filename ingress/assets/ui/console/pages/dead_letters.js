@@ -1,28 +1,28 @@
-// Commands that could not be applied: show, retry, drop.
+// Dead letters: commands that could not be applied, with buttons to show, retry or drop each.
 import { Cut, html, useState } from '../../shared/ui.js';
 import { change, read } from '../api.js';
-import { At, Rows, Said, useDoing, useReading } from '../parts.js';
+import { At, Rows, ResultNotice, useAction, useReading } from '../parts.js';
 
-const ask = () => read('dead-letters?limit=200');
+const fetchValue = () => read('dead-letters?limit=200');
 
 export function DeadLetters() {
-  const { value, look } = useReading(ask);
-  const { isDoing, said, run } = useDoing(look);
-  const [shown, setShown] = useState(null);
+  const { value, refresh } = useReading(fetchValue);
+  const { isRunning, result, run } = useAction(refresh);
+  const [details, setDetails] = useState(null);
   const settle = (letter, how, done) => () => run(done, () => change('POST', `dead-letters/${letter.id}/${how}`, {}));
-  const show = (letter) => () => read(`dead-letters/${letter.id}`).then(setShown, () => look());
-  return html`<p class="quiet">A command that fails alone, again and again, is set aside so that its partition goes on. Mend the reason, then retry it; or drop it, and its effect never happens.</p>
-    <${Said} said=${said} />
-    <${Rows} name="Dead letters" rows=${value?.dead_letters} none="There are none." head=${['Number', 'Command', 'Why', 'Tries', 'Last', '']} numbers=${[3]}>
+  const show = (letter) => () => read(`dead-letters/${letter.id}`).then(setDetails, () => refresh());
+  return html`<p class="quiet">A command that fails repeatedly is set aside as a dead letter, so that its partition can continue. Remove the cause, then retry it. Or drop it: then it never takes effect.</p>
+    <${ResultNotice} result=${result} />
+    <${Rows} name="Dead letters" rows=${value?.dead_letters} none="There are no dead letters." head=${['Number', 'Command', 'Error', 'Attempts', 'Last attempt', '']} numbers=${[3]}>
       ${(letter) => html`<tr key=${letter.id} data-letter=${letter.id}>
         <td>${letter.id}</td><td>${letter.action.replaceAll('_', ' ')}</td><td>${letter.error}</td><td class="number">${letter.tries}</td><td><${At} at=${letter.failed_at} /></td>
         <td><div class="actions tight">
           <button class="slight" onClick=${show(letter)}>Show</button>
-          <button class="slight" disabled=${isDoing} onClick=${settle(letter, 'retry', `Number ${letter.id} was retried, and applied.`)}>Retry</button>
-          <button class="slight" disabled=${isDoing} onClick=${settle(letter, 'drop', `Number ${letter.id} was dropped.`)}>Drop</button>
+          <button class="slight" disabled=${isRunning} onClick=${settle(letter, 'retry', `Dead letter ${letter.id} was applied.`)}>Retry</button>
+          <button class="slight" disabled=${isRunning} onClick=${settle(letter, 'drop', `Dead letter ${letter.id} was dropped.`)}>Drop</button>
         </div></td>
       </tr>`}
     <//>
     <${Cut} page=${value} rows=${value?.dead_letters} />
-    ${shown && html`<h2>Number ${shown.id}</h2><pre tabindex="0" aria-label="The command"><code>${JSON.stringify(shown, null, 2)}</code></pre>`}`;
+    ${details && html`<h2>Dead letter ${details.id}</h2><pre tabindex="0" aria-label="The command"><code>${JSON.stringify(details, null, 2)}</code></pre>`}`;
 }

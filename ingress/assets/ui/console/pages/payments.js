@@ -1,32 +1,32 @@
-// Payments that belong to no order: those that wait for theirs, and those that nothing matched in a day.
+// Payments without an order: unmatched ones, and parked ones that wait for their order.
 import { money } from '../../shared/format.js';
 import { Cut, html } from '../../shared/ui.js';
 import { change, read } from '../api.js';
-import { At, OrderName, Rows, Said, useDoing, useReading } from '../parts.js';
+import { At, OrderName, Rows, ResultNotice, useAction, useReading } from '../parts.js';
 
-const ask = async () => {
+const fetchValue = async () => {
   const [unmatched, parked] = await Promise.all([read('payments?state=unmatched&limit=200'), read('payments?state=parked&limit=200')]);
   return { unmatched, parked };
 };
 
 export function Payments() {
-  const { value, look } = useReading(ask);
-  const { isDoing, said, run } = useDoing(look);
+  const { value, refresh } = useReading(fetchValue);
+  const { isRunning, result, run } = useAction(refresh);
   const resolve = (payment) => () =>
-    run('The money is noted as back.', () =>
+    run('The payment is recorded as refunded.', () =>
       change('POST', 'refunds/resolve', { order_id: payment.order_id, payment_id: payment.payment_id }),
     );
-  const actions = (payment) => html`<button class="slight" disabled=${isDoing} onClick=${resolve(payment)}>Resolve</button>`;
+  const actions = (payment) => html`<button class="slight" disabled=${isRunning} onClick=${resolve(payment)}>Mark as refunded</button>`;
   return html`<h2>Unmatched</h2>
-    <p class="quiet">Nothing matched these for a day. They are kept for ever: ask the provider whose they are, and pay them back there. Resolve notes that the money is back.</p>
-    <${Said} said=${said} />
-    <${List} name="Unmatched payments" page=${value?.unmatched} actions=${actions} none="There are none." />
+    <p class="quiet">No order has matched these payments for a day. They are never deleted. Find the customer at the payment provider, and refund the payment there. Then press Mark as refunded.</p>
+    <${ResultNotice} result=${result} />
+    <${List} name="Unmatched payments" page=${value?.unmatched} actions=${actions} none="There are no unmatched payments." />
     <h2>Parked</h2>
-    <p class="quiet">These came before their order and are applied when it is made.</p>
-    <${List} name="Parked payments" page=${value?.parked} none="There are none." />`;
+    <p class="quiet">These payments arrived before their order. They are applied when it is created.</p>
+    <${List} name="Parked payments" page=${value?.parked} none="There are no parked payments." />`;
 }
 
-const HEAD = ['Payment', 'For', 'Status', 'Amount', 'Received'];
+const HEAD = ['Payment', 'Order', 'Status', 'Amount', 'Received'];
 
 const List = ({
   name,

@@ -1,15 +1,15 @@
-// Each product: its stock as one bar, its price, window and limit; create, change, restock, open and close.
+// Products: stock, price, sale times and limit of each, with forms to create, change, restock, open and close.
 import { get } from '../../shared/api.js';
 import { serverNow } from '../../shared/clock.js';
 import { minorDigits, money, number, time } from '../../shared/format.js';
 import { StockBar } from '../../shared/stock.js';
 import { Cut, html, useRef, useState } from '../../shared/ui.js';
 import { change } from '../api.js';
-import { Said, useDoing, useReading } from '../parts.js';
+import { ResultNotice, useAction, useReading } from '../parts.js';
 
-const ask = () => get('/api/products?limit=200');
+const fetchValue = () => get('/api/products?limit=200');
 
-/** A form's local time as RFC 3339, null when it is empty; and the other way. */
+/** Converts a form's local time to RFC 3339 (null when it is empty), and back. */
 const asTime = (text) => (text ? new Date(text).toISOString() : null);
 function asLocal(text) {
   if (!text) return '';
@@ -17,22 +17,22 @@ function asLocal(text) {
   return new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }
 
-const spanned = ({ sale_starts_at: start, sale_ends_at: end }) =>
+const saleTimes = ({ sale_starts_at: start, sale_ends_at: end }) =>
   start && end ? `${time(start)} to ${time(end)}` : start ? `from ${time(start)}` : end ? `until ${time(end)}` : 'always';
 
 export function Products() {
-  const { value, look } = useReading(ask);
-  const { isDoing, said, run } = useDoing(look);
-  return html`<${Said} said=${said} />
+  const { value, refresh } = useReading(fetchValue);
+  const { isRunning, result, run } = useAction(refresh);
+  return html`<${ResultNotice} result=${result} />
     <details class="card add">
-      <summary>Put a product on sale</summary>
-      <${Form} name="Put on sale" isDoing=${isDoing} send=${(document) => run(`${document.name} is on sale.`, () => change('POST', 'products', document))} isNew />
+      <summary>Add a product</summary>
+      <${Form} name="Add product" isRunning=${isRunning} send=${(document) => run(`${document.name} was added.`, () => change('POST', 'products', document))} isNew />
     </details>
-    <ul class="cards wide">${value?.products.map((product) => html`<li key=${product.id}><${Product} product=${product} isDoing=${isDoing} run=${run} /></li>`)}</ul>
+    <ul class="cards wide">${value?.products.map((product) => html`<li key=${product.id}><${Product} product=${product} isRunning=${isRunning} run=${run} /></li>`)}</ul>
     <${Cut} page=${value} rows=${value?.products} />`;
 }
 
-function Product({ product, isDoing, run }) {
+function Product({ product, isRunning, run }) {
   const [quantity, setQuantity] = useState('10');
   const units = Number.parseInt(quantity, 10) || 0;
   const now = serverNow();
@@ -41,16 +41,16 @@ function Product({ product, isDoing, run }) {
   const patch = (done, fields) => run(done, () => change('PATCH', `products/${product.id}`, fields));
   const toggle = () => {
     const at = new Date(serverNow()).toISOString();
-    if (!isOpen) return patch(`${product.name} is open.`, { sale_starts_at: null, sale_ends_at: null });
-    // An end must be after the start, so one that is still to come goes.
-    return patch(`${product.name} is closed.`, {
+    if (!isOpen) return patch(`The sale of ${product.name} is open.`, { sale_starts_at: null, sale_ends_at: null });
+    // The end must be after the start, so a start in the future is removed.
+    return patch(`The sale of ${product.name} is closed.`, {
       sale_ends_at: at,
       ...(has(product.sale_starts_at, true) ? { sale_starts_at: null } : {}),
     });
   };
   const restock = (event) => {
     event.preventDefault();
-    run(`${product.name} has ${number(units)} more.`, () => change('POST', `products/${product.id}/restock`, { quantity: units }));
+    run(`${product.name}: ${number(units)} units added.`, () => change('POST', `products/${product.id}/restock`, { quantity: units }));
   };
   return html`<article class="card" data-product=${product.id}>
     <h2>${product.name} <span class=${`badge ${isOpen ? 'good' : ''}`}>${isOpen ? 'open' : 'closed'}</span></h2>
@@ -58,23 +58,23 @@ function Product({ product, isDoing, run }) {
     <dl class="facts small">
       <dt>Number</dt><dd>${product.id}</dd>
       <dt>Price</dt><dd>${money(product.price_minor, product.currency)}</dd>
-      <dt>Window</dt><dd>${spanned(product)}</dd>
+      <dt>Sale</dt><dd>${saleTimes(product)}</dd>
       <dt>Limit</dt><dd>${product.max_per_customer ? `${product.max_per_customer} for each customer` : 'none'}</dd>
     </dl>
     <form class="actions tight" onSubmit=${restock}>
       <div><label for=${`restock-${product.id}`}>Units to add</label>
       <input class="few" id=${`restock-${product.id}`} type="number" required value=${quantity} onInput=${(event) => setQuantity(event.target.value)} /></div>
-      <button disabled=${isDoing || units === 0}>Restock</button>
-      <button type="button" disabled=${isDoing} onClick=${toggle}>${isOpen ? 'Close the sale' : 'Open the sale'}</button>
+      <button disabled=${isRunning || units === 0}>Restock</button>
+      <button type="button" disabled=${isRunning} onClick=${toggle}>${isOpen ? 'Close the sale' : 'Open the sale'}</button>
     </form>
     <details>
       <summary>Change</summary>
-      <${Form} name="Save" product=${product} isDoing=${isDoing} send=${(document) => patch(`${document.name} was changed.`, document)} />
+      <${Form} name="Save" product=${product} isRunning=${isRunning} send=${(document) => patch(`${document.name} was changed.`, document)} />
     </details>
   </article>`;
 }
 
-function Form({ name, product, isNew, isDoing, send }) {
+function Form({ name, product, isNew, isRunning, send }) {
   const form = useRef(null);
   const id = product?.id ?? 'new';
   const submit = (event) => {
@@ -101,10 +101,10 @@ function Form({ name, product, isNew, isDoing, send }) {
       ${input('currency', 'Currency', { required: true, pattern: '[A-Za-z]{3}', defaultValue: product?.currency ?? 'EUR' })}
       ${isNew && input('total_stock', 'Units', { required: true, type: 'number', min: 0, defaultValue: 100 })}
       ${input('max_per_customer', 'Limit for each customer', { type: 'number', min: 1, defaultValue: product?.max_per_customer ?? '' })}
-      ${input('sale_starts_at', 'Opens', { type: 'datetime-local', defaultValue: asLocal(product?.sale_starts_at) })}
-      ${input('sale_ends_at', 'Closes', { type: 'datetime-local', defaultValue: asLocal(product?.sale_ends_at) })}
+      ${input('sale_starts_at', 'Start of the sale', { type: 'datetime-local', defaultValue: asLocal(product?.sale_starts_at) })}
+      ${input('sale_ends_at', 'End of the sale', { type: 'datetime-local', defaultValue: asLocal(product?.sale_ends_at) })}
     </fieldset>
-    <div class="actions"><button class="main" disabled=${isDoing}>${name}</button></div>
+    <div class="actions"><button class="main" disabled=${isRunning}>${name}</button></div>
   </form>`;
 }
 

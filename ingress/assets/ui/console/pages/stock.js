@@ -1,13 +1,13 @@
-// Verify stock: each product's units counted anew from its holds and orders; and set right where a count is off.
+// Verifies stock: counts each product's units from its holds and orders, and corrects wrong counts.
 import { number } from '../../shared/format.js';
 import { html, useState } from '../../shared/ui.js';
 import { change, read } from '../api.js';
-import { Said, useDoing } from '../parts.js';
+import { ResultNotice, useAction } from '../parts.js';
 
-/** How many slots there are, fixed for ever; the server says how far it has come. */
+/** The fixed number of slots. The server returns the next slot, from which the progress is computed. */
 const SLOTS = 4096;
 const COUNTS = {
-  total_stock: 'in all',
+  total_stock: 'total',
   available_stock: 'available',
   held_stock: 'held',
   sold_stock: 'sold',
@@ -17,12 +17,12 @@ const COUNTS = {
 };
 
 export function Stock() {
-  const [found, setFound] = useState(null);
+  const [verified, setVerified] = useState(null);
   const [share, setShare] = useState(null);
-  const { isDoing, said, run } = useDoing(() => {});
+  const { isRunning, result, run } = useAction(() => {});
   const verify = async () => {
     const all = { products: 0, drift: [] };
-    setFound(null);
+    setVerified(null);
     setShare(0);
     try {
       for (let next = 0; next !== null;) {
@@ -32,35 +32,35 @@ export function Stock() {
         next = page.next;
         setShare((next ?? SLOTS) / SLOTS);
       }
-      setFound({ ...all, at: new Date() });
+      setVerified({ ...all, at: new Date() });
     } finally {
       setShare(null);
     }
   };
   const recalculate = (drift) => () =>
-    run(`${drift.name} was counted anew and set right.`, async () => {
+    run(`The counts of ${drift.name} were corrected.`, async () => {
       await change('POST', `products/${drift.product_id}/recalculate`);
       const again = await read(`stock/verify?product_id=${drift.product_id}`);
-      setFound((now) => ({ ...now, drift: now.drift.flatMap((one) => (one === drift ? again.drift : [one])) }));
+      setVerified((current) => ({ ...current, drift: current.drift.flatMap((one) => (one === drift ? again.drift : [one])) }));
     });
-  return html`<p class="quiet">Counts each product’s units anew, from its holds, orders and payments alone. It only looks, and a sale may run meanwhile.</p>
-    <div class="actions tight"><button class="main" disabled=${isDoing || share !== null} onClick=${() => run(null, verify)}>${share === null ? 'Verify stock' : 'Counting …'}</button></div>
+  return html`<p class="quiet">Counts each product’s units from its holds, orders and payments, and compares them with the stored counts. This changes nothing, and a sale may run at the same time.</p>
+    <div class="actions tight"><button class="main" disabled=${isRunning || share !== null} onClick=${() => run(null, verify)}>${share === null ? 'Verify stock' : 'Counting …'}</button></div>
     ${share !== null && html`<progress max="1" value=${share} aria-label="Counted"></progress>`}
-    <${Said} said=${said} />
-    <div role="status">${found && html`<${Verdict} found=${found} />`}</div>
-    ${found?.drift.length > 0 && html`<${Findings} drift=${found.drift} isDoing=${isDoing} recalculate=${recalculate} />`}`;
+    <${ResultNotice} result=${result} />
+    <div role="status">${verified && html`<${Verdict} verified=${verified} />`}</div>
+    ${verified?.drift.length > 0 && html`<${Findings} drift=${verified.drift} isRunning=${isRunning} recalculate=${recalculate} />`}`;
 }
 
-function Verdict({ found: { products, drift, at } }) {
-  const which = products === 1 ? 'one product' : `${number(products)} products`;
+function Verdict({ verified: { products, drift, at } }) {
+  const productCount = products === 1 ? 'one product' : `${number(products)} products`;
   const verdict =
     drift.length === 0
-      ? 'Every count is what holds and orders come to.'
-      : `${number(drift.length)} of ${which} ${drift.length === 1 ? 'is' : 'are'} off.`;
-  return html`<div class=${`notice ${drift.length === 0 ? 'good' : 'bad'}`} data-drift=${drift.length}><p><strong>${verdict}</strong> ${drift.length === 0 ? `Counted ${which}` : 'Counted'} at ${at.toLocaleTimeString()}.</p></div>`;
+      ? 'All counts are correct.'
+      : `${number(drift.length)} of ${productCount} ${drift.length === 1 ? 'has' : 'have'} wrong counts.`;
+  return html`<div class=${`notice ${drift.length === 0 ? 'good' : 'bad'}`} data-drift=${drift.length}><p><strong>${verdict}</strong> ${drift.length === 0 ? `Verified ${productCount}` : 'Verified'} at ${at.toLocaleTimeString()}.</p></div>`;
 }
 
-const Findings = ({ drift, isDoing, recalculate }) => html`<h2>What is off</h2>
+const Findings = ({ drift, isRunning, recalculate }) => html`<h2>Wrong counts</h2>
   <ul class="cards wide">${drift.map(
     (one) => html`<li key=${one.product_id}><article class="card" data-off=${one.product_id}>
     <h2>${one.name} <span class="quiet small plain">number ${one.product_id}</span></h2>
@@ -76,9 +76,9 @@ const Findings = ({ drift, isDoing, recalculate }) => html`<h2>What is off</h2>
     </table>
     ${
       one.can_be_mended
-        ? html`<div class="actions tight"><button disabled=${isDoing} onClick=${recalculate(one)}>Recalculate</button></div>`
-        : html`<p class="small quiet">No count can mend this: see the audit of the product.</p>`
+        ? html`<div class="actions tight"><button disabled=${isRunning} onClick=${recalculate(one)}>Recalculate</button></div>`
+        : html`<p class="small quiet">Recalculating can’t correct this. See the product’s audit trail.</p>`
     }
   </article></li>`,
   )}</ul>
-  <p class="small quiet after">Recalculating goes through the log: a worker counts once more when its turn has come. Where more was promised than there is, units are added so that every promise is kept.</p>`;
+  <p class="small quiet after">Recalculate sends a command through the log. A worker counts again when it applies the command. When more units are held and sold than the product has, the missing units are added, so that every hold and order is kept.</p>`;
