@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::domain::RefundStatus;
+use crate::domain::payment::RefundStatus;
 use crate::id::{HoldId, ProductId, RequestId, Slot};
 use crate::money::Currency;
 use crate::time::Timestamp;

@@ -5,7 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Hold, Order, OrderStatus, Product, StockRepair};
+use crate::domain::hold::Hold;
+use crate::domain::order::{Order, OrderStatus};
+use crate::domain::product::{Product, StockRepair};
 use crate::id::HoldId;
 use crate::time::Timestamp;
 
@@ -32,6 +34,8 @@ pub enum Outcome {
     DeadLetterSettled(DeadLetterSettled),
     /// A product's counts are what its holds and orders come to; also when they already were.
     StockRepaired(Box<StockRepair>),
+    /// An internal command was applied. Nobody waits for this outcome: it is neither stored nor sent.
+    Internal,
 }
 
 /// What became of a dead letter.
@@ -138,6 +142,7 @@ impl Outcome {
             Self::DeadLetterSettled(settled) if settled.is_applied => "retried",
             Self::DeadLetterSettled(_) => "dropped",
             Self::StockRepaired(_) => "repaired",
+            Self::Internal => "applied",
         }
     }
 }

@@ -103,6 +103,7 @@ fn name(outcome: &Outcome) -> &'static str {
             Refusal::DeadLetterNotFound => unreachable!("nobody asks for one"),
         },
         Outcome::Failed | Outcome::DeadLetterSettled(_) => unreachable!("no command fails here"),
-        Outcome::StockRepaired(_) => unreachable!("no count is ever off here"),
+        Outcome::StockRepaired(_) => unreachable!("counts never drift here"),
+        Outcome::Internal => "internal",
     }
 }

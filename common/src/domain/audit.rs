@@ -1,29 +1,23 @@
-//! What the audit says: who changed what, and how the product's stock stood before and after.
+//! The audit: one entry for each change of state, with its actor and the product's stock after it.
 //!
-//! Every change of state leaves an entry, made where the change is made; reads and refusals leave none. Entries name
-//! holds and orders by id and payments by their order: no customer and no payment id is in them. Next:
-//! [`super::changes`] for the rows that they become.
+//! Reads and refusals leave no entry. Entries name holds and orders by id, and payments by their order's id. They contain
+//! no customer id and no payment id. Next: [`super::state::audit`] adds the entries.
 
 use crate::command::{Action, Command};
-use crate::domain::hold::Hold;
-use crate::domain::order::{CancelReason, Order};
+use crate::domain::order::CancelReason;
 use crate::domain::payment::{PaymentState, RefundReason, RefundStatus};
 use crate::domain::product::Product;
-use crate::domain::state::State;
 use crate::domain::stock::Stock;
 use crate::id::{HoldId, ProductId, RequestId, Slot};
 
-/// Who changed something. Stored by number.
+/// The actor of a change. Stored by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i16)]
 pub enum Actor {
-    /// Whoever buys.
     Customer = 1,
-    /// Whoever runs the sale.
     Operator = 2,
-    /// A payment provider.
     PaymentProvider = 3,
-    /// Holdfast, since a time had come.
+    /// A timer of Holdfast.
     Holdfast = 4,
 }
 
@@ -50,68 +44,49 @@ impl Actor {
     }
 }
 
-/// What happened. Stored by number; the table `audit_kinds` has the words for them.
+/// The kind of a change. Stored by number; the table `audit_kinds` has the names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i16)]
 pub enum AuditKind {
-    /// A hold was made.
     HoldCreated = 1,
-    /// It became an order.
     HoldConsumed = 2,
-    /// It was given back.
     HoldReleased = 3,
-    /// Its time ran out.
     HoldExpired = 4,
-    /// An order was made.
     OrderCreated = 10,
-    /// It was paid.
     OrderPaid = 11,
-    /// It was cancelled, for its payment failed.
     OrderPaymentFailed = 12,
-    /// It was cancelled, for nobody paid it in time.
     OrderPaymentTimeout = 13,
-    /// It was cancelled, and its units are promised again.
+    /// A cancelled order got stock again, for a late payment.
     OrderReallocated = 14,
-    /// A payment waits for its order.
     PaymentParked = 20,
-    /// It waited for a day.
     PaymentUnmatched = 21,
-    /// It paid or cancelled its order.
+    /// The payment paid or cancelled its order.
     PaymentApplied = 22,
-    /// It changed nothing.
     PaymentIgnored = 23,
-    /// It is not what the order costs: its refund is due.
+    /// The amount or the currency differs from the order's. The refund is due.
     PaymentMismatch = 24,
-    /// Its refund is due, for the order was cancelled.
     RefundDueOrderCancelled = 25,
-    /// Its refund is due, for another paid the order.
     RefundDueAlreadyPaid = 26,
-    /// Its refund is due, for the hold ended without an order.
     RefundDueHoldEnded = 27,
-    /// Its refund is due once more, for the request for it got lost.
+    /// The refund is due again: an operator reported the request for it as lost.
     RefundDueAgain = 28,
-    /// The provider was asked for its refund.
+    /// The shop accepted the refund request.
     RefundRequested = 29,
-    /// Its money is back.
+    /// The money is back.
     Refunded = 30,
-    /// A product was put on sale.
     ProductCreated = 40,
-    /// It is sold as something else.
     ProductChanged = 41,
-    /// Units were added or taken back.
     ProductRestocked = 42,
-    /// Its counts were mended.
+    /// The product's counts were corrected.
     ProductRepaired = 43,
-    /// A dead letter's command was applied after all.
     DeadLetterRetried = 50,
-    /// A dead letter was given up.
     DeadLetterDropped = 51,
-    /// The customer was taken off a hold that has ended, and off its order.
+    /// The customer id was removed from an ended hold and its order.
     CustomerForgotten = 60,
 }
 
 impl AuditKind {
-    /// All of them, by number.
+    /// All kinds, by number.
     pub const ALL: &[Self] = &[
         Self::HoldCreated,
         Self::HoldConsumed,
@@ -142,7 +117,7 @@ impl AuditKind {
         Self::CustomerForgotten,
     ];
 
-    /// The number that is stored as what it stands for.
+    /// Reads a stored number.
     #[must_use]
     pub fn from_number(number: i16) -> Option<Self> {
         Self::ALL
@@ -151,7 +126,7 @@ impl AuditKind {
             .find(|kind| *kind as i16 == number)
     }
 
-    /// The word for it, in tables, documents and events.
+    /// The name in tables, documents and events.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -184,7 +159,7 @@ impl AuditKind {
         }
     }
 
-    /// What became of a payment when it was applied.
+    /// The kind for the new state of a payment.
     pub(super) fn of_payment(state: PaymentState) -> Self {
         match state {
             PaymentState::Parked => Self::PaymentParked,
@@ -201,7 +176,7 @@ impl AuditKind {
         }
     }
 
-    /// How far a refund has come.
+    /// The kind for the new status of a refund.
     pub(super) fn of_refund(status: RefundStatus) -> Self {
         match status {
             RefundStatus::Requested => Self::RefundRequested,
@@ -210,7 +185,6 @@ impl AuditKind {
         }
     }
 
-    /// An order that was cancelled.
     pub(super) fn of_cancelled(reason: CancelReason) -> Self {
         match reason {
             CancelReason::PaymentFailed => Self::OrderPaymentFailed,
@@ -222,46 +196,43 @@ impl AuditKind {
 /// One change of state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEntry {
-    /// What happened.
     pub kind: AuditKind,
-    /// Who had it happen.
     pub actor: Actor,
-    /// By which command, when it took one that has an id of its own.
+    /// The command, unless it is internal.
     pub request_id: Option<RequestId>,
-    /// The slot that it belongs to.
     pub slot: Slot,
     /// The product, when it is known.
     pub product_id: Option<ProductId>,
-    /// The hold, or the order of that id, when it is about one.
+    /// The id of the hold, or of its order.
     pub subject: Option<HoldId>,
-    /// Units of the hold or order, or units added; 0 when it is about none.
+    /// Units of the hold or order, or units added; otherwise 0.
     pub quantity: i32,
-    /// The `sequence` of the hold, or of the product's last one.
+    /// The `sequence` of the hold; otherwise that of the product's last hold.
     pub sequence: i64,
-    /// The product's units afterwards.
+    /// The product's stock after the change.
     pub stock: Stock,
-    /// What the product was sold as before and after, when that is what changed.
+    /// For [`AuditKind::ProductChanged`], the product before and after.
     pub change: Option<Box<(Product, Product)>>,
 }
 
 /// A product's entries of one batch, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditGroup {
-    /// The product's units before the first of them.
+    /// The product's stock before the first entry.
     pub before: Stock,
-    /// The entries, at least one; all are of one slot and product.
+    /// At least one entry; all have the same slot and product.
     pub entries: Vec<AuditEntry>,
 }
 
-/// Who is at work, from the command that is being applied.
+/// The actor and the command behind the changes that follow.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cause {
-    actor: Actor,
-    request_id: Option<RequestId>,
+    pub(super) actor: Actor,
+    pub(super) request_id: Option<RequestId>,
 }
 
 impl Default for Cause {
-    /// Nobody asked: a time had come.
+    /// No command: a time has passed.
     fn default() -> Self {
         Self {
             actor: Actor::Holdfast,
@@ -277,109 +248,5 @@ impl Cause {
             actor: Actor::of(&command.action),
             request_id,
         }
-    }
-}
-
-/// Each writes down a change that has just been made.
-impl State {
-    pub(super) fn audit_hold(&mut self, kind: AuditKind, hold: &Hold) {
-        let entry = self.entry(kind, hold.id.slot(), Some(hold.product_id));
-        let quantity = hold.quantity.cast_signed();
-        self.audit.push(AuditEntry {
-            subject: Some(hold.id),
-            quantity,
-            sequence: hold.sequence,
-            ..entry
-        });
-    }
-
-    pub(super) fn audit_order(&mut self, kind: AuditKind, order: &Order) {
-        let entry = self.entry(kind, order.id.slot(), Some(order.product_id));
-        self.audit.push(AuditEntry {
-            subject: Some(order.id),
-            quantity: order.quantity.cast_signed(),
-            ..entry
-        });
-    }
-
-    /// Of a payment of an order, or of a hold that may become one.
-    pub(super) fn audit_payment(&mut self, kind: AuditKind, order_id: HoldId) {
-        let product_id = self.hold(order_id).map(|hold| hold.product_id);
-        let product_id = product_id.or_else(|| self.order(order_id).map(|order| order.product_id));
-        let entry = self.entry(kind, order_id.slot(), product_id);
-        self.audit.push(AuditEntry {
-            subject: Some(order_id),
-            ..entry
-        });
-    }
-
-    /// Of a product, by how many units, and from what it was sold as before.
-    pub(super) fn audit_product(
-        &mut self,
-        kind: AuditKind,
-        id: ProductId,
-        quantity: i64,
-        before: Option<Product>,
-    ) {
-        let change = before.zip(self.product(id).cloned()).map(Box::new);
-        let entry = self.entry(kind, id.slot(), Some(id));
-        // `STOCK_MAX` fits.
-        self.audit.push(AuditEntry {
-            quantity: quantity as i32,
-            change,
-            ..entry
-        });
-    }
-
-    /// Of a dead letter.
-    pub(super) fn audit_letter(&mut self, kind: AuditKind, command: &Command) {
-        let entry = self.entry(kind, command.slot(), self.product_of(&command.action));
-        self.audit.push(AuditEntry {
-            subject: command.action.named_hold(),
-            ..entry
-        });
-    }
-
-    /// About no more than a product. One that the batch does not know has no stock to tell.
-    fn entry(&self, kind: AuditKind, slot: Slot, product_id: Option<ProductId>) -> AuditEntry {
-        let product = product_id.and_then(|id| self.product(id));
-        let Cause { actor, request_id } = self.cause;
-        AuditEntry {
-            kind,
-            actor,
-            request_id,
-            slot,
-            product_id: product.map(|product| product.id),
-            subject: None,
-            quantity: 0,
-            sequence: product.map_or(0, |product| product.hold_sequence),
-            stock: product.map(|product| product.stock).unwrap_or_default(),
-            change: None,
-        }
-    }
-
-    /// The entries by product, each product's in order.
-    pub(super) fn take_audit(&mut self) -> Vec<AuditGroup> {
-        let mut entries = std::mem::take(&mut self.audit);
-        // Stable, and quick for what is in order already, as the entries of one hot product are.
-        entries.sort_by_key(|entry| (entry.slot, entry.product_id));
-        let mut groups: Vec<AuditGroup> = Vec::new();
-        for entry in entries {
-            let of = |entry: &AuditEntry| (entry.slot, entry.product_id);
-            match groups.last_mut() {
-                Some(group) if of(&group.entries[0]) == of(&entry) => group.entries.push(entry),
-                _ => {
-                    let before = entry
-                        .product_id
-                        .and_then(|id| self.stock_before.get(&id))
-                        .copied();
-                    groups.push(AuditGroup {
-                        before: before.unwrap_or_default(),
-                        entries: vec![entry],
-                    });
-                }
-            }
-        }
-        groups
     }
 }

@@ -1,4 +1,4 @@
-//! An order: a hold that its buyer is going to pay for.
+//! An order: a consumed hold that a payment has to settle. Next: [`super::payment`].
 
 use serde::{Deserialize, Serialize};
 
@@ -8,72 +8,62 @@ use crate::id::{HoldId, ProductId};
 use crate::money::Currency;
 use crate::time::Timestamp;
 
-/// Units that are paid for, or are to be.
+/// Units that are paid or wait for a payment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
-    /// The order; it has the id of the hold it consumed.
+    /// The id of the hold that the order consumed.
     pub id: HoldId,
-    /// Of which product.
     pub product_id: ProductId,
-    /// How many units.
+    /// Units.
     pub quantity: u32,
-    /// For whom, when the shop said so.
+    /// The customer, when the shop sent one.
     pub customer_id: Option<String>,
-    /// What all units cost, in minor units, at the price of when the hold was made.
+    /// The price of all units, in minor units, by the hold's price.
     pub amount_minor: i64,
-    /// The price's currency.
     pub currency: Currency,
-    /// Whether it is paid.
     pub state: OrderState,
-    /// How far the refunds of its payments have come; the one that has come least counts.
+    /// The refund of the order's payments that is furthest from its end.
     pub refund_status: RefundStatus,
-    /// From when on it is cancelled unless it was paid.
+    /// At this time an unpaid order is cancelled.
     pub payment_due_at: Timestamp,
-    /// When it was made.
     pub created_at: Timestamp,
 }
 
-/// Whether an order is paid. I3: `PendingPayment` becomes `Paid` or `Cancelled`; `Cancelled` becomes `Paid` only by a
+/// The state of an order. I3: `PendingPayment` becomes `Paid` or `Cancelled`; `Cancelled` becomes `Paid` only by a
 /// late payment that gets stock; `Paid` is final.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OrderState {
-    /// Its units are promised.
+    /// The order's units are held.
     PendingPayment,
-    /// Its units are sold.
+    /// The order's units are sold.
     Paid {
-        /// The payment that paid it, as its provider names it.
+        /// The provider's id of the payment that paid the order.
         payment_id: String,
-        /// When.
         at: Timestamp,
     },
-    /// Its units are back on sale.
-    Cancelled {
-        /// Why.
-        reason: CancelReason,
-        /// When.
-        at: Timestamp,
-    },
+    /// The order's units are back on sale.
+    Cancelled { reason: CancelReason, at: Timestamp },
 }
 
 /// An order's state without its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OrderStatus {
-    /// See [`OrderState::PendingPayment`].
     PendingPayment,
-    /// See [`OrderState::Paid`].
     Paid,
-    /// See [`OrderState::Cancelled`].
     Cancelled,
 }
 
-/// Why an order was cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CancelReason {
-    /// Its payment failed.
     PaymentFailed,
-    /// It was not paid in time.
+    /// No payment came before `payment_due_at`.
     PaymentTimeout,
 }
+
+/// The order's state does not allow the transition. The order is unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the order's state {0:?} does not allow this transition")]
+pub struct OrderTransitionError(pub OrderStatus);
 
 impl Order {
     pub(super) fn of_hold(hold: &Hold, now: Timestamp, payment_seconds: u32) -> Self {
@@ -91,7 +81,6 @@ impl Order {
         }
     }
 
-    /// Its state without the data.
     #[must_use]
     pub fn status(&self) -> OrderStatus {
         match self.state {
@@ -103,5 +92,128 @@ impl Order {
 
     pub(super) fn is_overdue(&self, now: Timestamp) -> bool {
         self.state == OrderState::PendingPayment && self.payment_due_at <= now
+    }
+
+    /// Pending to paid.
+    pub(super) fn pay(
+        &mut self,
+        payment_id: &str,
+        now: Timestamp,
+    ) -> Result<(), OrderTransitionError> {
+        self.check_status(OrderStatus::PendingPayment)?;
+        self.set_paid(payment_id, now);
+        Ok(())
+    }
+
+    /// Cancelled to paid, by a late payment. The caller holds the units again first.
+    pub(super) fn pay_late(
+        &mut self,
+        payment_id: &str,
+        now: Timestamp,
+    ) -> Result<(), OrderTransitionError> {
+        self.check_status(OrderStatus::Cancelled)?;
+        self.set_paid(payment_id, now);
+        Ok(())
+    }
+
+    /// Pending to cancelled.
+    pub(super) fn cancel(
+        &mut self,
+        reason: CancelReason,
+        now: Timestamp,
+    ) -> Result<(), OrderTransitionError> {
+        self.check_status(OrderStatus::PendingPayment)?;
+        self.state = OrderState::Cancelled { reason, at: now };
+        Ok(())
+    }
+
+    fn set_paid(&mut self, payment_id: &str, now: Timestamp) {
+        self.state = OrderState::Paid {
+            payment_id: payment_id.to_owned(),
+            at: now,
+        };
+    }
+
+    fn check_status(&self, required: OrderStatus) -> Result<(), OrderTransitionError> {
+        let status = self.status();
+        (status == required)
+            .then_some(())
+            .ok_or(OrderTransitionError(status))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_000_000);
+
+    fn order(state: OrderState) -> Order {
+        let product_id = ProductId(1);
+        Order {
+            id: HoldId::new(product_id.slot(), 0, 1),
+            product_id,
+            quantity: 2,
+            customer_id: None,
+            amount_minor: 3998,
+            currency: "EUR".parse().unwrap(),
+            state,
+            refund_status: RefundStatus::None,
+            payment_due_at: Timestamp(9),
+            created_at: Timestamp(0),
+        }
+    }
+
+    fn paid() -> OrderState {
+        OrderState::Paid {
+            payment_id: "pay_1".to_owned(),
+            at: NOW,
+        }
+    }
+
+    fn cancelled() -> OrderState {
+        OrderState::Cancelled {
+            reason: CancelReason::PaymentTimeout,
+            at: NOW,
+        }
+    }
+
+    #[test]
+    fn pending_order_can_be_paid_or_cancelled() {
+        let mut order_paid = order(OrderState::PendingPayment);
+        assert_eq!(order_paid.pay("pay_1", NOW), Ok(()));
+        assert_eq!(order_paid.state, paid());
+        let mut order_cancelled = order(OrderState::PendingPayment);
+        assert_eq!(
+            order_cancelled.cancel(CancelReason::PaymentTimeout, NOW),
+            Ok(())
+        );
+        assert_eq!(order_cancelled.state, cancelled());
+        let refused = OrderTransitionError(OrderStatus::PendingPayment);
+        assert_eq!(
+            order(OrderState::PendingPayment).pay_late("pay_1", NOW),
+            Err(refused)
+        );
+    }
+
+    #[test]
+    fn cancelled_order_can_only_be_paid_late() {
+        let mut order = order(cancelled());
+        let refused = Err(OrderTransitionError(OrderStatus::Cancelled));
+        assert_eq!(order.pay("pay_1", NOW), refused);
+        assert_eq!(order.cancel(CancelReason::PaymentFailed, NOW), refused);
+        assert_eq!(order.state, cancelled());
+        assert_eq!(order.pay_late("pay_1", NOW), Ok(()));
+        assert_eq!(order.state, paid());
+    }
+
+    #[test]
+    fn paid_order_refuses_every_transition() {
+        let mut order = order(paid());
+        let refused = Err(OrderTransitionError(OrderStatus::Paid));
+        assert_eq!(order.pay("pay_2", NOW), refused);
+        assert_eq!(order.pay_late("pay_2", NOW), refused);
+        assert_eq!(order.cancel(CancelReason::PaymentFailed, NOW), refused);
+        assert_eq!(order.state, paid());
     }
 }

@@ -1,5 +1,8 @@
-//! A payment, as its provider tells of it. I8: none that succeeded is lost; it is applied, parked, to be refunded, or
-//! listed as unmatched.
+//! A payment, as its provider reports it.
+//!
+//! I8: no payment that succeeded is lost. It is applied, parked, refunded or listed as unmatched.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -7,78 +10,73 @@ use crate::id::HoldId;
 use crate::money::Currency;
 use crate::time::Timestamp;
 
-/// A payment.
+/// Time after which a parked payment without an order becomes unmatched. The only place with this number.
+pub const UNMATCHED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payment {
-    /// The order it is for; it has the id of its hold.
+    /// The id of the order, which is the id of its hold.
     pub order_id: HoldId,
-    /// The payment, as its provider names it.
+    /// The provider's id of the payment.
     pub payment_id: String,
-    /// Whether it succeeded; otherwise it failed. Never goes back to failed.
+    /// Whether the payment succeeded; otherwise it failed. A success never becomes a failure.
     pub succeeded: bool,
-    /// The amount, in minor units, when the provider says so.
+    /// The amount in minor units, when the provider sent it.
     pub amount_minor: Option<i64>,
-    /// The currency, when the provider says so.
+    /// The currency, when the provider sent it.
     pub currency: Option<Currency>,
-    /// What became of it.
     pub state: PaymentState,
-    /// Its place among the payments of its order, from 1.
+    /// The payment's number among the payments of its order, from 1.
     pub arrival: i32,
-    /// When it was told of first.
+    /// The time of the first notice of this payment.
     pub received_at: Timestamp,
 }
 
-/// What became of a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PaymentState {
-    /// It waits for its order.
+    /// The payment waits for its order.
     Parked,
-    /// It waited for 24 hours, and nothing of its id is known.
+    /// The payment has waited for [`UNMATCHED_AFTER`], and no order came.
     Unmatched,
-    /// It paid or cancelled its order.
+    /// The payment paid or cancelled its order.
     Applied,
-    /// It changed nothing, and no money is owed for it.
+    /// The payment changed nothing, and no money has to go back.
     Ignored,
-    /// Its money goes back.
+    /// The payment's money goes back.
     Refund {
-        /// How far that has come.
         status: RefundStatus,
-        /// Why.
         reason: RefundReason,
     },
 }
 
-/// How far a refund has come. Ordered: what has come least far is greatest, since it counts for its order.
+/// The progress of a refund. The order of the variants counts: of an order's refunds, the greatest is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum RefundStatus {
-    /// There is none.
     #[default]
     None,
     /// The money is back.
     Refunded,
-    /// The provider was asked.
+    /// The shop has accepted the refund request.
     Requested,
-    /// The provider is to be asked.
+    /// No refund request was accepted yet.
     Due,
 }
 
-/// Why a payment's money goes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefundReason {
-    /// Its order was cancelled, and there was no stock left or late payments are refunded.
+    /// The order was cancelled, and the policy or the stock does not allow to pay it late.
     OrderCancelled,
-    /// It is not what the order costs.
+    /// The amount or the currency differs from the order's.
     Mismatch,
     /// Another payment had paid the order.
     AlreadyPaid,
-    /// Its hold ended without an order.
+    /// The hold ended without an order.
     HoldEnded,
-    /// Nothing matched it, and an operator has paid it back by hand. It is never due.
+    /// The payment was unmatched, and an operator recorded that its money is back. Never due.
     Unmatched,
 }
 
 impl RefundReason {
-    /// All of them.
     pub const ALL: [Self; 5] = [
         Self::OrderCancelled,
         Self::Mismatch,

@@ -1,7 +1,7 @@
-//! The count of a product's units, and I1.
+//! The counts of a product's units, and I1.
 //!
-//! Every unit is on sale, promised or paid: `total = available + held + sold`, none below 0. The fields are private so
-//! that nothing can change one of them alone.
+//! Every unit is available, held or sold: `total = available + held + sold`, and no count is negative. The fields are
+//! private, so that no code can change one of them alone.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ pub struct Stock {
 }
 
 impl Stock {
-    /// So many units, all on sale.
+    /// A stock with all units available.
     #[must_use]
     pub fn new(total: i64) -> Self {
         Self {
@@ -27,7 +27,7 @@ impl Stock {
         .conserved()
     }
 
-    /// Counts as they were stored; `None` when they break I1.
+    /// Stored counts; `None` when they violate I1.
     #[must_use]
     pub fn from_stored(total: i64, available: i64, held: i64, sold: i64) -> Option<Self> {
         let stock = Self {
@@ -39,31 +39,29 @@ impl Stock {
         stock.is_conserved().then_some(stock)
     }
 
-    /// All units.
     #[must_use]
     pub fn total(&self) -> i64 {
         self.total
     }
 
-    /// Units on sale.
     #[must_use]
     pub fn available(&self) -> i64 {
         self.available
     }
 
-    /// Units promised and not paid for: active holds and unpaid orders.
+    /// Units of active holds and unpaid orders.
     #[must_use]
     pub fn held(&self) -> i64 {
         self.held
     }
 
-    /// Units paid for.
+    /// Units of paid orders.
     #[must_use]
     pub fn sold(&self) -> i64 {
         self.sold
     }
 
-    /// Promises units; `None` when fewer are on sale.
+    /// Available to held; `None` when fewer units are available.
     pub(super) fn hold(self, quantity: u32) -> Option<Self> {
         let quantity = i64::from(quantity);
         let is_enough = self.available >= quantity;
@@ -77,7 +75,7 @@ impl Stock {
         })
     }
 
-    /// Puts promised units back on sale.
+    /// Held to available.
     pub(super) fn release(self, quantity: u32) -> Self {
         let quantity = i64::from(quantity);
         Self {
@@ -88,7 +86,7 @@ impl Stock {
         .conserved()
     }
 
-    /// Sells promised units.
+    /// Held to sold.
     pub(super) fn sell(self, quantity: u32) -> Self {
         let quantity = i64::from(quantity);
         Self {
@@ -99,7 +97,7 @@ impl Stock {
         .conserved()
     }
 
-    /// Adds units, or takes back unsold ones; `None` when fewer are on sale.
+    /// Adds units, or removes available ones when negative; `None` when fewer units are available.
     pub(super) fn restock(self, quantity: i64) -> Option<Self> {
         let (total, available) = (self.total + quantity, self.available + quantity);
         (available >= 0).then(|| {
@@ -112,8 +110,8 @@ impl Stock {
         })
     }
 
-    /// The same units with so many of them promised and paid for; the others are on sale. Where more are promised and paid
-    /// for than there are, there have to be more: what was promised is kept.
+    /// The same total with other counts of held and sold units; the rest is available. When they exceed the total, the total
+    /// grows: promises to customers are kept.
     pub(super) fn recounted(self, held: i64, sold: i64) -> Self {
         let total = self.total.max(held + sold);
         Self {
@@ -132,7 +130,7 @@ impl Stock {
             && self.sold >= 0
     }
 
-    /// I1. A violation is a bug of ours: better to stop than to sell a unit twice.
+    /// Asserts I1. A violation is a bug in Holdfast. The panic stops the command, so that no unit is sold twice.
     fn conserved(self) -> Self {
         assert!(self.is_conserved(), "I1 conservation: {self:?}");
         self

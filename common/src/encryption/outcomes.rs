@@ -76,6 +76,7 @@ fn personal(outcome: &mut Outcome) -> [Option<(Kind, Uuid, &mut String)>; 2] {
         | Outcome::PaymentSettled(_)
         | Outcome::Failed
         | Outcome::DeadLetterSettled(_)
-        | Outcome::StockRepaired(_) => [None, None],
+        | Outcome::StockRepaired(_)
+        | Outcome::Internal => [None, None],
     }
 }

@@ -159,6 +159,7 @@ fn outcomes() -> Vec<Outcome> {
             before: counts(4),
             after: counts(3),
         })),
+        Outcome::Internal,
     ]
 }
 
@@ -248,6 +249,7 @@ fn the_bytes_of_outcomes_never_change() {
             "07",
             "08d80400",
             "0902140c080002d804140e060002d804",
+            "0a",
         ],
     );
 }

@@ -82,7 +82,10 @@ fn document(outcome: &Outcome) -> serde_json::Result<(StatusCode, Box<RawValue>)
             (status, to_raw_value(&SettlementView::from(settlement))?)
         }
         Outcome::Refused(refusal) => problem_document(&Problem::from(*refusal))?,
-        Outcome::Failed => problem_document(&Problem::new(&codes::COMMAND_FAILED))?,
+        // Nobody waits for an internal command, and its outcome is not stored: no client gets it.
+        Outcome::Failed | Outcome::Internal => {
+            problem_document(&Problem::new(&codes::COMMAND_FAILED))?
+        }
         Outcome::DeadLetterSettled(settled) => {
             let status = if settled.is_applied {
                 "retried"
@@ -111,7 +114,10 @@ pub fn decided(Decision { replayed, outcome }: &Decision) -> Response {
         Ok((status, body)) => (status, Box::<str>::from(body).into_string()),
         Err(error) => return unwritten(&error),
     };
-    let is_problem = matches!(outcome, Outcome::Refused(_) | Outcome::Failed);
+    let is_problem = matches!(
+        outcome,
+        Outcome::Refused(_) | Outcome::Failed | Outcome::Internal
+    );
     let content_type = if is_problem {
         APPLICATION_PROBLEM
     } else {
@@ -138,7 +144,8 @@ pub fn decided(Decision { replayed, outcome }: &Decision) -> Response {
         | Outcome::Refused(_)
         | Outcome::Failed
         | Outcome::DeadLetterSettled(_)
-        | Outcome::StockRepaired(_) => {}
+        | Outcome::StockRepaired(_)
+        | Outcome::Internal => {}
     }
     if *outcome == Outcome::Failed {
         response

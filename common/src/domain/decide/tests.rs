@@ -1,11 +1,12 @@
 //! Unit tests of `decide`.
 
 use super::*;
-use crate::command::{IdempotencyKey, PaymentNotice};
+use crate::command::{IdempotencyKey, NewProduct, PaymentNotice};
 use crate::domain::{
-    AuditKind, Changes, Counts, OrderState, Recount, RefundReason, RefundStatus, Stock, StockRepair,
+    AuditKind, Changes, Counts, HoldState, OrderState, PaymentState, Product, Recount,
+    RefundReason, RefundStatus, Stock, StockRepair, UNMATCHED_AFTER, expire_due,
 };
-use crate::id::RequestId;
+use crate::id::{ProductId, RequestId};
 
 const NOW: Timestamp = Timestamp(1_000_000_000);
 const POLICY: Policy = Policy {
@@ -541,7 +542,7 @@ fn a_day_after(succeeded: bool) -> State {
         currency,
     };
     apply(&mut state, &plain(1, Action::SettlePayment(notice)));
-    expire_due(&mut state, NOW.plus_seconds(UNMATCHED_AFTER_SECONDS));
+    expire_due(&mut state, NOW.plus(UNMATCHED_AFTER));
     state
 }
 
@@ -612,4 +613,26 @@ fn a_failure_that_nothing_matched_is_ignored_once_somebody_has_looked() {
         payment_after(&mut state, RefundStatus::Refunded),
         PaymentState::Ignored
     );
+}
+
+#[test]
+fn internal_command_has_its_own_outcome_and_no_record() {
+    let mut state = with_stock(1);
+    let internal = [
+        Action::ExpireDue,
+        Action::AdvanceRefund {
+            order_id: hold_id(9),
+            payment_id: "pay_1".to_owned(),
+            to: RefundStatus::Requested,
+        },
+        Action::ForgetCustomer {
+            hold_id: hold_id(9),
+        },
+    ];
+    for action in internal {
+        assert!(action.is_internal());
+        assert_eq!(apply(&mut state, &plain(1, action)), Outcome::Internal);
+    }
+    let changes = Changes::from(state);
+    assert!(changes.decisions.is_empty() && changes.audit.is_empty());
 }

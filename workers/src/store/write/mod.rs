@@ -49,7 +49,7 @@ pub async fn commit(
     upsert_outcomes(write, keys, &changes.decisions, now);
     upsert_keys(write, keys, &changes.keys);
     audit::insert(write, &changes.audit, fence.moves, partitions);
-    dead_letters::settle(write, &changes.settled_letters, now);
+    dead_letters::settle(write, &changes.settled_dead_letters, now);
     statement.execute(connection).await
 }
 

@@ -1,51 +1,44 @@
-//! What a batch changed: the rows to write, and nothing that the tables have already.
+//! The changes of a batch: the rows to write. Rows that are as in the tables are not in here.
 
 use crate::domain::audit::AuditGroup;
-use crate::domain::decide::Decision;
+use crate::domain::decision::Decision;
 use crate::domain::hold::{Hold, HoldState};
+use crate::domain::key::{KeyScope, KeyUse};
 use crate::domain::order::Order;
 use crate::domain::payment::Payment;
 use crate::domain::product::Product;
-use crate::domain::state::{KeyScope, KeyUse, Row, State};
+use crate::domain::state::{Row, State};
 use crate::id::{RequestId, Slot};
 use crate::outcome::DeadLetterSettled;
 use crate::time::Timestamp;
 
-/// The rows to write after a batch.
+/// The rows to write after a batch: `new_` rows to insert, `changed_` rows to update.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// Products to insert.
     pub new_products: Vec<Product>,
-    /// Products to update.
     pub changed_products: Vec<Product>,
-    /// Holds to insert.
     pub new_holds: Vec<Hold>,
-    /// Holds to update.
     pub changed_holds: Vec<Hold>,
-    /// Holds to update that lose their customer.
+    /// Holds to update whose customer is removed. They are not in `changed_holds`.
     pub forgotten_holds: Vec<Hold>,
-    /// Orders to insert.
     pub new_orders: Vec<Order>,
-    /// Orders to update.
     pub changed_orders: Vec<Order>,
-    /// Orders to update that lose their customer.
+    /// Orders to update whose customer is removed. They are not in `changed_orders`.
     pub forgotten_orders: Vec<Order>,
-    /// Payments to insert.
     pub new_payments: Vec<Payment>,
-    /// Payments to update.
     pub changed_payments: Vec<Payment>,
-    /// What became of commands, to insert. The outcome of a hold that was made is the hold itself.
+    /// Decisions to insert. The decision of a created hold is the hold itself, and is not in here.
     pub decisions: Vec<(RequestId, Decision)>,
     /// First uses of idempotency keys to insert.
     pub keys: Vec<(KeyScope, KeyUse)>,
-    /// Dead letters that are settled, each with its slot.
-    pub settled_letters: Vec<(Slot, DeadLetterSettled)>,
-    /// What the audit says of all this, to insert: a group for each product.
+    /// Settled dead letters, each with its slot.
+    pub settled_dead_letters: Vec<(Slot, DeadLetterSettled)>,
+    /// Audit entries to insert: one group for each product.
     pub audit: Vec<AuditGroup>,
 }
 
 impl Changes {
-    /// Until when all of it can be committed: when the first hold expires that becomes an order or is given back here.
+    /// The time before which the batch must be committed: the first expiry of a hold that this batch consumes or releases.
     #[must_use]
     pub fn good_until(&self) -> Option<Timestamp> {
         let holds = self.new_holds.iter().chain(&self.changed_holds);
@@ -65,7 +58,7 @@ impl From<State> for Changes {
         let new_decisions = std::mem::take(&mut state.new_decisions);
         let decisions = new_decisions
             .into_iter()
-            .filter_map(|id| Some((id, state.take_decision(id)?)))
+            .filter_map(|id| Some((id, state.decisions.remove(&id)?)))
             .collect();
         let keys = state
             .new_keys
@@ -83,8 +76,7 @@ impl From<State> for Changes {
         let forgotten_orders = changed_orders
             .extract_if(.., |order| forgotten.contains(&order.id))
             .collect();
-        // Rows that are locked in the same order by everyone can't deadlock; rows that are inserted in the order of
-        // their keys stay together.
+        // Transactions that lock rows in the same order can't deadlock. Rows that are inserted by key stay together on disk.
         changed_products.sort_unstable_by_key(|product| product.id);
         new_holds.sort_unstable_by_key(|hold| hold.id);
         Self {
@@ -100,7 +92,7 @@ impl From<State> for Changes {
             changed_payments,
             decisions,
             keys,
-            settled_letters: state.settled_letters,
+            settled_dead_letters: state.settled_dead_letters,
             audit,
         }
     }
