@@ -1,4 +1,5 @@
-//! Traces, as an OpenTelemetry collector gets them: a request, the batch that applied its command, and the transaction.
+//! Tests of traces as an OpenTelemetry collector receives them: a request, the batch that applied its command, and the
+//! transaction.
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
@@ -19,11 +20,11 @@ const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 const CUSTOMER: &str = "sk_live_c4n4ry";
 
-/// What was received, whole.
+/// The bodies of all received requests.
 type Received = Arc<Mutex<Vec<Bytes>>>;
 
-/// A collector that keeps what it gets.
-async fn collector() -> (String, Received) {
+/// Starts a collector that keeps all requests.
+async fn start_collector() -> (String, Received) {
     let received = Received::default();
     let keep = Arc::clone(&received);
     let traces = post(async move |body: Bytes| keep.lock().unwrap().push(body));
@@ -50,7 +51,7 @@ fn hex(bytes: &[u8]) -> String {
 
 #[tokio::test]
 async fn hold_is_traced_from_request_to_transaction() {
-    let (endpoint, received) = collector().await;
+    let (endpoint, received) = start_collector().await;
     let builder = SaleBuilder::default().setting("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint);
     let sale = builder
         .setting("OTEL_BSP_SCHEDULE_DELAY", "100")
@@ -98,13 +99,13 @@ async fn hold_is_traced_from_request_to_transaction() {
         .unwrap()
         .iter()
         .any(|body| String::from_utf8_lossy(body).contains(CUSTOMER));
-    assert!(!shown, "a customer is in a trace");
+    assert!(!shown, "a trace contains a customer id");
 }
 
 #[tokio::test]
 async fn webhooks_are_traced_to_the_batches_that_apply_them() {
     const WEBHOOKS: usize = 24;
-    let (endpoint, received) = collector().await;
+    let (endpoint, received) = start_collector().await;
     let builder = SaleBuilder::default().setting("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint);
     let sale = builder
         .setting("OTEL_BSP_SCHEDULE_DELAY", "100")
@@ -112,7 +113,7 @@ async fn webhooks_are_traced_to_the_batches_that_apply_them() {
         .await;
     let product = sale.product(10).await;
     let order = sale.order(product, 1).await;
-    // The first goes into the log alone; those that arrive while it is being synced go together.
+    // The first webhook is published alone. Those that arrive during its sync are published together.
     let sending = (0..WEBHOOKS).map(async |number| {
         let webhook = Webhook::new(
             &format!("evt-{number}"),
@@ -158,5 +159,5 @@ async fn webhooks_are_traced_to_the_batches_that_apply_them() {
         .unwrap()
         .iter()
         .any(|body| String::from_utf8_lossy(body).contains(CUSTOMER));
-    assert!(!shown, "a payment is in a trace");
+    assert!(!shown, "a trace contains a payment id");
 }

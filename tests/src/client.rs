@@ -6,21 +6,19 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-/// What a request was answered.
+/// An HTTP response.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The status.
     pub status: StatusCode,
-    /// The headers.
     pub headers: HeaderMap,
-    /// The body, null when there is none or when it is not JSON.
+    /// The body as JSON; null when it is not JSON.
     pub body: Value,
-    /// The body as it came.
+    /// The body as text.
     pub text: String,
 }
 
 impl Answer {
-    /// A header's text, empty when it is not there.
+    /// The value of a header; empty when the header is missing.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
         self.headers
@@ -32,7 +30,7 @@ impl Answer {
     /// The `code` of a problem document.
     ///
     /// # Panics
-    /// When this is no complete problem document.
+    /// When the response is not a complete problem document.
     #[must_use]
     pub fn problem(&self) -> &str {
         assert_eq!(
@@ -59,7 +57,7 @@ impl Client {
     /// A client of the ingress at this URL.
     #[must_use]
     pub fn new(base: &str) -> Self {
-        // Only the first call in a process counts, and any of them will do.
+        // Later calls in the same process return an error, which does not matter.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Self {
             http: reqwest::Client::new(),
@@ -67,10 +65,10 @@ impl Client {
         }
     }
 
-    /// This client, giving a request up after that long.
+    /// Sets the longest time of a request.
     ///
     /// # Errors
-    /// When the machine has no room for another client.
+    /// When the TLS backend can't be initialized.
     pub fn with_timeout(self, timeout: Duration) -> reqwest::Result<Self> {
         Ok(Self {
             http: reqwest::Client::builder().timeout(timeout).build()?,
@@ -78,16 +76,16 @@ impl Client {
         })
     }
 
-    /// The host and port that it calls.
+    /// The host and port of the server.
     #[must_use]
     pub fn address(&self) -> &str {
         self.base.trim_start_matches("http://")
     }
 
-    /// Sends a request as it is.
+    /// Sends a request.
     ///
     /// # Errors
-    /// When no answer comes: the connection broke.
+    /// When there is no response.
     pub async fn try_send(
         &self,
         method: Method,
@@ -114,10 +112,10 @@ impl Client {
         })
     }
 
-    /// Sends a request as it is.
+    /// Sends a request.
     ///
     /// # Panics
-    /// When no answer comes.
+    /// When there is no response.
     pub async fn send(
         &self,
         method: Method,
@@ -127,14 +125,14 @@ impl Client {
     ) -> Answer {
         match self.try_send(method, path, headers, body).await {
             Ok(answer) => answer,
-            Err(error) => panic!("no answer: {error:?}"),
+            Err(error) => panic!("no response: {error:?}"),
         }
     }
 
     /// `GET`
     ///
     /// # Panics
-    /// When no answer comes.
+    /// When there is no response.
     pub async fn get(&self, path: &str) -> Answer {
         self.send(Method::GET, path, &[], None).await
     }
@@ -142,7 +140,7 @@ impl Client {
     /// `DELETE`
     ///
     /// # Panics
-    /// When no answer comes.
+    /// When there is no response.
     pub async fn delete(&self, path: &str) -> Answer {
         self.send(Method::DELETE, path, &[], None).await
     }
@@ -150,7 +148,7 @@ impl Client {
     /// `POST` of a JSON document.
     ///
     /// # Panics
-    /// When no answer comes.
+    /// When there is no response.
     pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
         let mut all = vec![("content-type", "application/json")];
         all.extend_from_slice(headers);
@@ -166,7 +164,7 @@ impl Client {
     /// `POST /api/holds`
     ///
     /// # Panics
-    /// When no answer comes.
+    /// When there is no response.
     pub async fn hold(&self, product_id: i64, quantity: i64, headers: &[(&str, &str)]) -> Answer {
         let body = serde_json::json!({"product_id": product_id, "quantity": quantity});
         self.post("/api/holds", headers, &body).await

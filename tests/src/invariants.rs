@@ -1,9 +1,8 @@
-//! The invariants of ARCHITECTURE.md, as questions to the tables. They are asked of a sale at rest, by code that knows
-//! nothing of how Holdfast decides.
+//! The invariants of ARCHITECTURE.md as queries on the tables of a sale at rest. They share no code with the decision.
 
 use sqlx::PgPool;
 
-/// Each counts the rows that break an invariant.
+/// The invariants, each with a query that counts the rows that break it.
 const VIOLATIONS: &[(&str, &str)] = &[
     (
         "I1: a product's counters are not the sums of its holds and orders",
@@ -25,7 +24,7 @@ const VIOLATIONS: &[(&str, &str)] = &[
          WHERE (coalesce(holds.status, 'released') = 'consumed') <> (orders.order_id IS NOT NULL)",
     ),
     (
-        "I3: an order is paid without just the one payment that paid it, or such a payment's order is not paid",
+        "I3: a paid order does not have exactly one applied payment, or the order of an applied payment is not paid",
         "SELECT count(*) FROM orders
          LEFT JOIN (SELECT slot, order_id, count(*) AS payments, min(payment_id) AS payment_id FROM payments
                     WHERE state = 'applied' AND succeeded GROUP BY slot, order_id) applied USING (slot, order_id)
@@ -48,11 +47,11 @@ const VIOLATIONS: &[(&str, &str)] = &[
          WHERE first <> 1 OR last <> holds OR sequences <> holds OR p.hold_sequence <> last",
     ),
     (
-        "I8: a payment that succeeded is neither applied, nor waiting, nor to be refunded",
+        "I8: a successful payment is neither applied, parked, unmatched nor refunded",
         "SELECT count(*) FROM payments WHERE succeeded AND state = 'ignored'",
     ),
     (
-        "I8: a payment waits though its order is there, or its hold has ended",
+        "I8: a payment is parked or unmatched although its order exists or its hold has ended",
         "SELECT count(*) FROM payments
          LEFT JOIN orders USING (slot, order_id)
          LEFT JOIN holds ON holds.slot = payments.slot AND holds.hold_id = payments.order_id
@@ -60,7 +59,7 @@ const VIOLATIONS: &[(&str, &str)] = &[
            AND (orders.order_id IS NOT NULL OR holds.status IN ('released', 'expired'))",
     ),
     (
-        "I8: an order does not show the refund that is furthest behind",
+        "I8: the refund status of an order is not that of its least advanced refund",
         "SELECT count(*) FROM orders
          LEFT JOIN (SELECT slot, order_id, bool_or(state = 'refund_due') AS due, bool_or(state = 'refund_requested') AS asked,
                         bool_or(state = 'refunded') AS done FROM payments GROUP BY slot, order_id) r USING (slot, order_id)
@@ -69,16 +68,16 @@ const VIOLATIONS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Checks a sale at rest.
+/// Checks all invariants of a sale at rest.
 ///
 /// # Panics
-/// When an invariant is broken, with which.
+/// When an invariant is broken. The message names it.
 pub async fn assert_invariants(pool: &PgPool) {
-    for (what, query) in VIOLATIONS {
+    for (invariant, query) in VIOLATIONS {
         let broken: i64 = match sqlx::query_scalar(*query).fetch_one(pool).await {
             Ok(broken) => broken,
-            Err(error) => panic!("{what}: {error}"),
+            Err(error) => panic!("{invariant}: {error}"),
         };
-        assert_eq!(broken, 0, "{what}");
+        assert_eq!(broken, 0, "{invariant}");
     }
 }

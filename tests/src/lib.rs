@@ -1,8 +1,8 @@
-//! What the black-box tests stand on: a sale of real processes, one for each test, on one local stack.
+//! The fixture of the black-box tests: each test gets its own sale of real processes, on one local stack.
 //!
-//! Every test has its own database and its own prefix in NATS, and its own ingresses and workers on ports of the OS's
-//! choice, so tests run in parallel and beside a developer's own servers. Nothing in here knows how Holdfast works
-//! inside: it starts programs, sends requests and reads tables.
+//! Every test has its own database, its own prefix in NATS, and its own ingresses and workers on free ports. So tests run in
+//! parallel, and beside a developer's servers. The fixture starts programs, sends requests and reads tables. It must not
+//! depend on the internals of Holdfast.
 
 mod client;
 mod invariants;

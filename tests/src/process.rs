@@ -1,4 +1,4 @@
-//! Holdfast's programs as processes, as an operator runs them.
+//! Builds Holdfast's programs, and runs them as processes.
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -10,28 +10,28 @@ use tokio::process::{Child, Command};
 
 use crate::wait::until;
 
-/// The path of one of Holdfast's programs, built from the sources as they are now; or of those that are in the directory
-/// that `HOLDFAST_PROGRAMS` names, as they are.
+/// The path of one of Holdfast's programs. The programs are built from the present sources; if `HOLDFAST_PROGRAMS` names a
+/// directory, its programs are used instead.
 ///
 /// # Panics
-/// When it can't be built.
+/// When the build fails.
 pub fn program(name: &str) -> PathBuf {
     static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
-    let named = || std::env::var_os("HOLDFAST_PROGRAMS").map(PathBuf::from);
+    let prebuilt = || std::env::var_os("HOLDFAST_PROGRAMS").map(PathBuf::from);
     PROGRAMS
-        .get_or_init(|| named().unwrap_or_else(build))
+        .get_or_init(|| prebuilt().unwrap_or_else(build))
         .join(name)
 }
 
-/// `cargo test` builds the programs of other packages only by the way, so they are asked for. A test binary lies in
-/// `target/<profile>/deps`, the programs above that.
+/// Builds all programs, because `cargo test -p` does not build those of other packages. A test binary is in
+/// `target/<profile>/deps`, and the programs are one directory above.
 fn build() -> PathBuf {
     let running = std::env::current_exe().unwrap_or_default();
-    let beside = running.parent().map(Path::to_owned).unwrap_or_default();
-    let profile_dir = if beside.ends_with("deps") {
-        beside.join("..")
+    let own_dir = running.parent().map(Path::to_owned).unwrap_or_default();
+    let profile_dir = if own_dir.ends_with("deps") {
+        own_dir.join("..")
     } else {
-        beside
+        own_dir
     };
     let profile_dir = profile_dir.canonicalize().unwrap_or_default();
     let profile = match profile_dir.file_name().and_then(|name| name.to_str()) {
@@ -60,17 +60,18 @@ fn build() -> PathBuf {
         .status();
     assert!(
         status.is_ok_and(|status| status.success()),
-        "the programs could not be built"
+        "the build of Holdfast's programs failed"
     );
     profile_dir
 }
 
-/// The cargo that runs the tests; for a program that was started by itself, the one of the directory's toolchain.
+/// The cargo that runs the tests. Without one, cargo of the directory's toolchain.
 #[must_use]
 pub fn cargo() -> std::process::Command {
     let mut cargo =
         std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // What cargo says of the test's own package: build scripts that look at it would run again, here and in the next build.
+    // Cargo sets these variables for the test's package. Build scripts that read them would run again, in this build and in
+    // the next.
     let of_package =
         |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
     let of_package = std::env::vars_os()
@@ -88,10 +89,10 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a program with just these settings; its output goes to a file.
+    /// Starts a program with only these settings; its output is appended to the log file.
     ///
     /// # Panics
-    /// When it does not start.
+    /// When the program does not start.
     pub fn start(
         program: &Path,
         arguments: &[&str],
@@ -109,7 +110,7 @@ impl Process {
         };
         let child = Command::new(program)
             .args(arguments)
-            // Not the developer's own settings; what programs are looked up by stays.
+            // The developer's settings are removed, except those that locate programs.
             .env_clear()
             .envs(std::env::vars().filter(|(name, _)| {
                 ["PATH", "HOME", "PG_BIN", "NATS_BIN"].contains(&name.as_str())
@@ -126,10 +127,10 @@ impl Process {
         }
     }
 
-    /// Its process id.
+    /// The process id.
     ///
     /// # Panics
-    /// When it has ended.
+    /// When the process has ended.
     #[must_use]
     pub fn pid(&self) -> u32 {
         match self.child.id() {
@@ -138,13 +139,13 @@ impl Process {
         }
     }
 
-    /// What it has written so far.
+    /// The output so far.
     #[must_use]
     pub fn output(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Waits for a line that has this text.
+    /// Waits for a line of output that contains this text.
     ///
     /// # Panics
     /// When the process ends, or the deadline passes, without it.
@@ -176,23 +177,23 @@ impl Process {
         assert!(sent.is_ok(), "{signal} was not sent: {sent:?}");
     }
 
-    /// How it ended, if it has.
+    /// The exit status, if the process has ended.
     pub fn has_ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Waits until it has ended, and says whether it ended well.
+    /// Waits until the process has ended; returns whether it succeeded.
     ///
     /// # Panics
-    /// When it does not end by the deadline.
+    /// When the process does not end by the deadline.
     pub async fn ended(&mut self) -> bool {
         self.exit_status().await.success()
     }
 
-    /// Waits until it has ended, and says how.
+    /// Waits until the process has ended; returns its exit status.
     ///
     /// # Panics
-    /// When it does not end by the deadline.
+    /// When the process does not end by the deadline.
     pub async fn exit_status(&mut self) -> ExitStatus {
         match tokio::time::timeout(crate::DEADLINE, self.child.wait()).await {
             Ok(Ok(status)) => status,
@@ -200,7 +201,7 @@ impl Process {
         }
     }
 
-    /// Kills it as a crash would, and waits until it is gone.
+    /// Kills the process with SIGKILL, and waits until it has ended.
     pub async fn crash(mut self) {
         self.signal(Signal::SIGKILL);
         self.ended().await;

@@ -1,4 +1,4 @@
-//! A sale: its own database, its own log, and the processes that run it.
+//! A sale for one test: its own database, its own log in NATS, and its own processes.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -18,11 +18,11 @@ use crate::webhook::WEBHOOK_SECRET;
 /// The admin token of every sale.
 pub const ADMIN_TOKEN: &str = "an-admin-token-of-the-tests";
 
-/// How many partitions a sale has: few, so that a test machine is not busy with idle ones.
+/// The number of partitions of a sale. It is small, because idle partitions use CPU time.
 pub const PARTITIONS: u16 = 4;
 
-/// Keys for sales whose customers and payments are sealed: all of them where `HOLDFAST_SEALED` is set.
-const SEALED: [(&str, &str); 2] = [
+/// Settings for encryption. All sales use them when `HOLDFAST_SEALED` is set.
+const ENCRYPTION: [(&str, &str); 2] = [
     (
         "ENCRYPTION_KEYS",
         "tests:AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM=",
@@ -33,29 +33,29 @@ const SEALED: [(&str, &str); 2] = [
     ),
 ];
 
-/// How a sale is set up.
+/// Options of a sale.
 #[derive(Debug, Default)]
 pub struct SaleBuilder {
     settings: Vec<(String, String)>,
     ingresses: usize,
-    stack: Option<Place>,
+    servers: Option<Servers>,
 }
 
-/// The servers that a sale stands on.
+/// The servers of a sale, and the directory of its logs.
 #[derive(Debug)]
-struct Place {
+struct Servers {
     database_url: String,
     nats_url: String,
     directory: PathBuf,
 }
 
 impl SaleBuilder {
-    /// Stands on servers of its own, which its test may stop, and not on those that all tests share.
+    /// Uses the servers of a separate stack, which the test may stop. By default, all tests share one stack.
     #[must_use]
     pub fn on(mut self, stack: &Stack, directory: &Path) -> Self {
         let (database_url, nats_url) =
             (stack.database_url().to_owned(), stack.nats_url().to_owned());
-        self.stack = Some(Place {
+        self.servers = Some(Servers {
             database_url,
             nats_url,
             directory: directory.to_owned(),
@@ -63,7 +63,7 @@ impl SaleBuilder {
         self
     }
 
-    /// A setting of all its programs.
+    /// Sets an environment variable of all programs.
     #[must_use]
     pub fn setting(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.to_owned(), value.to_owned()));
@@ -77,49 +77,49 @@ impl SaleBuilder {
             .setting("METRICS_ADDRESS", "127.0.0.1")
     }
 
-    /// Has the demo store.
+    /// Turns on the demo store.
     #[must_use]
     pub fn demo_store(self) -> Self {
         self.setting("DEMO_STORE", "true")
     }
 
-    /// How many ingresses it has.
+    /// Sets the number of ingresses.
     #[must_use]
     pub fn ingresses(mut self, count: usize) -> Self {
         self.ingresses = count;
         self
     }
 
-    /// Starts it with one worker, and waits until it is ready.
+    /// Starts the sale with one worker, and waits until it is ready.
     ///
     /// # Panics
-    /// When it does not start.
+    /// When a program does not start.
     pub async fn start(self) -> Sale {
         let mut sale = self.start_without_workers().await;
         sale.start_worker().await;
         sale
     }
 
-    /// Starts it with nobody to apply commands.
+    /// Starts the sale without a worker, so that no command is applied.
     ///
     /// # Panics
-    /// When it does not start.
+    /// When a program does not start.
     pub async fn start_without_workers(self) -> Sale {
-        let stack = match self.stack {
-            Some(stack) => stack,
-            None => shared().await,
+        let servers = match self.servers {
+            Some(servers) => servers,
+            None => shared_servers().await,
         };
-        let name = fresh_name();
-        let database_url = create_database(&stack.database_url, &name).await;
+        let name = unique_name();
+        let database_url = create_database(&servers.database_url, &name).await;
         let pool = PgPool::connect(&database_url)
             .await
-            .unwrap_or_else(|error| panic!("no database: {error}"));
+            .unwrap_or_else(|error| panic!("can't connect to the new database: {error}"));
         schema::migrate(&pool)
             .await
-            .unwrap_or_else(|error| panic!("no schema: {error}"));
+            .unwrap_or_else(|error| panic!("the migrations failed: {error}"));
         let mut settings = vec![
             ("DATABASE_URL".to_owned(), database_url.clone()),
-            ("NATS_URL".to_owned(), stack.nats_url),
+            ("NATS_URL".to_owned(), servers.nats_url),
             ("NATS_PREFIX".to_owned(), name.clone()),
             ("PARTITIONS".to_owned(), PARTITIONS.to_string()),
             ("LOG_MAX_MB".to_owned(), "64".to_owned()),
@@ -127,15 +127,15 @@ impl SaleBuilder {
             ("LISTEN_ADDRESS".to_owned(), "127.0.0.1".to_owned()),
             ("ADMIN_TOKEN".to_owned(), ADMIN_TOKEN.to_owned()),
             ("WEBHOOK_SECRETS".to_owned(), WEBHOOK_SECRET.to_owned()),
-            // A test's clients all have one address. Its own settings come later and win.
+            // All clients of a test have the same address. A test's own settings follow and win.
             ("RATE_LIMIT_PER_IP".to_owned(), "0".to_owned()),
             ("RATE_LIMIT_PER_KEY".to_owned(), "0".to_owned()),
         ];
         if std::env::var_os("HOLDFAST_SEALED").is_some() {
-            settings.extend(SEALED.map(|(name, value)| (name.to_owned(), value.to_owned())));
+            settings.extend(ENCRYPTION.map(|(name, value)| (name.to_owned(), value.to_owned())));
         }
         settings.extend(self.settings);
-        let directory = stack.directory.join(&name);
+        let directory = servers.directory.join(&name);
         std::fs::create_dir_all(&directory)
             .unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
         let mut sale = Sale {
@@ -163,17 +163,17 @@ impl SaleBuilder {
     }
 }
 
-async fn shared() -> Place {
+async fn shared_servers() -> Servers {
     let stack = SharedStack::get().await;
     let (database_url, nats_url) = (stack.database_url().to_owned(), stack.nats_url().to_owned());
-    Place {
+    Servers {
         database_url,
         nats_url,
         directory: stack.directory().to_owned(),
     }
 }
 
-fn fresh_name() -> String {
+fn unique_name() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     format!(
         "test_{}_{}",
@@ -201,15 +201,13 @@ async fn create_database(server: &str, name: &str) -> String {
 /// A running sale. Dropping it kills its processes.
 #[derive(Debug)]
 pub struct Sale {
-    /// Its tables, to look at.
+    /// Connections to the database.
     pub pool: PgPool,
     /// A client of each ingress.
     pub clients: Vec<Client>,
-    /// Its workers' processes.
     pub workers: Vec<Process>,
-    /// Its database, and its prefix in NATS.
+    /// The name of the database, and the prefix in NATS.
     pub name: String,
-    /// Its ingresses' processes.
     pub ingresses: Vec<Process>,
     database_url: String,
     settings: Vec<(String, String)>,
@@ -237,13 +235,13 @@ impl Sale {
         Client::new(&format!("http://{}", address_in(&line)))
     }
 
-    /// What the first ingress has written so far.
+    /// The output of the first ingress so far.
     #[must_use]
     pub fn ingress_output(&self) -> String {
         self.ingresses[0].output()
     }
 
-    /// Sets a setting of all programs that are started from now on; without a value it is not set.
+    /// Changes a setting of all programs that are started from now on; `None` removes it.
     pub fn set(&mut self, name: &str, value: Option<&str>) {
         self.settings.retain(|(set, _)| set != name);
         self.settings
@@ -269,9 +267,11 @@ impl Sale {
     /// Starts an ingress, and waits until it listens.
     ///
     /// # Panics
-    /// When it does not start.
+    /// When the ingress does not start.
     pub async fn start_ingress(&mut self) {
-        let log = self.directory.join(format!("ingress-{}.log", fresh_name()));
+        let log = self
+            .directory
+            .join(format!("ingress-{}.log", unique_name()));
         let settings = self.settings_as("holdfast_ingress");
         let mut ingress = Process::start(&program("holdfast-ingress"), &[], &settings, log);
         let line = ingress.line("\"listening\"").await;
@@ -280,7 +280,7 @@ impl Sale {
         self.ingresses.push(ingress);
     }
 
-    /// The settings of a program that may do in Postgres what a role may. A test's own `DATABASE_URL` wins.
+    /// The settings of a program that connects to Postgres with this role. A test's own `DATABASE_URL` wins.
     fn settings_as(&self, role: &str) -> Vec<(String, String)> {
         let as_role = (
             "DATABASE_URL".to_owned(),
@@ -297,10 +297,10 @@ impl Sale {
         settings.cloned().collect()
     }
 
-    /// Starts a worker process and waits until every partition has one.
+    /// Starts a worker, and waits until every partition has an owner.
     ///
     /// # Panics
-    /// When that does not happen by the deadline.
+    /// When a partition has no owner by the deadline.
     pub async fn start_worker(&mut self) {
         self.add_worker();
         until("a worker for every partition", async || {
@@ -312,13 +312,13 @@ impl Sale {
         .await;
     }
 
-    /// Starts a worker process, and does not wait for it.
+    /// Starts a worker, and does not wait for it.
     pub fn add_worker(&mut self) {
         let worker = self.worker_with(&[]);
         self.workers.push(worker);
     }
 
-    /// A worker process with more settings than the others have, for its test to keep.
+    /// Starts a worker with additional settings. The caller keeps the process.
     #[must_use]
     pub fn worker_with(&self, more: &[(&str, &str)]) -> Process {
         let mut settings = self.settings_as("holdfast_worker");
@@ -326,11 +326,11 @@ impl Sale {
             more.iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         );
-        let log = self.directory.join(format!("worker-{}.log", fresh_name()));
+        let log = self.directory.join(format!("worker-{}.log", unique_name()));
         Process::start(&program("holdfast-workers"), &[], &settings, log)
     }
 
-    /// An ingress process with more settings than the others have, for its test to keep.
+    /// Starts an ingress with additional settings. The caller keeps the process.
     #[must_use]
     pub fn ingress_with(&self, more: &[(&str, &str)]) -> Process {
         let mut settings = self.settings_as("holdfast_ingress");
@@ -338,14 +338,16 @@ impl Sale {
             more.iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         );
-        let log = self.directory.join(format!("ingress-{}.log", fresh_name()));
+        let log = self
+            .directory
+            .join(format!("ingress-{}.log", unique_name()));
         Process::start(&program("holdfast-ingress"), &[], &settings, log)
     }
 
-    /// Adds a product with this stock, by the administration.
+    /// Creates a product with this stock; returns its id.
     ///
     /// # Panics
-    /// When it is not created.
+    /// When the ingress refuses.
     pub async fn product(&self, total_stock: i64) -> i64 {
         let body = json!({"name": "Lamp", "price_minor": 9999, "currency": "USD", "total_stock": total_stock});
         let answer = self.admin_post("/api/admin/products", &body).await;
@@ -355,10 +357,10 @@ impl Sale {
             .unwrap_or_else(|| panic!("{answer:?}"))
     }
 
-    /// Holds units and orders them; says the order's id.
+    /// Holds and orders units; returns the id of the order.
     ///
     /// # Panics
-    /// When either is refused.
+    /// When the ingress refuses.
     pub async fn order(&self, product_id: i64, quantity: i64) -> String {
         let hold = self.client().hold(product_id, quantity, &[]).await;
         let hold_id = hold.body["hold_id"]
@@ -372,20 +374,20 @@ impl Sale {
         hold_id.to_owned()
     }
 
-    /// Runs a command of `holdfast` on this sale; says whether it ended well, and what it printed.
+    /// Runs a command of `holdfast`; returns whether it succeeded, and its output.
     ///
     /// # Panics
-    /// When it does not run.
+    /// When the command does not start or end.
     pub async fn holdfast(&self, arguments: &[&str]) -> (bool, String) {
         let mut process = self.holdfast_with(arguments, &[]);
         let ended_well = process.ended().await;
         (ended_well, process.output())
     }
 
-    /// Runs a command of `holdfast` on this sale; says its exit code, and the JSON documents that it printed.
+    /// Runs a command of `holdfast`; returns its exit code, and the JSON documents of its output.
     ///
     /// # Panics
-    /// When it does not run, or is ended by a signal.
+    /// When the command does not start or end, or a signal ends it.
     pub async fn operator(&self, arguments: &[&str]) -> (i32, Vec<Value>) {
         let mut process = self.holdfast_with(arguments, &[]);
         let code = process.exit_status().await.code();
@@ -400,7 +402,7 @@ impl Sale {
         )
     }
 
-    /// Starts a command of `holdfast` on this sale with more settings than the others have.
+    /// Starts a command of `holdfast` with additional settings.
     #[must_use]
     pub fn holdfast_with(&self, arguments: &[&str], more: &[(&str, &str)]) -> Process {
         let mut settings = self.settings.clone();
@@ -410,7 +412,7 @@ impl Sale {
         );
         let log = self
             .directory
-            .join(format!("holdfast-{}.log", fresh_name()));
+            .join(format!("holdfast-{}.log", unique_name()));
         Process::start(&program("holdfast"), arguments, &settings, log)
     }
 
@@ -435,7 +437,7 @@ impl Sale {
             .await
     }
 
-    /// One number from the tables.
+    /// Runs a query that returns one number.
     ///
     /// # Panics
     /// When the query fails.

@@ -1,4 +1,4 @@
-//! One Postgres and one NATS for all tests of a run, by the same code that `holdfast dev` uses.
+//! One Postgres and one NATS for all tests of a run, started by the code that `holdfast dev` uses.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ const DIRECTORY: &str = "holdfast-tests-";
 
 static SHARED: OnceCell<SharedStack> = OnceCell::const_new();
 
-/// The stack of this run. It ends with this process.
+/// The stack of this run. It stops when this process ends.
 #[derive(Debug)]
 pub struct SharedStack {
     stack: Stack,
@@ -17,10 +17,10 @@ pub struct SharedStack {
 }
 
 impl SharedStack {
-    /// Starts it, or takes the one that runs.
+    /// The stack of this run; the first call starts it.
     ///
     /// # Panics
-    /// When it does not start.
+    /// When a server does not start.
     pub async fn get() -> &'static Self {
         SHARED.get_or_init(Self::start).await
     }
@@ -34,7 +34,7 @@ impl SharedStack {
         }
     }
 
-    /// A URL of Postgres, with its `holdfast` database.
+    /// The URL of the database `holdfast`.
     #[must_use]
     pub fn database_url(&self) -> &str {
         self.stack.database_url()
@@ -46,19 +46,19 @@ impl SharedStack {
         self.stack.nats_url()
     }
 
-    /// Where tests may write, removed by a later run.
+    /// The directory of tests' files. A later run removes it.
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 }
 
-/// Starts servers that keep their data in a directory.
+/// Starts Postgres and NATS with their data in this directory.
 ///
 /// # Panics
-/// When they do not start.
+/// When a server does not start.
 pub async fn start_stack(directory: &Path) -> Stack {
-    // A test must not touch a server that somebody has named for other work.
+    // A test must not use the servers that DATABASE_URL and NATS_URL name for other work.
     let sources = Sources {
         database_url: None,
         nats_url: None,
@@ -74,7 +74,7 @@ pub async fn start_stack(directory: &Path) -> Stack {
     }
 }
 
-/// A run has no end of its own at which to clean up, so the next one does it.
+/// Removes the data of earlier runs. A run can't remove its own data, because no code runs after the last test.
 async fn remove_leftovers() {
     let Ok(entries) = std::fs::read_dir(std::env::temp_dir()) else {
         return;
@@ -93,7 +93,7 @@ async fn remove_leftovers() {
         let is_running = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None).is_ok();
         if !is_running && let Err(error) = holdfast_stack::remove_data(&path).await {
             println!(
-                "an earlier run's {} was not removed: {error}",
+                "the directory {} of an earlier run could not be removed: {error}",
                 path.display()
             );
         }

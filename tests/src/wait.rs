@@ -1,25 +1,28 @@
-//! Waiting for a condition, never for a time.
+//! Waits for a condition. Tests do not wait for a fixed time.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// How long a condition may take before a test fails. Far more than it takes, so that a slow machine fails nothing.
+/// A test fails when a condition is not met within this time. It is many times longer than needed, for slow machines.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
 const POLL: Duration = Duration::from_millis(20);
 
-/// Asks again and again until there is an answer.
+/// Polls until there is a value. `condition` completes the sentence "waited for ..." of the panic.
 ///
 /// # Panics
-/// When there is none by the deadline.
-pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+/// When there is no value by the deadline.
+pub async fn until<T>(condition: &str, mut poll: impl AsyncFnMut() -> Option<T>) -> T {
     let give_up = Instant::now() + DEADLINE;
     loop {
-        if let Some(answer) = ask().await {
-            return answer;
+        if let Some(value) = poll().await {
+            return value;
         }
-        assert!(Instant::now() < give_up, "waited {DEADLINE:?} for {what}");
+        assert!(
+            Instant::now() < give_up,
+            "waited {DEADLINE:?} for {condition}"
+        );
         sleep(POLL).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Payment webhooks, signed by a library that is not ours.
+//! Payment webhooks, signed by a third-party library.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,20 +7,19 @@ use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
 
-/// The secret of every sale's webhooks.
+/// The webhook secret of every sale.
 pub const WEBHOOK_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// A webhook of a payment provider.
 #[derive(Clone, Debug)]
 pub struct Webhook {
-    /// Its idempotency key.
+    /// The idempotency key.
     pub key: String,
-    /// Its body.
     pub body: Value,
 }
 
 impl Webhook {
-    /// A payment of an order that ended in a status.
+    /// A webhook about a payment of an order, with this payment status.
     #[must_use]
     pub fn new(key: &str, order_id: &str, payment_id: &str, status: &str) -> Self {
         let body = json!({"order_id": order_id, "payment_id": payment_id, "status": status,
@@ -31,17 +30,17 @@ impl Webhook {
         }
     }
 
-    /// The same with another field.
+    /// Sets a field of the body.
     #[must_use]
     pub fn with(mut self, name: &str, value: Value) -> Self {
         self.body[name] = value;
         self
     }
 
-    /// The headers of Standard Webhooks, for a time that many seconds from now.
+    /// The headers of Standard Webhooks, signed for a time this number of seconds from now.
     ///
     /// # Panics
-    /// When it can't be signed.
+    /// When the secret is not valid.
     #[must_use]
     pub fn headers(&self, secret: &str, seconds: i64) -> [(&'static str, String); 3] {
         // The provider's clock, not Holdfast's.
@@ -60,7 +59,6 @@ impl Webhook {
         ]
     }
 
-    /// Sends it.
     pub async fn send(&self, client: &Client) -> Answer {
         let headers = self.headers(WEBHOOK_SECRET, 0);
         let headers: Vec<_> = headers
