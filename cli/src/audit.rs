@@ -7,7 +7,7 @@ use holdfast_common::id::ProductId;
 use holdfast_common::settings::PostgresSettings;
 use holdfast_common::shutdown;
 use holdfast_ingress::http::audit_view::EntryView;
-use holdfast_ingress::store::audit::{self, ListedChange, Of};
+use holdfast_ingress::store::audit::{self, AuditFilter, ListedChange};
 use sqlx::PgPool;
 use tokio::time::Instant;
 
@@ -62,9 +62,9 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Verdict> {
 
 async fn follow(tail: Tail) -> anyhow::Result<()> {
     let pool = store::open(&tail.postgres, "holdfast-audit").await?;
-    let of = tail
-        .product
-        .map_or(Of::Everything, |id| Of::Product(ProductId(id)));
+    let of = tail.product.map_or(AuditFilter::Everything, |id| {
+        AuditFilter::Product(ProductId(id))
+    });
     let mut after = if tail.all {
         (0, 0)
     } else {
@@ -88,12 +88,12 @@ async fn follow(tail: Tail) -> anyhow::Result<()> {
 /// Prints the next page of changes, and returns the position of its last one. Returns `None` when there was no change.
 async fn print_page(
     pool: &PgPool,
-    of: Of,
+    of: AuditFilter,
     after: (i64, i32),
     tail: &Tail,
 ) -> anyhow::Result<Option<(i64, i32)>> {
     let mut changes = audit::list(pool, of, after, PAGE_ROWS).await?;
-    if matches!(of, Of::Everything) {
+    if matches!(of, AuditFilter::Everything) {
         let settled = store::audit::seconds_ago(pool, SETTLED_SECONDS).await?;
         let count = changes
             .iter()

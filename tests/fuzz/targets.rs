@@ -6,10 +6,10 @@ use std::time::Duration;
 use holdfast_common::encryption::Keyring;
 use holdfast_common::id::{HoldId, RequestId};
 use holdfast_common::messages::envelope::{self, EnvelopeBuilder};
-use holdfast_common::money::Currency;
 use holdfast_common::settings::{Networks, Secret};
 use holdfast_common::time::Timestamp;
-use holdfast_ingress::http::body::{Fields, integer, parsed, text, time};
+use holdfast_ingress::http::body::fields::Fields;
+use holdfast_ingress::http::body::value_types::{CurrencyCode, Id, Time, integer, text};
 use holdfast_ingress::http::prefer::Preference;
 use holdfast_ingress::http::signature::{WebhookSecrets, verify};
 use holdfast_ingress::server::client_address::client_address;
@@ -115,14 +115,17 @@ fn check_body(input: &[u8]) {
     let Ok(mut fields) = read else { return };
     let quantity = fields.required("quantity", integer(1, 10_000));
     let name = fields.required("name", text(200));
-    fields.optional("order_id", parsed::<HoldId>);
-    fields.optional("currency", parsed::<Currency>);
-    fields.optional("timestamp", time);
-    fields.nullable("sale_starts_at", time);
-    if fields.finish_leniently().is_ok() {
+    fields.optional("order_id", Id);
+    fields.optional("currency", CurrencyCode { any_case: false });
+    fields.optional("timestamp", Time);
+    fields.nullable("sale_starts_at", Time);
+    if fields.finish(true).is_ok() {
         assert!(
-            (1..=10_000).contains(&quantity) && (1..=200).contains(&name.chars().count()),
-            "{quantity} {name:?}"
+            quantity.is_some_and(|quantity| (1..=10_000).contains(&quantity))
+                && name
+                    .as_ref()
+                    .is_some_and(|name| (1..=200).contains(&name.chars().count())),
+            "{quantity:?} {name:?}"
         );
     }
 }

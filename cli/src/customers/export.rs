@@ -6,7 +6,7 @@ use clap::Args;
 use holdfast_common::encryption::Keyring;
 use holdfast_common::id::HoldId;
 use holdfast_ingress::http::audit_view::EntryView;
-use holdfast_ingress::store::audit::{self, Of};
+use holdfast_ingress::store::audit::{self, AuditFilter};
 use holdfast_ingress::store::dead_letters::ListedLetter;
 use serde_json::{Value, json};
 use sqlx::types::Uuid;
@@ -36,7 +36,7 @@ pub(super) async fn run(options: Options) -> anyhow::Result<Verdict> {
         orders.extend(customers::orders(&pool, &keys, slot, &holds).await?);
         payments.extend(customers::payments(&pool, &keys, slot, &holds).await?);
         for hold in holds {
-            let hold = Of::Hold(HoldId::from_uuid(hold)?);
+            let hold = AuditFilter::Hold(HoldId::from_uuid(hold)?);
             let of_hold = audit::list(&pool, hold, (0, 0), CHANGES_MAX).await?;
             changes.extend(of_hold.into_iter().map(EntryView::from));
         }

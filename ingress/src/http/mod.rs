@@ -1,8 +1,11 @@
-//! HTTP as the contract has it, apart from what any single endpoint does: reading a request's form, and writing
-//! responses and problems; and the server underneath.
+//! HTTP for every route: reading requests, and writing responses and problem documents.
+//!
+//! Nothing here knows a single route. Next: [`crate::routes`].
 
+pub(crate) mod admin;
 pub mod audit_view;
 pub mod body;
+pub mod command_response;
 pub mod idempotency;
 pub mod openapi;
 pub mod parameters;

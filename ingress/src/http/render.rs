@@ -7,12 +7,14 @@ use holdfast_common::domain::Decision;
 use holdfast_common::outcome::{Outcome, SettlementResult};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
-use utoipa::ToSchema;
 
 use crate::commands::submit::{QueuedRequest, Submitted};
 use crate::http::prefer::Preference;
 use crate::http::problem::{FailureCode, Problem, codes};
-use crate::http::views::{HoldView, OrderView, ProductView, SettlementView};
+use crate::http::views::{
+    DoneView, HoldView, OrderView, ProductView, QueuedView, RequestView, ResponseView,
+    SettledLetter, SettlementView,
+};
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 /// Whether a response is that of an earlier request with the same key.
@@ -177,41 +179,6 @@ pub(crate) fn has_version(request: &HeaderMap, etag: &HeaderValue) -> bool {
         .any(|tag| tag == "*" || tag.trim_start_matches("W/") == *etag)
 }
 
-/// A dead letter that is settled.
-#[derive(Serialize, ToSchema)]
-#[allow(missing_docs)]
-pub struct SettledLetter {
-    pub id: i64,
-    #[schema(pattern = "^(retried|dropped)$")]
-    pub status: &'static str,
-}
-
-/// A request in line.
-#[derive(Serialize, ToSchema)]
-#[schema(as = QueuedRequest, examples(json!({"request_id": "01a20638-dcb4-8cc1-a6af-f23d1f129771", "status": "queued",
-    "position": 412, "status_url": "/api/requests/01a20638-dcb4-8cc1-a6af-f23d1f129771?seq=90121"})))]
-pub struct QueuedView {
-    request_id: uuid::Uuid,
-    #[schema(pattern = "^queued$")]
-    status: &'static str,
-    /// How many of the log's entries are ahead of it
-    position: u64,
-    /// Where to ask what became of it
-    status_url: String,
-}
-
-impl From<&QueuedRequest> for QueuedView {
-    fn from(queued: &QueuedRequest) -> Self {
-        let status_url = format!("/api/requests/{}?seq={}", queued.request_id, queued.seq);
-        Self {
-            request_id: queued.request_id.uuid(),
-            status: "queued",
-            position: queued.position,
-            status_url,
-        }
-    }
-}
-
 fn accepted(queued: &QueuedRequest) -> Response {
     let view = QueuedView::from(queued);
     let mut response = json(StatusCode::ACCEPTED, &view);
@@ -225,36 +192,6 @@ fn accepted(queued: &QueuedRequest) -> Response {
 /// The status of a request that is still queued.
 pub fn queued_status(queued: &QueuedRequest) -> Response {
     json(StatusCode::OK, &RequestView::Queued(queued.into()))
-}
-
-/// What became of a request.
-#[derive(Serialize, ToSchema)]
-#[serde(untagged)]
-#[schema(as = RequestStatus)]
-#[allow(missing_docs)]
-pub enum RequestView {
-    Queued(QueuedView),
-    Done(DoneView),
-}
-
-/// A request that is done.
-#[derive(Serialize, ToSchema)]
-#[schema(as = DoneRequest)]
-pub struct DoneView {
-    request_id: uuid::Uuid,
-    #[schema(pattern = "^done$")]
-    status: &'static str,
-    response: ResponseView,
-}
-
-/// The response that it would have had at once.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ResponseOfRequest)]
-struct ResponseView {
-    status: u16,
-    /// A document or a problem document
-    #[schema(value_type = Object)]
-    body: Box<RawValue>,
 }
 
 /// The status of a request that is done.

@@ -5,9 +5,11 @@ use holdfast_common::outcome::{ProductAsOf, Settlement};
 use holdfast_common::store::rows::{cancel_reason, hold_status, order_status, refund_status};
 use holdfast_common::time::Timestamp;
 use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use crate::http::openapi::{
+use crate::commands::submit::QueuedRequest;
+use crate::http::openapi::schemas::{
     CancelledFor, CurrencyCode, HoldStatus, PaymentResult, RefundProgress, StatusOfOrder,
 };
 
@@ -235,4 +237,69 @@ impl From<&Settlement> for SettlementView {
             order_status: settlement.order.map(|(_, status)| order_status(status)),
         }
     }
+}
+
+/// A dead letter that is settled.
+#[derive(Serialize, ToSchema)]
+#[allow(missing_docs)]
+pub struct SettledLetter {
+    pub id: i64,
+    #[schema(pattern = "^(retried|dropped)$")]
+    pub status: &'static str,
+}
+
+/// A request in line.
+#[derive(Serialize, ToSchema)]
+#[schema(as = QueuedRequest, examples(json!({"request_id": "01a20638-dcb4-8cc1-a6af-f23d1f129771", "status": "queued",
+    "position": 412, "status_url": "/api/requests/01a20638-dcb4-8cc1-a6af-f23d1f129771?seq=90121"})))]
+pub struct QueuedView {
+    pub request_id: uuid::Uuid,
+    #[schema(pattern = "^queued$")]
+    pub status: &'static str,
+    /// How many of the log's entries are ahead of it
+    pub position: u64,
+    /// Where to ask what became of it
+    pub status_url: String,
+}
+
+impl From<&QueuedRequest> for QueuedView {
+    fn from(queued: &QueuedRequest) -> Self {
+        let status_url = format!("/api/requests/{}?seq={}", queued.request_id, queued.seq);
+        Self {
+            request_id: queued.request_id.uuid(),
+            status: "queued",
+            position: queued.position,
+            status_url,
+        }
+    }
+}
+
+/// What became of a request.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = RequestStatus)]
+#[allow(missing_docs)]
+pub enum RequestView {
+    Queued(QueuedView),
+    Done(DoneView),
+}
+
+/// A request that is done.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DoneRequest)]
+pub struct DoneView {
+    pub request_id: uuid::Uuid,
+    #[schema(pattern = "^done$")]
+    pub status: &'static str,
+    pub response: ResponseView,
+}
+
+/// The response that it would have had at once.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResponseOfRequest)]
+pub struct ResponseView {
+    pub status: u16,
+    /// A document or a problem document
+    #[schema(value_type = Object)]
+    pub body: Box<RawValue>,
 }

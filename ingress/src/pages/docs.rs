@@ -4,12 +4,15 @@
 //! works during a sale without access to the internet, and it runs no code from elsewhere.
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
+
+use axum::Extension;
 
 use axum::http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use rust_embed::Embed;
+use utoipa::openapi::OpenApi;
 
 use crate::http::openapi;
 use crate::http::parameters::Path;
@@ -25,14 +28,20 @@ const PAGE: &str = "index.html";
 #[folder = "assets/docs"]
 struct Files;
 
-static DESCRIPTION: LazyLock<Result<Asset, serde_json::Error>> = LazyLock::new(|| {
-    let description = serde_json::to_vec(&crate::routes::description())?;
-    Ok(Asset::new(
-        "application/json",
-        CachePolicy::Revalidate,
-        description,
-    ))
-});
+/// Makes the OpenAPI description. The router gives it to the handler of `/openapi.json`.
+#[derive(Clone, Copy)]
+pub(crate) struct DescriptionSource(pub(crate) fn() -> OpenApi);
+
+impl DescriptionSource {
+    fn asset(self) -> Result<Asset, serde_json::Error> {
+        let description = serde_json::to_vec(&(self.0)())?;
+        Ok(Asset::new(
+            "application/json",
+            CachePolicy::Revalidate,
+            description,
+        ))
+    }
+}
 
 static VIEWER: LazyLock<Viewer> = LazyLock::new(Viewer::load);
 
@@ -79,8 +88,12 @@ impl Viewer {
         (status = 200, description = "An OpenAPI document", body = Object, content_type = "application/json"),
         (status = 304, description = "The client has the current version"),
     ))]
-pub(crate) async fn description(headers: HeaderMap) -> Result<Response, Problem> {
-    match &*DESCRIPTION {
+pub(crate) async fn description(
+    Extension(source): Extension<DescriptionSource>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    static DESCRIPTION: OnceLock<Result<Asset, serde_json::Error>> = OnceLock::new();
+    match DESCRIPTION.get_or_init(|| source.asset()) {
         Ok(description) => Ok(description.response(&headers)),
         Err(error) => {
             tracing::error!(%error, "serialising the OpenAPI description failed");

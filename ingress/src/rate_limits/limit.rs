@@ -73,7 +73,7 @@ pub struct Left {
 
 impl Left {
     /// Adds it to a response's headers, beside what other limits say there.
-    pub fn tell(self, headers: &mut HeaderMap) {
+    pub fn add_to(self, headers: &mut HeaderMap) {
         headers.append(RATE_LIMIT_POLICY, self.policy);
         headers.append(RATE_LIMIT, self.limit);
     }

@@ -101,16 +101,16 @@ pub async fn by_address(
     next: Next,
 ) -> Response {
     match limits.check_address(&request) {
-        Ok(left) => told(next.run(request).await, left),
+        Ok(left) => with_rate_limit_headers(next.run(request).await, left),
         Err(refused) => refused.into_response(),
     }
 }
 
-/// A response that also says what its client has left.
+/// Adds the `RateLimit` headers to a response, when there is a limit.
 #[must_use]
-pub fn told(mut response: Response, left: Option<Left>) -> Response {
+pub fn with_rate_limit_headers(mut response: Response, left: Option<Left>) -> Response {
     if let Some(left) = left {
-        left.tell(response.headers_mut());
+        left.add_to(response.headers_mut());
     }
     response
 }

@@ -1,7 +1,7 @@
 //! `/api/products/{id}/events`: a product's stock as server-sent events (WHATWG HTML, section 9.2).
 //!
-//! A subscriber is shown the newest version, at once and on every change, at most ten times a second. It has a connection
-//! for itself, so there are only so many. A reader that is too slow is cut off by the server beneath.
+//! A subscriber gets the newest version at once and after changes, at most ten times a second. Each subscriber occupies a
+//! connection, so their number is bounded. The server ends the connections of slow readers.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,22 +17,21 @@ use crate::app::App;
 use crate::commands::load_shedding::Priority;
 use crate::host_clock::new_request_id;
 use crate::http::openapi;
-use crate::http::parameters::Path;
+use crate::http::parameters::{self, Path};
 use crate::http::problem::{Problem, codes};
-use crate::routes::products::read_id;
 
 const LAST_EVENT_ID: &str = "last-event-id";
-/// Asks nginx, and who does as it does, to pass on each event as it comes.
+/// Tells nginx and similar proxies to forward each event at once.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// One product's stock, as it changes
+/// Watch a product's stock
 ///
 /// Server-sent events named `stock`: the product at once, then its newest version after each change, at most ten times a
-/// second; `id` is the version. Who comes again with `Last-Event-ID` is shown what is newer.
+/// second. The event's `id` is the version. A client that reconnects with `Last-Event-ID` gets only newer versions.
 #[utoipa::path(get, path = "/api/products/{id}/events", tag = "Products", operation_id = "watchProduct",
     params(openapi::ProductNumber, openapi::LastEventId),
     responses(
-        (status = 200, description = "Events without end", body = String, content_type = "text/event-stream"),
+        (status = 200, description = "An endless stream of events", body = String, content_type = "text/event-stream"),
         (status = 404, description = "product_not_found"),
         (status = 503, description = "overloaded"),
     ))]
@@ -41,19 +40,21 @@ pub(super) async fn subscribe(
     Path(id): Path,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let id = read_id(&id)?;
-    let not_found = || Problem::new(&codes::PRODUCT_NOT_FOUND);
-    let too_many = || {
+    let id = parameters::product_id(&id)?;
+    let subscribers = &app.products.subscribers;
+    let product = app
+        .products
+        .get(id)
+        .await?
+        .ok_or(&codes::PRODUCT_NOT_FOUND)?;
+    // Subscribers and waiting requests share the connections, and leave the same part of them to other requests.
+    let waiter = || app.waiters.wait(new_request_id(id.slot()), Priority::Low);
+    let permit = subscribers.permit(waiter).ok_or_else(|| {
         Problem::new(&codes::OVERLOADED)
             .with_detail("Too many clients watch products. Try again after `Retry-After`.")
-    };
-    let subscribers = &app.products.subscribers;
-    let product = app.products.get(id).await?.ok_or_else(not_found)?;
-    // Subscribers and waiting requests share the connections, and leave the same part of them to others.
-    let waiter = || app.waiters.wait(new_request_id(id.slot()), Priority::Low);
-    let permit = subscribers.permit(waiter).ok_or_else(too_many)?;
-    let subscription = subscribers.subscribe(&product, has(&headers), permit);
-    // The product may have changed before the subscription.
+    })?;
+    let subscription = subscribers.subscribe(&product, last_event_id(&headers), permit);
+    // The product may have changed between the read and the subscription.
     if let Some(newest) = app.products.get(id).await? {
         subscribers.publish(&newest);
     }
@@ -70,7 +71,7 @@ pub(super) async fn subscribe(
     Ok((head, Body::from_stream(events)).into_response())
 }
 
-/// The version that a client which reconnects has seen. What is no version of ours is passed over.
-fn has(headers: &HeaderMap) -> Option<i64> {
+/// The version that a client has seen before it reconnects. A value that is not a version is ignored.
+fn last_event_id(headers: &HeaderMap) -> Option<i64> {
     headers.get(LAST_EVENT_ID)?.to_str().ok()?.parse().ok()
 }

@@ -1,23 +1,23 @@
 //! The endpoints of the contract, one module a resource.
 
-pub(crate) mod admin;
+mod admin;
 mod events;
 mod health;
 mod holds;
 mod metrics;
 mod orders;
-pub(crate) mod payments;
-pub(crate) mod products;
+mod payments;
+mod products;
 mod requests;
 
 use std::any::Any;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
+use axum::{Extension, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
@@ -26,6 +26,7 @@ use utoipa_axum::routes;
 use crate::app::App;
 use crate::http::openapi;
 use crate::http::problem::{Problem, codes};
+use crate::pages::docs::DescriptionSource;
 use crate::rate_limits;
 use crate::{demo, pages};
 
@@ -78,9 +79,9 @@ fn limited_by_address() -> OpenApiRouter<Arc<App>> {
 fn unlimited() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::default()
         .routes(only(routes!(payments::webhook)))
-        .routes(only(routes!(admin::create_product)))
-        .routes(only(routes!(admin::change_product)))
-        .routes(only(routes!(admin::restock)))
+        .routes(only(routes!(admin::products::create)))
+        .routes(only(routes!(admin::products::change)))
+        .routes(only(routes!(admin::products::restock)))
         .routes(only(routes!(admin::stock::recalculate)))
         .routes(only(routes!(admin::stock::verify)))
         .routes(only(routes!(admin::lists::overview)))
@@ -100,7 +101,7 @@ fn unlimited() -> OpenApiRouter<Arc<App>> {
         .routes(only(routes!(health::alive)))
         .routes(only(routes!(health::ready)))
         .routes(only(routes!(metrics::show)))
-        .routes(only(routes!(pages::docs::description)))
+        .routes(only(with_description(routes!(pages::docs::description))))
         .routes(only(routes!(pages::docs::page)))
 }
 
@@ -124,7 +125,13 @@ fn looked_at() -> Router<Arc<App>> {
         )
 }
 
-/// Answers other methods with what there is.
+/// Gives the handler of `/openapi.json` the description.
+fn with_description((schemas, paths, methods): Routes) -> Routes {
+    let source = Extension(DescriptionSource(description));
+    (schemas, paths, methods.layer(source))
+}
+
+/// Responds to other methods with 405 and the methods that the path supports.
 fn only((schemas, paths, methods): Routes) -> Routes {
     let allowed: Vec<_> = paths.paths.values().map(openapi::methods).collect();
     let allowed: Arc<str> = allowed.join(", ").into();

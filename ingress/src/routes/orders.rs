@@ -1,4 +1,4 @@
-//! `/api/orders`: turn a hold into an order, look at one.
+//! `/api/orders`: creates orders from holds, and reads them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,33 +10,52 @@ use holdfast_common::command::{Action, Command};
 use holdfast_common::domain::Decision;
 use holdfast_common::id::HoldId;
 use holdfast_common::outcome::{Outcome, Refusal};
+use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::commands::load_shedding::Priority;
 use crate::commands::not_published::NotPublished;
 use crate::commands::submit::Submitted;
 use crate::host_clock::{self, new_request_id};
-use crate::http::body::{Fields, parsed};
-use crate::http::idempotency;
+use crate::http::body::fields::{Body, Fields, RequestBody, impl_body_schema};
+use crate::http::body::value_types::{Id, ValueType};
 use crate::http::openapi;
 use crate::http::parameters::Path;
 use crate::http::prefer::Preference;
 use crate::http::problem::{Problem, codes};
-use crate::http::render;
 use crate::http::views::{ORDER_REFERENCE_PREFIX, OrderView};
-use crate::routes::requests::answer;
+use crate::http::{command_response, idempotency, render};
 use crate::store;
 
-/// How long the outcome of an order on an expired hold is waited for.
+/// The longest wait for the outcome of an order on an expired hold.
 const EXPIRED_WAIT: Duration = Duration::from_secs(1);
-/// How long the look may take whether a hold has expired.
-const LOOK_WAIT: Duration = Duration::from_millis(500);
+/// The timeout for reading whether a hold has expired.
+const EXPIRY_READ_WAIT: Duration = Duration::from_millis(500);
 
-/// Makes a hold an order
+pub(super) struct NewOrder {
+    hold_id: HoldId,
+}
+
+impl_body_schema!(NewOrder as "NewOrder");
+
+impl RequestBody for NewOrder {
+    const DESCRIPTION: &'static str = "An order to create.";
+
+    fn example() -> Value {
+        json!({"hold_id": "01a20634-0c9b-8cc1-96dc-8d450eaf51d9"})
+    }
+
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let hold_id = fields.required("hold_id", Id.about("An active hold"));
+        Some(Self { hold_id: hold_id? })
+    }
+}
+
+/// Create an order from a hold
 #[utoipa::path(post, path = "/api/orders", tag = "Orders", operation_id = "createOrder",
-    params(openapi::IdempotencyKey, openapi::Prefer), request_body = openapi::NewOrder,
+    params(openapi::IdempotencyKey, openapi::Prefer), request_body = NewOrder,
     responses(
-        (status = 201, description = "The order; paid already when its payment came before it", body = OrderView,
+        (status = 201, description = "The order. It is paid already when its payment arrived before it.", body = OrderView,
             links(("order" = (operation_id = "getOrder", parameters(("id" = "$response.body#/order_id")))))),
         (status = 404, description = "hold_not_found"),
         (status = 409, description = "hold_consumed, hold_released"),
@@ -45,14 +64,10 @@ const LOOK_WAIT: Duration = Duration::from_millis(500);
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-    mut fields: Fields,
+    Body(NewOrder { hold_id }): Body<NewOrder>,
 ) -> Result<Response, Problem> {
-    let hold_id: Option<HoldId> = fields.required("hold_id", |value| parsed(value).map(Some));
-    fields.finish()?;
-    // `finish` refuses a request without a hold.
-    let hold_id = hold_id.ok_or(&codes::INTERNAL_ERROR)?;
     let action = Action::CreateOrder { hold_id };
-    // Nothing is looked up for what would be refused all the same.
+    // An overloaded ingress refuses the request before it reads from Postgres.
     if app.waiters.is_full(Priority::of(&action)) {
         return Err(NotPublished::QueueFull.into());
     }
@@ -63,34 +78,37 @@ pub(super) async fn create(
         action,
     };
     if has_expired(&app, hold_id).await {
-        return expired(&app, &headers, &command).await;
+        return respond_expired(&app, &headers, &command).await;
     }
-    answer(&app, &headers, &command).await
+    command_response::submit(&app.submitter, &headers, &command).await
 }
 
-/// Whether a hold's time has run out. Only a look before the command is in the log can say it: a batch that was begun in
-/// time may still consume the hold. A hold that can't have run out costs no look.
+/// Whether a hold has expired. It must be read before the command is in the log: afterwards, a batch that started in time
+/// may still consume the hold. A hold that can't have expired costs no read.
 async fn has_expired(app: &App, hold_id: HoldId) -> bool {
     if !host_clock::may_have_expired(hold_id, app.settings.holds.hold_expiry_seconds) {
         return false;
     }
-    match tokio::time::timeout(LOOK_WAIT, store::has_expired(app.pool(), hold_id)).await {
+    match tokio::time::timeout(EXPIRY_READ_WAIT, store::has_expired(app.pool(), hold_id)).await {
         Ok(Ok(has_expired)) => return has_expired,
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "whether a hold has expired could not be looked up; its worker will say")
-        }
-        Err(_) => {
-            tracing::warn!(
-                "whether a hold has expired could not be looked up in {LOOK_WAIT:?}; its worker will say"
-            )
-        }
+        Ok(Err(error)) => tracing::warn!(
+            %error, %hold_id, "reading whether a hold has expired failed; its worker decides"
+        ),
+        Err(_) => tracing::warn!(
+            %hold_id, timeout = ?EXPIRY_READ_WAIT,
+            "reading whether a hold has expired timed out; its worker decides"
+        ),
     }
     false
 }
 
-/// A hold is expired from the first instant on, also while no worker is there to say so. A request with a key is still
-/// sent its way: its outcome is kept, or is that of an earlier one. The answer waits a moment for that.
-async fn expired(app: &App, headers: &HeaderMap, command: &Command) -> Result<Response, Problem> {
+/// Refuses an order on an expired hold, also while no worker runs. A request with a key still becomes a command, because
+/// its outcome is stored, or an earlier outcome is replayed. The response waits up to `EXPIRED_WAIT` for it.
+async fn respond_expired(
+    app: &App,
+    headers: &HeaderMap,
+    command: &Command,
+) -> Result<Response, Problem> {
     let preference = Preference::of(headers);
     if command.key.is_some()
         && let Ok(done @ Submitted::Done(_)) = app
@@ -107,21 +125,20 @@ async fn expired(app: &App, headers: &HeaderMap, command: &Command) -> Result<Re
     Ok(render::submitted(&refused, &preference))
 }
 
-/// An order
+/// Read an order
 #[utoipa::path(get, path = "/api/orders/{id}", tag = "Orders", operation_id = "getOrder", params(openapi::OrderNumber),
     responses(
         (status = 200, description = "The order", body = OrderView),
         (status = 404, description = "order_not_found"),
     ))]
 pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path) -> Result<Response, Problem> {
-    let not_found = || Problem::new(&codes::ORDER_NOT_FOUND);
     let id = id
         .strip_prefix(ORDER_REFERENCE_PREFIX)
         .unwrap_or(&id)
         .parse()
-        .map_err(|_| not_found())?;
+        .map_err(|_| &codes::ORDER_NOT_FOUND)?;
     let order = store::order(&app.connections.pool, app.keys(), id)
         .await?
-        .ok_or_else(not_found)?;
+        .ok_or(&codes::ORDER_NOT_FOUND)?;
     Ok(render::json(StatusCode::OK, &OrderView::from(&order)))
 }

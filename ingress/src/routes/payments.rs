@@ -1,42 +1,54 @@
-//! `/api/payments/webhook`: what a payment provider tells us, signed.
+//! `/api/payments/webhook`: receives signed notices from payment providers.
 //!
-//! Nothing of a body is read before its signature is verified. In the contract's order: 413, 401, 400, 422. A 2xx is
-//! sent only when a worker has committed what the payment did.
+//! The body is parsed only after its signature is verified. A 2xx is sent only after a worker has committed the payment's
+//! effect. Next: [`crate::commands::webhooks`].
 
 use std::sync::Arc;
 
 use axum::extract::{FromRef, Request, State};
 use axum::response::Response;
 use holdfast_common::command::{Action, Command, IdempotencyKey, PaymentNotice};
-use holdfast_common::id::HoldId;
-use holdfast_common::money::{Currency, InvalidCurrency};
-use serde_json::Value;
+use serde_json::{Value, json};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{AllOfBuilder, AnyOfBuilder, ObjectBuilder, Schema};
 
 use crate::app::App;
 use crate::host_clock::{self, new_request_id};
-use crate::http::body::{self, BodyTimeout, Fields, integer, text, time};
-use crate::http::openapi;
+use crate::http::body::fields::{Fields, RequestBody, impl_body_schema};
+use crate::http::body::value_types::{
+    CurrencyCode, Custom, OrderName, PAYMENT_ID_CHARS_MAX, Time, ValueType, integer, text,
+};
+use crate::http::body::{self, BodyTimeout};
+use crate::http::openapi::{self, schemas};
 use crate::http::problem::{Problem, codes};
-use crate::http::render;
-use crate::http::signature;
-use crate::http::views::{ORDER_REFERENCE_PREFIX, SettlementView};
+use crate::http::views::SettlementView;
+use crate::http::{render, signature};
 
-/// The longest payment id, in characters.
-pub(crate) const PAYMENT_ID_CHARS_MAX: usize = 255;
-/// The fields that can name the order, any of them.
-pub(crate) const REFERENCES: [&str; 3] = ["order_reference", "order_id", "hold_id"];
+/// A notice has at least one of these fields to name its order.
+const ORDER_FIELDS: [&str; 3] = ["order_reference", "order_id", "hold_id"];
+const CURRENCY: CurrencyCode = CurrencyCode { any_case: true };
+/// Reads whether the payment succeeded.
+const STATUS: Custom<bool> = Custom {
+    read: |value| match value.as_str() {
+        Some("succeeded" | "paid") => Ok(true),
+        Some("failed") => Ok(false),
+        _ => Err("must be succeeded, paid or failed".to_owned()),
+    },
+    schema: || schemas::one_of(["succeeded", "paid", "failed"]).into(),
+};
 
-/// Takes a payment provider's word
+/// Receive a payment provider's notice
 ///
-/// Signed over the raw body, in any of three ways; the first of Standard Webhooks, Stripe and `X-Webhook-Signature` whose
-/// headers are there decides alone. Checked in this order: size, signature, key, form. A 2xx is sent when what the payment
-/// did is stored; until then 503, and the provider comes again. A repeat gets the first answer.
+/// The signature covers the raw body, in one of three schemes. The first of Standard Webhooks, Stripe and
+/// `X-Webhook-Signature` whose headers are there decides alone. The checks run in this order: size, signature, key, form.
+/// A 2xx is sent after the payment's effect is stored. Until then the response is 503, and the provider sends the notice
+/// again. A repeat gets the first response.
 #[utoipa::path(post, path = "/api/payments/webhook", tag = "Payments", operation_id = "receivePayment",
-    params(openapi::SignatureHeaders), request_body = openapi::PaymentNotice,
+    params(openapi::SignatureHeaders), request_body = PaymentNoticeBody,
     security(("standardWebhooks" = []), ("stripe" = []), ("hexDigest" = [])),
     responses(
-        (status = 200, description = "What it did", body = SettlementView),
-        (status = 202, description = "It is kept for its order, which is not there yet", body = SettlementView),
+        (status = 200, description = "The payment's effect", body = SettlementView),
+        (status = 202, description = "The payment is parked until its order exists", body = SettlementView),
         (status = 400, description = "idempotency_key_missing"),
         (status = 401, description = "signature_invalid"),
         (status = 500, description = "command_failed"),
@@ -48,12 +60,12 @@ pub(super) async fn webhook(
 ) -> Result<Response, Problem> {
     let headers = request.headers().clone();
     let body = body::raw(request, BodyTimeout::from_ref(&app)).await?;
-    let verified = signature::verify(&headers, &body, &app.webhook_secrets, host_clock::now());
-    let verified = verified.map_err(|_| &codes::SIGNATURE_INVALID)?;
+    let verified = signature::verify(&headers, &body, &app.webhook_secrets, host_clock::now())
+        .map_err(|_| &codes::SIGNATURE_INVALID)?;
     let key = verified
         .key(|| body_id(&body))
         .ok_or(&codes::IDEMPOTENCY_KEY_MISSING)?;
-    let notice = read_notice(Fields::parse(&body)?)?;
+    let PaymentNoticeBody(notice) = PaymentNoticeBody::parse(&body)?;
     let command = Command {
         request_id: new_request_id(notice.order_id.slot()),
         key: Some(app.keys().blind(IdempotencyKey::with_body(&key, &body))),
@@ -63,60 +75,61 @@ pub(super) async fn webhook(
     Ok(render::decided(&decision))
 }
 
-/// The `id` of a provider's own event.
+/// The `id` of the provider's event, which stands in for a missing key of a Stripe notice.
 fn body_id(body: &[u8]) -> Option<String> {
     let body: Value = serde_json::from_slice(body).ok()?;
     body.get("id")?.as_str().map(str::to_owned)
 }
 
-fn read_notice(mut fields: Fields) -> Result<PaymentNotice, Problem> {
-    let named = REFERENCES.map(|name| fields.optional(name, reference));
-    let order_id = named.iter().flatten().next().copied();
-    match order_id {
-        None => fields.refuse(
-            REFERENCES[0],
-            "must name the order, or order_id or hold_id must",
-        ),
-        Some(id) if named.iter().flatten().any(|other| *other != id) => {
-            fields.refuse(
-                REFERENCES[0],
-                "must name the same order as order_id and hold_id",
-            );
-        }
-        Some(_) => {}
+struct PaymentNoticeBody(PaymentNotice);
+
+impl_body_schema!(PaymentNoticeBody as "PaymentNotice");
+
+impl RequestBody for PaymentNoticeBody {
+    const DESCRIPTION: &'static str = "A payment. At least one of `order_reference`, `order_id` and `hold_id` names its \
+        order. Unknown fields are ignored.";
+    const IGNORES_UNKNOWN_FIELDS: bool = true;
+
+    fn example() -> Value {
+        json!({"order_id": "01a20634-0c9b-8cc1-96dc-8d450eaf51d9", "payment_id": "pay_1",
+            "status": "succeeded", "timestamp": "2026-11-23T02:20:30Z", "amount_minor": 19998, "currency": "USD"})
     }
-    let payment_id = fields.required("payment_id", text(PAYMENT_ID_CHARS_MAX));
-    let succeeded = fields.required("status", |value| match value.as_str() {
-        Some("succeeded" | "paid") => Ok(true),
-        Some("failed") => Ok(false),
-        _ => Err("must be succeeded, paid or failed".to_owned()),
-    });
-    fields.optional("timestamp", time);
-    let amount_minor = fields.optional("amount_minor", integer(0, i64::MAX));
-    let currency = fields.optional("currency", currency);
-    fields.finish_leniently()?;
-    let missing = || Problem::invalid_field(REFERENCES[0], "is required");
-    Ok(PaymentNotice {
-        order_id: order_id.ok_or_else(missing)?,
-        payment_id,
-        succeeded,
-        amount_minor,
-        currency,
-    })
-}
 
-/// Some providers write currencies in small letters. A payment that happened is not turned away for that.
-fn currency(value: &Value) -> Result<Currency, String> {
-    let code = value.as_str().ok_or("must be a text")?.to_ascii_uppercase();
-    code.parse()
-        .map_err(|error: InvalidCurrency| error.to_string())
-}
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let named = ORDER_FIELDS
+            .map(|name| fields.optional(name, OrderName.about("An order's id or reference")));
+        let order_id = named.iter().flatten().next().copied();
+        if order_id.is_none() {
+            let message = "must name the order, or order_id or hold_id must";
+            fields.reject(ORDER_FIELDS[0], message);
+        } else if named.iter().flatten().any(|other| Some(*other) != order_id) {
+            let message = "must name the same order as order_id and hold_id";
+            fields.reject(ORDER_FIELDS[0], message);
+        }
+        let payment_id = fields.required("payment_id", text(PAYMENT_ID_CHARS_MAX));
+        let succeeded = fields.required("status", STATUS.about("`paid` means `succeeded`"));
+        fields.optional("timestamp", Time);
+        let amount = integer(0, i64::MAX).about("In minor units of the currency");
+        let amount_minor = fields.optional("amount_minor", amount);
+        let currency = fields.optional("currency", CURRENCY);
+        Some(Self(PaymentNotice {
+            order_id: order_id?,
+            payment_id: payment_id?,
+            succeeded: succeeded?,
+            amount_minor,
+            currency,
+        }))
+    }
 
-fn reference(value: &Value) -> Result<HoldId, String> {
-    let text = value.as_str().unwrap_or_default();
-    let id = text
-        .strip_prefix(ORDER_REFERENCE_PREFIX)
-        .unwrap_or(text)
-        .parse();
-    id.map_err(|_| "must be an order's id or reference".to_owned())
+    fn extend_schema(object: ObjectBuilder) -> RefOr<Schema> {
+        let any_order_field = ORDER_FIELDS
+            .into_iter()
+            .fold(AnyOfBuilder::new(), |any, name| {
+                any.item(ObjectBuilder::new().required(name))
+            });
+        AllOfBuilder::new()
+            .item(any_order_field)
+            .item(object)
+            .into()
+    }
 }

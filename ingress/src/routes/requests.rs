@@ -1,64 +1,43 @@
-//! `/api/requests`: what became of a request that was accepted; and how every command's request is answered.
+//! `/api/requests`: the status of a request that got 202.
 
 use std::num::{IntErrorKind, ParseIntError};
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::Response;
-use holdfast_common::command::Command;
 use holdfast_common::id::RequestId;
 
 use crate::app::App;
 use crate::commands::submit::QueuedRequest;
 use crate::http::openapi;
 use crate::http::parameters::{Path, Query};
-use crate::http::prefer::Preference;
 use crate::http::problem::{Problem, codes};
-use crate::http::render::{self, RequestView};
+use crate::http::render;
+use crate::http::views::RequestView;
 use crate::store;
 
-/// Submits a command, waits as long as the client prefers, and answers.
-pub(super) async fn answer(
-    app: &App,
-    headers: &HeaderMap,
-    command: &Command,
-) -> Result<Response, Problem> {
-    let preference = Preference::of(headers);
-    let longest = app.settings.request_wait();
-    tracing::debug!(
-        request_id = %command.request_id, action = command.action.name(),
-        product_id = command.action.named_product().map(|id| id.0),
-        hold_id = command.action.named_hold().map(tracing::field::display), "command submitted"
-    );
-    let submitted = app
-        .submitter
-        .submit(command, preference.wait(longest))
-        .await?;
-    Ok(render::submitted(&submitted, &preference))
-}
-
 #[derive(serde::Deserialize)]
-pub(super) struct Place {
+pub(super) struct RequestQuery {
     seq: Option<String>,
 }
 
-/// What became of a request
+/// Read the status of a request
 #[utoipa::path(get, path = "/api/requests/{id}", tag = "Requests", operation_id = "getRequest", params(openapi::RequestNumber),
     responses(
-        (status = 200, description = "The request in line, or the response it got", body = RequestView),
+        (status = 200, description = "The queued request, or its response", body = RequestView),
         (status = 404, description = "request_not_found"),
         (status = 503, description = "log_unavailable"),
     ))]
 pub(super) async fn show(
     State(app): State<Arc<App>>,
     Path(id): Path,
-    Query(place): Query<Place>,
+    Query(query): Query<RequestQuery>,
 ) -> Result<Response, Problem> {
     let request_id: RequestId = id.parse().map_err(|_| not_found())?;
-    let seq = read_seq(place.seq.as_deref())?;
+    let seq = parse_seq(query.seq.as_deref())?;
     let partition = app.settings.nats.partitions.of(request_id.slot());
-    // The log first: what it may have got since is then not taken for something that has passed.
+    // The log's end is read before the partition's position. In the other order, an entry that is new in the log would look
+    // as if it had passed.
     let log = match seq {
         Some(seq) => Some((seq, app.log_end.covering(seq).await)),
         None => None,
@@ -71,7 +50,7 @@ pub(super) async fn show(
     let (seq, log) = log.ok_or_else(not_found)?;
     let mut log = match log {
         Ok(log) => log,
-        // While NATS is away, what the table says has to do.
+        // While NATS is down, the position in Postgres shows that the request is still queued.
         Err(_) if seq > position.applied_seq => {
             return Ok(render::queued_status(&QueuedRequest::new(
                 request_id,
@@ -82,7 +61,7 @@ pub(super) async fn show(
         Err(error) => return Err(error.into()),
     };
     if !log.is_pending(seq, position) {
-        // Nobody is told that a request is gone by what was known a moment ago: the stream may be another by now.
+        // A 404 needs the present end of the log, because a new stream may have replaced the one of the cached end.
         log = app.log_end.current().await?;
     }
     if !log.is_pending(seq, position) {
@@ -99,9 +78,9 @@ fn not_found() -> Problem {
     Problem::new(&codes::REQUEST_NOT_FOUND)
 }
 
-fn read_seq(text: Option<&str>) -> Result<Option<u64>, Problem> {
+fn parse_seq(text: Option<&str>) -> Result<Option<u64>, Problem> {
     let invalid = |error: ParseIntError| match error.kind() {
-        // A whole number, but no log is that long.
+        // It is a whole number, but no log is that long.
         IntErrorKind::PosOverflow => not_found(),
         _ => Problem::invalid_field("seq", "must be a whole number from 0"),
     };

@@ -36,7 +36,7 @@ pub struct ListedChange {
 
 /// Whose changes are asked for.
 #[derive(Clone, Copy, Debug)]
-pub enum Of {
+pub enum AuditFilter {
     /// All products'. Those of different products are not quite in the order of their time.
     Everything,
     /// A product's.
@@ -68,22 +68,22 @@ macro_rules! page_of {
 /// When Postgres fails.
 pub async fn list(
     pool: &PgPool,
-    of: Of,
+    of: AuditFilter,
     after: (i64, i32),
     limit: i64,
 ) -> sqlx::Result<Vec<ListedChange>> {
     let statement = match of {
-        Of::Everything => page_of!(
+        AuditFilter::Everything => page_of!(
             "SELECT found.* FROM partitions CROSS JOIN LATERAL (
                  SELECT slot, product_id, audit_id, kind FROM audit
                  WHERE audit.partition = partitions.partition AND audit_id >= $1 ORDER BY audit_id LIMIT $3 + 1) AS found
              ORDER BY audit_id LIMIT $3 + 1"
         ),
-        Of::Product(_) => page_of!(
+        AuditFilter::Product(_) => page_of!(
             "SELECT slot, product_id, audit_id, kind FROM audit
              WHERE slot = $5 AND product_id = $6 AND audit_id >= $1 ORDER BY audit_id LIMIT $3 + 1"
         ),
-        Of::Hold(_) => page_of!(
+        AuditFilter::Hold(_) => page_of!(
             "SELECT slot, product_id, audit_id, kind FROM audit
              WHERE slot = $5 AND audit_id >= $1 AND $4 = ANY (subject)"
         ),
@@ -93,12 +93,12 @@ pub async fn list(
         .bind(after.1)
         .bind(limit);
     let changes = match of {
-        Of::Everything => changes.bind(None::<Uuid>),
-        Of::Product(id) => changes
+        AuditFilter::Everything => changes.bind(None::<Uuid>),
+        AuditFilter::Product(id) => changes
             .bind(None::<Uuid>)
             .bind(id.slot().as_i16())
             .bind(id.0),
-        Of::Hold(id) => changes.bind(Some(id.uuid())).bind(id.slot().as_i16()),
+        AuditFilter::Hold(id) => changes.bind(Some(id.uuid())).bind(id.slot().as_i16()),
     };
     changes.fetch_all(pool).await
 }

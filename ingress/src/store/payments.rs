@@ -6,6 +6,9 @@ use holdfast_common::id::HoldId;
 use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
+/// The states of payments that are or were refunded.
+pub const REFUND_STATES: [&str; 3] = ["refund_due", "refund_requested", "refunded"];
+
 /// A payment as an operator looks at it.
 #[derive(Clone, Debug, FromRow)]
 pub struct ListedPayment {
@@ -29,14 +32,11 @@ pub struct ListedPayment {
     pub received_at: DateTime<Utc>,
 }
 
-/// Behind which payment a page begins.
+/// The payment before the first of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct After {
-    /// When it was told of.
+pub struct PaymentCursor {
     pub received_at: DateTime<Utc>,
-    /// Its order.
     pub order_id: Uuid,
-    /// Its id.
     pub payment_id: String,
 }
 
@@ -48,7 +48,7 @@ pub async fn list(
     pool: &PgPool,
     keys: &Keyring,
     states: &[&str],
-    after: Option<&After>,
+    after: Option<&PaymentCursor>,
     limit: i64,
 ) -> sqlx::Result<Vec<ListedPayment>> {
     let mut listed: Vec<ListedPayment> = sqlx::query_as(

@@ -10,10 +10,13 @@ use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Components, Header, Ref, RefOr, Response};
 
+use crate::http::openapi::parameters::{IDEMPOTENCY_KEY, PREFER, WEBHOOK_KEY};
 use crate::http::openapi::problems;
-use crate::http::openapi::schemas::{string, whole};
-use crate::http::openapi::{ADMIN_TOKEN, IDEMPOTENCY_KEY, PREFER, WEBHOOK_KEY};
+use crate::http::openapi::schemas::{integer, string};
 use crate::http::problem::codes::{self, ProblemCode};
+
+/// The name of the security scheme of the admin token.
+pub(super) const ADMIN_TOKEN: &str = "adminToken";
 
 /// What each operation of a path item is.
 pub(super) fn operations(item: &PathItem) -> impl Iterator<Item = (&'static str, &Operation)> {
@@ -247,7 +250,7 @@ pub(super) fn add<'a>(response: &mut Response, names: impl IntoIterator<Item = &
 }
 
 fn headers() -> impl Iterator<Item = (&'static str, Header)> {
-    let seconds = || whole(1, i64::MAX);
+    let seconds = || integer(1, i64::MAX);
     [
         (
             "Location",

@@ -4,11 +4,10 @@
 //! limits, the administration's token, keys, preferences, rates) is added in `complete.rs`; bounds and words come from the
 //! code that keeps them. Nothing here answers anybody but for the finished document.
 
-mod bodies;
 mod complete;
 mod parameters;
 mod problems;
-mod schemas;
+pub(crate) mod schemas;
 
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
@@ -18,9 +17,7 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
-pub use self::bodies::{
-    NewHold, NewOrder, NewProduct, PaymentNotice, ProductChange, RefundOf, Restock,
-};
+use self::complete::ADMIN_TOKEN;
 pub use self::parameters::{
     AuditPage, DeadLetterNumber, EventDeadLettersPage, EventNumber, HoldNumber, IdempotencyKey,
     IfNoneMatch, LastEventId, OrderNumber, Page, PaymentsPage, Prefer, ProductNumber, RefundsPage,
@@ -31,12 +28,7 @@ pub use self::schemas::{
     CancelledFor, CurrencyCode, HoldStatus, PaymentResult, RefundCause, RefundProgress,
     StateOfPayment, StatusOfOrder,
 };
-use crate::http::render::QueuedView;
-
-const ADMIN_TOKEN: &str = "adminToken";
-const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
-const PREFER: &str = "Prefer";
-const WEBHOOK_KEY: &str = "X-Idempotency-Key";
+use crate::http::views::QueuedView;
 
 /// What applies everywhere.
 const ABOUT: &str = "\

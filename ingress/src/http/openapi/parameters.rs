@@ -7,12 +7,16 @@ use utoipa::openapi::Required;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::ObjectBuilder;
 
-use crate::http::openapi::schemas::{ID_PATTERN, id, string, text, whole, words};
-use crate::routes::admin::event_dead_letters::EVENT_ID_CHARS_MAX;
-use crate::routes::admin::lists::REFUND_WORDS;
-use crate::routes::products::{PAGE, PAGE_MAX};
+use crate::http::openapi::schemas::{
+    id, integer, one_of, order_name, product_number, string, text,
+};
+use crate::http::parameters::EVENT_ID_CHARS_MAX;
+use crate::http::parameters::page::{PAGE_ITEMS, PAGE_ITEMS_MAX};
+use crate::store::payments::REFUND_STATES;
 
-type Place = Option<ParameterIn>;
+pub(super) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+pub(super) const PREFER: &str = "Prefer";
+pub(super) const WEBHOOK_KEY: &str = "X-Idempotency-Key";
 
 fn parameter(name: &str, place: ParameterIn, schema: ObjectBuilder, says: &str) -> Parameter {
     let required = if place == ParameterIn::Path {
@@ -37,7 +41,7 @@ macro_rules! parameters {
         pub struct $name;
 
         impl IntoParams for $name {
-            fn into_params(_: impl Fn() -> Place) -> Vec<Parameter> {
+            fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
                 vec![$($parameter),+]
             }
         }
@@ -56,7 +60,7 @@ parameters!(
     IdempotencyKey,
     "`Idempotency-Key`",
     parameter(
-        super::IDEMPOTENCY_KEY,
+        IDEMPOTENCY_KEY,
         ParameterIn::Header,
         key().examples(["k-1"]),
         "1 to 255 printable characters. A repeat with the same key gets the first outcome and has no other effect."
@@ -66,7 +70,7 @@ parameters!(
     Prefer,
     "`Prefer`",
     parameter(
-        super::PREFER,
+        PREFER,
         ParameterIn::Header,
         string().examples(["respond-async"]),
         "RFC 7240: `wait=N` waits at most N seconds for the outcome, `respond-async` not at all. \
@@ -89,7 +93,7 @@ parameters!(
     parameter(
         "id",
         ParameterIn::Path,
-        whole(1, i64::MAX),
+        product_number(),
         "The product's number"
     )
 );
@@ -114,7 +118,7 @@ parameters!(
     parameter(
         "id",
         ParameterIn::Path,
-        whole(1, i64::MAX),
+        integer(1, i64::MAX),
         "The dead letter's number"
     )
 );
@@ -134,7 +138,7 @@ parameters!(
     parameter(
         "id",
         ParameterIn::Path,
-        string().pattern(Some(format!("^(order_)?{ID_PATTERN}$"))),
+        order_name(),
         "The order's id, which is its hold's, or its reference"
     )
 );
@@ -145,7 +149,7 @@ parameters!(
     parameter(
         "seq",
         ParameterIn::Query,
-        whole(0, i64::MAX),
+        integer(0, i64::MAX),
         "Its place in the log, as the `Location` of its 202 has it"
     )
 );
@@ -155,7 +159,7 @@ parameters!(
     parameter(
         "after",
         ParameterIn::Query,
-        whole(0, i64::MAX),
+        integer(0, i64::MAX),
         "The `next` of the page before"
     ),
     page_limit()
@@ -166,7 +170,7 @@ parameters!(
     parameter(
         "state",
         ParameterIn::Query,
-        words(PAYMENT_STATES.iter().copied()),
+        one_of(PAYMENT_STATES.iter().copied()),
         "Without it, those that wait for something"
     ),
     payments_after(),
@@ -178,7 +182,12 @@ parameters!(
     parameter(
         "state",
         ParameterIn::Query,
-        words(REFUND_WORDS),
+        one_of(
+            REFUND_STATES
+                .iter()
+                .flat_map(|state| [Some(*state), state.strip_prefix("refund_")])
+                .flatten()
+        ),
         "Without it, those that are due or asked for"
     ),
     payments_after(),
@@ -191,7 +200,7 @@ parameters!(
     parameter(
         "product_id",
         ParameterIn::Query,
-        whole(1, i64::MAX),
+        product_number(),
         "Of this product; one filter at most"
     ),
     parameter(
@@ -203,7 +212,7 @@ parameters!(
     parameter(
         "order_id",
         ParameterIn::Query,
-        string().pattern(Some(format!("^(order_)?{ID_PATTERN}$"))),
+        order_name(),
         "Of this order and its hold"
     ),
     parameter(
@@ -220,13 +229,13 @@ parameters!(
     parameter(
         "product_id",
         ParameterIn::Query,
-        whole(1, i64::MAX),
+        product_number(),
         "Only this product"
     ),
     parameter(
         "after",
         ParameterIn::Query,
-        whole(0, i64::from(SLOTS) - 1),
+        integer(0, i64::from(SLOTS) - 1),
         "The `next` of the page before"
     )
 );
@@ -244,7 +253,7 @@ parameters!(
 );
 
 fn page_limit() -> Parameter {
-    let limit = whole(1, PAGE_MAX).default(Some(PAGE.into()));
+    let limit = integer(1, PAGE_ITEMS_MAX).default(Some(PAGE_ITEMS.into()));
     parameter(
         "limit",
         ParameterIn::Query,
@@ -268,7 +277,7 @@ parameters!(
     SignatureHeaders,
     "What a webhook is signed and named with",
     parameter(
-        super::WEBHOOK_KEY,
+        WEBHOOK_KEY,
         ParameterIn::Header,
         text(255),
         "Tells duplicates; with `X-Webhook-Signature` it is needed, with `Stripe-Signature` the body's `id` can stand in"

@@ -12,7 +12,7 @@ use utoipa::openapi::schema::{AllOfBuilder, ArrayBuilder, ObjectBuilder, Schema,
 use utoipa::openapi::{Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::http::openapi::schemas::{nullable, string, time, whole};
+use crate::http::openapi::schemas::{described, integer, nullable, string, time};
 use crate::http::problem::Problem;
 use crate::http::problem::codes::{self, ProblemCode};
 
@@ -85,8 +85,7 @@ impl PartialSchema for ProblemDocument {
             .required("message")
             .property("field", string())
             .property("message", string());
-        let with =
-            |code: &str, object: ObjectBuilder| object.description(Some(format!("With `{code}`")));
+        let with = |code: &str, schema: RefOr<Schema>| described(schema, &format!("With `{code}`"));
         ["type", "title", "status", "detail", "code"]
             .into_iter()
             .fold(
@@ -101,7 +100,7 @@ impl PartialSchema for ProblemDocument {
             .property("title", string())
             .property(
                 "status",
-                whole(400, 599).description(Some("The response's status")),
+                integer(400, 599).description(Some("The response's status")),
             )
             .property(
                 "detail",
@@ -119,17 +118,17 @@ impl PartialSchema for ProblemDocument {
             )
             .property(
                 "available_stock",
-                with("insufficient_stock", whole(0, i64::MAX)),
+                with("insufficient_stock", integer(0, i64::MAX).into()),
             )
             .property("sale_starts_at", with("sale_not_open", nullable(time())))
             .property("sale_ends_at", with("sale_not_open", nullable(time())))
             .property(
                 "max_per_customer",
-                with("purchase_limit_reached", whole(1, i64::MAX)),
+                with("purchase_limit_reached", integer(1, i64::MAX).into()),
             )
             .property(
                 "customer_units",
-                with("purchase_limit_reached", whole(0, i64::MAX)),
+                with("purchase_limit_reached", integer(0, i64::MAX).into()),
             )
             .property(
                 "down",

@@ -1,4 +1,4 @@
-//! What values look like: bounds are the constants that requests are checked against, words are those that documents use.
+//! Schemas of values: the bounds and words are the constants that readers and documents use.
 
 use holdfast_common::domain::{CancelReason, HoldState, OrderStatus, RefundReason, RefundStatus};
 use holdfast_common::money::Currency;
@@ -9,12 +9,12 @@ use holdfast_common::time::Timestamp;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{KnownFormat, RefOr, SchemaFormat};
 
-/// An id or request id, as they are written.
+/// The text form of an id.
 pub(super) const ID_PATTERN: &str =
     "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-8[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}";
 
 /// A whole number within bounds.
-pub(super) fn whole(least: i64, most: i64) -> ObjectBuilder {
+pub(crate) fn integer(least: i64, most: i64) -> ObjectBuilder {
     ObjectBuilder::new()
         .schema_type(Type::Integer)
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
@@ -22,8 +22,8 @@ pub(super) fn whole(least: i64, most: i64) -> ObjectBuilder {
         .maximum(Some(most))
 }
 
-/// A text of 1 to so many characters, none of them a control character.
-pub(super) fn text(chars_max: usize) -> ObjectBuilder {
+/// A text of 1 to `chars_max` characters without control characters.
+pub(crate) fn text(chars_max: usize) -> ObjectBuilder {
     let printable = "^[^\\u0000-\\u001F\\u007F-\\u009F]*$";
     string()
         .min_length(Some(1))
@@ -32,65 +32,78 @@ pub(super) fn text(chars_max: usize) -> ObjectBuilder {
 }
 
 /// An RFC 3339 time.
-pub(super) fn time() -> ObjectBuilder {
+pub(crate) fn time() -> ObjectBuilder {
     string().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
 }
 
 /// A UUID of version 8.
-pub(super) fn id() -> ObjectBuilder {
+pub(crate) fn id() -> ObjectBuilder {
     string()
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)))
         .pattern(Some(format!("^{ID_PATTERN}$")))
 }
 
-/// One of some words.
-pub(super) fn words<'a>(words: impl IntoIterator<Item = &'a str>) -> ObjectBuilder {
+/// An order's id or reference.
+pub(crate) fn order_name() -> ObjectBuilder {
+    string().pattern(Some(format!("^(order_)?{ID_PATTERN}$")))
+}
+
+/// A product's number.
+pub(super) fn product_number() -> ObjectBuilder {
+    integer(1, i64::MAX)
+}
+
+pub(crate) fn one_of<'a>(words: impl IntoIterator<Item = &'a str>) -> ObjectBuilder {
     string().enum_values(Some(words))
 }
 
-pub(super) fn string() -> ObjectBuilder {
+pub(crate) fn string() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String)
 }
 
-/// The same, or null.
-pub(super) fn nullable(schema: ObjectBuilder) -> ObjectBuilder {
-    let mut object = schema.build();
-    if let SchemaType::Type(one) = object.schema_type {
-        object.schema_type = SchemaType::from_iter([one, Type::Null]);
-    }
-    if let Some(words) = &mut object.enum_values {
-        words.push(serde_json::Value::Null);
-    }
-    object.into()
-}
-
-/// Every currency that a price may be in.
-pub(super) fn currency() -> ObjectBuilder {
-    let codes: Vec<String> = Currency::all().map(|known| known.code().into()).collect();
-    string().enum_values(Some(codes)).examples(["USD"])
-}
-
-/// A schema with a description of its own.
-pub(super) fn described(schema: impl Into<RefOr<Schema>>, says: &str) -> RefOr<Schema> {
+/// The same schema, with null allowed.
+pub(crate) fn nullable(schema: impl Into<RefOr<Schema>>) -> RefOr<Schema> {
     let mut schema = schema.into();
-    match &mut schema {
-        RefOr::T(Schema::Object(object)) => object.description = Some(says.to_owned()),
-        RefOr::T(Schema::AllOf(all)) => all.description = Some(says.to_owned()),
-        _ => {}
+    if let RefOr::T(Schema::Object(object)) = &mut schema {
+        if let SchemaType::Type(one) = object.schema_type.clone() {
+            object.schema_type = SchemaType::from_iter([one, Type::Null]);
+        }
+        if let Some(words) = &mut object.enum_values {
+            words.push(serde_json::Value::Null);
+        }
     }
     schema
 }
 
-/// Names a schema, so that it is described once.
+/// The code of a currency that Holdfast knows.
+pub(crate) fn currency() -> ObjectBuilder {
+    let codes: Vec<String> = Currency::all().map(|known| known.code().into()).collect();
+    string().enum_values(Some(codes)).examples(["USD"])
+}
+
+/// The same schema with this description.
+pub(crate) fn described(schema: impl Into<RefOr<Schema>>, text: &str) -> RefOr<Schema> {
+    let mut schema = schema.into();
+    let description = match &mut schema {
+        RefOr::T(Schema::Object(object)) => &mut object.description,
+        RefOr::T(Schema::AllOf(all)) => &mut all.description,
+        RefOr::T(Schema::OneOf(one)) => &mut one.description,
+        _ => return schema,
+    };
+    *description = Some(text.to_owned());
+    schema
+}
+
+/// Defines a schema that documents refer to by its name.
 macro_rules! named {
-    ($name:ident, $says:literal, $schema:expr) => {
-        #[doc = $says]
+    ($name:ident, $description:literal, $schema:expr) => {
+        #[doc = $description]
         #[derive(Debug)]
         pub struct $name;
 
         impl utoipa::PartialSchema for $name {
             fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
-                $crate::http::openapi::schemas::described($schema, $says)
+                $crate::http::openapi::schemas::described($schema, $description)
             }
         }
 
@@ -101,8 +114,6 @@ macro_rules! named {
         }
     };
 }
-pub(super) use named;
-
 const NEVER: Timestamp = Timestamp(0);
 
 fn hold_states() -> [&'static str; 4] {
@@ -144,12 +155,12 @@ named!(CurrencyCode, "An ISO 4217 code.", currency());
 named!(
     HoldStatus,
     "Active until it becomes an order, is given back, or its time runs out.",
-    words(hold_states())
+    one_of(hold_states())
 );
 named!(
     StatusOfOrder,
     "A cancelled order becomes paid only by a late payment that still gets stock; paid is final.",
-    words(
+    one_of(
         [
             OrderStatus::PendingPayment,
             OrderStatus::Paid,
@@ -161,21 +172,25 @@ named!(
 named!(
     CancelledFor,
     "Why an order was cancelled.",
-    words([CancelReason::PaymentFailed, CancelReason::PaymentTimeout].map(cancel_reason))
+    one_of([CancelReason::PaymentFailed, CancelReason::PaymentTimeout].map(cancel_reason))
 );
 named!(
     RefundProgress,
     "How far money that goes back has come.",
-    words(refund_states())
+    one_of(refund_states())
 );
-named!(RefundCause, "Why money goes back.", words(refund_reasons()));
+named!(
+    RefundCause,
+    "Why money goes back.",
+    one_of(refund_reasons())
+);
 named!(
     StateOfPayment,
     "What became of a payment.",
-    words(PAYMENT_STATES.iter().copied())
+    one_of(PAYMENT_STATES.iter().copied())
 );
 named!(
     PaymentResult,
     "What a payment did; `parked` waits for its order.",
-    words(results())
+    one_of(results())
 );

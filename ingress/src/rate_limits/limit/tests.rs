@@ -46,11 +46,11 @@ fn no_rate_is_no_limit() {
 fn headers_say_the_policy_what_is_left_and_when_to_come_back() {
     let (limit, _clock) = limit(1, CLIENTS_MAX);
     let mut headers = HeaderMap::new();
-    limit.check("a").unwrap().tell(&mut headers);
+    limit.check("a").unwrap().add_to(&mut headers);
     assert_eq!(headers[RATE_LIMIT_POLICY], "\"ip\";q=2;w=2");
     assert_eq!(headers[RATE_LIMIT], "\"ip\";r=1;t=1");
     let mut headers = HeaderMap::new();
-    limit.check("a").unwrap().tell(&mut headers);
+    limit.check("a").unwrap().add_to(&mut headers);
     assert_eq!(headers[RATE_LIMIT], "\"ip\";r=0;t=2");
     let refused = limit.check("a").unwrap_err().into_response();
     assert_eq!(refused.status().as_u16(), 429);

@@ -10,23 +10,21 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::http::admin::Admin;
 use crate::http::audit_view::{EntryView, cursor};
 use crate::http::openapi;
 use crate::http::parameters::Query;
+use crate::http::parameters::page::{self, PageQuery};
 use crate::http::problem::{FieldError, Problem};
 use crate::http::render;
 use crate::http::views::ORDER_REFERENCE_PREFIX;
-use crate::routes::admin::Admin;
-use crate::routes::products::{PAGE, PAGE_MAX};
-use crate::store::audit::{self, Of};
+use crate::store::audit::{self, AuditFilter};
 
 #[derive(Deserialize)]
-pub(in crate::routes) struct Page {
+pub(in crate::routes) struct AuditQuery {
     product_id: Option<String>,
     hold_id: Option<String>,
     order_id: Option<String>,
-    after: Option<String>,
-    limit: Option<String>,
 }
 
 /// A page of the audit.
@@ -50,36 +48,19 @@ struct EntriesView {
 pub(in crate::routes) async fn list(
     _admin: Admin,
     State(app): State<Arc<App>>,
-    Query(page): Query<Page>,
+    Query(query): Query<AuditQuery>,
+    Query(page): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     let mut errors = Vec::new();
-    let limit = page
-        .limit
-        .as_deref()
-        .map_or(Ok(PAGE), str::parse)
-        .ok()
-        .filter(|limit| (1..=PAGE_MAX).contains(limit));
-    if limit.is_none() {
-        errors.push(FieldError::new(
-            "limit",
-            format!("must be a whole number from 1 to {PAGE_MAX}"),
-        ));
-    }
-    let after = page.after.as_deref().map_or(Some((0, 0)), read_cursor);
-    if after.is_none() {
-        errors.push(FieldError::new(
-            "after",
-            "must be the `next` of the page before",
-        ));
-    }
-    let of = read_filter(&page).map_err(|error| errors.push(error)).ok();
-    let (Some(limit), Some(after), Some(of)) = (limit, after, of) else {
-        return Err(Problem::invalid_request(&errors));
-    };
-    let mut found = audit::list(app.pool(), of, after, limit + 1).await?;
-    let has_next = found.len() as i64 > limit;
-    found.truncate(limit as usize);
-    let next = found.last().map(cursor).filter(|_| has_next);
+    let limit = page.limit(&mut errors);
+    let after = page.after(parse_cursor, &mut errors).unwrap_or((0, 0));
+    let filter = parse_filter(&query).unwrap_or_else(|error| {
+        errors.push(error);
+        AuditFilter::Everything
+    });
+    page::check(&errors)?;
+    let mut found = audit::list(app.pool(), filter, after, limit.rows()).await?;
+    let next = limit.cut(&mut found, cursor);
     let last = found.last().map(cursor);
     let entries = found.into_iter().map(EntryView::from).collect();
     Ok(render::json(
@@ -93,27 +74,27 @@ pub(in crate::routes) async fn list(
 }
 
 /// Whose changes are asked for: one filter, or none.
-fn read_filter(page: &Page) -> Result<Of, FieldError> {
-    let order_id = page.order_id.as_deref();
+fn parse_filter(query: &AuditQuery) -> Result<AuditFilter, FieldError> {
+    let order_id = query.order_id.as_deref();
     let order_id = order_id.map(|id| id.strip_prefix(ORDER_REFERENCE_PREFIX).unwrap_or(id));
     match (
-        page.product_id.as_deref(),
-        page.hold_id.as_deref(),
+        query.product_id.as_deref(),
+        query.hold_id.as_deref(),
         order_id,
     ) {
-        (None, None, None) => Ok(Of::Everything),
+        (None, None, None) => Ok(AuditFilter::Everything),
         (Some(id), None, None) => {
             let id = id.parse().ok().filter(|id| *id > 0).map(ProductId);
-            id.map(Of::Product)
+            id.map(AuditFilter::Product)
                 .ok_or_else(|| FieldError::new("product_id", "must be a product's number"))
         }
         (None, Some(id), None) => id
             .parse::<HoldId>()
-            .map(Of::Hold)
+            .map(AuditFilter::Hold)
             .map_err(|_| FieldError::new("hold_id", "must be a hold's id")),
         (None, None, Some(id)) => id
             .parse::<HoldId>()
-            .map(Of::Hold)
+            .map(AuditFilter::Hold)
             .map_err(|_| FieldError::new("order_id", "must be an order's id")),
         _ => Err(FieldError::new(
             "product_id",
@@ -122,7 +103,7 @@ fn read_filter(page: &Page) -> Result<Of, FieldError> {
     }
 }
 
-fn read_cursor(text: &str) -> Option<(i64, i32)> {
+fn parse_cursor(text: &str) -> Option<(i64, i32)> {
     let (audit_id, entry) = text.split_once('.').unwrap_or((text, "0"));
     let numbers = audit_id.parse().ok().zip(entry.parse().ok());
     numbers.filter(|(audit_id, entry)| *audit_id >= 0_i64 && *entry >= 0_i32)

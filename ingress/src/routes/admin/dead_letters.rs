@@ -1,4 +1,4 @@
-//! Commands that could not be applied: list them, try one again, drop one.
+//! `/api/admin/dead-letters`: lists, reads, retries and drops commands that no worker could apply.
 
 use std::sync::Arc;
 
@@ -6,48 +6,42 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use chrono::SecondsFormat;
-use holdfast_common::command::{Action, Command};
-use serde::{Deserialize, Serialize};
+use holdfast_common::command::Action;
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::host_clock::new_request_id;
+use crate::http::admin::Admin;
+use crate::http::command_response::submit_unkeyed;
 use crate::http::openapi;
+use crate::http::parameters::page::PageQuery;
 use crate::http::parameters::{Path, Query};
 use crate::http::problem::{Problem, codes};
-use crate::http::render::{self, SettledLetter};
-use crate::routes::admin::Admin;
-use crate::routes::products::read_page;
-use crate::routes::requests::answer;
+use crate::http::render;
+use crate::http::views::SettledLetter;
 use crate::store::dead_letters::{self, ListedLetter};
-
-#[derive(Deserialize)]
-pub(in crate::routes) struct Page {
-    after: Option<String>,
-    limit: Option<String>,
-}
 
 /// A page of dead letters.
 #[derive(Serialize, ToSchema)]
 #[schema(as = DeadLetters)]
 struct DeadLettersView {
     dead_letters: Vec<DeadLetterView>,
-    /// Where the next page begins
+    /// Send it as `after` to get the next page
     #[schema(required)]
     next: Option<i64>,
 }
 
-/// A command that could not be applied.
+/// A command that no worker could apply.
 #[derive(Serialize, ToSchema)]
 #[schema(as = DeadLetter)]
 struct DeadLetterView {
     id: i64,
     status: &'static str,
     request_id: uuid::Uuid,
-    /// What it asked for
+    /// The command's kind
     action: String,
     error: String,
-    /// How often it was tried alone
+    /// The number of times that it was applied alone
     tries: i32,
     #[schema(format = DateTime)]
     failed_at: String,
@@ -69,22 +63,17 @@ impl From<ListedLetter> for DeadLetterView {
     }
 }
 
-/// Commands that could not be applied
+/// List dead letters
 #[utoipa::path(get, path = "/api/admin/dead-letters", tag = "Administration", operation_id = "listDeadLetters",
-    params(openapi::Page), responses((status = 200, description = "A page of those that wait", body = DeadLettersView)))]
+    params(openapi::Page), responses((status = 200, description = "A page of open dead letters", body = DeadLettersView)))]
 pub(in crate::routes) async fn list(
     _admin: Admin,
     State(app): State<Arc<App>>,
-    Query(page): Query<Page>,
+    Query(page): Query<PageQuery>,
 ) -> Result<Response, Problem> {
-    let (after, limit) = read_page(page.after.as_deref(), page.limit.as_deref())?;
-    let mut found = dead_letters::list(app.pool(), false, after, limit + 1).await?;
-    let has_next = found.len() as i64 > limit;
-    found.truncate(limit as usize);
-    let next = found
-        .last()
-        .filter(|_| has_next)
-        .map(|last| last.dead_letter_id);
+    let (after, limit) = page.numbered()?;
+    let mut found = dead_letters::list(app.pool(), false, after, limit.rows()).await?;
+    let next = limit.cut(&mut found, |last| last.dead_letter_id);
     let dead_letters = found.into_iter().map(DeadLetterView::from).collect();
     Ok(render::json(
         StatusCode::OK,
@@ -95,19 +84,19 @@ pub(in crate::routes) async fn list(
 /// A dead letter with its command.
 #[derive(Serialize, ToSchema)]
 #[schema(as = DeadLetterInFull)]
-struct FullView {
+struct DeadLetterWithCommandView {
     #[serde(flatten)]
     letter: DeadLetterView,
-    /// What it asked for, in full; null when another version of Holdfast wrote it
+    /// The whole command. Null when another version of Holdfast wrote it
     #[schema(value_type = Option<Object>, required)]
     command: Option<Action>,
 }
 
-/// One dead letter, with its command
+/// Read a dead letter with its command
 #[utoipa::path(get, path = "/api/admin/dead-letters/{id}", tag = "Administration", operation_id = "getDeadLetter",
     params(openapi::DeadLetterNumber),
     responses(
-        (status = 200, description = "The dead letter", body = FullView),
+        (status = 200, description = "The dead letter", body = DeadLetterWithCommandView),
         (status = 404, description = "dead_letter_not_found"),
     ))]
 pub(in crate::routes) async fn show(
@@ -115,26 +104,25 @@ pub(in crate::routes) async fn show(
     State(app): State<Arc<App>>,
     Path(id): Path,
 ) -> Result<Response, Problem> {
-    let not_found = || Problem::new(&codes::DEAD_LETTER_NOT_FOUND);
-    let id: i64 = id.parse().map_err(|_| not_found())?;
+    let id: i64 = id.parse().map_err(|_| &codes::DEAD_LETTER_NOT_FOUND)?;
     let letter = dead_letters::find(app.pool(), id)
         .await?
-        .ok_or_else(not_found)?;
+        .ok_or(&codes::DEAD_LETTER_NOT_FOUND)?;
     let command = letter.command(app.keys()).map(|command| command.action);
     Ok(render::json(
         StatusCode::OK,
-        &FullView {
+        &DeadLetterWithCommandView {
             letter: letter.into(),
             command,
         },
     ))
 }
 
-/// Has a dead letter tried again, under its own id
+/// Apply a dead letter's command again, under its own id
 #[utoipa::path(post, path = "/api/admin/dead-letters/{id}/retry", tag = "Administration", operation_id = "retryDeadLetter",
     params(openapi::DeadLetterNumber, openapi::Prefer),
     responses(
-        (status = 200, description = "It was applied", body = SettledLetter),
+        (status = 200, description = "The command was applied", body = SettledLetter),
         (status = 404, description = "dead_letter_not_found"),
     ))]
 pub(in crate::routes) async fn retry(
@@ -146,11 +134,11 @@ pub(in crate::routes) async fn retry(
     settle(state, id, headers, true).await
 }
 
-/// Gives a dead letter up
+/// Drop a dead letter
 #[utoipa::path(post, path = "/api/admin/dead-letters/{id}/drop", tag = "Administration", operation_id = "dropDeadLetter",
     params(openapi::DeadLetterNumber, openapi::Prefer),
     responses(
-        (status = 200, description = "It was dropped", body = SettledLetter),
+        (status = 200, description = "The dead letter was dropped", body = SettledLetter),
         (status = 404, description = "dead_letter_not_found"),
     ))]
 pub(in crate::routes) async fn drop_letter(
@@ -168,21 +156,11 @@ async fn settle(
     headers: HeaderMap,
     is_retry: bool,
 ) -> Result<Response, Problem> {
-    let not_found = || Problem::new(&codes::DEAD_LETTER_NOT_FOUND);
-    let id: i64 = id.parse().map_err(|_| not_found())?;
+    let id: i64 = id.parse().map_err(|_| &codes::DEAD_LETTER_NOT_FOUND)?;
     let slot = dead_letters::find(app.pool(), id)
         .await?
         .and_then(|letter| letter.slot())
-        .ok_or_else(not_found)?;
+        .ok_or(&codes::DEAD_LETTER_NOT_FOUND)?;
     let action = Action::SettleDeadLetter { id, is_retry };
-    answer(
-        &app,
-        &headers,
-        &Command {
-            request_id: new_request_id(slot),
-            key: None,
-            action,
-        },
-    )
-    .await
+    submit_unkeyed(&app.submitter, &headers, slot, action).await
 }

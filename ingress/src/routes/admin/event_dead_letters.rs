@@ -7,27 +7,18 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, SecondsFormat};
 use holdfast_common::messages::event_dead_letters::Request;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::http::admin::Admin;
 use crate::http::openapi;
-use crate::http::parameters::{Path, Query};
+use crate::http::parameters::page::{self, PageQuery};
+use crate::http::parameters::{EVENT_ID_CHARS_MAX, Path, Query};
 use crate::http::problem::{Problem, codes};
 use crate::http::render;
-use crate::routes::admin::Admin;
-use crate::routes::products::read_page;
 use crate::store::event_dead_letters::{self, After, DeadEvent};
-
-/// The longest id of an event, in characters: three numbers.
-pub(crate) const EVENT_ID_CHARS_MAX: usize = 64;
-
-#[derive(Deserialize)]
-pub(in crate::routes) struct Page {
-    after: Option<String>,
-    limit: Option<String>,
-}
 
 /// A page of events that a receiver did not take.
 #[derive(Serialize, ToSchema)]
@@ -48,18 +39,15 @@ struct EventDeadLettersView {
 pub(in crate::routes) async fn list(
     _admin: Admin,
     State(app): State<Arc<App>>,
-    Query(page): Query<Page>,
+    Query(page): Query<PageQuery>,
 ) -> Result<Response, Problem> {
-    let (_, limit) = read_page(None, page.limit.as_deref())?;
-    let after = page.after.as_deref().map(|after| {
-        let invalid = || Problem::invalid_field("after", "must be the `next` of the page before");
-        read_cursor(after).ok_or_else(invalid)
-    });
-    let mut found =
-        event_dead_letters::list(app.pool(), after.transpose()?.as_ref(), limit + 1).await?;
-    let has_next = found.len() as i64 > limit;
-    found.truncate(limit as usize);
-    let next = found.last().filter(|_| has_next).map(cursor);
+    let mut errors = Vec::new();
+    let limit = page.limit(&mut errors);
+    let after = page.after(parse_cursor, &mut errors);
+    page::check(&errors)?;
+    let pool = app.pool();
+    let mut found = event_dead_letters::list(pool, after.as_ref(), limit.rows()).await?;
+    let next = limit.cut(&mut found, cursor);
     let event_dead_letters = found.iter().map(view).collect();
     Ok(render::json(
         StatusCode::OK,
@@ -114,16 +102,15 @@ async fn settle(
     Path(id): Path,
     what: fn(Option<String>) -> Request,
 ) -> Result<Response, Problem> {
-    let not_found = || Problem::new(&codes::EVENT_DEAD_LETTER_NOT_FOUND);
     if id.is_empty() || id.len() > EVENT_ID_CHARS_MAX || id.chars().any(char::is_control) {
-        return Err(not_found());
+        return Err(Problem::new(&codes::EVENT_DEAD_LETTER_NOT_FOUND));
     }
     let wait = app.settings.request_wait();
     let asked = what(Some(id.clone()))
         .ask(&app.connections.nats, &app.settings.nats.subjects, wait)
         .await;
     match asked {
-        Ok(0) => Err(not_found()),
+        Ok(0) => Err(Problem::new(&codes::EVENT_DEAD_LETTER_NOT_FOUND)),
         Ok(receivers) => Ok(render::json(
             StatusCode::OK,
             &SettledView {
@@ -148,7 +135,7 @@ fn cursor(last: &DeadEvent) -> String {
     )
 }
 
-fn read_cursor(text: &str) -> Option<After> {
+fn parse_cursor(text: &str) -> Option<After> {
     let (micros, rest) = text.split_once('.')?;
     let (event_id, receiver) = rest
         .split_once('.')

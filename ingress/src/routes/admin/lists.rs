@@ -11,36 +11,23 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::http::admin::Admin;
 use crate::http::openapi;
 use crate::http::parameters::Query;
+use crate::http::parameters::page::{self, PageQuery};
 use crate::http::problem::{FieldError, Problem};
 use crate::http::render;
 use crate::http::views::ORDER_REFERENCE_PREFIX;
-use crate::routes::admin::Admin;
 use crate::store::overview::{self, ListedPartition, Totals};
-use crate::store::payments::{self, After, ListedPayment};
+use crate::store::payments::{self, ListedPayment, PaymentCursor, REFUND_STATES};
 
-/// How many payments a page has, and how many it can have.
-const PAGE: i64 = 50;
-const PAGE_MAX: i64 = 200;
-/// What is listed when no state is named: what waits for something.
+/// The states that are listed when the request has no `state`.
 const OPEN: &[&str] = &["parked", "unmatched", "refund_due"];
-const REFUNDS: &[&str] = &["refund_due", "refund_requested"];
-const REFUND_STATES: &[&str] = &["refund_due", "refund_requested", "refunded"];
-/// The words that `GET /api/admin/refunds` takes for a state.
-pub(crate) const REFUND_WORDS: [&str; 5] = [
-    "due",
-    "requested",
-    "refund_due",
-    "refund_requested",
-    "refunded",
-];
+const OPEN_REFUNDS: &[&str] = &["refund_due", "refund_requested"];
 
 #[derive(Deserialize)]
-pub(in crate::routes) struct Page {
+pub(in crate::routes) struct StateQuery {
     state: Option<String>,
-    after: Option<String>,
-    limit: Option<String>,
 }
 
 /// A payment.
@@ -180,9 +167,10 @@ fn rfc3339(time: DateTime<Utc>) -> String {
 pub(in crate::routes) async fn payments(
     _admin: Admin,
     State(app): State<Arc<App>>,
-    Query(page): Query<Page>,
+    Query(state): Query<StateQuery>,
+    Query(page): Query<PageQuery>,
 ) -> Result<Response, Problem> {
-    let (payments, next) = list(&app, page, OPEN, PAYMENT_STATES).await?;
+    let (payments, next) = list(&app, &state, &page, OPEN, PAYMENT_STATES).await?;
     Ok(render::json(
         StatusCode::OK,
         &PaymentsView { payments, next },
@@ -195,70 +183,48 @@ pub(in crate::routes) async fn payments(
 pub(in crate::routes) async fn refunds(
     _admin: Admin,
     State(app): State<Arc<App>>,
-    Query(page): Query<Page>,
+    Query(state): Query<StateQuery>,
+    Query(page): Query<PageQuery>,
 ) -> Result<Response, Problem> {
-    let (refunds, next) = list(&app, page, REFUNDS, REFUND_STATES).await?;
+    let (refunds, next) = list(&app, &state, &page, OPEN_REFUNDS, &REFUND_STATES).await?;
     Ok(render::json(StatusCode::OK, &RefundsView { refunds, next }))
 }
 
 async fn list(
     app: &App,
-    page: Page,
-    default: &[&str],
+    state: &StateQuery,
+    page: &PageQuery,
+    default: &[&'static str],
     known: &[&'static str],
 ) -> Result<(Vec<PaymentView>, Option<String>), Problem> {
     let mut errors = Vec::new();
-    let state = page.state.as_deref();
-    // A refund's state may be named as its order shows it.
-    let is_named = |known: &&&'static str| {
-        state.is_some_and(|state| **known == state || known.strip_prefix("refund_") == Some(state))
-    };
-    let states = match (state, known.iter().find(is_named)) {
-        (None, _) => default.to_vec(),
-        (Some(_), Some(known)) => vec![*known],
-        (Some(_), None) => {
-            errors.push(FieldError::new(
-                "state",
-                format!("must be one of {}", known.join(", ")),
-            ));
-            Vec::new()
-        }
-    };
-    let limit = page
-        .limit
-        .as_deref()
-        .map_or(Ok(PAGE), str::parse)
-        .ok()
-        .filter(|limit| (1..=PAGE_MAX).contains(limit));
-    if limit.is_none() {
-        errors.push(FieldError::new(
-            "limit",
-            format!("must be a whole number from 1 to {PAGE_MAX}"),
-        ));
-    }
-    let after = page.after.as_deref().map(read_cursor);
-    if after == Some(None) {
-        errors.push(FieldError::new(
-            "after",
-            "must be the `next` of the page before",
-        ));
-    }
-    if !errors.is_empty() {
-        return Err(Problem::invalid_request(&errors));
-    }
-    let limit = limit.unwrap_or(PAGE);
-    let mut found = payments::list(
-        app.pool(),
-        app.keys(),
-        &states,
-        after.flatten().as_ref(),
-        limit + 1,
-    )
-    .await?;
-    let has_next = found.len() as i64 > limit;
-    found.truncate(limit as usize);
-    let next = found.last().filter(|_| has_next).map(cursor);
+    let states = parse_state(state, default, known, &mut errors);
+    let limit = page.limit(&mut errors);
+    let after = page.after(parse_cursor, &mut errors);
+    page::check(&errors)?;
+    let (pool, keys) = (app.pool(), app.keys());
+    let mut found = payments::list(pool, keys, &states, after.as_ref(), limit.rows()).await?;
+    let next = limit.cut(&mut found, cursor);
     Ok((found.into_iter().map(PaymentView::from).collect(), next))
+}
+
+/// The states to list. `due` means `refund_due`, because an order's `refund_status` has the short form.
+fn parse_state(
+    query: &StateQuery,
+    default: &[&'static str],
+    known: &[&'static str],
+    errors: &mut Vec<FieldError>,
+) -> Vec<&'static str> {
+    let Some(state) = query.state.as_deref() else {
+        return default.to_vec();
+    };
+    let is_named = |known: &&&str| **known == state || known.strip_prefix("refund_") == Some(state);
+    let named = known.iter().find(is_named);
+    if named.is_none() {
+        let message = format!("must be one of {}", known.join(", "));
+        errors.push(FieldError::new("state", message));
+    }
+    named.copied().into_iter().collect()
 }
 
 fn cursor(last: &ListedPayment) -> String {
@@ -270,13 +236,13 @@ fn cursor(last: &ListedPayment) -> String {
     )
 }
 
-fn read_cursor(text: &str) -> Option<After> {
+fn parse_cursor(text: &str) -> Option<PaymentCursor> {
     let (micros, rest) = text.split_once('.')?;
     let (order_id, payment_id) = rest
         .split_once('.')
         .filter(|(_, id)| !id.chars().any(char::is_control))?;
     let received_at = DateTime::from_timestamp_micros(micros.parse().ok()?)?;
-    Some(After {
+    Some(PaymentCursor {
         received_at,
         order_id: order_id.parse().ok()?,
         payment_id: payment_id.to_owned(),

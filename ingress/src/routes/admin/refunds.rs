@@ -11,20 +11,46 @@ use holdfast_common::domain::RefundStatus;
 use holdfast_common::id::HoldId;
 use holdfast_common::log::internal;
 use serde::Serialize;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::commands::not_published::NotPublished;
-use crate::http::body::{Fields, text};
-use crate::http::openapi;
+use crate::http::admin::Admin;
+use crate::http::body::fields::{Body, Fields, RequestBody, impl_body_schema};
+use crate::http::body::value_types::{OrderName, PAYMENT_ID_CHARS_MAX, ValueType, text};
 use crate::http::problem::{Problem, codes};
 use crate::http::render;
-use crate::http::views::ORDER_REFERENCE_PREFIX;
-use crate::routes::admin::Admin;
-use crate::routes::payments::PAYMENT_ID_CHARS_MAX;
 use crate::store::payments;
 
-/// How far a payment's refund is.
+/// Names the payment of a refund.
+pub(in crate::routes) struct RefundOf {
+    order_id: HoldId,
+    payment_id: String,
+}
+
+impl_body_schema!(RefundOf as "RefundOf");
+
+impl RequestBody for RefundOf {
+    const DESCRIPTION: &'static str = "The payment to refund.";
+
+    fn example() -> Value {
+        json!({"order_id": "01a20634-0c9b-8cc1-96dc-8d450eaf51d9", "payment_id": "pay_1"})
+    }
+
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let order_id = OrderName.about("The order's id or reference");
+        let order_id = fields.required("order_id", order_id);
+        let payment_id = text(PAYMENT_ID_CHARS_MAX).about("The provider's id of the payment");
+        let payment_id = fields.required("payment_id", payment_id);
+        Some(Self {
+            order_id: order_id?,
+            payment_id: payment_id?,
+        })
+    }
+}
+
+/// The state of a payment's refund.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AdvancedRefund)]
 struct RefundView {
@@ -36,7 +62,7 @@ struct RefundView {
 
 /// Has a refund asked for once more
 #[utoipa::path(post, path = "/api/admin/refunds/retry", tag = "Administration", operation_id = "retryRefund",
-    request_body = openapi::RefundOf,
+    request_body = RefundOf,
     responses(
         (status = 200, description = "It is due, or asked for by now", body = RefundView),
         (status = 404, description = "payment_not_found"),
@@ -45,14 +71,14 @@ struct RefundView {
 pub(in crate::routes) async fn retry(
     _admin: Admin,
     state: State<Arc<App>>,
-    fields: Fields,
+    Body(payment): Body<RefundOf>,
 ) -> Result<Response, Problem> {
-    advance(state, fields, RefundStatus::Due).await
+    advance(state, payment, RefundStatus::Due).await
 }
 
 /// Notes that the money of a refund, or of a payment that nothing matched, is back
 #[utoipa::path(post, path = "/api/admin/refunds/resolve", tag = "Administration", operation_id = "resolveRefund",
-    request_body = openapi::RefundOf,
+    request_body = RefundOf,
     responses(
         (status = 200, description = "It is back", body = RefundView),
         (status = 404, description = "payment_not_found"),
@@ -61,29 +87,19 @@ pub(in crate::routes) async fn retry(
 pub(in crate::routes) async fn resolve(
     _admin: Admin,
     state: State<Arc<App>>,
-    fields: Fields,
+    Body(payment): Body<RefundOf>,
 ) -> Result<Response, Problem> {
-    advance(state, fields, RefundStatus::Refunded).await
+    advance(state, payment, RefundStatus::Refunded).await
 }
 
 async fn advance(
     State(app): State<Arc<App>>,
-    mut fields: Fields,
+    RefundOf {
+        order_id,
+        payment_id,
+    }: RefundOf,
     to: RefundStatus,
 ) -> Result<Response, Problem> {
-    let order_id: Option<HoldId> = fields.required("order_id", |value| {
-        let text = value.as_str().unwrap_or_default();
-        let id = text
-            .strip_prefix(ORDER_REFERENCE_PREFIX)
-            .unwrap_or(text)
-            .parse();
-        id.map(Some)
-            .map_err(|_| "must be an order's id or reference".to_owned())
-    });
-    let payment_id = fields.required("payment_id", text(PAYMENT_ID_CHARS_MAX));
-    fields.finish()?;
-    // `finish` refuses a request without an order.
-    let order_id = order_id.ok_or(&codes::INTERNAL_ERROR)?;
     match payments::state(app.pool(), app.keys(), order_id, &payment_id)
         .await?
         .as_deref()

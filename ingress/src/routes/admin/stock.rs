@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use holdfast_common::command::{Action, Command};
+use holdfast_common::command::Action;
 use holdfast_common::id::{ProductId, SLOTS};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -14,15 +14,13 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::host_clock::new_request_id;
+use crate::http::admin::Admin;
+use crate::http::command_response::submit_unkeyed;
 use crate::http::openapi;
-use crate::http::parameters::{Path, Query};
+use crate::http::parameters::{self, Path, Query};
 use crate::http::problem::{Problem, codes};
 use crate::http::render;
 use crate::operators::drift::{self, Drift};
-use crate::routes::admin::Admin;
-use crate::routes::products::read_id;
-use crate::routes::requests::answer;
 
 /// How long one request counts; then it says where to go on.
 const COUNT_FOR: Duration = Duration::from_secs(2);
@@ -30,7 +28,7 @@ const COUNT_FOR: Duration = Duration::from_secs(2);
 const FINDINGS_MAX: usize = 200;
 
 #[derive(Deserialize)]
-pub(in crate::routes) struct Page {
+pub(in crate::routes) struct VerifyQuery {
     product_id: Option<String>,
     after: Option<String>,
 }
@@ -86,17 +84,17 @@ impl From<Drift> for DriftView {
 pub(in crate::routes) async fn verify(
     _admin: Admin,
     State(app): State<Arc<App>>,
-    Query(page): Query<Page>,
+    Query(query): Query<VerifyQuery>,
 ) -> Result<Response, Problem> {
     let invalid = |name, must: &'static str| Problem::invalid_field(name, must);
-    let first = page
+    let first = query
         .after
         .as_deref()
         .map_or(Ok(0), str::parse)
         .ok()
         .filter(|slot| *slot < SLOTS);
     let first = first.ok_or_else(|| invalid("after", "must be the `next` of the page before"))?;
-    let Some(product) = page.product_id.as_deref() else {
+    let Some(product) = query.product_id.as_deref() else {
         return Ok(render::json(
             StatusCode::OK,
             &count_from(&app, first).await?,
@@ -178,16 +176,7 @@ pub(in crate::routes) async fn recalculate(
     Path(id): Path,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let product_id = read_id(&id)?;
+    let product_id = parameters::product_id(&id)?;
     let action = Action::RepairStock { product_id };
-    answer(
-        &app,
-        &headers,
-        &Command {
-            request_id: new_request_id(product_id.slot()),
-            key: None,
-            action,
-        },
-    )
-    .await
+    submit_unkeyed(&app.submitter, &headers, product_id.slot(), action).await
 }

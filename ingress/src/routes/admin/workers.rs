@@ -11,9 +11,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::http::admin::Admin;
 use crate::http::problem::Problem;
 use crate::http::render;
-use crate::routes::admin::Admin;
 
 /// How the workers' work goes.
 #[derive(Serialize, ToSchema)]
