@@ -2,7 +2,7 @@
 
 use clap::Args;
 use holdfast_common::settings::PostgresSettings;
-use holdfast_common::store::postgres::{self, Pool};
+use holdfast_common::store::postgres::{self, PoolOptions};
 use holdfast_common::store::schema;
 use serde_json::json;
 
@@ -30,7 +30,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
 
 /// Applies the migrations without output.
 pub(crate) async fn apply(settings: &PostgresSettings) -> anyhow::Result<()> {
-    let pool = postgres::connect(settings, Pool::once("holdfast-migrate")).await?;
+    let pool = postgres::connect(settings, PoolOptions::once("holdfast-migrate")).await?;
     schema::migrate(&pool).await?;
     pool.close().await;
     Ok(())

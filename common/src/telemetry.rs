@@ -11,19 +11,19 @@ use crate::settings::{LogFormat, TelemetrySettings};
 
 /// The format and the filter of a program whose settings name none.
 #[derive(Clone, Copy, Debug)]
-pub struct Default {
+pub struct LogDefaults {
     pub format: LogFormat,
     /// In the syntax of `RUST_LOG`.
     pub filter: &'static str,
 }
 
 /// For programs that run unattended.
-pub const SERVICE: Default = Default {
+pub const SERVICE: LogDefaults = LogDefaults {
     format: LogFormat::Json,
     filter: "info,async_nats=warn,sqlx=warn",
 };
 /// For programs that run in a terminal.
-pub const TERMINAL: Default = Default {
+pub const TERMINAL: LogDefaults = LogDefaults {
     format: LogFormat::Pretty,
     filter: "warn",
 };
@@ -41,7 +41,11 @@ impl Drop for Telemetry {
 }
 
 /// Starts logs and traces. `program` is the service name of traces. Further calls in a process do nothing.
-pub fn start(settings: &TelemetrySettings, default: Default, program: &'static str) -> Telemetry {
+pub fn start(
+    settings: &TelemetrySettings,
+    default: LogDefaults,
+    program: &'static str,
+) -> Telemetry {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default.filter));
     let format = settings.log_format.unwrap_or(default.format);

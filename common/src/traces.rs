@@ -10,13 +10,13 @@ pub const TARGET: &str = "holdfast_common::traces";
 
 /// Trace contexts of requests: those that an envelope carries, or that a batch links to.
 #[derive(Debug, Default)]
-pub struct Links {
+pub struct TraceLinks {
     #[cfg(feature = "otel")]
     contexts: Vec<String>,
 }
 
 #[cfg(not(feature = "otel"))]
-impl Links {
+impl TraceLinks {
     /// Does nothing: built without traces.
     pub fn add_current(&mut self) {}
 
@@ -59,7 +59,7 @@ mod otel {
     use tracing_subscriber::filter::filter_fn;
     use tracing_subscriber::registry::LookupSpan;
 
-    use super::{Links, TARGET};
+    use super::{TARGET, TraceLinks};
 
     /// The variable that turns traces on.
     const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
@@ -144,7 +144,7 @@ mod otel {
             .clone()
     }
 
-    impl Links {
+    impl TraceLinks {
         /// Adds the context of the current request, if it is recorded and the limit is not reached.
         pub fn add_current(&mut self) {
             if !is_on() || self.contexts.len() >= ENVELOPE_LINKS_MAX {
@@ -184,7 +184,7 @@ mod otel {
             headers
         }
 
-        /// Links a span to each context.
+        /// TraceLinks a span to each context.
         pub fn link(&self, span: &Span) {
             self.contexts
                 .iter()

@@ -10,14 +10,14 @@ use async_nats::{Client, Event};
 use holdfast_common::encryption::{self, Keyring};
 use holdfast_common::log;
 use holdfast_common::messages::reply::IngressId;
-use holdfast_common::store::postgres::{self, Pool};
+use holdfast_common::store::postgres::{self, PoolOptions};
 use holdfast_common::store::schema;
 use sqlx::PgPool;
 
 use crate::settings::Settings;
 
 /// The connections to Postgres. The ingress only reads, and most reads come from memory.
-const POOL: Pool<'_> = Pool {
+const POOL: PoolOptions<'_> = PoolOptions {
     name: concat!("holdfast-ingress ", env!("CARGO_PKG_VERSION")),
     connections_max: 8,
     session: &[("statement_timeout", "3000")],

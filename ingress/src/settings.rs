@@ -8,7 +8,6 @@ use holdfast_common::settings::{
 };
 
 #[derive(Args, Clone, Debug)]
-#[allow(missing_docs)]
 pub struct Settings {
     #[command(flatten)]
     pub postgres: PostgresSettings,

@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use holdfast_common::command::{Action, CUSTOMER_CHARS_MAX};
-use holdfast_common::encryption::{Keyring, Kind};
+use holdfast_common::encryption::{Keyring, SealedKind};
 use holdfast_common::id::SLOTS;
 use holdfast_common::outcome::Outcome;
 use holdfast_ingress::store::dead_letters::{self, ListedLetter};
@@ -35,7 +35,7 @@ impl<'c> CustomerRows<'c> {
     }
 
     pub(super) async fn holds(&self) -> anyhow::Result<Vec<CustomerHold>> {
-        let index = self.keys.index(Kind::CustomerId, self.id);
+        let index = self.keys.index(SealedKind::CustomerId, self.id);
         let progress = ProgressBar::new(SLOTS.into());
         let mut holds = Vec::new();
         for first in (0..SLOTS).step_by(usize::from(SLOTS_PER_STATEMENT)) {

@@ -67,7 +67,7 @@ async fn connect(options: &Options) -> Result<(PgConnection, PgConnectOptions), 
         Ok(Err(error)) => Err(Finding::problem(
             "postgres",
             "can't be reached",
-            postgres::failed(error).to_string(),
+            postgres::connect_error(error).to_string(),
         )),
         Err(_) => Err(Finding::problem(
             "postgres",

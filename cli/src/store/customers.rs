@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use holdfast_common::encryption::{Keyring, Kind};
+use holdfast_common::encryption::{Keyring, SealedKind};
 use holdfast_common::id::{HoldId, InvalidId};
 use holdfast_common::outcome::Outcome;
 use serde_json::Value;
@@ -86,7 +86,7 @@ pub(crate) async fn payments(
 
 fn decrypted(keys: &Keyring, (id, payment, mut document): PaymentRow) -> sqlx::Result<Value> {
     let payment = payment
-        .map(|text| keys.open_text(Kind::PaymentId, id, text))
+        .map(|text| keys.open_text(SealedKind::PaymentId, id, text))
         .transpose()?;
     document["payment_id"] = payment.into();
     Ok(document)

@@ -10,13 +10,13 @@ pub(crate) mod selling;
 
 use holdfast_common::encryption::{self, Keyring};
 use holdfast_common::settings::{EncryptionSettings, PostgresSettings};
-use holdfast_common::store::postgres::{self, Pool};
+use holdfast_common::store::postgres::{self, PoolOptions};
 use holdfast_common::store::schema;
 use sqlx::PgPool;
 
 /// Connects to a database, and checks that it has this build's schema. `name` is the connection's application name in Postgres.
 pub(crate) async fn open(settings: &PostgresSettings, name: &str) -> anyhow::Result<PgPool> {
-    let pool = postgres::connect(settings, Pool::once(name)).await?;
+    let pool = postgres::connect(settings, PoolOptions::once(name)).await?;
     schema::check(&pool).await?;
     Ok(pool)
 }

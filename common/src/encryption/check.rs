@@ -47,7 +47,7 @@ pub enum CheckError {
 
 /// The row of table `encryption`.
 #[derive(Clone, Debug, sqlx::FromRow)]
-pub struct Sealed {
+pub struct EncryptionState {
     /// Checksum of the index key.
     pub index_check: Vec<u8>,
     /// Whether all values are encrypted.
@@ -59,7 +59,7 @@ pub struct Sealed {
 /// # Errors
 /// When the keys do not belong to the database, or Postgres fails.
 pub async fn check(pool: &PgPool, keys: &Keyring) -> Result<(), CheckError> {
-    let (sealed, first) = match (sealed(pool).await?, keys.first()) {
+    let (sealed, first) = match (encryption_state(pool).await?, keys.first()) {
         (None, None) => return Ok(()),
         (None, Some(_)) => return Err(CheckError::NotSealed),
         (Some(_), None) => return Err(CheckError::NoKeys),
@@ -68,7 +68,7 @@ pub async fn check(pool: &PgPool, keys: &Keyring) -> Result<(), CheckError> {
     if Some(sealed.index_check) != keys.index_check() {
         return Err(CheckError::WrongIndexKey);
     }
-    let known = known(pool, keys).await?;
+    let known = stored_keys(pool, keys).await?;
     if !sealed.is_whole {
         return Err(CheckError::HalfSealed);
     }
@@ -84,7 +84,7 @@ pub async fn check(pool: &PgPool, keys: &Keyring) -> Result<(), CheckError> {
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn sealed(pool: &PgPool) -> sqlx::Result<Option<Sealed>> {
+pub async fn encryption_state(pool: &PgPool) -> sqlx::Result<Option<EncryptionState>> {
     sqlx::query_as("SELECT index_check, is_whole FROM encryption")
         .fetch_optional(pool)
         .await
@@ -94,7 +94,7 @@ pub async fn sealed(pool: &PgPool) -> sqlx::Result<Option<Sealed>> {
 ///
 /// # Errors
 /// When the keyring lacks one of them, or has a different key with its name, or Postgres fails.
-pub async fn known(pool: &PgPool, keys: &Keyring) -> Result<Vec<String>, CheckError> {
+pub async fn stored_keys(pool: &PgPool, keys: &Keyring) -> Result<Vec<String>, CheckError> {
     let known: Vec<(String, Vec<u8>)> =
         sqlx::query_as("SELECT name, key_check FROM encryption_keys ORDER BY known_since, name")
             .fetch_all(pool)

@@ -29,7 +29,7 @@ const INDEX_BYTES: usize = 16;
 /// another column or row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Kind {
+pub enum SealedKind {
     CustomerId = 1,
     PaymentId = 2,
     /// The command of a dead letter.
@@ -64,7 +64,7 @@ impl From<SealError> for sqlx::Error {
 impl Keyring {
     /// The text to store in a column that is searched: the blind index, or without keys the text itself.
     #[must_use]
-    pub fn index<'t>(&self, kind: Kind, text: &'t str) -> Cow<'t, str> {
+    pub fn index<'t>(&self, kind: SealedKind, text: &'t str) -> Cow<'t, str> {
         match self.keys() {
             None => Cow::Borrowed(text),
             Some(keys) => {
@@ -75,7 +75,7 @@ impl Keyring {
 
     /// Seals a text of a row. Returns `None` without keys.
     #[must_use]
-    pub fn seal_text(&self, kind: Kind, row: Uuid, text: &str) -> Option<String> {
+    pub fn seal_text(&self, kind: SealedKind, row: Uuid, text: &str) -> Option<String> {
         let keys = self.keys()?;
         let (name, sealed) = keys.seal(&context(kind, row.as_bytes()), text.as_bytes());
         Some(format!("{MARK}{name}:{}", STANDARD_NO_PAD.encode(sealed)))
@@ -85,7 +85,12 @@ impl Keyring {
     ///
     /// # Errors
     /// When no key opens it.
-    pub fn open_text(&self, kind: Kind, row: Uuid, text: String) -> Result<String, SealError> {
+    pub fn open_text(
+        &self,
+        kind: SealedKind,
+        row: Uuid,
+        text: String,
+    ) -> Result<String, SealError> {
         let Some(sealed) = text.strip_prefix(MARK) else {
             return Ok(text);
         };
@@ -109,7 +114,7 @@ impl Keyring {
     /// Seals bytes and appends them to `written`. Without keys it appends nothing and returns false.
     pub fn seal_bytes(
         &self,
-        kind: Kind,
+        kind: SealedKind,
         beside: &[u8],
         plain: &[u8],
         written: &mut Vec<u8>,
@@ -131,7 +136,7 @@ impl Keyring {
     /// When no key opens it.
     pub fn open_bytes(
         &self,
-        kind: Kind,
+        kind: SealedKind,
         beside: &[u8],
         sealed: &[u8],
     ) -> Result<Vec<u8>, SealError> {
@@ -175,7 +180,7 @@ fn split_name(sealed: &[u8]) -> Result<(&str, &[u8]), SealError> {
 }
 
 /// The bytes that the cipher authenticates together with a value.
-fn context(kind: Kind, beside: &[u8]) -> Vec<u8> {
+fn context(kind: SealedKind, beside: &[u8]) -> Vec<u8> {
     [&[kind as u8], beside].concat()
 }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use uuid::Uuid;
 
 use crate::domain::OrderState;
-use crate::encryption::{Keyring, Kind, SealError};
+use crate::encryption::{Keyring, SealError, SealedKind};
 use crate::outcome::Outcome;
 
 impl Keyring {
@@ -44,14 +44,14 @@ impl Keyring {
 }
 
 /// The customer and the payment of an outcome, each with the id of its hold or order.
-fn personal(outcome: &mut Outcome) -> [Option<(Kind, Uuid, &mut String)>; 2] {
+fn personal(outcome: &mut Outcome) -> [Option<(SealedKind, Uuid, &mut String)>; 2] {
     match outcome {
         Outcome::HoldCreated(hold) | Outcome::HoldReleased(hold) => {
             let row = hold.id.uuid();
             [
                 hold.customer_id
                     .as_mut()
-                    .map(|text| (Kind::CustomerId, row, text)),
+                    .map(|text| (SealedKind::CustomerId, row, text)),
                 None,
             ]
         }
@@ -59,14 +59,16 @@ fn personal(outcome: &mut Outcome) -> [Option<(Kind, Uuid, &mut String)>; 2] {
             let order = order.as_mut();
             let row = order.id.uuid();
             let paid_by = match &mut order.state {
-                OrderState::Paid { payment_id, .. } => Some((Kind::PaymentId, row, payment_id)),
+                OrderState::Paid { payment_id, .. } => {
+                    Some((SealedKind::PaymentId, row, payment_id))
+                }
                 OrderState::PendingPayment | OrderState::Cancelled { .. } => None,
             };
             [
                 order
                     .customer_id
                     .as_mut()
-                    .map(|text| (Kind::CustomerId, row, text)),
+                    .map(|text| (SealedKind::CustomerId, row, text)),
                 paid_by,
             ]
         }

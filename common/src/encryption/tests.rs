@@ -47,17 +47,17 @@ fn command() -> Command {
 fn sealed_texts_open_only_with_their_key() {
     let row = Uuid::from_u128(7);
     let sealed = keys(A)
-        .seal_text(Kind::CustomerId, row, "customer-ü")
+        .seal_text(SealedKind::CustomerId, row, "customer-ü")
         .unwrap();
     assert!(
         sealed.starts_with("\u{1}a:") && !sealed.contains("customer"),
         "{sealed}"
     );
     for ring in [A.to_owned(), format!("{B}, {A}"), format!("{A},{B},")] {
-        let opened = keys(&ring).open_text(Kind::CustomerId, row, sealed.clone());
+        let opened = keys(&ring).open_text(SealedKind::CustomerId, row, sealed.clone());
         assert_eq!(opened.as_deref(), Ok("customer-ü"));
     }
-    let open = |ring: &Keyring| ring.open_text(Kind::CustomerId, row, sealed.clone());
+    let open = |ring: &Keyring| ring.open_text(SealedKind::CustomerId, row, sealed.clone());
     assert_eq!(
         open(&keys(B)),
         Err(SealError::UnknownKey {
@@ -77,17 +77,17 @@ fn sealed_texts_open_only_with_their_key() {
 #[test]
 fn sealed_texts_that_were_changed_or_moved_do_not_open() {
     let (keys, row) = (keys(A), Uuid::from_u128(7));
-    let sealed = keys.seal_text(Kind::CustomerId, row, "c-1").unwrap();
+    let sealed = keys.seal_text(SealedKind::CustomerId, row, "c-1").unwrap();
     let refused = Err(SealError::Refused {
         key: "a".to_owned(),
     });
     assert_eq!(
-        keys.open_text(Kind::PaymentId, row, sealed.clone()),
+        keys.open_text(SealedKind::PaymentId, row, sealed.clone()),
         refused,
         "another kind"
     );
     assert_eq!(
-        keys.open_text(Kind::CustomerId, Uuid::from_u128(8), sealed.clone()),
+        keys.open_text(SealedKind::CustomerId, Uuid::from_u128(8), sealed.clone()),
         refused,
         "another row"
     );
@@ -96,12 +96,12 @@ fn sealed_texts_that_were_changed_or_moved_do_not_open() {
         bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
         let changed = String::from_utf8(bytes).unwrap();
         assert!(
-            keys.open_text(Kind::CustomerId, row, changed.clone())
+            keys.open_text(SealedKind::CustomerId, row, changed.clone())
                 .is_err(),
             "{changed}"
         );
         assert!(
-            keys.open_text(Kind::CustomerId, row, sealed[..at].to_owned())
+            keys.open_text(SealedKind::CustomerId, row, sealed[..at].to_owned())
                 .is_err(),
             "cut at {at}"
         );
@@ -115,7 +115,7 @@ fn sealed_texts_that_were_changed_or_moved_do_not_open() {
         "\u{1}a\n:AAAA",
     ] {
         assert!(
-            keys.open_text(Kind::CustomerId, row, text.to_owned())
+            keys.open_text(SealedKind::CustomerId, row, text.to_owned())
                 .is_err(),
             "{text:?}"
         );
@@ -125,9 +125,9 @@ fn sealed_texts_that_were_changed_or_moved_do_not_open() {
 #[test]
 fn equal_texts_have_equal_indexes_and_different_sealed_texts() {
     let (keys, row) = (keys(A), Uuid::from_u128(7));
-    let seal = || keys.seal_text(Kind::CustomerId, row, "c-1").unwrap();
+    let seal = || keys.seal_text(SealedKind::CustomerId, row, "c-1").unwrap();
     assert_ne!(seal(), seal());
-    let index = keys.index(Kind::CustomerId, "c-1");
+    let index = keys.index(SealedKind::CustomerId, "c-1");
     assert_eq!(
         index, "bQMS3R-AS6EHHysgpAC04Q",
         "the index is stored, so it must never change"
@@ -135,13 +135,13 @@ fn equal_texts_have_equal_indexes_and_different_sealed_texts() {
     let rotated = ring(&format!("{B},{A}"), INDEX).unwrap();
     assert_eq!(
         index,
-        rotated.index(Kind::CustomerId, "c-1"),
+        rotated.index(SealedKind::CustomerId, "c-1"),
         "the first key has no effect on the index"
     );
-    assert_ne!(index, rotated.index(Kind::PaymentId, "c-1"));
-    assert_ne!(index, rotated.index(Kind::CustomerId, "c-2"));
+    assert_ne!(index, rotated.index(SealedKind::PaymentId, "c-1"));
+    assert_ne!(index, rotated.index(SealedKind::CustomerId, "c-2"));
     let other = ring(A, &INDEX.replace("AgIC", "AwIC")).unwrap();
-    assert_ne!(index, other.index(Kind::CustomerId, "c-1"));
+    assert_ne!(index, other.index(SealedKind::CustomerId, "c-1"));
     assert_ne!(keys.index_check(), other.index_check());
 }
 
@@ -149,12 +149,12 @@ fn equal_texts_have_equal_indexes_and_different_sealed_texts() {
 fn keyring_without_keys_leaves_values_unchanged() {
     let (off, row) = (Keyring::default(), Uuid::from_u128(7));
     assert!(matches!(
-        off.index(Kind::CustomerId, "c-1"),
+        off.index(SealedKind::CustomerId, "c-1"),
         Cow::Borrowed("c-1")
     ));
-    assert_eq!(off.seal_text(Kind::CustomerId, row, "c-1"), None);
+    assert_eq!(off.seal_text(SealedKind::CustomerId, row, "c-1"), None);
     assert_eq!(
-        off.open_text(Kind::CustomerId, row, "c-1".to_owned())
+        off.open_text(SealedKind::CustomerId, row, "c-1".to_owned())
             .as_deref(),
         Ok("c-1")
     );

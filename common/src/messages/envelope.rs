@@ -7,7 +7,7 @@
 //! the log's order.
 
 use crate::command::Command;
-use crate::encryption::{Keyring, Kind};
+use crate::encryption::{Keyring, SealedKind};
 use crate::messages::reply::IngressId;
 use crate::messages::wire::{self, DecodeError};
 
@@ -64,7 +64,7 @@ impl EnvelopeBuilder {
         let mut message = Vec::with_capacity(self.bytes.len() + SEAL_BYTES);
         message.extend_from_slice(header);
         message[0] = SEALED_VERSION;
-        keys.seal_bytes(Kind::Envelope, &header[1..], commands, &mut message);
+        keys.seal_bytes(SealedKind::Envelope, &header[1..], commands, &mut message);
         message
     }
 }
@@ -80,7 +80,7 @@ pub fn encode_command(command: &Command) -> Vec<u8> {
 pub fn seal_command(command: &Command, keys: &Keyring) -> Vec<u8> {
     let plain = encode_command(command);
     let mut sealed = vec![SEALED_COMMAND];
-    if keys.seal_bytes(Kind::Command, b"", &plain, &mut sealed) {
+    if keys.seal_bytes(SealedKind::Command, b"", &plain, &mut sealed) {
         sealed
     } else {
         plain
@@ -97,9 +97,11 @@ pub fn decode_command(bytes: &[u8], keys: &Keyring) -> Result<Command, DecodeErr
         _ => Err(postcard::Error::DeserializeBadEncoding),
     };
     match bytes {
-        [SEALED_COMMAND, sealed @ ..] => {
-            Ok(decode(&keys.open_bytes(Kind::Command, b"", sealed)?)?)
-        }
+        [SEALED_COMMAND, sealed @ ..] => Ok(decode(&keys.open_bytes(
+            SealedKind::Command,
+            b"",
+            sealed,
+        )?)?),
         plain => {
             let mut command = decode(plain)?;
             blind(&mut command, keys);
@@ -143,7 +145,8 @@ pub fn decode(message: &[u8], keys: &Keyring) -> Result<Envelope, DecodeError> {
     };
     let reply_to = IngressId(u64::from_le_bytes(std::array::from_fn(|i| header[1 + i])));
     if is_sealed {
-        let commands = decode_commands(&keys.open_bytes(Kind::Envelope, &header[1..], body)?)?;
+        let commands =
+            decode_commands(&keys.open_bytes(SealedKind::Envelope, &header[1..], body)?)?;
         return Ok(Envelope { reply_to, commands });
     }
     let mut commands = decode_commands(body)?;

@@ -36,7 +36,7 @@ pub enum PostgresError {
 
 /// The error for an operator when a connection failed.
 #[must_use]
-pub fn failed(error: sqlx::Error) -> PostgresError {
+pub fn connect_error(error: sqlx::Error) -> PostgresError {
     match tls::advice(&error, &TLS) {
         Some(advice) => PostgresError::Tls(advice),
         None => PostgresError::Unreachable(error),
@@ -45,7 +45,7 @@ pub fn failed(error: sqlx::Error) -> PostgresError {
 
 /// The options of a connection pool.
 #[derive(Clone, Copy, Debug)]
-pub struct Pool<'a> {
+pub struct PoolOptions<'a> {
     /// The `application_name` in `pg_stat_activity`.
     pub name: &'a str,
     pub connections_max: u32,
@@ -55,7 +55,7 @@ pub struct Pool<'a> {
     pub tests_before_use: bool,
 }
 
-impl<'a> Pool<'a> {
+impl<'a> PoolOptions<'a> {
     /// One connection, for a command that runs once.
     #[must_use]
     pub fn once(name: &'a str) -> Self {
@@ -72,7 +72,10 @@ impl<'a> Pool<'a> {
 ///
 /// # Errors
 /// When the URL is malformed, TLS fails, or no attempt to connect succeeds for about half a minute.
-pub async fn connect(settings: &PostgresSettings, pool: Pool<'_>) -> Result<PgPool, PostgresError> {
+pub async fn connect(
+    settings: &PostgresSettings,
+    pool: PoolOptions<'_>,
+) -> Result<PgPool, PostgresError> {
     // The error of `parse` would contain the URL with its password.
     let options: PgConnectOptions = settings
         .database_url
@@ -97,5 +100,5 @@ pub async fn connect(settings: &PostgresSettings, pool: Pool<'_>) -> Result<PgPo
         .when(|error| tls::advice(error, &TLS).is_none())
         .notify(|error, _| tracing::warn!(%error, "can't connect to Postgres; trying again"))
         .await
-        .map_err(failed)
+        .map_err(connect_error)
 }

@@ -12,7 +12,7 @@ use crate::domain::{
     CancelReason, Hold, HoldState, Order, OrderState, OrderStatus, Payment, PaymentState, Product,
     RefundReason, RefundStatus, Stock,
 };
-use crate::encryption::{Keyring, Kind, SealError};
+use crate::encryption::{Keyring, SealError, SealedKind};
 use crate::id::{HoldId, ProductId};
 
 /// A stored row breaks an invariant.
@@ -119,7 +119,7 @@ impl HoldRow {
     pub fn opened(mut self, keys: &Keyring) -> Result<Self, SealedRow> {
         let customer = self
             .customer_id
-            .map(|text| keys.open_text(Kind::CustomerId, self.hold_id, text))
+            .map(|text| keys.open_text(SealedKind::CustomerId, self.hold_id, text))
             .transpose();
         self.customer_id = customer.map_err(|reason| SealedRow {
             object: "hold",
@@ -203,8 +203,8 @@ impl OrderRow {
             id,
             reason,
         };
-        self.customer_id = open(Kind::CustomerId, self.customer_id).map_err(sealed)?;
-        self.payment_id = open(Kind::PaymentId, self.payment_id).map_err(sealed)?;
+        self.customer_id = open(SealedKind::CustomerId, self.customer_id).map_err(sealed)?;
+        self.payment_id = open(SealedKind::PaymentId, self.payment_id).map_err(sealed)?;
         Ok(self)
     }
 }
@@ -271,7 +271,7 @@ impl PaymentRow {
     /// # Errors
     /// When no key decrypts it.
     pub fn opened(mut self, keys: &Keyring) -> Result<Self, SealedRow> {
-        let opened = keys.open_text(Kind::PaymentId, self.order_id, self.payment_id);
+        let opened = keys.open_text(SealedKind::PaymentId, self.order_id, self.payment_id);
         self.payment_id = opened.map_err(|reason| SealedRow {
             object: "payment of order",
             id: self.order_id,

@@ -24,7 +24,7 @@ use holdfast_common::id::RequestId;
 use holdfast_common::messages::envelope::{ENVELOPE_COMMANDS_MAX, EnvelopeBuilder};
 use holdfast_common::messages::reply::IngressId;
 use holdfast_common::partition::Partition;
-use holdfast_common::traces::Links;
+use holdfast_common::traces::TraceLinks;
 use tokio::sync::{Notify, SetOnce};
 use tokio::time::{Instant, sleep_until};
 
@@ -57,7 +57,7 @@ pub type Publication = SetOnce<Result<u64, NotPublished>>;
 struct QueuedEnvelope {
     envelope: EnvelopeBuilder,
     requests: Vec<RequestId>,
-    links: Links,
+    links: TraceLinks,
     publication: Arc<Publication>,
     since: Instant,
 }
@@ -114,7 +114,7 @@ impl EnvelopeQueue {
             envelopes.push_back(QueuedEnvelope {
                 envelope,
                 requests: Vec::new(),
-                links: Links::default(),
+                links: TraceLinks::default(),
                 publication: Arc::new(Publication::new()),
                 since: Instant::now(),
             });
@@ -262,7 +262,7 @@ impl PartitionPublisher {
     async fn publish(
         &self,
         envelope: Bytes,
-        links: &Links,
+        links: &TraceLinks,
         number: u64,
     ) -> Result<u64, NotPublished> {
         let message_id = format!("{}-{number}", self.message_ids);

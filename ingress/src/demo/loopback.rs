@@ -19,7 +19,6 @@ const RESPONSE_BYTES_MAX: usize = 64 * 1024;
 
 /// A response, read whole.
 #[derive(Debug)]
-#[allow(missing_docs)]
 pub struct Response {
     pub status: StatusCode,
     /// Whether the response has the header `Idempotent-Replayed`.

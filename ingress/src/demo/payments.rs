@@ -19,7 +19,6 @@ const WEBHOOK_PATH: &str = "/api/payments/webhook";
 
 /// The course of a shopper's payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum PaymentScenario {
     Pay,
     Fail,
@@ -60,7 +59,6 @@ impl PaymentScenario {
 
 /// A webhook that was sent, and its response.
 #[derive(Debug, Serialize)]
-#[allow(missing_docs)]
 pub struct SentWebhook {
     pub idempotency_key: String,
     pub payment_id: String,

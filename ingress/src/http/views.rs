@@ -32,7 +32,6 @@ fn optional_rfc3339<S: Serializer>(
 #[schema(as = Product, examples(json!({"id": 1, "name": "Flash Sale Product", "price": 99.99, "price_minor": 9999, "currency": "USD",
     "total_stock": 100, "available_stock": 98, "held_stock": 2, "sold_stock": 0, "holds_count": 1, "max_per_customer": null,
     "sale_starts_at": null, "sale_ends_at": null, "version": 2, "as_of": "2026-11-23T02:20:04.124185Z"})))]
-#[allow(missing_docs)]
 pub struct ProductView<'a> {
     pub id: i64,
     pub name: &'a str,
@@ -93,7 +92,6 @@ impl<'a> From<&'a ProductAsOf> for ProductView<'a> {
 #[schema(as = Hold, examples(json!({"hold_id": "01a20634-0c9b-8cc1-96dc-8d450eaf51d9", "product_id": 1, "quantity": 2,
     "customer_id": null, "status": "active", "expires_at": "2026-11-23T02:22:04.124185Z", "reserved_for_seconds": 120,
     "created_at": "2026-11-23T02:20:04.124185Z", "sequence": 1})))]
-#[allow(missing_docs)]
 pub struct HoldView<'a> {
     pub hold_id: uuid::Uuid,
     pub product_id: i64,
@@ -154,7 +152,6 @@ impl<'a> HoldView<'a> {
     "product_id": 1, "quantity": 2, "amount": 199.98, "amount_minor": 19998, "currency": "USD", "status": "pending_payment",
     "cancel_reason": null, "payment_id": null, "payment_due_at": "2026-11-23T02:30:20.301125Z", "refund_status": "none",
     "created_at": "2026-11-23T02:20:20.301125Z"})))]
-#[allow(missing_docs)]
 pub struct OrderView<'a> {
     pub order_id: uuid::Uuid,
     /// `order_` and its id
@@ -218,7 +215,6 @@ impl<'a> From<&'a Order> for OrderView<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Settlement, examples(json!({"result": "processed", "order_id": "01a20634-0c9b-8cc1-96dc-8d450eaf51d9",
     "order_status": "paid"})))]
-#[allow(missing_docs)]
 pub struct SettlementView {
     #[schema(value_type = PaymentResult)]
     pub result: &'static str,
@@ -241,7 +237,6 @@ impl From<&Settlement> for SettlementView {
 
 /// A dead letter that is settled.
 #[derive(Serialize, ToSchema)]
-#[allow(missing_docs)]
 pub struct SettledLetter {
     pub id: i64,
     #[schema(pattern = "^(retried|dropped)$")]
@@ -278,7 +273,6 @@ impl From<&QueuedRequest> for QueuedView {
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 #[schema(as = RequestStatus)]
-#[allow(missing_docs)]
 pub enum RequestView {
     Queued(QueuedView),
     Done(DoneView),

@@ -8,7 +8,6 @@ use uuid::Uuid;
 
 /// One change of state.
 #[derive(Clone, Debug, FromRow)]
-#[allow(missing_docs)]
 pub struct ListedChange {
     pub audit_id: i64,
     pub entry: i32,

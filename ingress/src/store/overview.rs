@@ -5,7 +5,6 @@ use sqlx::{FromRow, PgPool};
 
 /// All products together, and what waits.
 #[derive(Clone, Debug, FromRow)]
-#[allow(missing_docs)]
 pub struct Totals {
     pub products: i64,
     pub total_stock: i64,

@@ -1,7 +1,7 @@
 //! Lists of payments, for operators: oldest first, a page at a time.
 
 use chrono::{DateTime, Utc};
-use holdfast_common::encryption::{Keyring, Kind};
+use holdfast_common::encryption::{Keyring, SealedKind};
 use holdfast_common::id::HoldId;
 use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
@@ -66,13 +66,13 @@ pub async fn list(
     .bind(states)
     .bind(after.map(|after| after.received_at))
     .bind(after.map(|after| after.order_id))
-    .bind(after.map(|after| keys.index(Kind::PaymentId, &after.payment_id)))
+    .bind(after.map(|after| keys.index(SealedKind::PaymentId, &after.payment_id)))
     .bind(limit)
     .fetch_all(pool)
     .await?;
     for payment in &mut listed {
         let sealed = std::mem::take(&mut payment.payment_id);
-        payment.payment_id = keys.open_text(Kind::PaymentId, payment.order_id, sealed)?;
+        payment.payment_id = keys.open_text(SealedKind::PaymentId, payment.order_id, sealed)?;
     }
     Ok(listed)
 }
@@ -92,7 +92,7 @@ pub async fn state(
     )
     .bind(order_id.slot().as_i16())
     .bind(order_id.uuid())
-    .bind(keys.index(Kind::PaymentId, payment_id))
+    .bind(keys.index(SealedKind::PaymentId, payment_id))
     .fetch_optional(pool)
     .await
 }

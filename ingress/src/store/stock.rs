@@ -10,7 +10,6 @@ use sqlx::{FromRow, PgPool};
 
 /// A product's counts as they are stored, and what they should come to.
 #[derive(Clone, Debug, FromRow)]
-#[allow(missing_docs)]
 pub struct Counted {
     pub product_id: i64,
     pub name: String,

@@ -18,7 +18,7 @@ use holdfast_common::messages::envelope::{self, Envelope};
 use holdfast_common::messages::reply::IngressId;
 use holdfast_common::messages::wire::DecodeError;
 use holdfast_common::partition::Partition;
-use holdfast_common::traces::{self, Links};
+use holdfast_common::traces::{self, TraceLinks};
 use tracing::Span;
 
 /// A batch takes no further envelope once it has this many commands.
@@ -79,7 +79,7 @@ pub struct ReadBatch {
     /// Further envelopes of the partition in the log, as the server counted them with the last message.
     pub envelopes_behind: u64,
     bytes: usize,
-    links: Links,
+    links: TraceLinks,
 }
 
 impl ReadBatch {

@@ -17,7 +17,7 @@ pub mod roster;
 pub mod write;
 
 use chrono::{DateTime, Utc};
-use holdfast_common::store::postgres::Pool;
+use holdfast_common::store::postgres::PoolOptions;
 use holdfast_common::time::Timestamp;
 use sqlx::PgPool;
 
@@ -25,8 +25,8 @@ use sqlx::PgPool;
 /// everything else, so that no flood of batches delays the renewal of leases. Connections are not tested before use: a
 /// batch on a broken connection fails and is retried.
 #[must_use]
-pub fn pool(transactions: u32) -> Pool<'static> {
-    Pool {
+pub fn pool(transactions: u32) -> PoolOptions<'static> {
+    PoolOptions {
         name: concat!("holdfast-workers ", env!("CARGO_PKG_VERSION")),
         connections_max: 2 * transactions,
         session: SESSION,

@@ -3,7 +3,7 @@
 //! A row is written only if it is still as it was read. A row that is locked is skipped: a statement that waited for a batch
 //! would keep its other rows locked meanwhile. Skipped rows are for the next pass.
 
-use holdfast_common::encryption::Kind;
+use holdfast_common::encryption::SealedKind;
 use sqlx::{AssertSqlSafe, FromRow, PgPool};
 use uuid::Uuid;
 
@@ -20,7 +20,7 @@ pub struct SealedColumn {
     sealed: &'static str,
     /// Whether the text belongs to the primary key.
     is_key: bool,
-    pub kind: Kind,
+    pub kind: SealedKind,
 }
 
 impl SealedColumn {
@@ -32,7 +32,7 @@ impl SealedColumn {
             text,
             sealed,
             is_key: false,
-            kind: Kind::CustomerId,
+            kind: SealedKind::CustomerId,
         }
     }
 
@@ -44,7 +44,7 @@ impl SealedColumn {
             text,
             sealed,
             is_key,
-            kind: Kind::PaymentId,
+            kind: SealedKind::PaymentId,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Refunds that are due.
 
-use holdfast_common::encryption::{Keyring, Kind};
+use holdfast_common::encryption::{Keyring, SealedKind};
 use holdfast_common::id::HoldId;
 use holdfast_common::partition::Partitions;
 use sqlx::{FromRow, PgPool};
@@ -57,7 +57,7 @@ pub async fn due(
     .await?;
     for refund in &mut due {
         let sealed = std::mem::take(&mut refund.payment_id);
-        refund.payment_id = keys.open_text(Kind::PaymentId, refund.order_id, sealed)?;
+        refund.payment_id = keys.open_text(SealedKind::PaymentId, refund.order_id, sealed)?;
     }
     Ok(due)
 }

@@ -86,7 +86,7 @@ pub async fn seal(
         encryption::begin(pool, keys).await?;
     }
     let is_whole = is_whole(pool, keys).await?.unwrap_or_default();
-    let known = check::known(pool, keys).await?;
+    let known = check::stored_keys(pool, keys).await?;
     encryption::add_key(pool, keys).await?;
     let workers = encryption::workers(pool).await?;
     if !is_whole {
@@ -128,7 +128,7 @@ pub async fn seal(
 
 /// Whether everything in the database is sealed, by this index key. `None` when sealing has not begun.
 async fn is_whole(pool: &PgPool, keys: &Keyring) -> Result<Option<bool>, SealingError> {
-    match check::sealed(pool).await? {
+    match check::encryption_state(pool).await? {
         None => Ok(None),
         Some(sealed) if Some(&sealed.index_check) == keys.index_check().as_ref() => {
             Ok(Some(sealed.is_whole))

@@ -14,7 +14,7 @@ use async_nats::jetstream::message::PublishMessage;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use holdfast_common::log::atomic::{self, MESSAGES_MAX, Message};
-use holdfast_common::traces::Links;
+use holdfast_common::traces::TraceLinks;
 use moka::sync::Cache;
 use tokio::sync::{mpsc, oneshot};
 
@@ -34,7 +34,7 @@ struct QueuedWebhook {
     subject: Subject,
     message_id: String,
     envelope: Bytes,
-    links: Links,
+    links: TraceLinks,
     stored: oneshot::Sender<Stored>,
 }
 
@@ -83,7 +83,7 @@ impl WebhookPublisher {
         envelope: Bytes,
     ) -> Result<Stored, NotPublished> {
         let (stored, result) = oneshot::channel();
-        let mut links = Links::default();
+        let mut links = TraceLinks::default();
         links.add_current();
         let queued = QueuedWebhook {
             subject: subject.into(),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use holdfast_common::command::{Action, Command};
 use holdfast_common::domain::State;
-use holdfast_common::encryption::{Keyring, Kind};
+use holdfast_common::encryption::{Keyring, SealedKind};
 use holdfast_common::id::ProductId;
 use sqlx::PgConnection;
 
@@ -55,7 +55,7 @@ pub(super) async fn load<'a>(
     )
     .bind(counted.iter().map(|(id, _)| id.slot().as_i16()).collect::<Vec<_>>())
     .bind(counted.iter().map(|(id, _)| id.0).collect::<Vec<_>>())
-    .bind(counted.iter().map(|(_, customer)| keys.index(Kind::CustomerId, customer)).collect::<Vec<_>>())
+    .bind(counted.iter().map(|(_, customer)| keys.index(SealedKind::CustomerId, customer)).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
     for (place, units) in rows {

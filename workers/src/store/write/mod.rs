@@ -9,7 +9,7 @@ mod statement;
 
 use chrono::{DateTime, Utc};
 use holdfast_common::domain::{Changes, Decision, Hold, HoldState, KeyScope, KeyUse, Product};
-use holdfast_common::encryption::{Keyring, Kind};
+use holdfast_common::encryption::{Keyring, SealedKind};
 use holdfast_common::id::RequestId;
 use holdfast_common::partition::Partitions;
 use holdfast_common::store::rows::hold_status;
@@ -94,10 +94,10 @@ fn insert_holds(write: &mut Statement, keys: &Keyring, rows: &[Hold]) {
         .column("product_id", "bigint", |hold| hold.product_id.0)
         .column("quantity", "integer", |hold| hold.quantity.cast_signed())
         .column("customer_id", "text", |hold| {
-            index(keys, Kind::CustomerId, hold.customer_id.as_deref())
+            index(keys, SealedKind::CustomerId, hold.customer_id.as_deref())
         })
         .sealed("customer_sealed", keys, |hold| {
-            (Kind::CustomerId, hold.id, hold.customer_id.as_deref())
+            (SealedKind::CustomerId, hold.id, hold.customer_id.as_deref())
         })
         .column("price_minor", "bigint", |hold| hold.price_minor)
         .column("currency", "text", |hold| hold.currency.code())

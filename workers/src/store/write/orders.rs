@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use holdfast_common::domain::{Order, OrderState};
-use holdfast_common::encryption::{Keyring, Kind};
+use holdfast_common::encryption::{Keyring, SealedKind};
 use holdfast_common::store::rows::{cancel_reason, order_status, refund_status};
 
 use crate::store::write::statement::{Statement, StatementPart, index};
@@ -15,10 +15,14 @@ pub(super) fn insert(write: &mut Statement, keys: &Keyring, rows: &[Order]) {
         .column("product_id", "bigint", |order| order.product_id.0)
         .column("quantity", "integer", |order| order.quantity.cast_signed())
         .column("customer_id", "text", |order| {
-            index(keys, Kind::CustomerId, order.customer_id.as_deref())
+            index(keys, SealedKind::CustomerId, order.customer_id.as_deref())
         })
         .sealed("customer_sealed", keys, |order| {
-            (Kind::CustomerId, order.id, order.customer_id.as_deref())
+            (
+                SealedKind::CustomerId,
+                order.id,
+                order.customer_id.as_deref(),
+            )
         })
         .column("amount_minor", "bigint", |order| order.amount_minor)
         .column("currency", "text", |order| order.currency.code())
@@ -27,10 +31,10 @@ pub(super) fn insert(write: &mut Statement, keys: &Keyring, rows: &[Order]) {
         })
         .column("cancel_reason", "cancel_reason", cancelled_for)
         .column("payment_id", "text", |order| {
-            index(keys, Kind::PaymentId, paid_by(order))
+            index(keys, SealedKind::PaymentId, paid_by(order))
         })
         .sealed("payment_sealed", keys, |order| {
-            (Kind::PaymentId, order.id, paid_by(order))
+            (SealedKind::PaymentId, order.id, paid_by(order))
         })
         .column("settled_at", "timestamptz", settled_at)
         .column("refund_status", "refund_status", |order| {
@@ -75,10 +79,10 @@ fn changed<'s, 'r>(
         })
         .column("cancel_reason", "cancel_reason", cancelled_for)
         .column("payment_id", "text", |order| {
-            index(keys, Kind::PaymentId, paid_by(order))
+            index(keys, SealedKind::PaymentId, paid_by(order))
         })
         .sealed("payment_sealed", keys, |order| {
-            (Kind::PaymentId, order.id, paid_by(order))
+            (SealedKind::PaymentId, order.id, paid_by(order))
         })
         .column("settled_at", "timestamptz", settled_at)
         .column("refund_status", "refund_status", |order| {

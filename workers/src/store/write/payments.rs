@@ -2,7 +2,7 @@
 
 use chrono::DateTime;
 use holdfast_common::domain::{Payment, PaymentState};
-use holdfast_common::encryption::{Keyring, Kind};
+use holdfast_common::encryption::{Keyring, SealedKind};
 use holdfast_common::store::rows::{payment_state, refund_reason};
 
 use crate::store::write::statement::{Statement, StatementPart};
@@ -10,7 +10,11 @@ use crate::store::write::statement::{Statement, StatementPart};
 pub(super) fn insert(write: &mut Statement, keys: &Keyring, rows: &[Payment]) {
     settled(write, keys, rows)
         .sealed("payment_sealed", keys, |payment| {
-            (Kind::PaymentId, payment.order_id, Some(&payment.payment_id))
+            (
+                SealedKind::PaymentId,
+                payment.order_id,
+                Some(&payment.payment_id),
+            )
         })
         .column("arrival", "integer", |payment| payment.arrival)
         .column("received_at", "timestamptz", |payment| {
@@ -37,7 +41,7 @@ fn settled<'s, 'r>(
         })
         .key("order_id", "uuid", |payment| payment.order_id.uuid())
         .key("payment_id", "text", |payment| {
-            keys.index(Kind::PaymentId, &payment.payment_id)
+            keys.index(SealedKind::PaymentId, &payment.payment_id)
         })
         .column("succeeded", "boolean", |payment| payment.succeeded)
         .column("amount_minor", "bigint", |payment| payment.amount_minor)

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use holdfast_common::encryption::{Keyring, Kind};
+use holdfast_common::encryption::{Keyring, SealedKind};
 use holdfast_common::id::HoldId;
 use sqlx::postgres::Postgres;
 use sqlx::{Encode, PgConnection, QueryBuilder, Type};
@@ -157,7 +157,7 @@ impl<'r, R> StatementPart<'_, 'r, R> {
         self,
         name: &'static str,
         keys: &Keyring,
-        value: impl Fn(&'r R) -> (Kind, HoldId, Option<&'r str>),
+        value: impl Fn(&'r R) -> (SealedKind, HoldId, Option<&'r str>),
     ) -> Self {
         self.column_if(keys.is_on(), name, "text", |row| {
             let (kind, id, text) = value(row);
@@ -240,6 +240,10 @@ fn assignments(columns: &[&str], from: &str) -> String {
 }
 
 /// The form of a text by which rows are found: the text itself, or its blind index when values are sealed.
-pub(super) fn index<'r>(keys: &Keyring, kind: Kind, text: Option<&'r str>) -> Option<Cow<'r, str>> {
+pub(super) fn index<'r>(
+    keys: &Keyring,
+    kind: SealedKind,
+    text: Option<&'r str>,
+) -> Option<Cow<'r, str>> {
     text.map(|text| keys.index(kind, text))
 }
