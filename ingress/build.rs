@@ -1,4 +1,4 @@
-//! Files that are new in a folder that is embedded are noticed.
+//! Rebuilds the crate when a file in the embedded folder is added or changed.
 fn main() {
     println!("cargo::rerun-if-changed=assets");
 }

@@ -152,7 +152,7 @@ impl App {
         &self.connections.keys
     }
 
-    /// What the gauges of `/metrics` read.
+    /// The parts that the gauges of `/metrics` read.
     #[must_use]
     pub fn gauge_sources(&self) -> GaugeSources {
         GaugeSources {

@@ -30,13 +30,13 @@ async fn a_wrong_token_is_refused_and_signing_out_ends_the_session() {
         tab.assert_only_refused(401).await;
         sign_in(&tab).await;
         let cookie = tab.script("return document.cookie", Vec::new()).await;
-        assert_eq!(cookie, "", "no script sees it");
+        assert_eq!(cookie, "", "scripts can't read the cookie");
         tab.assert_quiet().await;
         tab.choose("Sign out").await;
         tab.is_at("Console").await;
         tab.reload().await;
         tab.is_at("Console").await;
-        // What was being read when the cookie went.
+        // Reads that were in flight when the cookie was deleted get 401.
         tab.assert_only_refused(401).await;
     })
     .await;
@@ -56,7 +56,7 @@ async fn sign_in_attempts_are_rate_limited() {
             )
             .await
     };
-    let refused = until("a guess too many", async || {
+    let refused = until("a guess above the limit", async || {
         let guesses = join_all((0..12).map(|_| guess("not-the-token"))).await;
         guesses
             .into_iter()
@@ -80,17 +80,17 @@ async fn sign_in_attempts_are_rate_limited() {
     assert_eq!(
         sale.admin_get("/api/admin/overview").await.status,
         StatusCode::OK,
-        "programs have the token"
+        "calls with the token are not limited"
     );
     in_browser(sale.client().address(), async |tab| {
         tab.go("/console").await;
-        until("the door to be shut", async || {
-            // As many as a slow machine has let in again.
+        until("a refused sign-in", async || {
+            // Uses up the attempts that were added meanwhile; on a slow machine these are many.
             join_all((0..12).map(|_| guess("not-the-token"))).await;
             tab.write("#token", ADMIN_TOKEN).await;
             tab.choose("Sign in").await;
-            // The page of before stays for a while: what is waited for is one of the two answers.
-            let is_refused = until("an answer at the door", async || {
+            // The previous page stays for a moment, so wait until one of the two responses is shown.
+            let is_refused = until("a response to the sign-in", async || {
                 let refusal = tab
                     .text("[role=alert]")
                     .await
@@ -119,14 +119,14 @@ async fn sign_in_attempts_are_rate_limited() {
 async fn console_files_and_calls_need_a_session() {
     let sale = Sale::start().await;
     let client = sale.client();
-    let door = client.get("/console").await;
-    assert_eq!(door.status, StatusCode::OK);
+    let sign_in_page = client.get("/console").await;
+    assert_eq!(sign_in_page.status, StatusCode::OK);
     assert!(
-        door.text.contains("Sign in") && !door.text.contains("console/main.js"),
+        sign_in_page.text.contains("Sign in") && !sign_in_page.text.contains("console/main.js"),
         "{}",
-        door.text
+        sign_in_page.text
     );
-    let assets = door
+    let assets = sign_in_page
         .text
         .split('"')
         .find(|text| text.ends_with("/shared/app.css"))
@@ -223,7 +223,7 @@ async fn console_files_and_calls_need_a_session() {
         "unauthorized",
         "a change without the console's header"
     );
-    let ours = client
+    let from_console = client
         .send(
             Method::POST,
             letters,
@@ -231,7 +231,7 @@ async fn console_files_and_calls_need_a_session() {
             None,
         )
         .await;
-    assert_eq!(ours.problem(), "dead_letter_not_found");
+    assert_eq!(from_console.problem(), "dead_letter_not_found");
     let forged = client
         .send(
             Method::GET,
@@ -339,7 +339,7 @@ async fn drift_is_found_and_corrected() {
         tab.choose("Verify stock").await;
         tab.sees("[data-drift='0']", "Verified 2 products").await;
         assert_usable(&tab).await;
-        plant(&sale, lamp).await;
+        plant_drift(&sale, lamp).await;
         tab.choose("Verify stock").await;
         tab.sees("[data-drift='1']", "1 of 2 products has wrong counts")
             .await;
@@ -379,8 +379,8 @@ async fn drift_is_found_and_corrected() {
     assert_invariants(&sale.pool).await;
 }
 
-/// Puts a product's counts wrong, as no command would.
-async fn plant(sale: &Sale, product: i64) {
+/// Makes a product's counts wrong.
+async fn plant_drift(sale: &Sale, product: i64) {
     let statement =
         "UPDATE products SET available_stock = available_stock - 3, held_stock = held_stock + 3
                      WHERE product_id = $1";

@@ -1,7 +1,7 @@
-//! The first request of each idempotency key whose outcome is not there yet.
+//! The first request of each idempotency key that has no outcome yet.
 //!
-//! A worker ensures that a key has one effect and one outcome. Until then, two ingresses do not know each other's
-//! requests. So an ingress that responds 202 to a request with a key first claims the key in a small bucket in the memory
+//! A worker ensures that a key has one effect and one outcome. Before the outcome is committed, two ingresses do not
+//! know each other's requests. So an ingress that responds 202 to a request with a key first claims the key in a small bucket in the memory
 //! of NATS, and a repeat gets the request id of the claim. When NATS loses the bucket, a repeat becomes a request of its
 //! own, with the same outcome. Only responses with 202 use the bucket, so all other requests pay nothing for it.
 

@@ -19,7 +19,7 @@ use crate::commands::not_published::NotPublished;
 
 const SHARDS: usize = 16;
 
-/// What a waiting request receives: the decision of a worker, or why its command is not in the log.
+/// The result for a waiting request: a worker's decision, or why its command is not in the log.
 pub type CommandResult = Result<Decision, NotPublished>;
 
 type Shard = HashMap<RequestId, oneshot::Sender<CommandResult>>;

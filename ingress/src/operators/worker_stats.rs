@@ -1,7 +1,7 @@
 //! The statistics that each worker publishes once a second, kept in memory for the console.
 //!
-//! The counts start at 0 with the ingress and only rise: they leave out what a worker counted before its first message, and
-//! keep what a worker that is gone has counted. Nothing is decided by these numbers.
+//! The totals start at 0 with the ingress and only rise. They leave out a worker's counts before its first message, and keep
+//! the counts of workers that are gone. These numbers must not decide anything.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,8 +1,9 @@
 //! In-memory product cache, fed by the news that workers publish after each commit.
 //!
-//! Each product has a cell with its newest known version, from news or from Postgres. When news of a product's partition
-//! may be missing (a lost message, a new owner), the product is read from Postgres again, once for all requests that want
-//! it. The cache serves reads and may refuse a hold as sold out. It must never grant one: only a worker does.
+//! Each product has a cell with its newest known version, from news or from Postgres. [`super::freshness`] reports when news
+//! of a partition may be missing (a lost message, a new owner). Then the product is read from Postgres again, once for all
+//! requests that wait for it. The cache serves reads and may refuse a hold as sold out. It must never grant a hold: only a
+//! worker does.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -94,7 +95,7 @@ impl ProductCache {
         let partition = Partition(news.pulse.partition);
         let gaps = self.freshness.gaps(partition) + self.nats.interruptions();
         for product in news.products {
-            // Products that nobody has requested get a cell too: a read of Postgres may be in flight whose result is
+            // A product that no request has read gets a cell too: a read of Postgres may be in flight whose result is
             // older than this news, and the cell keeps the newer of both.
             let cell = self.cell(product.product.id).await;
             self.keep_newer(

@@ -103,7 +103,7 @@ impl Subscribers {
         }
     }
 
-    /// The products with subscribers. Forgets those whose subscribers have gone.
+    /// The products with subscribers. Removes the cells of the others.
     #[must_use]
     pub fn products(&self) -> Vec<ProductId> {
         let mut products = self

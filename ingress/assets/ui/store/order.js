@@ -90,7 +90,7 @@ function OrderDetails({ order, read }) {
         <h2 id="pay">Simulated payment provider</h2>
         ${
           order.status === 'pending_payment'
-            ? html`<dl class="ways">${SCENARIOS.map(
+            ? html`<dl class="scenarios">${SCENARIOS.map(
                 ([kind, name, description], index) => html`<div key=${kind}>
                 <dt><button class=${index === 0 ? 'main' : ''} data-kind=${kind} disabled=${running !== null} aria-describedby=${`scenario-${kind}`} onClick=${pay(kind)}>${name}</button></dt>
                 <dd id=${`scenario-${kind}`} class="small quiet">${description}</dd>
