@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use holdfast_common::command::Action;
 use holdfast_common::domain::RefundStatus;
 use holdfast_common::encryption::Keyring;
-use holdfast_common::id::HoldId;
+use holdfast_common::id::{HoldId, OrderReference};
 use holdfast_common::log::internal;
 use holdfast_common::settings::NatsSettings;
 use holdfast_ingress::store::payments::{self, ListedPayment};
@@ -140,11 +140,8 @@ async fn advance(options: Payment, to: RefundStatus) -> anyhow::Result<()> {
         output,
         connections: StoreAndLog { store, nats },
     } = options;
-    let order_id: HoldId = order
-        .strip_prefix("order_")
-        .unwrap_or(&order)
-        .parse()
-        .context("the order id is not valid")?;
+    let order: OrderReference = order.parse().context("the order id is not valid")?;
+    let order_id = order.order_id();
     let (pool, keys) = store.open("holdfast-refunds").await?;
     let state = payments::state(&pool, &keys, order_id, &payment).await?;
     check_transition(state.as_deref(), to)?;

@@ -165,6 +165,47 @@ impl HoldId {
     }
 }
 
+/// The reference of an order: `order_` and the order's id. Parsing accepts the id without the prefix, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OrderReference(Uuid);
+
+impl OrderReference {
+    const PREFIX: &str = "order_";
+
+    /// The reference of an order id that was read from a table, where every id is valid.
+    #[must_use]
+    pub fn of_stored(order_id: Uuid) -> Self {
+        Self(order_id)
+    }
+
+    /// The order's id, which is that of its hold.
+    #[must_use]
+    pub fn order_id(self) -> HoldId {
+        HoldId(self.0)
+    }
+}
+
+impl From<HoldId> for OrderReference {
+    fn from(order_id: HoldId) -> Self {
+        Self(order_id.0)
+    }
+}
+
+impl FromStr for OrderReference {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let id = text.strip_prefix(Self::PREFIX).unwrap_or(text);
+        id.parse().map(|id: HoldId| Self(id.0))
+    }
+}
+
+impl fmt::Display for OrderReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", Self::PREFIX, self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,6 +233,21 @@ mod tests {
         assert_eq!(id.unix_millis(), 0x0123_4567_89ab);
         assert_eq!(HoldId::of_request(id).slot(), id.slot());
         assert_eq!(HoldId::of_request(id).request(), id);
+    }
+
+    #[test]
+    fn order_reference_is_prefix_and_id_and_parses_both() {
+        let id: HoldId = "01234567-89ab-84c1-bfed-cba987654321".parse().unwrap();
+        let text = "order_01234567-89ab-84c1-bfed-cba987654321";
+        assert_eq!(OrderReference::from(id).to_string(), text);
+        assert_eq!(OrderReference::of_stored(id.uuid()).to_string(), text);
+        for given in [text, &id.to_string()] {
+            let parsed: OrderReference = given.parse().unwrap();
+            assert_eq!(parsed.order_id(), id);
+        }
+        for wrong in ["", "order_", "order_1", &format!("order_{text}")] {
+            assert_eq!(wrong.parse::<OrderReference>(), Err(InvalidId), "{wrong}");
+        }
     }
 
     #[test]

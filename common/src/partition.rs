@@ -1,13 +1,13 @@
-//! Partitions: how slots are shared out among workers.
+//! Partitions: the shares of the slots that workers take.
 //!
-//! Each partition is a run of neighbouring slots with one subject in the log and one worker at a time. How many there
-//! are is recorded with the log, and must not change under a running sale. Next: [`crate::messages::subjects`].
+//! A partition is a range of slots with one subject in the log and one worker at a time. The number of partitions is
+//! recorded with the log, and must not change while a sale runs. Next: [`crate::messages::subjects`].
 
 use std::fmt;
 
 use crate::id::{SLOTS, Slot};
 
-/// A partition's number, from 0.
+/// The number of a partition, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Partition(pub u16);
 
@@ -17,20 +17,17 @@ impl fmt::Display for Partition {
     }
 }
 
-/// How many partitions a deployment has, `1..=4096`.
+/// The number of partitions of a deployment, `1..=4096`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Partitions(u16);
 
-/// Says why a number can't be a count of partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("PARTITIONS must be between 1 and {SLOTS}")]
 pub struct InvalidPartitions;
 
 impl Partitions {
-    /// Takes a count of partitions.
-    ///
     /// # Errors
-    /// When it is 0 or above the number of slots.
+    /// When the count is 0 or above the number of slots.
     pub fn new(count: u16) -> Result<Self, InvalidPartitions> {
         (1..=SLOTS)
             .contains(&count)
@@ -38,13 +35,12 @@ impl Partitions {
             .ok_or(InvalidPartitions)
     }
 
-    /// The count.
     #[must_use]
     pub fn count(self) -> u16 {
         self.0
     }
 
-    /// The partition of a slot: `slot * PARTITIONS / 4096`.
+    /// The partition of a slot: `slot * PARTITIONS / 4096`. In SQL: [`partition_of_slot`](crate::partition_of_slot).
     #[must_use]
     pub fn of(self, slot: Slot) -> Partition {
         // Both factors are at most 4096, and the quotient is below PARTITIONS.
@@ -60,7 +56,6 @@ impl Partitions {
         Slot::clamped(first(number))..=Slot::clamped(first(number + 1) - 1)
     }
 
-    /// All partitions, in order.
     pub fn all(self) -> impl ExactSizeIterator<Item = Partition> {
         (0..self.0).map(Partition)
     }
@@ -76,20 +71,34 @@ impl std::str::FromStr for Partitions {
     }
 }
 
+/// SQL for [`Partitions::of`]: the partition of a slot as an integer, by a column and the number of partitions.
+#[macro_export]
+macro_rules! partition_of_slot {
+    ($slot:literal, $partitions:literal) => {
+        concat!($slot, "::integer * ", $partitions, " / 4096")
+    };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::id::ProductId;
 
     #[test]
-    fn partitions_of_products_never_change() {
+    fn partition_of_a_product_never_changes() {
         let partitions = Partitions::new(16).unwrap();
         let of = |product| partitions.of(ProductId(product).slot()).0;
         assert_eq!([of(1), of(2), of(3), of(42)], [12, 6, 15, 14]);
     }
 
     #[test]
-    fn every_partition_gets_an_even_run_of_slots() {
+    fn sql_of_a_partition_divides_by_the_number_of_slots() {
+        let sql = partition_of_slot!("slot", "$1");
+        assert_eq!(sql, format!("slot::integer * $1 / {SLOTS}"));
+    }
+
+    #[test]
+    fn partitions_are_even_ranges_of_slots() {
         for count in [1, 3, 16, 64, 4096] {
             let partitions = Partitions::new(count).unwrap();
             let mut sizes = vec![0_u32; usize::from(count)];
@@ -110,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_out_of_range_is_refused() {
+    fn partition_count_out_of_range_is_refused() {
         assert!(Partitions::new(0).is_err());
         assert!(Partitions::new(4097).is_err());
         assert!("sixteen".parse::<Partitions>().is_err());

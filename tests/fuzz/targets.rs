@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use holdfast_common::encryption::Keyring;
-use holdfast_common::id::{HoldId, RequestId};
+use holdfast_common::id::{HoldId, OrderReference, RequestId};
 use holdfast_common::messages::envelope::{self, EnvelopeBuilder};
 use holdfast_common::settings::{Networks, Secret};
 use holdfast_common::time::Timestamp;
@@ -85,7 +85,8 @@ pub(crate) const ID: Target = Target {
 
 fn read_id(input: &[u8]) -> Option<HoldId> {
     let text = std::str::from_utf8(input).ok()?;
-    text.strip_prefix("order_").unwrap_or(text).parse().ok()
+    let reference: OrderReference = text.parse().ok()?;
+    Some(reference.order_id())
 }
 
 fn check_id(input: &[u8]) {

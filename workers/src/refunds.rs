@@ -11,6 +11,7 @@ use futures_util::{StreamExt, stream};
 use holdfast_common::command::Action;
 use holdfast_common::domain::RefundStatus;
 use holdfast_common::encryption::Keyring;
+use holdfast_common::id::OrderReference;
 use holdfast_common::partition::Partitions;
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
@@ -103,7 +104,7 @@ impl RefundExecutor {
             "type": "refund.due",
             "refund_id": id,
             "order_id": order_id.uuid(),
-            "order_reference": format!("order_{order_id}"),
+            "order_reference": OrderReference::from(order_id).to_string(),
             "payment_id": refund.payment_id,
             "amount_minor": refund.amount_minor,
             "currency": refund.currency,

@@ -1,6 +1,7 @@
 //! Documents as clients see them. Their field names are fixed by the contract.
 
 use holdfast_common::domain::{Hold, HoldState, Order, OrderState};
+use holdfast_common::id::OrderReference;
 use holdfast_common::outcome::{ProductAsOf, Settlement};
 use holdfast_common::store::rows::{cancel_reason, hold_status, order_status, refund_status};
 use holdfast_common::time::Timestamp;
@@ -182,9 +183,6 @@ pub struct OrderView<'a> {
     pub created_at: Timestamp,
 }
 
-/// What an order's reference begins with; its id follows.
-pub const ORDER_REFERENCE_PREFIX: &str = "order_";
-
 impl<'a> From<&'a Order> for OrderView<'a> {
     fn from(order: &'a Order) -> Self {
         let (cancelled_for, payment_id) = match &order.state {
@@ -194,7 +192,7 @@ impl<'a> From<&'a Order> for OrderView<'a> {
         };
         Self {
             order_id: order.id.uuid(),
-            order_reference: format!("{ORDER_REFERENCE_PREFIX}{}", order.id),
+            order_reference: OrderReference::from(order.id).to_string(),
             hold_id: order.id.uuid(),
             product_id: order.product_id.0,
             quantity: order.quantity,

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use holdfast_common::command::{Action, Command};
 use holdfast_common::domain::Decision;
-use holdfast_common::id::HoldId;
+use holdfast_common::id::{HoldId, OrderReference};
 use holdfast_common::outcome::{Outcome, Refusal};
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ use crate::http::openapi;
 use crate::http::parameters::Path;
 use crate::http::prefer::Preference;
 use crate::http::problem::{Problem, codes};
-use crate::http::views::{ORDER_REFERENCE_PREFIX, OrderView};
+use crate::http::views::OrderView;
 use crate::http::{command_response, idempotency, render};
 use crate::store;
 
@@ -133,9 +133,8 @@ async fn respond_expired(
     ))]
 pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path) -> Result<Response, Problem> {
     let id = id
-        .strip_prefix(ORDER_REFERENCE_PREFIX)
-        .unwrap_or(&id)
         .parse()
+        .map(OrderReference::order_id)
         .map_err(|_| &codes::ORDER_NOT_FOUND)?;
     let order = store::order(&app.connections.pool, app.keys(), id)
         .await?

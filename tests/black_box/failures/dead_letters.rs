@@ -1,6 +1,7 @@
 //! A command that can't be applied: it is set aside and answered, and everybody else is served.
 
 use futures_util::future::join_all;
+use holdfast_common::partition_of_slot;
 use holdfast_tests::{Answer, Sale, SaleBuilder, assert_invariants, metric_sum, until_metric};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -89,7 +90,11 @@ async fn two_products_of_a_partition(sale: &Sale) -> (i64, i64) {
     for _ in 0..9 {
         products.push(sale.product(1000).await);
     }
-    let slots = "SELECT slot::bigint * 4 / 4096 FROM products WHERE product_id = $1";
+    let slots = concat!(
+        "SELECT (",
+        partition_of_slot!("slot", "4"),
+        ")::bigint FROM products WHERE product_id = $1"
+    );
     let first = sale.count(slots, products[0]).await;
     for other in &products[1..] {
         if sale.count(slots, *other).await == first {

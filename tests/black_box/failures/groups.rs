@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures_util::join;
+use holdfast_common::partition_of_slot;
 use holdfast_tests::{Client, PARTITIONS, Sale, SaleBuilder, assert_invariants, metric_sum, until};
 use reqwest::StatusCode;
 use sqlx::{Postgres, Transaction};
@@ -16,7 +17,11 @@ async fn products(sale: &Sale) -> Vec<i64> {
     let mut products = BTreeMap::new();
     while products.len() < usize::from(PARTITIONS) {
         let product = sale.product(10).await;
-        let partition = "SELECT slot::bigint * 4 / 4096 FROM products WHERE product_id = $1";
+        let partition = concat!(
+            "SELECT (",
+            partition_of_slot!("slot", "4"),
+            ")::bigint FROM products WHERE product_id = $1"
+        );
         products.insert(sale.count(partition, product).await, product);
     }
     products.into_values().collect()

@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use chrono::SecondsFormat;
 use holdfast_common::domain::AuditKind;
+use holdfast_common::id::OrderReference;
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
@@ -190,7 +191,7 @@ fn body(
             product_id,
             hold_id: subject,
             order_id,
-            order_reference: order_id.map(|id| format!("order_{id}")),
+            order_reference: order_id.map(|id| OrderReference::of_stored(id).to_string()),
             quantity: (!is_of("refund.") && kind != "product.sold_out")
                 .then_some(row.quantity[change]),
             sequence: is_of("hold.").then_some(row.sequence[change]),

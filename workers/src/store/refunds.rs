@@ -3,6 +3,7 @@
 use holdfast_common::encryption::{Keyring, SealedKind};
 use holdfast_common::id::HoldId;
 use holdfast_common::partition::Partitions;
+use holdfast_common::partition_of_slot;
 use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
@@ -41,14 +42,16 @@ pub async fn due(
     partitions: Partitions,
 ) -> sqlx::Result<Vec<DueRefund>> {
     let mut due: Vec<DueRefund> = sqlx::query_as(
-        "SELECT payments.order_id, coalesce(payments.payment_sealed, payments.payment_id) AS payment_id,
+        concat!(
+            "SELECT payments.order_id, coalesce(payments.payment_sealed, payments.payment_id) AS payment_id,
              coalesce(payments.amount_minor, orders.amount_minor) AS amount_minor,
              coalesce(payments.currency, orders.currency) AS currency, payments.refund_reason::text AS reason
          FROM payments
-         JOIN partitions ON partitions.partition = payments.slot::integer * $2 / 4096 AND partitions.owner = $1
+         JOIN partitions ON partitions.partition = ", partition_of_slot!("payments.slot", "$2"), " AND partitions.owner = $1
          LEFT JOIN orders ON orders.slot = payments.slot AND orders.order_id = payments.order_id
          WHERE payments.state = 'refund_due'
          ORDER BY payments.received_at LIMIT $3",
+        ),
     )
     .bind(owner)
     .bind(i32::from(partitions.count()))

@@ -1,7 +1,7 @@
 //! Types of values in request bodies. Each knows how to read a value and how to describe it.
 
 use chrono::{DateTime, Datelike, Utc};
-use holdfast_common::id::HoldId;
+use holdfast_common::id::{HoldId, OrderReference};
 use holdfast_common::money::Currency;
 use holdfast_common::time::Timestamp;
 use serde_json::Value;
@@ -9,7 +9,6 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
 use crate::http::openapi::schemas;
-use crate::http::views::ORDER_REFERENCE_PREFIX;
 
 /// The longest id that a payment provider may give a payment, in characters.
 pub const PAYMENT_ID_CHARS_MAX: usize = 255;
@@ -175,9 +174,8 @@ impl ValueType for OrderName {
 
     fn read(&self, value: &Value) -> Result<HoldId, String> {
         let text = value.as_str().unwrap_or_default();
-        text.strip_prefix(ORDER_REFERENCE_PREFIX)
-            .unwrap_or(text)
-            .parse()
+        text.parse()
+            .map(OrderReference::order_id)
             .map_err(|_| "must be an order's id or reference".to_owned())
     }
 

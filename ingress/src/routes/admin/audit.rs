@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use holdfast_common::id::{HoldId, ProductId};
+use holdfast_common::id::{HoldId, OrderReference, ProductId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -17,7 +17,6 @@ use crate::http::parameters::Query;
 use crate::http::parameters::page::{self, PageQuery};
 use crate::http::problem::{FieldError, Problem};
 use crate::http::render;
-use crate::http::views::ORDER_REFERENCE_PREFIX;
 use crate::store::audit::{self, AuditFilter};
 
 #[derive(Deserialize)]
@@ -75,12 +74,10 @@ pub(in crate::routes) async fn list(
 
 /// Whose changes are asked for: one filter, or none.
 fn parse_filter(query: &AuditQuery) -> Result<AuditFilter, FieldError> {
-    let order_id = query.order_id.as_deref();
-    let order_id = order_id.map(|id| id.strip_prefix(ORDER_REFERENCE_PREFIX).unwrap_or(id));
     match (
         query.product_id.as_deref(),
         query.hold_id.as_deref(),
-        order_id,
+        query.order_id.as_deref(),
     ) {
         (None, None, None) => Ok(AuditFilter::Everything),
         (Some(id), None, None) => {
@@ -93,8 +90,8 @@ fn parse_filter(query: &AuditQuery) -> Result<AuditFilter, FieldError> {
             .map(AuditFilter::Hold)
             .map_err(|_| FieldError::new("hold_id", "must be a hold's id")),
         (None, None, Some(id)) => id
-            .parse::<HoldId>()
-            .map(AuditFilter::Hold)
+            .parse()
+            .map(|order: OrderReference| AuditFilter::Hold(order.order_id()))
             .map_err(|_| FieldError::new("order_id", "must be an order's id")),
         _ => Err(FieldError::new(
             "product_id",

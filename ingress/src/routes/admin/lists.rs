@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, SecondsFormat, Utc};
+use holdfast_common::id::OrderReference;
 use holdfast_common::store::rows::PAYMENT_STATES;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -17,7 +18,6 @@ use crate::http::parameters::Query;
 use crate::http::parameters::page::{self, PageQuery};
 use crate::http::problem::{FieldError, Problem};
 use crate::http::render;
-use crate::http::views::ORDER_REFERENCE_PREFIX;
 use crate::store::overview::{self, ListedPartition, Totals};
 use crate::store::payments::{self, ListedPayment, PaymentCursor, REFUND_STATES};
 
@@ -57,7 +57,7 @@ impl From<ListedPayment> for PaymentView {
     fn from(payment: ListedPayment) -> Self {
         Self {
             order_id: payment.order_id,
-            order_reference: format!("{ORDER_REFERENCE_PREFIX}{}", payment.order_id),
+            order_reference: OrderReference::of_stored(payment.order_id).to_string(),
             product_id: payment.product_id,
             payment_id: payment.payment_id,
             status: if payment.succeeded {

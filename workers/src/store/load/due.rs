@@ -6,8 +6,10 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
+use holdfast_common::domain::UNMATCHED_AFTER;
 use holdfast_common::id::{HoldId, Slot};
 use holdfast_common::partition::{Partition, Partitions};
+use holdfast_common::partition_of_slot;
 use holdfast_common::time::Timestamp;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -91,10 +93,10 @@ pub async fn add_parked(
 ) -> sqlx::Result<()> {
     let found: Vec<Uuid> = sqlx::query_scalar(
         "SELECT order_id FROM payments
-         WHERE state = 'parked' AND received_at <= $1 - interval '24 hours' AND slot BETWEEN $2 AND $3
+         WHERE state = 'parked' AND received_at <= $1 AND slot BETWEEN $2 AND $3
          ORDER BY received_at LIMIT $4",
     )
-    .bind(DateTime::<Utc>::from(scope.now))
+    .bind(DateTime::<Utc>::from(scope.now.minus(UNMATCHED_AFTER)))
     .bind(scope.slots.start().as_i16())
     .bind(scope.slots.end().as_i16())
     .bind(DUE_MAX)
@@ -114,21 +116,24 @@ pub async fn overdue_partitions(
     partitions: Partitions,
 ) -> sqlx::Result<Vec<(Partition, Timestamp)>> {
     let rows: Vec<(i16, DateTime<Utc>)> = sqlx::query_as(
-        "WITH overdue AS (
+        concat!(
+            "WITH overdue AS (
              (SELECT slot FROM holds WHERE status = 'active' AND expires_at <= now() - interval '1 second'
               ORDER BY expires_at LIMIT 10000)
              UNION ALL
              (SELECT slot FROM orders WHERE status = 'pending_payment' AND payment_due_at <= now() - interval '1 second'
               ORDER BY payment_due_at LIMIT 10000)
              UNION ALL
-             (SELECT slot FROM payments WHERE state = 'parked' AND received_at <= now() - interval '24 hours'
+             (SELECT slot FROM payments WHERE state = 'parked' AND received_at <= now() - make_interval(secs => $3)
               ORDER BY received_at LIMIT 10000)
          )
          SELECT partition, now() FROM partitions
-         WHERE owner = $1 AND partition IN (SELECT slot::integer * $2 / 4096 FROM overdue)",
+         WHERE owner = $1 AND partition IN (SELECT ", partition_of_slot!("slot", "$2"), " FROM overdue)",
+        ),
     )
     .bind(owner)
     .bind(i32::from(partitions.count()))
+    .bind(UNMATCHED_AFTER.as_secs_f64())
     .fetch_all(pool)
     .await?;
     Ok(rows
