@@ -1,5 +1,5 @@
 //! Publishes the workers' own commands. They go through the log like all others, since only the batch cycle changes
-//! business state. Nobody waits for their outcome.
+//! business state. No client waits for their outcome.
 
 use async_nats::jetstream::Context;
 use holdfast_common::command::Action;

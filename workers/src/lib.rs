@@ -59,7 +59,7 @@ const ACK_WAIT: Duration = Duration::from_secs(2);
 /// Runs a worker process until `stop`. Then it ends the batches in progress and gives its partitions back.
 ///
 /// # Errors
-/// When Postgres or NATS can't be reached at the start, or have another state than Holdfast needs.
+/// When Postgres or NATS can't be reached at the start, or when the schema, the keys or the log do not fit this program.
 pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
     holdfast_common::metrics::start();
     LazyLock::force(&observe::metrics::METRICS);
@@ -168,7 +168,7 @@ impl Wiring {
         Ok(Some(stream))
     }
 
-    /// Starts what the batch cycle needs, and owns partitions until the process stops.
+    /// Starts expiry, heartbeats and group commit, and owns partitions until the process stops.
     async fn run_partitions(
         &self,
         events: Option<EventStream>,
@@ -211,7 +211,7 @@ impl Wiring {
             tickets: Tickets::new(ticket_stream, layout),
             announcer: Arc::clone(&announcer),
         };
-        let groups = group_commit::start(&group_commit, cycle);
+        let group_tasks = group_commit::start(&group_commit, cycle);
         let guard = PoisonGuard {
             pool: self.pool.clone(),
             keys: self.keys.clone(),
@@ -247,7 +247,8 @@ impl Wiring {
             publisher: publisher.map(Arc::new),
         };
         ownership.run(self.stop.clone()).await?;
-        drop(groups);
+        // No partition has a batch left, so the tasks wait for nothing.
+        drop(group_tasks);
         Ok(())
     }
 
@@ -260,7 +261,7 @@ impl Wiring {
     }
 }
 
-/// A name for this process that operators can read and that no other process has.
+/// A unique name for this process, readable for operators.
 fn owner_name(nats: &async_nats::Client) -> String {
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "localhost".to_owned());
     // The end of a new NATS inbox is random.

@@ -1,7 +1,8 @@
-//! The next time at which a hold or an order of a partition falls due, as far as its worker knows.
+//! The next time at which a hold or an order of a partition falls due, kept in memory by its worker.
 //!
-//! Only the partition's worker changes its rows, so before that time no batch needs to search for due rows. When the
-//! time is unknown, the next batch searches.
+//! Only the partition's worker changes its rows, so before that time no batch needs to search for due rows. The time may be
+//! too early, since the hold that set it may have ended; that costs one search. It is never too late: after a failed batch
+//! it is unknown, and the next batch searches. It does not cover parked payments: `ExpireDue` searches for them.
 
 use holdfast_common::domain::Changes;
 use holdfast_common::time::Timestamp;

@@ -2,7 +2,8 @@
 //!
 //! Every worker signs a roster, and computes from it how many partitions are its share. It takes free partitions up to its
 //! share, renews its leases, runs a task for each partition, and gives back what exceeds its share. Correctness does not
-//! depend on any of this: the epoch in the partition's row keeps two workers from applying at once, whatever they believe.
+//! depend on any of this: the epoch in the partition's row prevents commits of two workers at once (see
+//! [`crate::store::fence`]).
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -23,14 +24,14 @@ use crate::events::publisher::EventPublisher;
 use crate::store::lease::{self, Lease};
 use crate::store::roster::{self, SignedRoster};
 
-/// Turns in each lease. With six of them a few may fail before a lease ends.
+/// Turns in each lease. So several turns may fail before a lease ends.
 const TURNS_PER_LEASE: u32 = 6;
 
 /// Owns partitions on behalf of the process.
 pub struct Ownership {
     pub pool: PgPool,
     pub keys: Keyring,
-    /// The name of this process, unlike any other.
+    /// The unique name of this process.
     pub owner: String,
     pub lease: Duration,
     pub partitions: Partitions,
@@ -45,7 +46,7 @@ struct OwnedPartitions {
     ownership: Ownership,
     tasks: JoinSet<()>,
     running: HashMap<Id, RunningPartition>,
-    /// The database turned out to be sealed by other keys: this process must not write to it.
+    /// The database is sealed by other keys: this process must not write to it.
     has_other_keys: bool,
 }
 
@@ -84,7 +85,7 @@ impl Ownership {
                 _ = turn.tick() => owned.take_turn().await,
             }
             if owned.has_other_keys {
-                // The check before the start has the error text for an operator.
+                // The check at the start returns this error, with a text for the operator.
                 let Ownership { pool, keys, .. } = &owned.ownership;
                 break encryption::check::check(pool, keys).await;
             }
@@ -132,7 +133,7 @@ impl OwnedPartitions {
             lost.stop.cancel();
             announcer.heartbeats.remove(lost.partition, lost.epoch);
         }
-        // A partition whose task ended and could not give it back. Its lease is renewed above, so nobody else can take it
+        // A partition whose task ended and could not give it back. Its lease is renewed above, so no other worker can take it
         // until it is released here.
         for (orphan, _) in owned
             .iter()
@@ -209,7 +210,7 @@ impl OwnedPartitions {
     }
 
     /// Handles the end of a task. Normally the task has given its partition back, or another worker has it. A task that
-    /// panicked (a bug in Holdfast) has not, so its partition is released here, and some worker takes it at its next turn.
+    /// panicked (a bug in Holdfast) has not, so its partition is released here, and a worker takes it at its next turn.
     async fn clean_up(&mut self, ended: Result<(Id, ()), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
         let Some(RunningPartition {

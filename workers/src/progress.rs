@@ -8,7 +8,7 @@ use crate::store::lease::Lease;
 /// The state of a partition in the memory of its worker.
 #[derive(Clone, Debug)]
 pub struct Progress {
-    /// The partition's row as this worker last read or wrote it. The fence compares the row with it.
+    /// The partition's row as this worker last read or wrote it. The fence compares the row with it (I6).
     pub lease: Lease,
     pub next_due: NextDue,
     /// Attempts that failed since the last commit.

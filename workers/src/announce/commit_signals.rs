@@ -15,7 +15,7 @@ impl CommitSignals {
         }
     }
 
-    /// Costs nothing when no publisher waits.
+    /// Does not wait. Without a publisher it has no effect.
     pub fn notify(&self, partition: Partition) {
         if let Some(partition) = self.partitions.get(usize::from(partition.0)) {
             partition.notify_one();

@@ -1,10 +1,10 @@
 //! Heartbeats: four times a second, one message with the state of all partitions of this worker.
 //!
-//! News of a partition is numbered. A heartbeat carries the last number sent and the next due time, so an ingress can
-//! detect a lost message and can tell whether its cached products are still current.
+//! News of a partition is numbered. A heartbeat carries the last number sent and the next due time. From it an ingress
+//! detects lost news, and decides whether its cached products are still current.
 //!
-//! A heartbeat vouches that no other worker commits in these partitions, so it is sent only for a while after the table
-//! confirmed this worker's ownership. It must never overtake the news that it counts.
+//! A heartbeat states that no other worker commits in these partitions. So heartbeats are sent only for half a lease after
+//! the table confirmed this worker's ownership. A heartbeat must never be sent before the news that it counts.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,7 +22,7 @@ use crate::store::lease::Lease;
 pub(super) const HEARTBEAT_EVERY: Duration = Duration::from_millis(250);
 /// Heartbeats stop when ownership was confirmed longer ago than this fraction of a lease: one half. The confirmation comes
 /// after a renewal, which leaves at least 0.7 of the lease, so no other worker can have taken the partition by then.
-const VOUCHED_LEASE_DIVISOR: u32 = 2;
+const CONFIRMED_LEASE_DIVISOR: u32 = 2;
 
 /// The state of each partition of this worker, as it was last sent.
 #[derive(Debug, Default)]
@@ -37,9 +37,9 @@ struct SentState {
 /// The last time that the table listed this worker's partitions.
 #[derive(Clone, Copy, Debug)]
 struct OwnershipConfirmed {
-    /// Before the query was sent: the answer can't be older.
+    /// The time before the query was sent, so the rows that it read are not older.
     queried_at: Instant,
-    /// Postgres's time, and when it arrived here.
+    /// Postgres's time, and the local time at which it arrived.
     now: (Timestamp, Instant),
 }
 
@@ -106,7 +106,7 @@ impl Heartbeats {
         let state = self.state();
         let confirmed = state
             .confirmed
-            .filter(|confirmed| confirmed.queried_at.elapsed() < lease / VOUCHED_LEASE_DIVISOR)?;
+            .filter(|confirmed| confirmed.queried_at.elapsed() < lease / CONFIRMED_LEASE_DIVISOR)?;
         let (now, since) = confirmed.now;
         let partitions: Vec<Pulse> = state.partitions.values().copied().collect();
         (!partitions.is_empty()).then(|| Heartbeat {

@@ -27,7 +27,7 @@ use crate::progress::Progress;
 /// Products in one message of news. With the longest names the message stays well below NATS's limit of 1 MiB.
 const NEWS_PRODUCTS_MAX: usize = 512;
 
-/// Sends what this worker's partitions have committed.
+/// Sends the results of this worker's commits.
 pub struct Announcer {
     nats: Client,
     layout: LogLayout,
@@ -129,7 +129,7 @@ impl Announcer {
         }
     }
 
-    /// Tells the other workers that a partition has no owner now.
+    /// Sends the other workers the hint that a partition has no owner now.
     pub async fn send_given_back(&self) {
         let subject = self.layout.subjects.given_back();
         if let Err(error) = self.nats.publish(subject, Vec::new().into()).await {

@@ -29,7 +29,7 @@ use crate::store::fence::{self, Fence, PartitionMove};
 use crate::store::load::{self, due, due::DueScope};
 use crate::store::write;
 
-/// The longest time from the check of the fence to the moment at which the commit is visible to everybody.
+/// The longest time that a commit may take, from the check of the fence until every reader sees the commit.
 const COMMIT_WAIT: Duration = Duration::from_millis(20);
 
 /// Commands of one partition that are applied together, and the partition's progress before them.

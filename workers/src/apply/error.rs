@@ -1,7 +1,7 @@
 //! Why a batch was not applied, and whether its content is the reason.
 //!
-//! The answer decides what comes next: [`crate::apply::poison`] splits a batch that failed because of its content; every
-//! other failure is retried after a pause.
+//! [`crate::apply::poison`] splits a batch that failed because of its content. Every other failure is retried after a
+//! pause, with the same batch.
 
 use crate::expiry::tickets::TicketError;
 

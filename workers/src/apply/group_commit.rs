@@ -4,7 +4,9 @@
 //! is small and fixed. While they run, the batches that partitions have ready wait in a queue, and the next transaction
 //! takes all of them. The busier the process, the larger the groups: no timer is needed, and an idle process never waits.
 //!
-//! A partition waits for its batch before it sends the next one, so it has at most one batch here, and its order is kept.
+//! A partition waits for its batch before it sends the next one. So it has at most one batch here, its order is kept, and
+//! the queue is bounded by the number of partitions.
+//!
 //! When a group fails because of one batch's content, or is fenced for one partition, each batch is applied alone. So
 //! [`crate::apply::poison`] gets the same result as without the other batches.
 
@@ -45,7 +47,8 @@ struct WaitingBatch {
 #[derive(Debug)]
 pub struct GroupCommit {
     queue: mpsc::Sender<WaitingBatch>,
-    /// Behind a mutex, since one task at a time gathers a group.
+    /// One task at a time gathers a group, so that the group gets all waiting batches. The mutex is free during the
+    /// transaction.
     waiting: Mutex<mpsc::Receiver<WaitingBatch>>,
 }
 
@@ -61,6 +64,9 @@ impl GroupCommit {
     }
 
     /// Applies a batch, in one transaction with those that are waiting when its turn comes.
+    ///
+    /// Not cancel safe: a batch whose caller stops waiting may still be committed. Then the position in this process is too
+    /// low, and the fence stops its next batch.
     ///
     /// # Errors
     /// Those of [`BatchCycle::apply`]. A panic in it is an error, too.
@@ -90,7 +96,7 @@ impl GroupCommit {
     }
 }
 
-/// Starts the tasks that apply groups. They end when the set is dropped.
+/// Starts the tasks that apply groups, [`transactions_max`] of them. They end when the set is dropped.
 pub fn start(groups: &Arc<GroupCommit>, cycle: BatchCycle) -> JoinSet<()> {
     let (mut tasks, cycle) = (JoinSet::new(), Arc::new(cycle));
     for _ in 0..transactions_max() {
@@ -135,7 +141,7 @@ async fn apply_batches(cycle: &BatchCycle, batches: &[PartitionBatch]) -> Vec<Gr
         Ok(applied) if batches.len() == 1 || !is_fenced(&applied) => {
             applied.into_iter().map(Ok).collect()
         }
-        // A server that is down is down for each of them.
+        // The server failed, not a batch. Alone, each batch would fail, too.
         Err(error) if batches.len() == 1 || !error.is_from_content() => {
             let error = Arc::new(error);
             batches.iter().map(|_| Err(Arc::clone(&error))).collect()

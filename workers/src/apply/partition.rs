@@ -1,7 +1,7 @@
 //! One partition, from the moment at which this worker takes it until it gives it back or loses it.
 //!
 //! Reads the log from the applied position on, and applies one batch at a time. A failure is retried on the same batch
-//! with growing pauses, since commands must not overtake each other. Only a fence or the end of the process ends the task.
+//! with growing pauses, since a later command must never be applied before an earlier one (I6). Only a fence or the end of the process ends the task.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ impl PartitionRunner {
                 (pauses, tries) = (retry_pauses(), 0);
             }
             tries += 1;
-            // A batch that failed may have been committed, and then its news was not sent.
+            // A batch that failed may have been committed without its news. The skipped number makes ingresses read the rows.
             self.announcer.heartbeats.skip_number(&progress.lease);
             match pause {
                 Pause::Stop => break,
@@ -157,7 +157,7 @@ impl PartitionRunner {
         }
     }
 
-    /// Makes sure that the position counts in this stream. A stream that was created again, or that ends before the
+    /// Makes sure that the position belongs to this stream. A stream that was created again, or that ends before the
     /// position, has lost its messages. Then the partition begins at the stream's first message; commands that were
     /// applied before are recognized by their ids.
     async fn begin_in(&self, lease: &mut Lease, stream: &Stream) -> Result<(), Pause> {

@@ -3,6 +3,9 @@
 //! A batch that fails because of its content, and not because a server is down, is split in halves until the failing
 //! command is alone. That command is retried a few times. Then it becomes a dead letter with its error, its client gets a
 //! reply, and the partition continues after it. The order holds: the first half of a split batch is always applied first.
+//!
+//! A dead letter needs an operator. A database in a wrong state (a missing column, for example) fails with errors that look
+//! like content, and every command would become a dead letter. So a batch without commands must succeed first.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -33,7 +36,7 @@ const TRIES_MAX: usize = 5;
 /// The first and the longest pause between those tries.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
-/// What an attempt did.
+/// The result of an attempt that did not fail.
 enum AttemptResult {
     /// The commands are applied.
     Applied,
@@ -104,7 +107,8 @@ impl PoisonGuard {
             progress: progress.clone(),
             part: part.clone(),
         };
-        // If this attempt fails, the next one has to search for due rows again.
+        // After a failure it is unknown whether the batch was committed, with new holds. So the next attempt searches for due
+        // rows again.
         progress.next_due = NextDue::Unknown;
         match self.group_commit.apply(batch).await {
             Ok(BatchResult::Committed(end)) => {

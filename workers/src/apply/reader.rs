@@ -2,7 +2,7 @@
 //!
 //! The position is in Postgres, so NATS stores none. Each reader is an ephemeral consumer that begins after the applied
 //! position. There are no acknowledgements and no redelivery, since a redelivered message would arrive out of order. A
-//! reader that missed a message is dropped, and a new one begins after the applied position. Next: [`crate::apply::batch`].
+//! reader that has missed a message is dropped, and a new one begins after the applied position. Next: [`crate::apply::batch`].
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ const AHEAD_BYTES_MAX: usize = 4 * 1024 * 1024;
 const HEARTBEAT: Duration = Duration::from_millis(500);
 /// A request for messages lasts this long; then the client renews it.
 const REQUEST_EXPIRY: Duration = Duration::from_secs(20);
-/// The server removes a consumer that nobody has read for this long.
+/// The server removes a consumer that has had no reader for this long.
 const CONSUMER_INACTIVE: Duration = Duration::from_secs(30);
 
 /// Why reading ended. A new reader recovers from each of these.
@@ -259,7 +259,7 @@ impl Reader {
     /// Whether every envelope of the partition that the log has was delivered here and applied.
     ///
     /// # Errors
-    /// When NATS does not answer.
+    /// When NATS does not respond.
     pub async fn is_at_end(&mut self, applied_seq: u64) -> Result<bool, ReadError> {
         let info = self.consumer.info().await.map_err(ReadError::nats)?;
         Ok(info.num_pending == 0 && info.delivered.stream_sequence <= applied_seq)

@@ -1,7 +1,7 @@
 //! Publishes a partition's events: each once, and in the order of its batches.
 //!
 //! The stream itself stores the position: the partition's last event on it. Each publish has the condition that this event
-//! is still the last one. So two workers that both believe to own the partition can't publish an event twice or out of
+//! is still the last one. So two workers that both act as the owner can't publish an event twice or out of
 //! order, however late one of them is. When the stream has no event of the partition any more, the cursor in Postgres
 //! counts.
 
@@ -61,7 +61,7 @@ impl EventPublisher {
             let Err(error) = self.publish_all(partition).await;
             tracing::warn!(%partition, %error, "publishing events failed; the partition's events are published after a pause");
             tokio::time::sleep(RETRY_PAUSE).await;
-            // Creates the stream if that is what was missing.
+            // Creates the stream when it is missing.
             if let Err(error) = self.stream.open().await {
                 tracing::warn!(%partition, %error, "the stream of events could not be opened; it is opened again after a pause");
             }

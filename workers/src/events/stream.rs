@@ -53,7 +53,7 @@ pub fn config(nats: &LogLayout, settings: &EventSettings) -> Config {
     Config {
         name: nats.subjects.event_stream(),
         description: Some(
-            "What happened in Holdfast, as CloudEvents; in order within each partition".to_owned(),
+            "Holdfast's events as CloudEvents, in order within each partition".to_owned(),
         ),
         subjects: vec![nats.subjects.all_events()],
         retention: RetentionPolicy::Limits,

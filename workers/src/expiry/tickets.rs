@@ -25,7 +25,7 @@ pub struct TicketError(#[from] async_nats::Error);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket {
-    /// The first whole second, in Unix time, at which everything that it stands for is due.
+    /// The Unix second at whose start all holds and orders of the ticket are due.
     pub due_second: i64,
     pub partition: u16,
 }
@@ -77,7 +77,7 @@ impl Tickets {
         self.stored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes sure that a ticket is stored for everything in a batch that will fall due. Called before the commit.
+    /// Makes sure that a ticket is stored for each new hold and unpaid order of a batch. Called before the commit.
     ///
     /// # Errors
     /// When JetStream does not store one of them.

@@ -1,7 +1,7 @@
 //! The workers' HTTP port: `/metrics` for Prometheus, and `/healthz` for the supervisor of the process.
 //!
-//! Off unless `METRICS_PORT` is set. Both responses come from memory, so they say nothing about Postgres or NATS; the
-//! metrics do. No handler waits for anything, so at most one request for each core is in progress. Connections are not
+//! Off unless `METRICS_PORT` is set. Both responses come from memory. `/healthz` does not check Postgres or NATS; the
+//! metrics show their failures. No handler waits for anything, so at most one request for each core is in progress. Connections are not
 //! counted: open the port only to the operator's network.
 
 use std::net::SocketAddr;

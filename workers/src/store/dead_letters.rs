@@ -46,11 +46,11 @@ pub async fn write(
             .execute(&mut *connection)
             .await?;
         if updated.rows_affected() != 1 {
-            // An error would set this command aside again, for ever.
+            // No error: it would set this command aside again and again.
             tracing::warn!(
                 dead_letter_id = id,
                 error = letter.error,
-                "the retry of a dead letter failed, and the dead letter was pruned meanwhile; its new error is not recorded"
+                "the retry of a dead letter failed, and the dead letter was pruned before; the new error is not recorded"
             );
         }
     } else {

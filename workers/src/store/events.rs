@@ -37,7 +37,7 @@ pub async fn create_cursors(pool: &PgPool, partitions: Partitions) -> sqlx::Resu
     Ok(())
 }
 
-/// The cursor: the last row of a partition whose events are known to be published; 0 before the first.
+/// The cursor: the last row of a partition whose events were recorded as published; 0 before the first.
 ///
 /// # Errors
 /// When Postgres fails.

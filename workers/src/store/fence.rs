@@ -1,4 +1,4 @@
-//! The fence: a batch commits only if its partition's row still has the epoch and the position that its worker knows.
+//! The fence: a batch commits only if its partition's row still has the epoch and the position of its worker's progress.
 //!
 //! So two workers can never both apply a partition, whatever their clocks, pauses and networks do (I6). A worker that was
 //! replaced finds another epoch. A worker whose own commit succeeded without its knowledge finds another position.
@@ -12,41 +12,41 @@ use sqlx::{PgConnection, QueryBuilder};
 
 use crate::store::lease::{Lease, interval};
 
-/// Whether the rows of partitions, each given once, are as this worker knows them.
+/// Whether the rows of partitions, each given once, match this worker's leases.
 ///
 /// # Errors
 /// When Postgres fails.
 pub async fn rows_match<'l>(
     connection: &mut PgConnection,
-    known: impl ExactSizeIterator<Item = &'l Lease> + Clone,
+    leases: impl ExactSizeIterator<Item = &'l Lease> + Clone,
 ) -> sqlx::Result<bool> {
     let found: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM UNNEST($1::smallint[], $2::bigint[], $3::bigint[], $4::timestamptz[])
-             AS known (partition, epoch, applied_seq, stream_created)
+             AS lease (partition, epoch, applied_seq, stream_created)
          JOIN partitions USING (partition, epoch, applied_seq, stream_created)",
     )
     .bind(
-        known
+        leases
             .clone()
             .map(|lease| lease.partition.0.cast_signed())
             .collect::<Vec<_>>(),
     )
-    .bind(known.clone().map(|lease| lease.epoch).collect::<Vec<_>>())
+    .bind(leases.clone().map(|lease| lease.epoch).collect::<Vec<_>>())
     .bind(
-        known
+        leases
             .clone()
             .map(|lease| lease.applied_seq.cast_signed())
             .collect::<Vec<_>>(),
     )
     .bind(
-        known
+        leases
             .clone()
             .map(|lease| lease.stream_created)
             .collect::<Vec<_>>(),
     )
     .fetch_one(connection)
     .await?;
-    Ok(found == known.len() as i64)
+    Ok(found == leases.len() as i64)
 }
 
 /// The change of a partition's position.
@@ -71,7 +71,7 @@ impl PartitionMove {
     }
 }
 
-/// The condition of a write: nobody else has changed the rows of the partitions that it moves.
+/// The condition of a write: no other worker has changed the rows of the partitions that it moves.
 #[derive(Clone, Copy, Debug)]
 pub struct Fence<'m> {
     /// The partitions, each once.
@@ -83,7 +83,7 @@ pub struct Fence<'m> {
 }
 
 impl Fence<'_> {
-    /// Pushes the update of the rows that are as this worker knows them.
+    /// Pushes the update of the rows that match this worker's leases.
     pub(super) fn push_to(&self, query: &mut QueryBuilder<Postgres>) {
         fn column<C>(moves: &[PartitionMove], value: impl Fn(&PartitionMove) -> C) -> Vec<C> {
             moves.iter().map(value).collect()
@@ -127,7 +127,7 @@ impl Fence<'_> {
     }
 }
 
-/// Moves one partition, renews its lease, and returns Postgres's time. `None` when the row is not as this worker knows it:
+/// Moves one partition, renews its lease, and returns Postgres's time. `None` when the row does not match:
 /// then nothing of this transaction may be committed.
 ///
 /// # Errors

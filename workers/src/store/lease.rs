@@ -91,7 +91,7 @@ pub async fn take_free(
     Ok(rows.into_iter().map(Lease::from).collect())
 }
 
-/// Renews the leases of a worker's partitions that had no batch lately. Each batch renews its partition's lease itself.
+/// Renews the leases of a worker's partitions that had no batch recently. Each batch renews its partition's lease itself.
 ///
 /// # Errors
 /// When Postgres fails.

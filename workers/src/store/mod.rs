@@ -1,4 +1,4 @@
-//! The workers' SQL, as free functions on a connection. A batch costs the same few statements whatever its size.
+//! The workers' SQL, as free functions on a connection. A batch of any size costs the same few statements.
 //!
 //! No business rule is in here: `decide` makes the decisions, and the tables' constraints state the invariants once more.
 

@@ -50,7 +50,7 @@ pub struct PruneStep {
 }
 
 impl PruneStep {
-    /// Whether some kind may have more rows to remove.
+    /// Whether a table may have more rows to remove.
     #[must_use]
     pub fn has_more(&self) -> bool {
         let Self {

@@ -1,8 +1,8 @@
 //! Keeps the log short: removes the envelopes that every partition has applied.
 //!
 //! JetStream forgets an envelope's id when the envelope is removed. If that happens within the deduplication window, a
-//! repeated publish is stored as a second envelope. So a position is purged only when it has been known for the whole
-//! window. Several workers purge; that does no harm.
+//! repeated publish is stored as a second envelope. So a position is purged only when all partitions passed it at least
+//! one window ago. Several workers purge; that does no harm.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::store::lease;
 
 const PURGE_EVERY: Duration = Duration::from_secs(10);
 /// A little longer than the window: JetStream counts it from its own time of the publish.
-const KNOWN_FOR: Duration = DUPLICATE_WINDOW.saturating_add(Duration::from_secs(5));
+const PASSED_FOR: Duration = DUPLICATE_WINDOW.saturating_add(Duration::from_secs(5));
 
 pub struct LogPurge {
     pub pool: PgPool,
@@ -37,7 +37,7 @@ struct PassedPosition {
 impl LogPurge {
     /// Purges until the process stops.
     pub async fn run(self, stop: CancellationToken) {
-        // One entry for each PURGE_EVERY of KNOWN_FOR, so a dozen.
+        // One entry for each PURGE_EVERY of PASSED_FOR, so a dozen.
         let mut passed = VecDeque::new();
         let mut turn = tokio::time::interval(PURGE_EVERY);
         turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -65,7 +65,7 @@ impl LogPurge {
         let mut purgeable = None;
         while passed
             .front()
-            .is_some_and(|position| position.since.elapsed() >= KNOWN_FOR)
+            .is_some_and(|position| position.since.elapsed() >= PASSED_FOR)
         {
             purgeable = passed.pop_front();
         }

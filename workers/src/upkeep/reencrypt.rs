@@ -86,7 +86,7 @@ pub async fn seal(
         encryption::begin(pool, keys).await?;
     }
     let is_whole = is_whole(pool, keys).await?.unwrap_or_default();
-    let known = check::stored_keys(pool, keys).await?;
+    let recorded = check::stored_keys(pool, keys).await?;
     encryption::add_key(pool, keys).await?;
     let workers = encryption::workers(pool).await?;
     if !is_whole {
@@ -118,7 +118,7 @@ pub async fn seal(
     let in_use: Vec<String> = sealed_by(workers)
         .chain(sealed_by(encryption::workers(pool).await?))
         .collect();
-    let others = known
+    let others = recorded
         .into_iter()
         .filter(|name| Some(name.as_str()) != keys.first());
     (sealed.still_needed, sealed.not_needed) = others.partition(|name| in_use.contains(name));

@@ -1,4 +1,4 @@
-//! The load step: all rows that the commands of a batch name, in one statement whatever the batch's size.
+//! The load step: all rows that the commands of a batch name, in one statement for a batch of any size.
 //!
 //! The statement returns one row: Postgres's time, and for each table the named rows as a JSON array. So the load is one
 //! round trip and one snapshot. Data that few batches need has statements of its own: dead letters, the units of customers
@@ -142,7 +142,7 @@ async fn named(
     names: RowNames,
     state: &mut State,
 ) -> sqlx::Result<Timestamp> {
-    // A hold may end whatever it was loaded for, so its order and payments are loaded with it.
+    // Any of the holds may end in this batch, so their orders and payments are loaded with them.
     // A key counts for one product, which may be known only from a hold. So the key's rows of all products of the slot are
     // loaded, each with the outcome of the request that used it first.
     let (now, keys, outcomes, holds, orders, payments, products): Loaded = sqlx::query_as(
