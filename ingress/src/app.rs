@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commands::log_end::LogEnd;
 use crate::commands::lost_replies::{LostReplies, Recovery};
+use crate::commands::positions::AppliedPositions;
 use crate::commands::publisher::Publisher;
 use crate::commands::queued_keys::QueuedKeys;
 use crate::commands::submit::Submitter;
@@ -20,7 +21,6 @@ use crate::commands::waiters::Waiters;
 use crate::commands::webhooks::WebhookSubmitter;
 use crate::commands::webhooks::batches::WebhookPublisher;
 use crate::connections::Connections;
-use crate::demo::loopback;
 use crate::http::body::BodyTimeout;
 use crate::http::signature::WebhookSecrets;
 use crate::metrics::gauges::GaugeSources;
@@ -29,7 +29,6 @@ use crate::operators::hold_responses;
 use crate::operators::worker_stats::{self, WorkerStatsView};
 use crate::products::cache::ProductCache;
 use crate::products::listener::Listener;
-use crate::products::positions::AppliedPositions;
 use crate::rate_limits::RateLimits;
 use crate::settings::Settings;
 
@@ -46,8 +45,8 @@ pub struct App {
     pub products: Arc<ProductCache>,
     pub rate_limits: Arc<RateLimits>,
     pub worker_stats: Arc<WorkerStatsView>,
-    /// The address for requests of this process to its own ingress.
-    pub loopback: SocketAddr,
+    /// The address on which this ingress listens.
+    pub listening: SocketAddr,
     /// Cancelled when the ingress stops. It ends event streams, which have no end of their own.
     pub stopping: CancellationToken,
 }
@@ -134,7 +133,7 @@ impl App {
             products,
             rate_limits: RateLimits::start(&settings.ingress.limits),
             worker_stats,
-            loopback: loopback::address(listening),
+            listening,
             stopping: CancellationToken::new(),
             settings,
             connections,

@@ -21,11 +21,11 @@ use tokio::time::{Instant, timeout_at};
 use crate::commands::load_shedding::Priority;
 use crate::commands::log_end::LogEnd;
 use crate::commands::not_published::NotPublished;
+use crate::commands::positions::AppliedPositions;
 use crate::commands::publisher::{Publication, Publisher};
 use crate::commands::queued_keys::QueuedKeys;
 use crate::commands::waiters::{Waiter, Waiters};
 use crate::connections::NatsStatus;
-use crate::products::positions::AppliedPositions;
 use crate::store;
 
 /// The timeout for reading an outcome's row after its reply did not arrive. After it, the client gets 202.

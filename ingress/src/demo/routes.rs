@@ -10,6 +10,7 @@ use holdfast_common::id::HoldId;
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::demo::loopback;
 use crate::demo::payments::{self, PaymentScenario};
 use crate::http::body::fields::{Body, Fields, RequestBody};
 use crate::http::body::value_types::{Custom, Id};
@@ -70,6 +71,7 @@ pub(crate) async fn pay(
     State(app): State<Arc<App>>,
     Body(DemoPayment { order_id, scenario }): Body<DemoPayment>,
 ) -> Result<Response, Problem> {
-    let sent = payments::deliver(&app.webhook_secrets, app.loopback, scenario, order_id).await?;
+    let ingress = loopback::address(app.listening);
+    let sent = payments::deliver(&app.webhook_secrets, ingress, scenario, order_id).await?;
     Ok(render::json(StatusCode::OK, &json!({"webhooks": sent})))
 }

@@ -15,9 +15,9 @@ use holdfast_common::settings::LogLayout;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
+use crate::commands::positions::AppliedPositions;
 use crate::commands::waiters::Waiters;
 use crate::host_clock;
-use crate::products::positions::AppliedPositions;
 use crate::store;
 use crate::store::LogPosition;
 use crate::store::waiting::{self, Waiting};

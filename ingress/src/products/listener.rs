@@ -11,10 +11,10 @@ use holdfast_common::partition::Partition;
 use tokio::task::{JoinHandle, unconstrained};
 
 use crate::commands::lost_replies::LostReplies;
+use crate::commands::positions::AppliedPositions;
 use crate::commands::waiters::Waiters;
 use crate::connections::Connections;
 use crate::products::cache::ProductCache;
-use crate::products::positions::AppliedPositions;
 
 /// The receivers of replies and news.
 pub struct Listener {

@@ -5,6 +5,5 @@
 pub mod cache;
 pub mod freshness;
 pub mod listener;
-pub mod positions;
 pub mod snapshot;
 pub mod subscribers;

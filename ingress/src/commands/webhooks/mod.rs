@@ -22,8 +22,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 use self::batches::{Stored, WebhookPublisher};
 use crate::commands::load_shedding::Priority;
 use crate::commands::not_published::NotPublished;
+use crate::commands::positions::AppliedPositions;
 use crate::commands::waiters::{CommandResult, Waiters};
-use crate::products::positions::AppliedPositions;
 use crate::store;
 
 /// How often a duplicate's request reads the first webhook's outcome when no partition reports progress.
