@@ -25,7 +25,7 @@ fn blocks_of(document: &str, language: &str) -> Vec<Block> {
 }
 
 #[test]
-fn every_block_has_a_known_language() {
+fn blocks_have_a_known_language() {
     for document in documents() {
         for Block { language, text } in blocks(&read(&document)) {
             let is_known = ["", "console", "json", "sh", "sql"].contains(&language.as_str());
@@ -35,7 +35,7 @@ fn every_block_has_a_known_language() {
 }
 
 #[tokio::test]
-async fn the_sh_blocks_run() {
+async fn sh_blocks_run() {
     // Postgres's user must be able to enter the directory.
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     let scratch = tempfile::Builder::new()
@@ -93,7 +93,7 @@ async fn run(script: &str, directory: &Path, address: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_commands_of_console_blocks_exist() {
+async fn console_blocks_name_existing_commands() {
     for document in documents() {
         for block in blocks_of(&document, "console") {
             for line in block.text.replace("\\\n", " ").lines() {

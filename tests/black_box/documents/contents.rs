@@ -15,7 +15,7 @@ fn sections(page: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_problem_code_has_a_section_in_the_api_page() {
+fn problem_codes_have_sections_in_the_api_page() {
     let page = read("docs/api.md");
     let (_, problems) = page.split_once("\n## Problem codes\n").unwrap();
     let codes = ALL.iter().map(|code| code.name.to_owned());
@@ -31,7 +31,7 @@ fn every_problem_code_has_a_section_in_the_api_page() {
 }
 
 #[test]
-fn every_alert_has_a_section_in_the_operation_page() {
+fn alerts_have_sections_in_the_operation_page() {
     let rules = read("deploy/prometheus/rules.yml");
     let alerts = rules
         .lines()
@@ -43,7 +43,7 @@ fn every_alert_has_a_section_in_the_operation_page() {
 }
 
 #[test]
-fn every_page_is_in_the_index() {
+fn index_has_every_page() {
     let index = read("docs/README.md");
     for document in super::documents() {
         let name = document.strip_prefix("docs/").unwrap_or_default();
@@ -54,7 +54,7 @@ fn every_page_is_in_the_index() {
 }
 
 #[test]
-fn the_readme_is_short() {
+fn readme_is_short() {
     let readme = read("README.md");
     let (lines, words) = (readme.lines().count(), readme.split_whitespace().count());
     assert!(

@@ -32,7 +32,7 @@ fn collect_folders(folder: &Path, found: &mut Vec<String>) {
 }
 
 #[test]
-fn the_map_names_every_source_folder() {
+fn map_names_every_source_folder() {
     let map = read("ARCHITECTURE.md");
     let mut folders = Vec::new();
     for folder in SOURCES {
@@ -74,7 +74,7 @@ fn documents_name_only_existing_files() {
 
 /// Each row of the map begins with a folder; names without a folder are files in it.
 #[test]
-fn the_rows_of_the_map_name_files_of_their_folder() {
+fn map_rows_name_files_of_their_folder() {
     let is_file = |text: &&str| {
         let (stem, ending) = text.split_once('.').unwrap_or_default();
         let is_stem = stem.chars().all(|c| c.is_ascii_lowercase() || c == '_');
