@@ -1,4 +1,4 @@
-//! A change of state as operators are shown it, over HTTP and on the command line.
+//! The JSON document of a change of state, for the audit over HTTP and in the CLI.
 
 use chrono::SecondsFormat;
 use serde::Serialize;
@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::store::audit::ListedChange;
 
-/// Where the audit goes on behind a change.
+/// The cursor of the page that follows a change.
 #[must_use]
 pub fn cursor(last: &ListedChange) -> String {
     format!("{}.{}", last.audit_id, last.entry)
@@ -30,36 +30,36 @@ pub struct EntryView {
     product_id: Option<i64>,
     #[schema(required)]
     hold_id: Option<uuid::Uuid>,
-    /// An order has the id of the hold that it consumed
+    /// An order has the id of its hold
     #[schema(required)]
     order_id: Option<uuid::Uuid>,
-    /// Units of the hold or order, or units added
+    /// Units of the hold or order, or units that were added
     quantity: i32,
     before: SideView,
     after: SideView,
-    /// The command, when it took one
+    /// The request whose command made the change. Null when no command did
     #[schema(required)]
     request_id: Option<uuid::Uuid>,
-    /// That of the hold, or of the product's last one
+    /// The sequence of the hold, or of the product's last hold
     sequence: i64,
     log_seq: i64,
 }
 
-/// How things stood before a change, or after it.
+/// The state before or after a change.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AuditSide)]
 pub struct SideView {
-    /// Of the hold, order or payment
+    /// The state of the hold, order or payment
     #[schema(required)]
     state: Option<String>,
     #[schema(required)]
     stock: Option<CountsView>,
-    /// What the product is sold as, when that is what changed
+    /// The terms of the product, when the change was of these
     #[schema(value_type = Option<Object>, required)]
     product: Option<Value>,
 }
 
-/// A product's units.
+/// The stock of a product, in units.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AuditStock)]
 pub struct CountsView {

@@ -1,4 +1,4 @@
-//! The `Idempotency-Key` header: 1 to 255 printable characters, whatever they mean to the client.
+//! Parses the `Idempotency-Key` header: 1 to 255 printable characters.
 
 use axum::http::HeaderMap;
 use holdfast_common::command::{Action, IdempotencyKey};
@@ -9,16 +9,16 @@ use crate::http::problem::Problem;
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const KEY_CHARS_MAX: usize = 255;
 
-/// Whether a request has a key at all.
+/// Whether a request has the header.
 #[must_use]
 pub fn is_keyed(headers: &HeaderMap) -> bool {
     headers.contains_key(IDEMPOTENCY_KEY)
 }
 
-/// The key of a request, for the action it asks for, as it may be kept.
+/// The key of a request for an action, hashed so that it may be stored.
 ///
 /// # Errors
-/// 422 when the header is there and is no key.
+/// 422 when the header is invalid.
 pub fn key(
     headers: &HeaderMap,
     keys: &Keyring,

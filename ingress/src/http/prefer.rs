@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue};
 
 const PREFER: &str = "prefer";
 
-/// How long a client would wait for its outcome.
+/// A client's preferences for the wait for its outcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Preference {
     wait_seconds: Option<u32>,
@@ -14,21 +14,21 @@ pub struct Preference {
 }
 
 impl Preference {
-    /// Reads every `Prefer` header of a request. What is not understood is passed over, and of two values for one
-    /// preference the first counts, as the RFC asks.
+    /// Parses every `Prefer` header of a request. Unknown preferences are ignored. Of two values for one preference the
+    /// first counts, as the RFC requires.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
         let mut preference = Self::default();
         for value in headers.get_all(PREFER) {
             for one in value.to_str().unwrap_or_default().split(',') {
-                preference.read(one);
+                preference.parse(one);
             }
         }
         preference
     }
 
-    fn read(&mut self, text: &str) {
-        // Parameters, behind a semicolon, mean nothing to the two preferences that we know.
+    fn parse(&mut self, text: &str) {
+        // The two known preferences have no parameters, so everything after a semicolon is ignored.
         let text = text.split(';').next().unwrap_or_default();
         let (name, value) = text.split_once('=').unwrap_or((text, ""));
         let (name, value) = (name.trim(), value.trim().trim_matches('"'));
@@ -39,7 +39,7 @@ impl Preference {
         }
     }
 
-    /// How long to wait: what the client would, and never longer than we would.
+    /// The time to wait: the client's preference, at most `longest`.
     #[must_use]
     pub fn wait(&self, longest: Duration) -> Duration {
         match self.wait_seconds {
@@ -49,7 +49,7 @@ impl Preference {
         }
     }
 
-    /// The value of `Preference-Applied`, when there was a preference.
+    /// The value of `Preference-Applied`, when the client sent a preference.
     #[must_use]
     pub fn applied(&self) -> Option<HeaderValue> {
         let wait = self.wait_seconds.map(|seconds| format!("wait={seconds}"));
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn preferences_are_read_as_the_rfc_has_them() {
+    fn preferences_follow_rfc_7240() {
         assert_eq!(read(&[]), (LONGEST, None));
         assert_eq!(read(&["respond-async"]), seconds(0, "respond-async"));
         assert_eq!(read(&["wait=0"]), seconds(0, "wait=0"));
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_passed_over() {
+    fn unknown_preferences_are_ignored() {
         for value in [
             "wait=-1",
             "wait=soon",

@@ -1,4 +1,4 @@
-//! Outcomes as HTTP: the same outcome gives the same response, at once, replayed or polled.
+//! From an outcome to its HTTP response. An outcome has the same response at once, replayed and polled.
 
 use axum::http::header::{CONTENT_TYPE, IF_NONE_MATCH, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -17,7 +17,7 @@ use crate::http::views::{
 };
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
-/// Whether a response is that of an earlier request with the same key.
+/// Marks the response of an earlier request with the same key.
 pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 pub(crate) const APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub(crate) const APPLICATION_PROBLEM: HeaderValue =
@@ -27,7 +27,7 @@ pub(crate) const APPLICATION_PROBLEM: HeaderValue =
 pub fn json(status: StatusCode, document: &impl Serialize) -> Response {
     match serde_json::to_vec(document) {
         Ok(body) => (status, [(CONTENT_TYPE, APPLICATION_JSON)], body).into_response(),
-        Err(error) => unwritten(&error),
+        Err(error) => serialisation_failed(&error),
     }
 }
 
@@ -37,7 +37,7 @@ fn header(response: &mut Response, name: HeaderName, value: &str) {
     }
 }
 
-/// What a command's request is told.
+/// The response to a submitted command.
 pub fn submitted(submitted: &Submitted, preference: &Preference) -> Response {
     let response = match submitted {
         Submitted::Done(decision) => decided(decision),
@@ -54,7 +54,7 @@ pub(crate) fn with_preference(mut response: Response, preference: &Preference) -
     response
 }
 
-/// An outcome's status and document, however it is asked for.
+/// The status and document of an outcome.
 fn document(outcome: &Outcome) -> serde_json::Result<(StatusCode, Box<RawValue>)> {
     Ok(match outcome {
         Outcome::ProductCreated(product) => (
@@ -110,11 +110,11 @@ fn problem_document(problem: &Problem) -> serde_json::Result<(StatusCode, Box<Ra
     Ok((problem.status(), to_raw_value(problem)?))
 }
 
-/// What became of a command, as a response.
+/// The response with an outcome.
 pub fn decided(Decision { replayed, outcome }: &Decision) -> Response {
     let (status, body) = match document(outcome) {
         Ok((status, body)) => (status, Box::<str>::from(body).into_string()),
-        Err(error) => return unwritten(&error),
+        Err(error) => return serialisation_failed(&error),
     };
     let is_problem = matches!(
         outcome,
@@ -162,8 +162,8 @@ pub fn decided(Decision { replayed, outcome }: &Decision) -> Response {
     response
 }
 
-fn unwritten(error: &serde_json::Error) -> Response {
-    tracing::error!(%error, "a document could not be written");
+fn serialisation_failed(error: &serde_json::Error) -> Response {
+    tracing::error!(%error, "serialising a document failed; the client gets 500");
     Problem::new(&codes::INTERNAL_ERROR).into_response()
 }
 
@@ -211,6 +211,6 @@ pub fn done_status(request_id: uuid::Uuid, decision: &Decision) -> Response {
                 }),
             )
         }
-        Err(error) => unwritten(&error),
+        Err(error) => serialisation_failed(&error),
     }
 }

@@ -1,8 +1,8 @@
 //! Signatures of payment webhooks, over the raw body, by HMAC-SHA256 (RFC 2104).
 //!
-//! Three schemes: Standard Webhooks (github.com/standard-webhooks/standard-webhooks), Stripe's
-//! (docs.stripe.com/webhooks#verify-manually), and a plain hex digest. The first whose headers are there decides alone.
-//! Nothing of the body is read before it is verified, and neither a secret nor a signature is ever shown.
+//! There are three schemes: Standard Webhooks (github.com/standard-webhooks/standard-webhooks), Stripe
+//! (docs.stripe.com/webhooks#verify-manually), and a plain hex digest. The first scheme whose headers are there decides
+//! alone. The body must not be parsed before it is verified. Secrets and signatures must not appear in errors or logs.
 
 use std::fmt;
 
@@ -14,26 +14,25 @@ use holdfast_common::settings::Secret;
 use holdfast_common::time::Timestamp;
 use sha2::Sha256;
 
-/// How far a signature's time may be from ours, in seconds, either way.
+/// The largest difference between a signature's time and the host's clock.
 const TOLERANCE_SECONDS: u64 = 300;
-/// The most signatures of one request that are looked at.
+/// The most signatures of one request that are checked.
 const SIGNATURES_MAX: usize = 16;
-/// The longest idempotency key, in characters.
 const KEY_CHARS_MAX: usize = 255;
-/// A secret of this form is, for Standard Webhooks, base64 behind the prefix.
+/// After this prefix, Standard Webhooks expects base64. The other schemes use the whole secret.
 const BASE64_PREFIX: &str = "whsec_";
 
 const IDEMPOTENCY_KEY: &str = "x-idempotency-key";
 
-/// The secrets that a webhook may be signed with; several while one is being replaced.
+/// The secrets that webhooks may be signed with. During a rotation there are several.
 #[derive(Default)]
 pub struct WebhookSecrets {
-    secrets: Vec<Key>,
+    secrets: Vec<WebhookSecret>,
 }
 
-struct Key {
+struct WebhookSecret {
     whole: Vec<u8>,
-    /// What Standard Webhooks uses; nothing when the secret claims to be base64 and is not.
+    /// The key for Standard Webhooks. `None` when the text after the prefix is not base64.
     decoded: Option<Vec<u8>>,
 }
 
@@ -44,11 +43,11 @@ impl fmt::Debug for WebhookSecrets {
 }
 
 impl WebhookSecrets {
-    /// Reads `WEBHOOK_SECRETS`, a list with commas.
+    /// Parses `WEBHOOK_SECRETS`, a comma-separated list.
     #[must_use]
     pub fn from_setting(setting: Option<&Secret>) -> Self {
         let list = setting.map(Secret::expose).unwrap_or_default();
-        let key = |secret: &str| Key {
+        let parse = |secret: &str| WebhookSecret {
             whole: secret.as_bytes().to_vec(),
             decoded: match secret.strip_prefix(BASE64_PREFIX) {
                 Some(encoded) => STANDARD_NO_PAD.decode(encoded.trim_end_matches('=')).ok(),
@@ -60,7 +59,7 @@ impl WebhookSecrets {
                 .split(',')
                 .map(str::trim)
                 .filter(|secret| !secret.is_empty())
-                .map(key)
+                .map(parse)
                 .collect(),
         }
     }
@@ -73,16 +72,16 @@ impl WebhookSecrets {
         Some(hex::encode(mac.finalize().into_bytes()))
     }
 
-    /// Whether any secret gives any of these digests. Every pair is compared, each in constant time.
+    /// Whether one of the secrets gives one of the digests. Every pair is compared, in constant time.
     fn match_any(
         &self,
-        key: impl Fn(&Key) -> Option<&[u8]>,
+        key: impl Fn(&WebhookSecret) -> Option<&[u8]>,
         signed: &[&[u8]],
         digests: &[Vec<u8>],
     ) -> bool {
         let mut is_match = false;
         for key in self.secrets.iter().filter_map(key) {
-            // HMAC takes keys of any length.
+            // It can't fail: HMAC takes keys of any length.
             let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
                 continue;
             };
@@ -100,7 +99,7 @@ impl WebhookSecrets {
 #[error("the signature is missing, wrong or too old")]
 pub struct SignatureInvalid;
 
-/// A body that a holder of one of the secrets has sent.
+/// A body whose signature is valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
     key: Option<String>,
@@ -108,7 +107,7 @@ pub struct Verified {
 }
 
 impl Verified {
-    /// The key to tell duplicates by: from the scheme's header, or for Stripe else the body's `id`.
+    /// The idempotency key: from the scheme's header. For Stripe, the default is the body's `id`.
     pub fn key(self, body_id: impl FnOnce() -> Option<String>) -> Option<String> {
         let is_key = |key: &String| {
             (1..=KEY_CHARS_MAX).contains(&key.chars().count()) && !key.chars().any(char::is_control)
@@ -124,20 +123,20 @@ impl Verified {
 /// Verifies a webhook's raw body.
 ///
 /// # Errors
-/// When no scheme's signature is there, or the one that decides does not hold at `now`.
+/// When the request has no signature, or the deciding scheme's signature is invalid at `now`.
 pub fn verify(
     headers: &HeaderMap,
     body: &[u8],
     secrets: &WebhookSecrets,
     now: Timestamp,
 ) -> Result<Verified, SignatureInvalid> {
-    let is_there = |name: &str| headers.contains_key(name);
+    let has_header = |name: &str| headers.contains_key(name);
     if ["webhook-id", "webhook-timestamp", "webhook-signature"]
         .into_iter()
-        .any(is_there)
+        .any(has_header)
     {
         verify_standard(headers, body, secrets, now)
-    } else if is_there("stripe-signature") {
+    } else if has_header("stripe-signature") {
         verify_stripe(headers, body, secrets, now)
     } else {
         verify_plain(headers, body, secrets)
@@ -159,11 +158,11 @@ fn verify_standard(
         .split(' ')
         .take(SIGNATURES_MAX);
     let digests = listed
-        .filter_map(|one| STANDARD.decode(one.strip_prefix("v1,")?).ok())
+        .filter_map(|signature| STANDARD.decode(signature.strip_prefix("v1,")?).ok())
         .collect::<Vec<_>>();
     let signed = [id.as_bytes(), b".", time.as_bytes(), b".", body];
-    let holds = secrets.match_any(|key| key.decoded.as_deref(), &signed, &digests);
-    if holds {
+    let is_valid = secrets.match_any(|key| key.decoded.as_deref(), &signed, &digests);
+    if is_valid {
         Ok(Verified {
             key: Some(id.to_owned()),
             may_be_body_id: false,
@@ -195,12 +194,12 @@ fn verify_stripe(
     let digests = listed
         .filter_map(|(_, digest)| hex::decode(digest).ok())
         .collect::<Vec<_>>();
-    let holds = secrets.match_any(
+    let is_valid = secrets.match_any(
         |key| Some(&key.whole),
         &[time.as_bytes(), b".", body],
         &digests,
     );
-    if holds {
+    if is_valid {
         Ok(Verified {
             key: idempotency_key(headers),
             may_be_body_id: true,
@@ -218,8 +217,8 @@ fn verify_plain(
     let signature = single(headers, "x-webhook-signature")?;
     let digest = hex::decode(signature.strip_prefix("sha256=").unwrap_or(signature))
         .map_err(|_| SignatureInvalid)?;
-    let holds = secrets.match_any(|key| Some(&key.whole), &[body], &[digest]);
-    if holds {
+    let is_valid = secrets.match_any(|key| Some(&key.whole), &[body], &[digest]);
+    if is_valid {
         Ok(Verified {
             key: idempotency_key(headers),
             may_be_body_id: false,
@@ -229,7 +228,7 @@ fn verify_plain(
     }
 }
 
-/// A header that must be there once.
+/// The value of a header that must be there exactly once.
 fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, SignatureInvalid> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {

@@ -1,4 +1,4 @@
-//! Documents as clients see them. Their field names are fixed by the contract.
+//! The JSON documents of responses. The API contract fixes their field names.
 
 use holdfast_common::domain::{Hold, HoldState, Order, OrderState};
 use holdfast_common::id::OrderReference;
@@ -36,7 +36,7 @@ fn optional_rfc3339<S: Serializer>(
 pub struct ProductView<'a> {
     pub id: i64,
     pub name: &'a str,
-    /// The price as a decimal number, to show
+    /// The price of a unit as a decimal number, for display
     pub price: f64,
     /// The price of a unit, in minor units
     pub price_minor: i64,
@@ -45,11 +45,11 @@ pub struct ProductView<'a> {
     /// `available_stock`, `held_stock` and `sold_stock` together
     pub total_stock: i64,
     pub available_stock: i64,
-    /// Promised but unpaid: active holds and unpaid orders
+    /// Units of active holds and unpaid orders
     pub held_stock: i64,
-    /// Paid
+    /// Units of paid orders
     pub sold_stock: i64,
-    /// Active holds
+    /// The number of active holds
     pub holds_count: i64,
     #[schema(required)]
     pub max_per_customer: Option<u32>,
@@ -104,7 +104,7 @@ pub struct HoldView<'a> {
     #[serde(serialize_with = "rfc3339")]
     #[schema(value_type = DateTime<Utc>)]
     pub expires_at: Timestamp,
-    /// How long it lasts in all, not what is left
+    /// The whole time from creation to expiry, not the remaining time
     pub reserved_for_seconds: i64,
     #[serde(serialize_with = "rfc3339")]
     #[schema(value_type = DateTime<Utc>)]
@@ -114,7 +114,7 @@ pub struct HoldView<'a> {
 }
 
 impl<'a> HoldView<'a> {
-    /// A hold as it stood when its outcome was decided.
+    /// The hold at the time of its outcome.
     #[must_use]
     pub fn as_decided(hold: &'a Hold) -> Self {
         Self {
@@ -130,7 +130,7 @@ impl<'a> HoldView<'a> {
         }
     }
 
-    /// A hold as it stands now: its time may have run out without anybody having processed it.
+    /// The hold at `now`. It is expired after `expires_at`, also before a worker has processed the expiry.
     #[must_use]
     pub fn at(hold: &'a Hold, now: Timestamp) -> Self {
         let expired = hold_status(&HoldState::Expired { at: now });
@@ -155,15 +155,15 @@ impl<'a> HoldView<'a> {
     "created_at": "2026-11-23T02:20:20.301125Z"})))]
 pub struct OrderView<'a> {
     pub order_id: uuid::Uuid,
-    /// `order_` and its id
+    /// `order_` and the order's id
     pub order_reference: String,
-    /// The hold that it consumed; both have one id
+    /// The hold that the order consumed. Both have the same id
     pub hold_id: uuid::Uuid,
     pub product_id: i64,
     pub quantity: u32,
-    /// What it costs as a decimal number, to show
+    /// The amount as a decimal number, for display
     pub amount: f64,
-    /// What it costs, in minor units
+    /// The amount, in minor units
     pub amount_minor: i64,
     #[schema(value_type = CurrencyCode)]
     pub currency: &'static str,
@@ -209,7 +209,7 @@ impl<'a> From<&'a Order> for OrderView<'a> {
     }
 }
 
-/// What a payment did.
+/// The effect of a payment.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Settlement, examples(json!({"result": "processed", "order_id": "01a20634-0c9b-8cc1-96dc-8d450eaf51d9",
     "order_status": "paid"})))]
@@ -233,7 +233,7 @@ impl From<&Settlement> for SettlementView {
     }
 }
 
-/// A dead letter that is settled.
+/// A dead letter that an operator retried or dropped.
 #[derive(Serialize, ToSchema)]
 pub struct SettledLetter {
     pub id: i64,
@@ -241,7 +241,7 @@ pub struct SettledLetter {
     pub status: &'static str,
 }
 
-/// A request in line.
+/// A queued request.
 #[derive(Serialize, ToSchema)]
 #[schema(as = QueuedRequest, examples(json!({"request_id": "01a20638-dcb4-8cc1-a6af-f23d1f129771", "status": "queued",
     "position": 412, "status_url": "/api/requests/01a20638-dcb4-8cc1-a6af-f23d1f129771?seq=90121"})))]
@@ -249,9 +249,9 @@ pub struct QueuedView {
     pub request_id: uuid::Uuid,
     #[schema(pattern = "^queued$")]
     pub status: &'static str,
-    /// How many of the log's entries are ahead of it
+    /// The number of log entries ahead of the request
     pub position: u64,
-    /// Where to ask what became of it
+    /// The URL of the request's status
     pub status_url: String,
 }
 
@@ -267,7 +267,7 @@ impl From<&QueuedRequest> for QueuedView {
     }
 }
 
-/// What became of a request.
+/// The status of a request.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 #[schema(as = RequestStatus)]
@@ -276,7 +276,7 @@ pub enum RequestView {
     Done(DoneView),
 }
 
-/// A request that is done.
+/// A request with an outcome.
 #[derive(Serialize, ToSchema)]
 #[schema(as = DoneRequest)]
 pub struct DoneView {
@@ -286,12 +286,12 @@ pub struct DoneView {
     pub response: ResponseView,
 }
 
-/// The response that it would have had at once.
+/// The response that the request would have got with a longer wait.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ResponseOfRequest)]
 pub struct ResponseView {
     pub status: u16,
-    /// A document or a problem document
+    /// The resource, or a problem document
     #[schema(value_type = Object)]
     pub body: Box<RawValue>,
 }

@@ -1,4 +1,4 @@
-//! `/healthz` says that the process answers, `/readyz` whether it can do its work.
+//! `/healthz`: the process responds. `/readyz`: Postgres and NATS respond, too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,26 +14,26 @@ use crate::app::App;
 use crate::http::problem::{Problem, codes};
 use crate::http::render;
 
-/// How long a part may take to answer before it counts as down.
+/// A part that does not respond in this time counts as down.
 const PART_WAIT: Duration = Duration::from_secs(1);
 
-/// That all is well.
+/// The process is healthy.
 #[derive(Serialize, ToSchema)]
 struct Health {
     /// `ok` or `ready`
     status: &'static str,
 }
 
-/// Whether the process answers
+/// Check that the process responds
 #[utoipa::path(get, path = "/healthz", tag = "Service", operation_id = "getHealth",
-    responses((status = 200, description = "It does", body = Health)))]
+    responses((status = 200, description = "The process responds", body = Health)))]
 pub(super) async fn alive() -> Response {
     render::json(StatusCode::OK, &Health { status: "ok" })
 }
 
-/// Whether Postgres and the log answer
+/// Check that Postgres and the log respond
 #[utoipa::path(get, path = "/readyz", tag = "Service", operation_id = "getReadiness",
-    responses((status = 200, description = "They do", body = Health), (status = 503, description = "not_ready")))]
+    responses((status = 200, description = "Both respond", body = Health), (status = 503, description = "not_ready")))]
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let select = sqlx::query("SELECT 1").execute(&app.connections.pool);
     let log = app

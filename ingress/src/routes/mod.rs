@@ -1,4 +1,4 @@
-//! The endpoints of the contract, one module a resource.
+//! Every path of the ingress. Each resource has one module, and none imports another.
 
 mod admin;
 mod events;
@@ -47,7 +47,7 @@ pub fn router(app: Arc<App>) -> Router {
 
 fn joined(limited: OpenApiRouter<Arc<App>>) -> Router<Arc<App>> {
     Router::from(limited.merge(unlimited()))
-        .merge(looked_at())
+        .merge(page_routes())
         .fallback(async || Problem::new(&codes::NOT_FOUND))
         .layer(CatchPanicLayer::custom(panicked))
 }
@@ -55,14 +55,14 @@ fn joined(limited: OpenApiRouter<Arc<App>>) -> Router<Arc<App>> {
 /// The description of every path.
 pub(crate) fn description() -> OpenApi {
     let mut limited = limited_by_address();
-    openapi::limit(limited.get_openapi_mut());
-    let all = OpenApiRouter::with_openapi(openapi::begun())
+    openapi::add_rate_limit(limited.get_openapi_mut());
+    let all = OpenApiRouter::with_openapi(openapi::without_paths())
         .merge(limited)
         .merge(unlimited());
-    openapi::finished(all.into_openapi())
+    openapi::completed(all.into_openapi())
 }
 
-/// What shoppers call.
+/// Calls of shoppers, which are limited by client address.
 fn limited_by_address() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::default()
         .routes(only(routes!(products::list)))
@@ -75,7 +75,7 @@ fn limited_by_address() -> OpenApiRouter<Arc<App>> {
         .routes(only(routes!(requests::show)))
 }
 
-/// What payment providers, operators and load balancers call: few addresses, and none of them may be turned away.
+/// Calls of payment providers, operators and load balancers. They come from few addresses and must not get 429.
 fn unlimited() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::default()
         .routes(only(routes!(payments::webhook)))
@@ -105,8 +105,8 @@ fn unlimited() -> OpenApiRouter<Arc<App>> {
         .routes(only(routes!(pages::docs::page)))
 }
 
-/// What pages are made of, and what they call beside the API.
-fn looked_at() -> Router<Arc<App>> {
+/// Pages, their files, and the calls that only pages make.
+fn page_routes() -> Router<Arc<App>> {
     let only = |allowed: &'static str, routes: MethodRouter<Arc<App>>| {
         routes.fallback(async move || Problem::method_not_allowed(allowed))
     };
@@ -135,12 +135,12 @@ fn with_description((schemas, paths, methods): Routes) -> Routes {
 fn only((schemas, paths, methods): Routes) -> Routes {
     let allowed: Vec<_> = paths.paths.values().map(openapi::methods).collect();
     let allowed: Arc<str> = allowed.join(", ").into();
-    let refused = move || std::future::ready(Problem::method_not_allowed(&allowed));
-    (schemas, paths, methods.fallback(refused))
+    let rejected = move || std::future::ready(Problem::method_not_allowed(&allowed));
+    (schemas, paths, methods.fallback(rejected))
 }
 
 fn panicked(_: Box<dyn Any + Send>) -> Response {
-    tracing::error!("a request's handler panicked");
+    tracing::error!("a handler panicked; the client gets 500");
     Problem::new(&codes::INTERNAL_ERROR).into_response()
 }
 

@@ -1,4 +1,4 @@
-//! What is routed, what is described and what the README lists are the same calls.
+//! Tests that routes, description and the documented list of calls agree.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,7 @@ use serde_json::Value;
 use crate::http::openapi;
 use crate::routes::{description, limited_by_address, unlimited};
 
-/// Pages, and what they are made of and call beside the API, are nobody else's to call; all other paths come out at the
-/// fallback, which axum shows as `/`.
+/// Paths of pages, which other clients do not need. axum shows the fallback as `/`.
 const UNDESCRIBED: [&str; 6] = [
     "/docs/{file}",
     "/",
@@ -22,7 +21,7 @@ fn document() -> Value {
     serde_json::to_value(description()).unwrap()
 }
 
-/// The paths that axum routes, as it shows them to a debugger: it has no other way to tell.
+/// The paths of the router. axum shows them only in its `Debug` output.
 fn routed() -> BTreeSet<String> {
     let shown = format!("{:?}", super::joined(limited_by_address()));
     let texts = shown.split('"').skip(1).step_by(2);
@@ -33,7 +32,7 @@ fn routed() -> BTreeSet<String> {
 }
 
 #[test]
-fn every_routed_path_is_described() {
+fn routed_paths_are_described() {
     let mut described: BTreeSet<String> = description()
         .paths
         .paths
@@ -45,7 +44,7 @@ fn every_routed_path_is_described() {
 }
 
 #[test]
-fn the_table_of_calls_has_every_described_call() {
+fn table_of_calls_has_every_described_call() {
     let page = include_str!("../../../docs/api.md");
     let mut listed = BTreeSet::new();
     for row in page.lines().filter(|line| {
@@ -72,7 +71,7 @@ fn the_table_of_calls_has_every_described_call() {
 }
 
 #[test]
-fn every_code_of_an_annotation_goes_with_its_status() {
+fn codes_of_annotations_match_their_status() {
     for api in [
         limited_by_address().into_openapi(),
         unlimited().into_openapi(),
@@ -95,7 +94,7 @@ fn every_code_of_an_annotation_goes_with_its_status() {
 }
 
 #[test]
-fn every_reference_leads_somewhere_and_every_component_is_used() {
+fn references_resolve_and_components_are_used() {
     let document = document();
     let text = document.to_string();
     let used: BTreeSet<&str> = text
@@ -115,7 +114,7 @@ fn every_reference_leads_somewhere_and_every_component_is_used() {
 }
 
 #[test]
-fn every_operation_has_a_name_a_summary_and_a_known_tag() {
+fn operations_have_a_unique_id_a_summary_and_a_tag() {
     let document = document();
     let tags: BTreeSet<_> = document["tags"]
         .as_array()
@@ -128,7 +127,7 @@ fn every_operation_has_a_name_a_summary_and_a_known_tag() {
         for operation in item.as_object().unwrap().values() {
             assert!(
                 names.insert(operation["operationId"].as_str().unwrap().to_owned()),
-                "twice: {operation}"
+                "not unique: {operation}"
             );
             assert!(
                 operation["summary"]

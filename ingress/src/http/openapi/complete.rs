@@ -1,7 +1,7 @@
-//! What operations have in common, added to each that has it: an annotation says only what is its own.
+//! Adds to each operation what many operations share: responses, headers, security.
 //!
-//! A refusal is written in an annotation as its status with its codes as description, separated by commas. Here it becomes
-//! a reusable response with the problem documents of these codes.
+//! An annotation states a refusal as a status whose description lists the problem codes, separated by commas. This module
+//! replaces it by a reusable response with the problem documents of these codes.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use crate::http::problem::codes::{self, ProblemCode};
 /// The name of the security scheme of the admin token.
 pub(super) const ADMIN_TOKEN: &str = "adminToken";
 
-/// What each operation of a path item is.
+/// The operations of a path, by method.
 pub(super) fn operations(item: &PathItem) -> impl Iterator<Item = (&'static str, &Operation)> {
     let all = [
         ("GET", &item.get),
@@ -48,18 +48,18 @@ pub(super) fn complete(paths: &mut utoipa::openapi::Paths, components: &mut Comp
         .extend(headers().map(|(name, header)| (name.to_owned(), header.into())));
     for (path, item) in &mut paths.paths {
         for operation in operations_mut(item) {
-            let kind = Kind::of(path, operation);
-            if kind.is_admin {
+            let traits = OperationTraits::of(path, operation);
+            if traits.is_admin {
                 operation.security = Some(vec![SecurityRequirement::new(ADMIN_TOKEN, [""; 0])]);
             }
-            refusals(operation, &kind, components);
-            successes(operation, &kind);
+            add_refusals(operation, &traits, components);
+            complete_successes(operation, &traits);
         }
     }
 }
 
-/// What decides how an operation is completed.
-struct Kind {
+/// The traits of an operation that decide which responses and headers it gets.
+struct OperationTraits {
     is_api: bool,
     is_admin: bool,
     is_limited: bool,
@@ -70,7 +70,7 @@ struct Kind {
     is_command: bool,
 }
 
-impl Kind {
+impl OperationTraits {
     fn of(path: &str, operation: &Operation) -> Self {
         let parameters = || operation.parameters.iter().flatten().filter_map(inline);
         let has = |name: &str| parameters().any(|parameter| parameter.name == name);
@@ -86,7 +86,7 @@ impl Kind {
         }
     }
 
-    /// Codes that its annotation need not say.
+    /// The codes that follow from the traits, so that annotations need not list them.
     fn codes(&self) -> Vec<&'static str> {
         let groups: [(bool, &[&'static str]); 8] = [
             (true, &["method_not_allowed"]),
@@ -123,7 +123,7 @@ impl Kind {
             .collect()
     }
 
-    /// The headers that its outcomes have.
+    /// The headers of responses with an outcome.
     fn outcome_headers(&self) -> Vec<&'static str> {
         let headers = [
             (self.is_command, "Preference-Applied"),
@@ -144,8 +144,8 @@ fn inline<T>(one: &RefOr<T>) -> Option<&T> {
     }
 }
 
-/// Turns codes into responses: those of the annotation, and those that go without saying.
-fn refusals(operation: &mut Operation, kind: &Kind, components: &mut Components) {
+/// Replaces the annotation's refusals by responses, and adds the refusals that follow from the traits.
+fn add_refusals(operation: &mut Operation, traits: &OperationTraits, components: &mut Components) {
     let responses = &mut operation.responses.responses;
     let written = responses.extract_if(.., |status, _| status.starts_with(['4', '5']));
     let written: Vec<String> = written
@@ -154,7 +154,7 @@ fn refusals(operation: &mut Operation, kind: &Kind, components: &mut Components)
     let named = written
         .iter()
         .flat_map(|codes| codes.split(", "))
-        .chain(kind.codes());
+        .chain(traits.codes());
     let mut by_status = BTreeMap::<u16, Vec<&ProblemCode>>::new();
     for code in named {
         let Some(problem) = codes::ALL.iter().find(|known| known.name == code) else {
@@ -168,7 +168,7 @@ fn refusals(operation: &mut Operation, kind: &Kind, components: &mut Components)
     for (status, mut problems) in by_status {
         problems.sort_by_key(|code| code.name);
         problems.dedup_by_key(|code| code.name);
-        let name = component(&problems, kind, components);
+        let name = component(&problems, traits, components);
         responses.insert(
             status.to_string(),
             RefOr::Ref(Ref::from_response_name(name)),
@@ -176,20 +176,23 @@ fn refusals(operation: &mut Operation, kind: &Kind, components: &mut Components)
     }
 }
 
-/// The reusable response for some problems, named by their codes and by what else an outcome has there.
+/// The name of the reusable response for these codes. The name also tells the headers of the outcomes among them.
 fn component(
     problems: &[&'static ProblemCode],
-    kind: &Kind,
+    traits: &OperationTraits,
     components: &mut Components,
 ) -> String {
     let has_outcome = problems.iter().any(|problem| problem.is_outcome);
     let outcome_headers = if has_outcome {
-        kind.outcome_headers()
+        traits.outcome_headers()
     } else {
         Vec::new()
     };
     let names: Vec<_> = problems.iter().map(|code| code.name).collect();
-    let kept: &[&str] = match (kind.is_command && has_outcome, kind.is_keyed && has_outcome) {
+    let kept: &[&str] = match (
+        traits.is_command && has_outcome,
+        traits.is_keyed && has_outcome,
+    ) {
         (true, true) => &["keyed"],
         (true, false) => &["command"],
         (false, true) => &["webhook"],
@@ -198,21 +201,21 @@ fn component(
     let name = [names.as_slice(), kept].concat().join(".");
     components.responses.entry(name.clone()).or_insert_with(|| {
         let mut response = problems::response(problems);
-        let of_status: &[&str] = match problems.first().map(|code| code.status.as_u16()) {
+        let status_headers: &[&str] = match problems.first().map(|code| code.status.as_u16()) {
             Some(401) if names.contains(&codes::UNAUTHORIZED.name) => &["WWW-Authenticate"],
             Some(405) => &["Allow"],
             Some(429) => &["Retry-After", "RateLimit", "RateLimit-Policy"],
             Some(503) => &["Retry-After"],
             _ => &[],
         };
-        add(&mut response, of_status.iter().chain(&outcome_headers));
+        add(&mut response, status_headers.iter().chain(&outcome_headers));
         response.into()
     });
     name
 }
 
-fn successes(operation: &mut Operation, kind: &Kind) {
-    if kind.is_command {
+fn complete_successes(operation: &mut Operation, traits: &OperationTraits) {
+    if traits.is_command {
         let queued = RefOr::Ref(Ref::from_response_name("queued"));
         operation
             .responses
@@ -227,7 +230,7 @@ fn successes(operation: &mut Operation, kind: &Kind) {
         };
         add(
             response,
-            kind.outcome_headers().iter().filter(|_| status != "304"),
+            traits.outcome_headers().iter().filter(|_| status != "304"),
         );
         if status == "201" {
             add(response, &["Location"]);
@@ -235,13 +238,13 @@ fn successes(operation: &mut Operation, kind: &Kind) {
         if is_versioned {
             add(response, &["ETag"]);
         }
-        if kind.is_limited {
+        if traits.is_limited {
             add(response, &["RateLimit", "RateLimit-Policy"]);
         }
     }
 }
 
-/// Gives a response headers that are described once.
+/// Adds headers to a response, as references to the shared descriptions.
 pub(super) fn add<'a>(response: &mut Response, names: impl IntoIterator<Item = &'a &'a str>) {
     for name in names {
         let header = RefOr::Ref(Ref::new(format!("#/components/headers/{name}")));
@@ -255,59 +258,63 @@ fn headers() -> impl Iterator<Item = (&'static str, Header)> {
         (
             "Location",
             string().examples(["/api/holds/01a20634-0c9b-8cc1-96dc-8d450eaf51d9"]),
-            "Where it is",
+            "The URL of the new resource, or of the request's status",
         ),
-        ("Retry-After", seconds(), "When to come again, in seconds"),
+        (
+            "Retry-After",
+            seconds(),
+            "Seconds to wait before the next attempt",
+        ),
         (
             "ETag",
             string().examples(["\"7\""]),
-            "The version that this is",
+            "The version of the document",
         ),
         (
             "Idempotent-Replayed",
             string().enum_values(Some(["true"])),
-            "There when this is the outcome of an earlier request with the same key",
+            "Present when this is the outcome of an earlier request with the same key",
         ),
         (
             "Preference-Applied",
             string().examples(["respond-async"]),
-            "RFC 7240: the preferences that were followed",
+            "RFC 7240: the preferences that the server applied",
         ),
         (
             "RateLimit",
             string().examples(["\"ip\";r=199;t=1"]),
-            "draft-ietf-httpapi-ratelimit-headers: what is left, while there is a limit",
+            "draft-ietf-httpapi-ratelimit-headers: the remaining requests",
         ),
         (
             "RateLimit-Policy",
             string().examples(["\"ip\";q=200;w=2"]),
-            "draft-ietf-httpapi-ratelimit-headers: the limit, while there is one",
+            "draft-ietf-httpapi-ratelimit-headers: the limit",
         ),
         (
             "Allow",
             string().examples(["GET, HEAD"]),
-            "The methods that there are",
+            "The methods of this path",
         ),
         (
             "WWW-Authenticate",
             string().enum_values(Some(["Bearer"])),
-            "The scheme to authenticate by",
+            "The authentication scheme",
         ),
     ]
     .into_iter()
-    .map(|(name, schema, says)| {
+    .map(|(name, schema, text)| {
         (
             name,
             HeaderBuilder::new()
                 .schema(Some(schema))
-                .description(Some(says))
+                .description(Some(text))
                 .build(),
         )
     })
 }
 
-/// For [`super::limit`]: what only shoppers' calls are told.
-pub(super) fn limit(item: &mut PathItem) {
+/// Adds 429 to the operations of a path.
+pub(super) fn add_rate_limit(item: &mut PathItem) {
     for operation in operations_mut(item) {
         operation
             .responses

@@ -1,8 +1,7 @@
-//! The description of the API (OpenAPI 3.1), made from the routes themselves.
+//! The OpenAPI 3.1 description of the API, made from the routes' annotations.
 //!
-//! A handler's annotation says what is its own: path, fields, success, refusals by code. What many have in common (bodies'
-//! limits, the administration's token, keys, preferences, rates) is added in `complete.rs`; bounds and words come from the
-//! code that keeps them. Nothing here answers anybody but for the finished document.
+//! An annotation has what is special to its call: path, body, success and problem codes. `complete.rs` adds what many calls
+//! share. Bodies are described by [`crate::http::body::fields`], and problem codes by [`crate::http::problem::codes`].
 
 mod complete;
 mod parameters;
@@ -30,36 +29,36 @@ pub use self::schemas::{
 };
 use crate::http::views::QueuedView;
 
-/// What applies everywhere.
+/// The description of the whole API.
 const ABOUT: &str = "\
-A checkout engine for flash sales: holds, orders, payments. JSON in, JSON out; times are RFC 3339 in UTC; money is a whole \
-number of minor units.
+A checkout engine for flash sales: holds, orders, payments. Requests and responses are JSON. Times are RFC 3339 in UTC. \
+Money is a whole number of minor units.
 
-- A body may have up to 64 KiB; fields that are not known are refused, but for the payment webhook's. \
-`DELETE` needs no body. A head of more than 64 KiB is refused with 431.
+- A body may have up to 64 KiB. Unknown fields are invalid, except in the payment webhook. \
+`DELETE` needs no body. Request headers of more than 64 KiB get 431.
 - Every refusal is a problem document (RFC 9457) with a `code`. A path that does not exist is 404 `not_found`.
-- Holds, orders and releases wait for their outcome, 5 seconds unless configured otherwise; without one in time they answer \
-202 and where to ask. A 2xx is sent after its effect is stored.
-- With an `Idempotency-Key` a repeat gets the first outcome. After a 503, or no answer at all, repeat the request with its key.
-- Where there is a rate limit, what it counts has the fields `RateLimit` and `RateLimit-Policy`, refusals included.
-- `GET` can be asked as `HEAD`.";
+- Holds, orders and releases wait for their outcome, by default 5 s. Without an outcome in time, the response is 202 with \
+the URL of the request's status. A 2xx is sent after its effect is stored.
+- A repeat with the same `Idempotency-Key` gets the first outcome. After a 503 or no response, send the request again with its key.
+- Under a rate limit, responses have the headers `RateLimit` and `RateLimit-Policy`.
+- Every `GET` call also supports `HEAD`.";
 
 const TAGS: [(&str, &str); 7] = [
-    ("Products", "What is on sale"),
-    ("Holds", "Units set aside for a while"),
-    ("Orders", "Holds that somebody means to pay"),
-    ("Payments", "What a payment provider tells"),
-    ("Requests", "What became of requests that were answered 202"),
+    ("Products", "Products and their stock"),
+    ("Holds", "Units that are reserved for a limited time"),
+    ("Orders", "Orders made from holds, to be paid"),
+    ("Payments", "Notices from payment providers"),
+    ("Requests", "The status of requests that got 202"),
     (
         "Administration",
-        "For the holder of the admin token; without one configured these answer 404",
+        "Calls with the admin token. Without `ADMIN_TOKEN` they are 404.",
     ),
-    ("Service", "Whether it runs, and what it can do"),
+    ("Service", "Health, metrics and this description"),
 ];
 
-/// What a description begins with, for the routes to add to.
+/// A description without paths, to which the router adds the routes.
 #[must_use]
-pub fn begun() -> OpenApi {
+pub fn without_paths() -> OpenApi {
     let license = LicenseBuilder::new()
         .name("MIT OR Apache-2.0")
         .identifier(Some("MIT OR Apache-2.0"))
@@ -74,13 +73,13 @@ pub fn begun() -> OpenApi {
     api.servers = Some(vec![
         ServerBuilder::new()
             .url("/")
-            .description(Some("Where this document comes from"))
+            .description(Some("The server of this document"))
             .build(),
     ]);
     let tag =
-        |(name, says): (&str, &str)| TagBuilder::new().name(name).description(Some(says)).build();
+        |(name, text): (&str, &str)| TagBuilder::new().name(name).description(Some(text)).build();
     api.tags = Some(TAGS.map(tag).to_vec());
-    // Nothing, but for those that say otherwise.
+    // By default, a call needs no authentication.
     api.security = Some(Vec::new());
     api.components = Some(components());
     api
@@ -90,13 +89,13 @@ fn components() -> Components {
     let mut components = Components::new();
     let token = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("The token of the administration"))
+        .description(Some("`ADMIN_TOKEN`"))
         .build();
     components
         .security_schemes
         .insert(ADMIN_TOKEN.to_owned(), SecurityScheme::Http(token).into());
-    for (name, header, says) in SIGNATURES {
-        let key = ApiKey::Header(ApiKeyValue::with_description(header, says));
+    for (name, header, text) in SIGNATURES {
+        let key = ApiKey::Header(ApiKeyValue::with_description(header, text));
         components
             .security_schemes
             .insert(name.to_owned(), SecurityScheme::ApiKey(key).into());
@@ -112,7 +111,9 @@ fn components() -> Components {
         .schema(Some(Ref::from_schema_name(QueuedView::name())))
         .build();
     let mut queued = ResponseBuilder::new()
-        .description("No outcome in time, or none was waited for: the request is in line")
+        .description(
+            "The request is queued: it has no outcome yet, or the client did not wait for it",
+        )
         .content("application/json", content)
         .build();
     complete::add(
@@ -125,7 +126,7 @@ fn components() -> Components {
     components
 }
 
-/// The ways to sign a webhook: name, header, how it is made.
+/// The signature schemes of webhooks: name, header, form of the signature.
 const SIGNATURES: [(&str, &str, &str); 3] = [
     (
         "standardWebhooks",
@@ -144,12 +145,15 @@ const SIGNATURES: [(&str, &str, &str); 3] = [
     ),
 ];
 
-/// Says of every call in a description that it is limited by its client's address.
-pub fn limit(api: &mut OpenApi) {
-    api.paths.paths.values_mut().for_each(complete::limit);
+/// Adds 429 to every call of the description.
+pub fn add_rate_limit(api: &mut OpenApi) {
+    api.paths
+        .paths
+        .values_mut()
+        .for_each(complete::add_rate_limit);
 }
 
-/// The methods of a path, as `Allow` has them.
+/// The methods of a path, for `Allow`.
 #[must_use]
 pub fn methods(item: &PathItem) -> String {
     let methods = complete::operations(item).flat_map(|(method, _)| match method {
@@ -159,16 +163,16 @@ pub fn methods(item: &PathItem) -> String {
     methods.collect::<Vec<_>>().join(", ")
 }
 
-/// Adds what calls have in common.
+/// Adds to each call what many calls share.
 #[must_use]
-pub fn finished(mut api: OpenApi) -> OpenApi {
+pub fn completed(mut api: OpenApi) -> OpenApi {
     if let Some(components) = &mut api.components {
         complete::complete(&mut api.paths, components);
     }
     api
 }
 
-/// The status that goes with a code, if there is such a code.
+/// The status of a problem code.
 #[cfg(test)]
 pub(crate) fn status_of(code: &str) -> Option<u16> {
     crate::http::problem::codes::ALL
@@ -177,7 +181,7 @@ pub(crate) fn status_of(code: &str) -> Option<u16> {
         .map(|known| known.status.as_u16())
 }
 
-/// Every path with every method that it is described for.
+/// Every described call: method and path.
 #[cfg(test)]
 pub(crate) fn calls(api: &OpenApi) -> std::collections::BTreeSet<String> {
     let of = |(path, item): (&String, &PathItem)| {

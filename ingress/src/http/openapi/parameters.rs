@@ -1,4 +1,4 @@
-//! What requests say beside their body.
+//! Parameters and headers of requests.
 
 use holdfast_common::id::SLOTS;
 use holdfast_common::store::rows::PAYMENT_STATES;
@@ -18,22 +18,22 @@ pub(super) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 pub(super) const PREFER: &str = "Prefer";
 pub(super) const WEBHOOK_KEY: &str = "X-Idempotency-Key";
 
-fn parameter(name: &str, place: ParameterIn, schema: ObjectBuilder, says: &str) -> Parameter {
-    let required = if place == ParameterIn::Path {
+fn parameter(name: &str, location: ParameterIn, schema: ObjectBuilder, text: &str) -> Parameter {
+    let required = if location == ParameterIn::Path {
         Required::True
     } else {
         Required::False
     };
     ParameterBuilder::new()
         .name(name)
-        .parameter_in(place)
+        .parameter_in(location)
         .required(required)
         .schema(Some(schema))
-        .description(Some(says))
+        .description(Some(text))
         .build()
 }
 
-/// Names parameters that calls share.
+/// Defines parameters that several calls use.
 macro_rules! parameters {
     ($name:ident, $doc:literal, $($parameter:expr),+ $(,)?) => {
         #[doc = $doc]
@@ -48,7 +48,7 @@ macro_rules! parameters {
     };
 }
 
-/// Printable ASCII without spaces around it, as a header's value has it.
+/// Printable ASCII that does not start or end with a space.
 fn key() -> ObjectBuilder {
     string()
         .min_length(Some(1))
@@ -63,7 +63,7 @@ parameters!(
         IDEMPOTENCY_KEY,
         ParameterIn::Header,
         key().examples(["k-1"]),
-        "1 to 255 printable characters. A repeat with the same key gets the first outcome and has no other effect."
+        "1 to 255 printable characters. A repeat with the same key gets the first outcome and has no further effect."
     )
 );
 parameters!(
@@ -74,7 +74,7 @@ parameters!(
         ParameterIn::Header,
         string().examples(["respond-async"]),
         "RFC 7240: `wait=N` waits at most N seconds for the outcome, `respond-async` not at all. \
-         What is not understood is passed over."
+         Other preferences are ignored."
     )
 );
 parameters!(
@@ -84,7 +84,7 @@ parameters!(
         "If-None-Match",
         ParameterIn::Header,
         string().examples(["\"7\""]),
-        "304 when the `ETag` is one of these."
+        "304 when the `ETag` is in this list"
     )
 );
 parameters!(
@@ -104,7 +104,7 @@ parameters!(
         "Last-Event-ID",
         ParameterIn::Header,
         string().examples(["7"]),
-        "The version that was seen last. What is none is passed over."
+        "The last version that the client has seen. Other values are ignored."
     )
 );
 parameters!(
@@ -144,13 +144,13 @@ parameters!(
 );
 parameters!(
     RequestNumber,
-    "A request's id and place",
+    "A request's id and log sequence",
     parameter("id", ParameterIn::Path, id(), "The request's id"),
     parameter(
         "seq",
         ParameterIn::Query,
         integer(0, i64::MAX),
-        "Its place in the log, as the `Location` of its 202 has it"
+        "Its log sequence, from the `Location` of its 202"
     )
 );
 parameters!(
@@ -160,7 +160,7 @@ parameters!(
         "after",
         ParameterIn::Query,
         integer(0, i64::MAX),
-        "The `next` of the page before"
+        "The `next` of the previous page"
     ),
     page_limit()
 );
@@ -171,7 +171,7 @@ parameters!(
         "state",
         ParameterIn::Query,
         one_of(PAYMENT_STATES.iter().copied()),
-        "Without it, those that wait for something"
+        "By default `parked`, `unmatched` and `refund_due`"
     ),
     payments_after(),
     page_limit()
@@ -188,7 +188,7 @@ parameters!(
                 .flat_map(|state| [Some(*state), state.strip_prefix("refund_")])
                 .flatten()
         ),
-        "Without it, those that are due or asked for"
+        "By default `due` and `requested`"
     ),
     payments_after(),
     page_limit()
@@ -196,30 +196,30 @@ parameters!(
 
 parameters!(
     AuditPage,
-    "Which page of the audit, and of what",
+    "Which page of the audit, with a filter",
     parameter(
         "product_id",
         ParameterIn::Query,
         product_number(),
-        "Of this product; one filter at most"
+        "Changes of this product. A request has at most one filter."
     ),
     parameter(
         "hold_id",
         ParameterIn::Query,
         id(),
-        "Of this hold and its order"
+        "Changes of this hold and its order"
     ),
     parameter(
         "order_id",
         ParameterIn::Query,
         order_name(),
-        "Of this order and its hold"
+        "Changes of this order and its hold"
     ),
     parameter(
         "after",
         ParameterIn::Query,
         string().pattern(Some("^[0-9]{1,18}(\\.[0-9]{1,9})?$")),
-        "The `next` or `last` of the page before; 0 is the beginning"
+        "The `next` or `last` of the previous page. 0 is the beginning."
     ),
     page_limit()
 );
@@ -236,18 +236,18 @@ parameters!(
         "after",
         ParameterIn::Query,
         integer(0, i64::from(SLOTS) - 1),
-        "The `next` of the page before"
+        "The `next` of the previous page"
     )
 );
 parameters!(
     EventDeadLettersPage,
-    "Which page of events that were not taken",
+    "Which page of undelivered events",
     parameter(
         "after",
         ParameterIn::Query,
         string()
             .pattern(Some("^[0-9]{1,15}\\.[^.\\u0000-\\u001F\\u007F-\\u009F]+\\.[^\\u0000-\\u001F\\u007F-\\u009F]+$")),
-        "The `next` of the page before"
+        "The `next` of the previous page"
     ),
     page_limit()
 );
@@ -258,7 +258,7 @@ fn page_limit() -> Parameter {
         "limit",
         ParameterIn::Query,
         limit,
-        "The most that a page has",
+        "The most items on a page",
     )
 }
 
@@ -269,29 +269,29 @@ fn payments_after() -> Parameter {
         "after",
         ParameterIn::Query,
         cursor,
-        "The `next` of the page before",
+        "The `next` of the previous page",
     )
 }
 
 parameters!(
     SignatureHeaders,
-    "What a webhook is signed and named with",
+    "The signature and key of a webhook",
     parameter(
         WEBHOOK_KEY,
         ParameterIn::Header,
         text(255),
-        "Tells duplicates; with `X-Webhook-Signature` it is needed, with `Stripe-Signature` the body's `id` can stand in"
+        "The idempotency key. `X-Webhook-Signature` requires it; with `Stripe-Signature` the default is the body's `id`."
     ),
     parameter(
         "webhook-id",
         ParameterIn::Header,
         text(255),
-        "Standard Webhooks: tells duplicates"
+        "Standard Webhooks: the idempotency key"
     ),
     parameter(
         "webhook-timestamp",
         ParameterIn::Header,
         string().pattern(Some("^[0-9]+$")),
-        "Standard Webhooks: Unix seconds, at most 5 minutes off"
+        "Standard Webhooks: Unix seconds, at most 5 minutes from the server's time"
     )
 );

@@ -1,5 +1,4 @@
-//! Problem documents as the description has them: made by the code that makes them for clients, so that codes, statuses and
-//! members are those that clients get.
+//! Descriptions and examples of problem documents. The examples are written by [`Problem`], like the documents for clients.
 
 use std::borrow::Cow;
 
@@ -51,7 +50,7 @@ fn example(code: &'static ProblemCode) -> Example {
 pub(super) fn response(problems: &[&'static ProblemCode]) -> Response {
     let codes: Vec<_> = problems.iter().map(|code| code.name).collect();
     let statuses = problems.first().map(|code| code.status.as_u16());
-    let of_these = ObjectBuilder::new()
+    let status_and_code = ObjectBuilder::new()
         .property(
             "status",
             ObjectBuilder::new()
@@ -61,7 +60,7 @@ pub(super) fn response(problems: &[&'static ProblemCode]) -> Response {
         .property("code", string().enum_values(Some(codes.iter().copied())));
     let schema = AllOfBuilder::new()
         .item(Ref::from_schema_name("Problem"))
-        .item(of_these);
+        .item(status_and_code);
     let content = ContentBuilder::new()
         .schema(Some(schema))
         .examples_from_iter(problems.iter().map(|code| (code.name, example(code))))
@@ -100,15 +99,17 @@ impl PartialSchema for ProblemDocument {
             .property("title", string())
             .property(
                 "status",
-                integer(400, 599).description(Some("The response's status")),
+                integer(400, 599).description(Some("The status of the response")),
             )
             .property(
                 "detail",
-                string().description(Some("For people; programs go by `code`")),
+                string().description(Some(
+                    "The cause and what to do, for people. Programs decide by `code`.",
+                )),
             )
             .property(
                 "code",
-                string().description(Some("What it is, fixed for ever")),
+                string().description(Some("The kind of problem. Codes never change.")),
             )
             .property(
                 "errors",

@@ -114,18 +114,18 @@ macro_rules! named {
         }
     };
 }
-const NEVER: Timestamp = Timestamp(0);
+const ANY_TIME: Timestamp = Timestamp(0);
 
 fn hold_states() -> [&'static str; 4] {
     let (consumed, released) = (
-        HoldState::Consumed { at: NEVER },
-        HoldState::Released { at: NEVER },
+        HoldState::Consumed { at: ANY_TIME },
+        HoldState::Released { at: ANY_TIME },
     );
     [
         &HoldState::Active,
         &consumed,
         &released,
-        &HoldState::Expired { at: NEVER },
+        &HoldState::Expired { at: ANY_TIME },
     ]
     .map(hold_status)
 }
@@ -154,12 +154,12 @@ fn results() -> [&'static str; 7] {
 named!(CurrencyCode, "An ISO 4217 code.", currency());
 named!(
     HoldStatus,
-    "Active until it becomes an order, is given back, or its time runs out.",
+    "A hold is active until it is consumed by an order, released or expired.",
     one_of(hold_states())
 );
 named!(
     StatusOfOrder,
-    "A cancelled order becomes paid only by a late payment that still gets stock; paid is final.",
+    "A cancelled order becomes paid only by a late payment that still gets stock. Paid is final.",
     one_of(
         [
             OrderStatus::PendingPayment,
@@ -176,21 +176,21 @@ named!(
 );
 named!(
     RefundProgress,
-    "How far money that goes back has come.",
+    "The state of a refund.",
     one_of(refund_states())
 );
 named!(
     RefundCause,
-    "Why money goes back.",
+    "The reason of a refund.",
     one_of(refund_reasons())
 );
 named!(
     StateOfPayment,
-    "What became of a payment.",
+    "The state of a payment.",
     one_of(PAYMENT_STATES.iter().copied())
 );
 named!(
     PaymentResult,
-    "What a payment did; `parked` waits for its order.",
+    "The effect of a payment. A `parked` payment waits for its order.",
     one_of(results())
 );

@@ -1,4 +1,4 @@
-//! `GET /api/admin/audit`: every change of state, oldest first; of a product, of a hold and its order, or of all.
+//! `GET /api/admin/audit`: changes of state, oldest first: of a product, of a hold and its order, or of everything.
 
 use std::sync::Arc;
 
@@ -31,17 +31,18 @@ pub(in crate::routes) struct AuditQuery {
 #[schema(as = AuditEntries)]
 struct EntriesView {
     entries: Vec<EntryView>,
-    /// Where the next page begins
+    /// Send it as `after` to get the next page
     #[schema(required)]
     next: Option<String>,
-    /// Behind which what is yet to come will be
+    /// The cursor of the last entry. Send it as `after` later to get newer entries
     #[schema(required)]
     last: Option<String>,
 }
 
-/// Every change of state, oldest first
+/// List changes of state, oldest first
 ///
-/// Of a product, of a hold and its order, or of all; those of different products are not quite in the order of their time.
+/// The changes of a product, of a hold and its order, or of everything. Changes of different products may not be in exact
+/// order of time.
 #[utoipa::path(get, path = "/api/admin/audit", tag = "Administration", operation_id = "listAudit",
     params(openapi::AuditPage), responses((status = 200, description = "A page of the audit", body = EntriesView)))]
 pub(in crate::routes) async fn list(
@@ -72,7 +73,7 @@ pub(in crate::routes) async fn list(
     ))
 }
 
-/// Whose changes are asked for: one filter, or none.
+/// A request has at most one filter.
 fn parse_filter(query: &AuditQuery) -> Result<AuditFilter, FieldError> {
     match (
         query.product_id.as_deref(),

@@ -1,4 +1,4 @@
-//! Events that a receiver did not take: list them, have one posted once more, give one up. A worker does what is asked.
+//! `/api/admin/event-dead-letters`: lists events that a receiver did not accept. A worker retries or drops them.
 
 use std::sync::Arc;
 
@@ -20,19 +20,19 @@ use crate::http::problem::{Problem, codes};
 use crate::http::render;
 use crate::store::event_dead_letters::{self, After, DeadEvent};
 
-/// A page of events that a receiver did not take.
+/// A page of events that a receiver did not accept.
 #[derive(Serialize, ToSchema)]
 #[schema(as = EventDeadLetters)]
 struct EventDeadLettersView {
-    /// Each with the event, its receiver and the last error
+    /// Each has the event, its receiver and the last error
     #[schema(value_type = Vec<Object>)]
     event_dead_letters: Vec<Value>,
-    /// Where the next page begins
+    /// Send it as `after` to get the next page
     #[schema(required)]
     next: Option<String>,
 }
 
-/// Events that a receiver did not take
+/// List event dead letters
 #[utoipa::path(get, path = "/api/admin/event-dead-letters", tag = "Administration", operation_id = "listEventDeadLetters",
     params(openapi::EventDeadLettersPage),
     responses((status = 200, description = "A page", body = EventDeadLettersView)))]
@@ -58,20 +58,20 @@ pub(in crate::routes) async fn list(
     ))
 }
 
-/// What was done for an event.
+/// A retried or dropped event.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SettledEvent)]
-struct SettledView {
+struct SettledEventView {
     event_id: String,
-    /// At how many receivers it was listed
+    /// The number of receivers that had not accepted the event
     receivers: u64,
 }
 
-/// Has an event posted once more, to each receiver that did not take it
+/// Post an event again to each receiver that did not accept it
 #[utoipa::path(post, path = "/api/admin/event-dead-letters/{id}/retry", tag = "Administration",
     operation_id = "retryEventDeadLetter", params(openapi::EventNumber),
     responses(
-        (status = 200, description = "It is to be posted within seconds, and listed again should it fail", body = SettledView),
+        (status = 200, description = "A worker posts the event within seconds. If that fails, it is listed again.", body = SettledEventView),
         (status = 404, description = "event_dead_letter_not_found"),
     ))]
 pub(in crate::routes) async fn retry(
@@ -82,11 +82,11 @@ pub(in crate::routes) async fn retry(
     settle(&app, id, Request::Retry).await
 }
 
-/// Gives an event up
+/// Drop an event
 #[utoipa::path(post, path = "/api/admin/event-dead-letters/{id}/drop", tag = "Administration",
     operation_id = "dropEventDeadLetter", params(openapi::EventNumber),
     responses(
-        (status = 200, description = "It is no longer listed", body = SettledView),
+        (status = 200, description = "The event is no longer listed", body = SettledEventView),
         (status = 404, description = "event_dead_letter_not_found"),
     ))]
 pub(in crate::routes) async fn drop_event(
@@ -113,7 +113,7 @@ async fn settle(
         Ok(0) => Err(Problem::new(&codes::EVENT_DEAD_LETTER_NOT_FOUND)),
         Ok(receivers) => Ok(render::json(
             StatusCode::OK,
-            &SettledView {
+            &SettledEventView {
                 event_id: id,
                 receivers,
             },

@@ -1,4 +1,4 @@
-//! What the administration is shown: payments that need somebody, refunds, and all of it at a glance.
+//! `/api/admin`: lists of payments and refunds, and the overview.
 
 use std::sync::Arc;
 
@@ -79,22 +79,22 @@ impl From<ListedPayment> for PaymentView {
 #[schema(as = Payments)]
 struct PaymentsView {
     payments: Vec<PaymentView>,
-    /// Where the next page begins
+    /// Send it as `after` to get the next page
     #[schema(required)]
     next: Option<String>,
 }
 
-/// A page of payments whose money goes back.
+/// A page of payments that are or were refunded.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Refunds)]
 struct RefundsView {
     refunds: Vec<PaymentView>,
-    /// Where the next page begins
+    /// Send it as `after` to get the next page
     #[schema(required)]
     next: Option<String>,
 }
 
-/// Everything at a glance.
+/// Totals over all products, and the partitions.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Overview)]
 struct OverviewView {
@@ -131,12 +131,12 @@ impl OverviewView {
     }
 }
 
-/// Who applies a partition, and how far it has come.
+/// A partition's owner and position.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Partition)]
 struct PartitionView {
     partition: i16,
-    /// The worker that has it now
+    /// The worker that owns the partition. Null when its lease has expired
     #[schema(required)]
     owner: Option<String>,
     epoch: i64,
@@ -161,7 +161,7 @@ fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
-/// Payments, oldest first
+/// List payments, oldest first
 #[utoipa::path(get, path = "/api/admin/payments", tag = "Administration", operation_id = "listPayments",
     params(openapi::PaymentsPage), responses((status = 200, description = "A page of payments", body = PaymentsView)))]
 pub(in crate::routes) async fn payments(
@@ -177,7 +177,7 @@ pub(in crate::routes) async fn payments(
     ))
 }
 
-/// Payments whose money goes back
+/// List refunds, oldest first
 #[utoipa::path(get, path = "/api/admin/refunds", tag = "Administration", operation_id = "listRefunds",
     params(openapi::RefundsPage), responses((status = 200, description = "A page of refunds", body = RefundsView)))]
 pub(in crate::routes) async fn refunds(
@@ -249,7 +249,7 @@ fn parse_cursor(text: &str) -> Option<PaymentCursor> {
     })
 }
 
-/// All stock together, what waits, and who applies each partition
+/// Read totals of stock and open work, and each partition's owner
 #[utoipa::path(get, path = "/api/admin/overview", tag = "Administration", operation_id = "getOverview",
     responses((status = 200, description = "The overview", body = OverviewView)))]
 pub(in crate::routes) async fn overview(

@@ -1,5 +1,4 @@
-//! `/api/admin/refunds`: has a refund asked for once more, or notes that the money is back. What is asked is a command in
-//! the log like any other.
+//! `/api/admin/refunds`: requests a refund again, or records that a payment is refunded. Both are commands in the log.
 
 use std::sync::Arc;
 
@@ -56,15 +55,15 @@ impl RequestBody for RefundOf {
 struct RefundView {
     order_id: uuid::Uuid,
     payment_id: String,
-    /// `refund_due`, `refund_requested` or `refunded`; `ignored` when the payment had failed and nothing matched it
+    /// `refund_due`, `refund_requested` or `refunded`. `ignored` when the payment had failed and nothing matched it
     state: Option<String>,
 }
 
-/// Has a refund asked for once more
+/// Request a refund again
 #[utoipa::path(post, path = "/api/admin/refunds/retry", tag = "Administration", operation_id = "retryRefund",
     request_body = RefundOf,
     responses(
-        (status = 200, description = "It is due, or asked for by now", body = RefundView),
+        (status = 200, description = "The refund is due, or requested already", body = RefundView),
         (status = 404, description = "payment_not_found"),
         (status = 409, description = "already_refunded, no_refund_owed"),
     ))]
@@ -76,11 +75,13 @@ pub(in crate::routes) async fn retry(
     advance(state, payment, RefundStatus::Due).await
 }
 
-/// Notes that the money of a refund, or of a payment that nothing matched, is back
+/// Record that a payment was refunded by hand
+///
+/// The payment is a due refund, or an unmatched payment.
 #[utoipa::path(post, path = "/api/admin/refunds/resolve", tag = "Administration", operation_id = "resolveRefund",
     request_body = RefundOf,
     responses(
-        (status = 200, description = "It is back", body = RefundView),
+        (status = 200, description = "The payment is refunded", body = RefundView),
         (status = 404, description = "payment_not_found"),
         (status = 409, description = "no_refund_owed"),
     ))]
@@ -109,7 +110,7 @@ async fn advance(
             return Err(Problem::new(&codes::ALREADY_REFUNDED));
         }
         Some("refund_due" | "refund_requested" | "refunded") => {}
-        // Nobody is asked for the money of these, but it may have gone back by hand.
+        // Holdfast requests no refund of an unmatched payment, but an operator may have refunded it by hand.
         Some("unmatched") if to == RefundStatus::Refunded => {}
         Some(_) => return Err(Problem::new(&codes::NO_REFUND_OWED)),
     }
@@ -118,8 +119,8 @@ async fn advance(
         payment_id: payment_id.clone(),
         to,
     };
-    if !apply(&app, order_id, action).await? {
-        // It is in the log, and may be said again.
+    if !publish_and_wait(&app, order_id, action).await? {
+        // The command is in the log. Sending it again is safe.
         return Err(Problem::from(NotPublished::Unavailable));
     }
     let state = payments::state(app.pool(), app.keys(), order_id, &payment_id).await?;
@@ -133,11 +134,11 @@ async fn advance(
     ))
 }
 
-/// Puts a command into the log; says whether a worker has applied it within `REQUEST_WAIT_MS`.
-async fn apply(app: &App, order_id: HoldId, action: Action) -> Result<bool, Problem> {
+/// Publishes a command. Returns whether a worker has applied it within `REQUEST_WAIT_MS`.
+async fn publish_and_wait(app: &App, order_id: HoldId, action: Action) -> Result<bool, Problem> {
     let (layout, slot) = (&app.settings.nats.layout, order_id.slot());
     let partition = layout.partitions.of(slot);
-    let said = internal::say(
+    let published = internal::say(
         &app.connections.jetstream,
         layout,
         app.keys(),
@@ -145,8 +146,8 @@ async fn apply(app: &App, order_id: HoldId, action: Action) -> Result<bool, Prob
         None,
     )
     .await;
-    let seq = said.map_err(|error| {
-        tracing::warn!(%error, "the log did not take an operator's command");
+    let seq = published.map_err(|error| {
+        tracing::warn!(%error, "publishing an operator's command failed; the client gets 503");
         Problem::from(NotPublished::Unavailable)
     })?;
     let applied = async {

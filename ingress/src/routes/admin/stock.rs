@@ -1,4 +1,4 @@
-//! Whether products' counts are what their holds and orders come to, and having one that is not set right.
+//! `/api/admin/stock`: finds drift, that is, counts of products that differ from their holds and orders, and repairs it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,10 +22,10 @@ use crate::http::problem::{Problem, codes};
 use crate::http::render;
 use crate::operators::drift::{self, Drift};
 
-/// How long one request counts; then it says where to go on.
-const COUNT_FOR: Duration = Duration::from_secs(2);
-/// How many findings are enough for one request. One step may find a few more.
-const FINDINGS_MAX: usize = 200;
+/// After this time, a request ends with the cursor of the next one.
+const COUNT_TIME: Duration = Duration::from_secs(2);
+/// After this number of findings, a request ends. Its last step may add a few more.
+const FINDINGS_ENOUGH: usize = 200;
 
 #[derive(Deserialize)]
 pub(in crate::routes) struct VerifyQuery {
@@ -33,28 +33,28 @@ pub(in crate::routes) struct VerifyQuery {
     after: Option<String>,
 }
 
-/// A share of all products, counted anew.
+/// The findings for some of the products.
 #[derive(Serialize, ToSchema)]
 #[schema(as = StockVerified)]
 struct VerifiedView {
-    /// How many products were counted
+    /// The number of products that were counted
     products: usize,
-    /// Those with counts that are off
+    /// The products with drift
     drift: Vec<DriftView>,
-    /// Where to go on, unless all are counted
+    /// Send it as `after` to count further products. Null when all are counted
     #[schema(required)]
     next: Option<u16>,
 }
 
-/// A product with counts that are off.
+/// A product with drift.
 #[derive(Serialize, ToSchema)]
 #[schema(as = StockDrift)]
 struct DriftView {
     product_id: i64,
     name: String,
-    /// Whether recalculating can mend it; a paid order without its payment it can't
+    /// Whether recalculating repairs it. It can't repair a paid order without its payment
     can_be_mended: bool,
-    /// By the count's name what is `stored`, and what it `should_be`
+    /// For each wrong count, what is `stored` and what it `should_be`
     #[schema(value_type = Object)]
     off: Map<String, Value>,
 }
@@ -71,14 +71,14 @@ impl From<Drift> for DriftView {
     }
 }
 
-/// Counts each product's units anew, and shows which counts are off
+/// Find drift: counts of products that differ from their holds and orders
 ///
-/// From holds, orders and payments alone, for up to two seconds a request; a sale may run meanwhile. Of one product, or of
-/// all: then go on with `after` until `next` is null.
+/// A request recounts one product, or as many as it can in 2 s. Then continue with `after` until `next` is null. A sale may
+/// run meanwhile.
 #[utoipa::path(get, path = "/api/admin/stock/verify", tag = "Administration", operation_id = "verifyStock",
     params(openapi::StockPage),
     responses(
-        (status = 200, description = "What was found", body = VerifiedView),
+        (status = 200, description = "The findings", body = VerifiedView),
         (status = 404, description = "product_not_found"),
     ))]
 pub(in crate::routes) async fn verify(
@@ -86,22 +86,24 @@ pub(in crate::routes) async fn verify(
     State(app): State<Arc<App>>,
     Query(query): Query<VerifyQuery>,
 ) -> Result<Response, Problem> {
-    let invalid = |name, must: &'static str| Problem::invalid_field(name, must);
-    let first = query
+    let first_slot = query
         .after
         .as_deref()
         .map_or(Ok(0), str::parse)
         .ok()
-        .filter(|slot| *slot < SLOTS);
-    let first = first.ok_or_else(|| invalid("after", "must be the `next` of the page before"))?;
+        .filter(|slot| *slot < SLOTS)
+        .ok_or_else(|| {
+            Problem::invalid_field("after", "must be the `next` of the previous page")
+        })?;
     let Some(product) = query.product_id.as_deref() else {
         return Ok(render::json(
             StatusCode::OK,
-            &count_from(&app, first).await?,
+            &count_from(&app, first_slot).await?,
         ));
     };
     let product = product.parse().ok().filter(|id| *id > 0).map(ProductId);
-    let product = product.ok_or_else(|| invalid("product_id", "must be a product's number"))?;
+    let product = product
+        .ok_or_else(|| Problem::invalid_field("product_id", "must be a product's number"))?;
     let found = drift::verify_product(app.pool(), product).await?;
     if found.products == 0 {
         return Err(Problem::new(&codes::PRODUCT_NOT_FOUND));
@@ -118,7 +120,7 @@ pub(in crate::routes) async fn verify(
 }
 
 async fn count_from(app: &App, first: u16) -> Result<VerifiedView, Problem> {
-    let enough = Instant::now() + COUNT_FOR;
+    let end = Instant::now() + COUNT_TIME;
     let mut view = VerifiedView {
         products: 0,
         drift: Vec::new(),
@@ -130,14 +132,14 @@ async fn count_from(app: &App, first: u16) -> Result<VerifiedView, Problem> {
         view.drift
             .extend(step.drifts.into_iter().map(DriftView::from));
         view.next = step.next;
-        if view.drift.len() >= FINDINGS_MAX || Instant::now() >= enough {
+        if view.drift.len() >= FINDINGS_ENOUGH || Instant::now() >= end {
             break;
         }
     }
     Ok(view)
 }
 
-/// What was set right.
+/// The counts of a repaired product.
 #[derive(Serialize, ToSchema)]
 #[schema(as = StockRepaired)]
 #[allow(dead_code, reason = "describes the document of `StockRepair`")]
@@ -160,10 +162,10 @@ struct CountsView {
     hold_sequence: i64,
 }
 
-/// Has a product's counts set right while the sale runs
+/// Recalculate a product's counts from its holds and orders
 ///
-/// A worker counts its holds and orders when the command's turn has come. When more was promised than there is, units are
-/// added so that every promise is kept.
+/// A sale may run meanwhile. When more units are held and sold than the product has, units are added, so that every hold and
+/// order stays valid.
 #[utoipa::path(post, path = "/api/admin/products/{id}/recalculate", tag = "Administration",
     operation_id = "recalculateStock", params(openapi::ProductNumber, openapi::Prefer),
     responses(

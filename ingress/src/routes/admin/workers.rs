@@ -1,4 +1,4 @@
-//! `GET /api/admin/workers`: how the workers' work goes, as they say themselves. From memory.
+//! `GET /api/admin/workers`: the statistics that workers publish once a second, from memory.
 
 use std::sync::Arc;
 
@@ -15,23 +15,23 @@ use crate::http::admin::Admin;
 use crate::http::problem::Problem;
 use crate::http::render;
 
-/// How the workers' work goes.
+/// The statistics of all workers.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Workers)]
 struct WorkersView {
-    /// Those that were heard of in the last seconds
+    /// The workers that published statistics in the last seconds
     workers: Vec<WorkerView>,
-    /// Batches that were applied since this ingress began, and so are all counts here
+    /// Batches applied since this ingress started. All counts here start then
     batches: u64,
-    /// The commands in them
+    /// Commands in these batches
     commands: u64,
-    /// Payments that were not what their orders cost
+    /// Payments whose amount or currency differs from their order's
     mismatches: u64,
-    /// Holds and orders that were ended for their time
+    /// Holds and orders that expired
     expired: u64,
-    /// Of these, how many were at most so late
+    /// How many of these were processed with at most this delay
     expired_within: Vec<WithinView>,
-    /// How late all of them were together, in seconds
+    /// The sum of the delays, in seconds
     expired_late_seconds: f64,
 }
 
@@ -40,24 +40,24 @@ struct WorkersView {
 #[schema(as = Worker)]
 struct WorkerView {
     owner: String,
-    /// What waits in each of its partitions
+    /// The backlog of each of its partitions
     partitions: Vec<BacklogView>,
-    /// Its connections to Postgres that are in use
+    /// Connections to Postgres that are in use
     connections_used: u32,
-    /// Those that are idle
+    /// Connections to Postgres that are idle
     connections_idle: u32,
 }
 
-/// What waits in a partition.
+/// The backlog of a partition.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Backlog)]
 struct BacklogView {
     partition: u16,
-    /// Envelopes of commands in the log that are not applied
+    /// Envelopes in the log that are not applied yet
     backlog: u64,
 }
 
-/// How many were at most so late.
+/// The number of expiries with at most this delay.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Within)]
 struct WithinView {
@@ -67,9 +67,9 @@ struct WithinView {
 
 impl From<Work> for WorkerView {
     fn from(work: Work) -> Self {
-        let backlog = |told: Backlog| BacklogView {
-            partition: told.partition,
-            backlog: told.envelopes,
+        let backlog = |backlog: Backlog| BacklogView {
+            partition: backlog.partition,
+            backlog: backlog.envelopes,
         };
         Self {
             owner: work.owner,
@@ -80,9 +80,9 @@ impl From<Work> for WorkerView {
     }
 }
 
-/// How the workers' work goes, as they say once a second
+/// Read the workers' statistics
 #[utoipa::path(get, path = "/api/admin/workers", tag = "Administration", operation_id = "getWorkers",
-    responses((status = 200, description = "What they have said last", body = WorkersView)))]
+    responses((status = 200, description = "The last statistics of each worker", body = WorkersView)))]
 pub(in crate::routes) async fn show(
     _admin: Admin,
     State(app): State<Arc<App>>,
