@@ -311,7 +311,7 @@ async fn a_dead_letter_is_retried_and_a_refund_resolved() {
         tab.sees("pre", "CreateHold").await;
         take_picture(&tab, "console-dead-letter").await;
         tab.choose("Retry").await;
-        tab.sees(".notice", "was retried").await;
+        tab.sees(".notice", "was applied").await;
         assert_eq!(
             sale.count("SELECT held_stock FROM products WHERE product_id = $1", bad)
                 .await,

@@ -169,7 +169,7 @@ impl Buyer {
         }
         let payment = json!({"order_id": hold_id, "kind": "pay"});
         match self.send(Method::POST, "/demo/payments", &payment).await {
-            Ok(response) if response.body["webhooks"][0]["answer"]["order_status"] == "paid" => {
+            Ok(response) if response.body["webhooks"][0]["response"]["order_status"] == "paid" => {
                 "paid"
             }
             _ => "failed",
