@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use holdfast_ingress::http::problem::codes::ALL;
+use holdfast_tests::program;
+use tokio::process::Command;
 
 use super::{prose, read};
 
@@ -40,6 +42,19 @@ fn alerts_have_sections_in_the_operation_page() {
     let page = read("docs/operate.md");
     let (_, described) = page.split_once("\n## Alerts\n").unwrap();
     assert_eq!(sections(described), alerts.collect());
+}
+
+#[tokio::test]
+async fn operation_page_lists_every_command() {
+    let help = Command::new(program("holdfast")).arg("-h").output().await;
+    let help = String::from_utf8(help.unwrap().stdout).unwrap();
+    let (_, commands) = help.split_once("\nCommands:\n").unwrap();
+    let commands = commands.lines().take_while(|line| !line.is_empty());
+    let page = read("docs/operate.md");
+    for command in commands.filter_map(|line| line.split_whitespace().next()) {
+        let is_listed = page.contains(&format!("\n| `holdfast {command}"));
+        assert!(is_listed || command == "help", "{command}");
+    }
 }
 
 #[test]
