@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use futures_util::StreamExt;
 use holdfast_common::id::ProductId;
 use holdfast_common::log;
-use holdfast_common::messages::cache_request::{Done, Request};
+use holdfast_common::messages::cache_request::{CacheReply, CacheRequest};
 use holdfast_common::messages::wire::Message as _;
 use holdfast_common::settings::NatsSettings;
 use serde_json::json;
@@ -54,12 +54,12 @@ struct Common {
 /// Prints the reply of each ingress. A failed ingress needs action.
 pub(crate) async fn run(options: Options) -> anyhow::Result<Verdict> {
     let (request, Common { output, nats }) = match options.command {
-        Command::Clear(common) => (Request::Clear, common),
-        Command::Warm { product, common } => (Request::Warm(product.map(ProductId)), common),
+        Command::Clear(common) => (CacheRequest::Clear, common),
+        Command::Warm { product, common } => (CacheRequest::Warm(product.map(ProductId)), common),
     };
     let replies = request_all(&nats, request).await?;
-    let name = |reply: &Done| format!("{:016x}", reply.ingress.0);
-    let document = |reply: &Done| json!({"ingress": name(reply), "products": reply.products});
+    let name = |reply: &CacheReply| format!("{:016x}", reply.ingress.0);
+    let document = |reply: &CacheReply| json!({"ingress": name(reply), "products": reply.products});
     output.print(&replies, document, ["ingress", "products"], |reply| {
         let products = reply.products.map_or_else(
             || "failed: read the log of this ingress".to_owned(),
@@ -72,18 +72,25 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Verdict> {
     ))
 }
 
-async fn request_all(settings: &NatsSettings, request: Request) -> anyhow::Result<Vec<Done>> {
+async fn request_all(
+    settings: &NatsSettings,
+    request: CacheRequest,
+) -> anyhow::Result<Vec<CacheReply>> {
     let nats = log::connect(settings, "holdfast", |_| ()).await?;
     let inbox = nats.new_inbox();
     let mut messages = nats.subscribe(inbox.clone()).await?;
-    nats.publish_with_reply(settings.subjects.cache(), inbox, request.encode().into())
-        .await?;
+    nats.publish_with_reply(
+        settings.subjects.cache_requests(),
+        inbox,
+        request.encode().into(),
+    )
+    .await?;
     let (mut replies, mut wait) = (Vec::new(), FIRST_REPLY_WAIT);
     while let Ok(Some(message)) = timeout(wait, messages.next()).await {
         if message.status == Some(StatusCode::NO_RESPONDERS) {
             break;
         }
-        replies.push(Done::decode(&message.payload)?);
+        replies.push(CacheReply::decode(&message.payload)?);
         wait = NEXT_REPLY_WAIT;
     }
     if replies.is_empty() {

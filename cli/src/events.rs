@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use clap::{Args, Subcommand};
 use holdfast_common::log;
-use holdfast_common::messages::event_dead_letters::Request;
+use holdfast_common::messages::event_dead_letters::EventDeadLetterRequest;
 use holdfast_common::settings::{NatsSettings, PostgresSettings};
 use holdfast_ingress::store::event_dead_letters::{self, DeadEvent};
 use serde_json::{Value, json};
@@ -64,14 +64,14 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
             list(&pool, &output).await?;
         }
         Command::Retry(events) => {
-            let retried = request(&events, Request::Retry).await?;
+            let retried = request(&events, EventDeadLetterRequest::Retry).await?;
             let text = format!(
                 "{retried} events will be posted again; an event that fails again is listed again"
             );
             events.output.print(&json!({"retried": retried}), &text);
         }
         Command::Drop(events) => {
-            let dropped = request(&events, Request::Drop).await?;
+            let dropped = request(&events, EventDeadLetterRequest::Drop).await?;
             let text = format!("{dropped} events deleted");
             events.output.print(&json!({"dropped": dropped}), &text);
         }
@@ -82,11 +82,11 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
 /// Sends a request to a worker, and returns the number of affected events.
 async fn request(
     events: &SelectedEvents,
-    request: fn(Option<String>) -> Request,
+    request: fn(Option<String>) -> EventDeadLetterRequest,
 ) -> anyhow::Result<u64> {
     let nats = log::connect(&events.nats, "holdfast", |_| ()).await?;
     let count = request(events.event_id.clone())
-        .ask(&nats, &events.nats.subjects, REPLY_WAIT)
+        .send(&nats, &events.nats.subjects, REPLY_WAIT)
         .await?;
     ensure!(count > 0, "there is no such event");
     Ok(count)

@@ -40,7 +40,7 @@ impl<'s> CommandLog<'s> {
 
     /// Publishes a command, and returns its sequence in the log.
     pub(crate) async fn publish(&self, command: &Command) -> anyhow::Result<u64> {
-        internal::say(&self.jetstream, self.settings, self.keys, command, None)
+        internal::publish_internal(&self.jetstream, self.settings, self.keys, command, None)
             .await
             .map_err(|error| anyhow!("the log did not accept the command: {error}"))
     }

@@ -27,7 +27,7 @@ impl InternalCommands {
         message_id: Option<String>,
     ) -> Result<(), async_nats::Error> {
         let command = internal::command(slot, action);
-        internal::say(
+        internal::publish_internal(
             &self.jetstream,
             &self.layout,
             &self.keys,

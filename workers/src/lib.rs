@@ -114,7 +114,7 @@ impl Wiring {
         tasks.spawn(observe::metrics::run(pool, stop));
         tasks.spawn(observe::worker_stats::run(
             self.nats.clone(),
-            self.settings.nats.subjects.work().into(),
+            self.settings.nats.subjects.worker_stats().into(),
             self.owner.clone(),
             self.pool.clone(),
             self.stop.clone(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use async_nats::{Client, Subject, Subscriber};
 use futures_util::{FutureExt, StreamExt};
-use holdfast_common::messages::answer_counts::Answers;
+use holdfast_common::messages::hold_responses::HoldResponseCounts;
 use holdfast_common::messages::reply::IngressId;
 use holdfast_common::messages::wire::Message as _;
 use holdfast_common::settings::LogLayout;
@@ -28,7 +28,7 @@ impl RefusalCounter {
         let inbox = Subject::from(nats.new_inbox());
         let replies = nats.subscribe(inbox.clone()).await?;
         Ok(Self {
-            subject: layout.subjects.answers().into(),
+            subject: layout.subjects.hold_responses().into(),
             nats,
             inbox,
             replies,
@@ -42,7 +42,9 @@ impl RefusalCounter {
         let mut refused = BTreeMap::new();
         while let Some(Some(message)) = self.replies.next().now_or_never() {
             // NATS reports "no responders" with a message that has no body.
-            let Ok(Answers { ingress, holds }) = Answers::decode(&message.payload) else {
+            let Ok(HoldResponseCounts { ingress, holds }) =
+                HoldResponseCounts::decode(&message.payload)
+            else {
                 continue;
             };
             if let Some(before) = self.counts.get(&ingress) {

@@ -15,7 +15,7 @@ pub const MESSAGES_MAX: usize = 512;
 
 /// A message of a batch.
 #[derive(Clone, Debug)]
-pub struct Message {
+pub struct BatchMessage {
     /// Where it goes.
     pub subject: Subject,
     /// Its `Nats-Msg-Id`. JetStream refuses a whole batch for one that it knows.
@@ -32,14 +32,14 @@ pub struct Message {
 /// When JetStream refuses the batch, or does not answer within `wait`: it may then be stored all the same.
 pub async fn publish(
     client: &Client,
-    messages: Vec<Message>,
+    messages: Vec<BatchMessage>,
     wait: Duration,
 ) -> Result<Option<PublishAck>, async_nats::Error> {
     // As unlike any other as an inbox has to be.
     let batch_id = client.new_inbox();
     let last = messages.len();
     for (message, number) in messages.into_iter().zip(1..) {
-        let Message {
+        let BatchMessage {
             subject,
             id,
             mut headers,

@@ -28,7 +28,7 @@ pub fn command(slot: Slot, action: Action) -> Command {
 ///
 /// # Errors
 /// When the log does not take it.
-pub async fn say(
+pub async fn publish_internal(
     jetstream: &Context,
     layout: &LogLayout,
     keys: &Keyring,

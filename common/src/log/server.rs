@@ -23,7 +23,7 @@ const ANSWER_WAIT: Duration = Duration::from_secs(2);
 const MORE_ANSWERS_WAIT: Duration = Duration::from_millis(100);
 
 #[derive(Deserialize)]
-struct Answer {
+struct ServerReply {
     server: Server,
     data: Data,
 }
@@ -61,7 +61,7 @@ pub enum Durability {
 /// When a server is too old or does not sync before it acknowledges.
 pub async fn check(client: &Client) -> Result<Durability, LogError> {
     check_version(&client.server_info().version)?;
-    let answers = ask(client).await;
+    let answers = request_settings(client).await;
     let durability = if answers.is_empty() {
         Durability::Unknown
     } else {
@@ -74,7 +74,7 @@ pub async fn check(client: &Client) -> Result<Durability, LogError> {
              nats.conf let it be checked"
         );
     }
-    for Answer { server, data } in answers {
+    for ServerReply { server, data } in answers {
         check_version(&server.version)?;
         if data.config.is_some_and(|settings| !settings.sync_always) {
             return Err(LogError::NotDurable {
@@ -93,7 +93,7 @@ fn check_version(found: &str) -> Result<(), LogError> {
 }
 
 /// Asks every server for JetStream's settings. None answers when the account was not given that right.
-async fn ask(client: &Client) -> Vec<Answer> {
+async fn request_settings(client: &Client) -> Vec<ServerReply> {
     let inbox = client.new_inbox();
     let Ok(mut answers) = client.subscribe(inbox.clone()).await else {
         return Vec::new();

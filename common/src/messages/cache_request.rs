@@ -1,7 +1,7 @@
-//! What an operator asks of every ingress's memory, over core NATS.
+//! An operator's request to the product cache of every ingress, over core NATS.
 //!
-//! Products in memory are only shown, and may say no; they grant nothing. So to forget or to read them is always safe, and a
-//! request that is lost does no harm: who asked hears fewer answers.
+//! The cache shows products and refuses holds for sold-out ones; it grants nothing. So to clear or fill it is always safe. A
+//! lost request does no harm: the operator sees fewer replies.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,29 +9,27 @@ use crate::id::ProductId;
 use crate::messages::reply::IngressId;
 use crate::messages::wire::Message;
 
-/// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Request {
-    /// Forget every product; each is read again when somebody asks for it.
+pub enum CacheRequest {
+    /// Remove every product. Each is read again on its next request.
     Clear,
-    /// Read a product, or all of them, ahead of those who will ask.
+    /// Read a product, or all products, before the first request.
     Warm(Option<ProductId>),
 }
 
-/// What one ingress has done.
+/// The result in one ingress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Done {
-    /// Which ingress.
+pub struct CacheReply {
     pub ingress: IngressId,
-    /// How many products it has forgotten or read; `None` when Postgres failed.
+    /// The number of products that were removed or read; `None` when Postgres failed.
     pub products: Option<u64>,
 }
 
-impl Message for Request {
+impl Message for CacheRequest {
     const VERSION: u8 = 1;
 }
 
-impl Message for Done {
+impl Message for CacheReply {
     const VERSION: u8 = 1;
 }
 
@@ -40,22 +38,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bytes_of_requests_and_answers_never_change() {
+    fn bytes_of_cache_requests_and_replies_never_change() {
         for (request, golden) in [
-            (Request::Clear, "0100"),
-            (Request::Warm(None), "010100"),
-            (Request::Warm(Some(ProductId(300))), "010101d804"),
+            (CacheRequest::Clear, "0100"),
+            (CacheRequest::Warm(None), "010100"),
+            (CacheRequest::Warm(Some(ProductId(300))), "010101d804"),
         ] {
             assert_eq!(hex::encode(request.encode()), golden);
-            assert_eq!(Request::decode(&request.encode()), Ok(request));
+            assert_eq!(CacheRequest::decode(&request.encode()), Ok(request));
         }
         for (products, golden) in [(Some(300), "018486880801ac02"), (None, "018486880800")] {
-            let done = Done {
+            let done = CacheReply {
                 ingress: IngressId(0x0102_0304),
                 products,
             };
             assert_eq!(hex::encode(done.encode()), golden);
-            assert_eq!(Done::decode(&done.encode()), Ok(done));
+            assert_eq!(CacheReply::decode(&done.encode()), Ok(done));
         }
     }
 }

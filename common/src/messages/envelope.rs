@@ -1,10 +1,9 @@
 //! Envelopes: up to 512 commands in one message of the log.
 //!
-//! The log syncs each message to disk before it acknowledges it, so one message that carries many commands is what
-//! makes many commands a second durable. An envelope is a version byte, the ingress to reply to as 8 little-endian
-//! bytes, and the commands one behind the other until its end. Commands are encoded when they arrive and only
-//! gathered here. With keys the commands are sealed as a whole, which is another version. Next: the workers read them in
-//! the log's order.
+//! The log syncs each message to disk before it acknowledges it. One message for many commands makes many commands a second
+//! durable. An envelope is a version byte, the ingress to reply to as 8 little-endian bytes, and the commands one after
+//! another to the end. Publishers encode each command when it arrives, and append it here. With encryption keys, the
+//! commands are sealed together, under another version byte. Next: workers read envelopes in the log's order.
 
 use crate::command::Command;
 use crate::encryption::{Keyring, SealedKind};
@@ -15,7 +14,7 @@ use crate::messages::wire::{self, DecodeError};
 pub const VERSION: u8 = 1;
 /// The first byte of a sealed envelope.
 pub const SEALED_VERSION: u8 = 2;
-/// The first byte of a sealed command in a table. One in plain text begins with the length of its id, which is 16.
+/// The first byte of a sealed command in a table. A command in plain text begins with the length of its id, which is 16.
 const SEALED_COMMAND: u8 = 2;
 /// The most commands in one envelope.
 pub const ENVELOPE_COMMANDS_MAX: usize = 512;
@@ -23,7 +22,7 @@ pub const ENVELOPE_COMMANDS_MAX: usize = 512;
 pub const ENVELOPE_BYTES_MAX: usize = 512 * 1024;
 
 const HEADER_BYTES: usize = 1 + 8;
-/// How much longer sealing makes a message, at most: a key's name and its length, a nonce, a tag.
+/// The most bytes that sealing adds to a message: a key's name and its length, a nonce, a tag.
 const SEAL_BYTES: usize = 64;
 
 /// An envelope that is being filled.
@@ -34,7 +33,7 @@ pub struct EnvelopeBuilder {
 }
 
 impl EnvelopeBuilder {
-    /// An empty envelope whose outcomes go to one ingress.
+    /// An empty envelope. Workers send the outcomes to `reply_to`.
     #[must_use]
     pub fn new(reply_to: IngressId) -> Self {
         let mut bytes = Vec::with_capacity(4096);
@@ -43,7 +42,7 @@ impl EnvelopeBuilder {
         Self { bytes, commands: 0 }
     }
 
-    /// Puts a command in, as [`encode_command`] wrote it. Says whether there was room.
+    /// Appends a command that [`encode_command`] wrote. Returns whether there was room.
     pub fn push(&mut self, command: &[u8]) -> bool {
         let has_room = self.commands < ENVELOPE_COMMANDS_MAX
             && self.bytes.len() + command.len() <= ENVELOPE_BYTES_MAX;
@@ -54,7 +53,6 @@ impl EnvelopeBuilder {
         has_room
     }
 
-    /// The message for the log.
     #[must_use]
     pub fn finish(self, keys: &Keyring) -> Vec<u8> {
         if !keys.is_on() {
@@ -69,13 +67,13 @@ impl EnvelopeBuilder {
     }
 }
 
-/// A command as it stands in an envelope.
+/// A command as in an envelope.
 #[must_use]
 pub fn encode_command(command: &Command) -> Vec<u8> {
     wire::append(Vec::with_capacity(64), command)
 }
 
-/// A command as it is kept in a table: sealed, where there are keys.
+/// A command as in a table: sealed when there are keys.
 #[must_use]
 pub fn seal_command(command: &Command, keys: &Keyring) -> Vec<u8> {
     let plain = encode_command(command);
@@ -90,7 +88,7 @@ pub fn seal_command(command: &Command, keys: &Keyring) -> Vec<u8> {
 /// Reads one command as [`seal_command`] or [`encode_command`] wrote it.
 ///
 /// # Errors
-/// When it is damaged, something follows it, or no key opens it.
+/// When the command is damaged, other bytes follow it, or no key opens it.
 pub fn decode_command(bytes: &[u8], keys: &Keyring) -> Result<Command, DecodeError> {
     let decode = |plain: &[u8]| match postcard::take_from_bytes(plain)? {
         (command, []) => Ok(command),
@@ -110,13 +108,13 @@ pub fn decode_command(bytes: &[u8], keys: &Keyring) -> Result<Command, DecodeErr
     }
 }
 
-/// Whether a command in a table is sealed by the key that seals.
+/// Whether a command in a table is sealed with the current key.
 #[must_use]
 pub fn is_sealed_command(bytes: &[u8], keys: &Keyring) -> bool {
     matches!(bytes, [SEALED_COMMAND, sealed @ ..] if keys.has_sealed_bytes(sealed))
 }
 
-/// Gives a command that was written in plain text the idempotency key that it would have been written with by these keys.
+/// Changes the idempotency key of a command in plain text to the value that it has under these encryption keys.
 fn blind(command: &mut Command, keys: &Keyring) {
     command.key = command.key.map(|key| keys.blind(key));
 }
@@ -126,15 +124,14 @@ fn blind(command: &mut Command, keys: &Keyring) {
 pub struct Envelope {
     /// The ingress that waits for the outcomes.
     pub reply_to: IngressId,
-    /// What it asks for, in order.
     pub commands: Vec<Command>,
 }
 
-/// Reads a message of the log, sealed or not.
+/// Reads a message of the log, sealed or in plain text.
 ///
 /// # Errors
-/// When its version is unknown, no key opens it, it is cut short, holds no command or more than [`ENVELOPE_COMMANDS_MAX`],
-/// or any command is damaged.
+/// When the version is unknown, no key opens the message, the message is cut short, it has no command or more than
+/// [`ENVELOPE_COMMANDS_MAX`], or a command is damaged.
 pub fn decode(message: &[u8], keys: &Keyring) -> Result<Envelope, DecodeError> {
     let is_sealed = message.first() == Some(&SEALED_VERSION);
     if !is_sealed {
@@ -163,8 +160,8 @@ fn decode_commands(mut rest: &[u8]) -> Result<Vec<Command>, DecodeError> {
         commands.push(command);
         rest = behind;
     }
-    let has_its_bounds = (1..=ENVELOPE_COMMANDS_MAX).contains(&commands.len());
-    if has_its_bounds {
+    let is_within_bounds = (1..=ENVELOPE_COMMANDS_MAX).contains(&commands.len());
+    if is_within_bounds {
         Ok(commands)
     } else {
         Err(postcard::Error::DeserializeBadEncoding.into())
@@ -196,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_of_an_envelope_never_change() {
+    fn bytes_of_an_envelope_never_change() {
         let mut builder = EnvelopeBuilder::new(IngressId(0x0102_0304));
         assert!(builder.push(&encode_command(&command(1))));
         let golden = concat!(
@@ -210,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_put_in_comes_out_in_order() {
+    fn commands_of_an_envelope_keep_their_order() {
         let commands = vec![command(1), command(2), command(3)];
         let mut builder = EnvelopeBuilder::new(IngressId(5));
         for command in &commands {
@@ -226,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn an_envelope_has_bounds() {
+    fn envelope_has_bounds() {
         let mut builder = EnvelopeBuilder::new(IngressId(5));
         let encoded = encode_command(&command(1));
         let taken = (0..).take_while(|_| builder.push(&encoded)).count();
@@ -258,14 +255,14 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn bytes_that_nobody_wrote_are_refused_or_read_and_never_more(bytes: Vec<u8>) {
+        fn random_bytes_never_panic(bytes: Vec<u8>) {
             let _ = decode(&bytes, &Keyring::default());
             let _ = decode(&[&[VERSION][..], &bytes].concat(), &Keyring::default());
             let _ = decode_command(&bytes, &Keyring::default());
         }
 
         #[test]
-        fn an_envelope_that_was_bent_is_refused_or_read_and_never_more(at: usize, byte: u8, length: usize) {
+        fn damaged_envelope_never_panics_or_exceeds_its_bounds(at: usize, byte: u8, length: usize) {
             let mut builder = EnvelopeBuilder::new(IngressId(5));
             (1..4).for_each(|product| { builder.push(&encode_command(&command(product))); });
             let mut message = builder.finish(&Keyring::default());

@@ -1,7 +1,7 @@
-//! What an operator asks of the workers for events that a receiver did not take, over core NATS.
+//! An operator's request for event dead letters, which are events that a receiver did not accept. It travels over core NATS.
 //!
-//! Only workers may change that table. One of them answers for all; a request that is lost does no harm, since whoever asked
-//! hears no answer and asks again.
+//! Only workers may change that table, and one worker handles the request. A lost request does no harm: there is no reply,
+//! and the operator sends it again.
 
 use std::time::Duration;
 
@@ -11,64 +11,64 @@ use serde::{Deserialize, Serialize};
 use crate::messages::subjects::Subjects;
 use crate::messages::wire::{DecodeError, Message};
 
-/// What is asked for an event, at each receiver that did not take it, or for all.
+/// An operation on one event, at each receiver that did not accept it; `None` means all events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Request {
-    /// Have it posted once more.
+pub enum EventDeadLetterRequest {
+    /// Post the event again.
     Retry(Option<String>),
-    /// Forget it.
+    /// Delete the event dead letter.
     Drop(Option<String>),
 }
 
-/// What the worker has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Done {
-    /// For how many events, counted at each receiver; `None` when Postgres failed.
+pub struct EventDeadLetterReply {
+    /// The number of events, counted once for each receiver; `None` when Postgres failed.
     pub events: Option<u64>,
 }
 
-/// Says why nothing is known to be done.
+/// The request may not have been carried out.
 #[derive(Debug, thiserror::Error)]
-pub enum NotDone {
+pub enum EventDeadLetterError {
     /// There is no worker, or it took too long.
-    #[error("no worker has answered: see that holdfast-workers run")]
+    #[error("no worker has replied: check that holdfast-workers runs, and try again")]
     NoWorker,
-    /// Postgres failed there.
-    #[error("the worker could not: see its log")]
+    /// Postgres failed in the worker.
+    #[error("the worker could not carry out the request: see its log, and try again")]
     Failed,
-    /// The answer is not one.
     #[error(transparent)]
-    Answer(#[from] DecodeError),
+    Decode(#[from] DecodeError),
 }
 
-impl Message for Request {
+impl Message for EventDeadLetterRequest {
     const VERSION: u8 = 1;
 }
 
-impl Request {
-    /// Asks a worker, for at most so long; says for how many events it was done.
+impl EventDeadLetterRequest {
+    /// Sends the request, and returns the number of events from the worker's reply.
     ///
     /// # Errors
-    /// When no worker has said that it is.
-    pub async fn ask(
+    /// When no worker has replied within `wait`, or the worker failed.
+    pub async fn send(
         &self,
         nats: &Client,
         subjects: &Subjects,
         wait: Duration,
-    ) -> Result<u64, NotDone> {
-        let asked = tokio::time::timeout(
+    ) -> Result<u64, EventDeadLetterError> {
+        let reply = tokio::time::timeout(
             wait,
-            nats.request(subjects.dead_events(), self.encode().into()),
+            nats.request(subjects.event_dead_letters(), self.encode().into()),
         )
         .await;
-        let Ok(Ok(answer)) = asked else {
-            return Err(NotDone::NoWorker);
+        let Ok(Ok(reply)) = reply else {
+            return Err(EventDeadLetterError::NoWorker);
         };
-        Done::decode(&answer.payload)?.events.ok_or(NotDone::Failed)
+        EventDeadLetterReply::decode(&reply.payload)?
+            .events
+            .ok_or(EventDeadLetterError::Failed)
     }
 }
 
-impl Message for Done {
+impl Message for EventDeadLetterReply {
     const VERSION: u8 = 1;
 }
 
@@ -77,21 +77,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bytes_of_requests_and_answers_never_change() {
+    fn bytes_of_event_dead_letter_requests_never_change() {
         for (request, golden) in [
             (
-                Request::Retry(Some("17-1-0".to_owned())),
+                EventDeadLetterRequest::Retry(Some("17-1-0".to_owned())),
                 "0100010631372d312d30",
             ),
-            (Request::Retry(None), "010000"),
-            (Request::Drop(None), "010100"),
+            (EventDeadLetterRequest::Retry(None), "010000"),
+            (EventDeadLetterRequest::Drop(None), "010100"),
         ] {
             assert_eq!(hex::encode(request.encode()), golden);
-            assert_eq!(Request::decode(&request.encode()), Ok(request));
+            assert_eq!(
+                EventDeadLetterRequest::decode(&request.encode()),
+                Ok(request)
+            );
         }
         for (events, golden) in [(Some(300), "0101ac02"), (None, "0100")] {
-            assert_eq!(hex::encode(Done { events }.encode()), golden);
-            assert_eq!(Done::decode(&Done { events }.encode()), Ok(Done { events }));
+            assert_eq!(
+                hex::encode(EventDeadLetterReply { events }.encode()),
+                golden
+            );
+            assert_eq!(
+                EventDeadLetterReply::decode(&EventDeadLetterReply { events }.encode()),
+                Ok(EventDeadLetterReply { events })
+            );
         }
     }
 }

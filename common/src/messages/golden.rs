@@ -1,5 +1,7 @@
-//! The bytes of every command and every outcome, as messages and tables have them: programs of two versions, and rows of
-//! years ago, must be read alike. What fails here needs a new version of its message, never another golden value.
+//! Golden tests: the bytes of every command and every outcome in messages and tables.
+//!
+//! Programs of two versions run side by side, and rows are kept for years. When a test here fails, give the message a new
+//! version. Never change a golden value.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -187,7 +189,7 @@ fn refusals() -> Vec<Refusal> {
     ]
 }
 
-/// Compares the bytes of one value of each variant, in order, and looks that there is no variant more.
+/// Compares the bytes of one value of each variant, in order, and checks that no variant is missing.
 #[track_caller]
 fn assert_bytes<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(
     values: &[T],
@@ -202,19 +204,19 @@ fn assert_bytes<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(
         assert_eq!(
             usize::from(bytes[0]),
             number,
-            "a variant is left out, or has another place"
+            "a variant is missing or has moved"
         );
         assert_eq!(postcard::from_bytes::<T>(bytes).as_ref(), Ok(value));
     }
     let next = [&[values.len() as u8][..], &[0; 256]].concat();
     assert!(
         postcard::take_from_bytes::<T>(&next).is_err(),
-        "there is a variant more: pin it, too"
+        "a new variant has no golden value"
     );
 }
 
 #[test]
-fn the_bytes_of_actions_never_change() {
+fn bytes_of_actions_never_change() {
     assert_bytes(
         &actions(),
         &[
@@ -235,7 +237,7 @@ fn the_bytes_of_actions_never_change() {
 }
 
 #[test]
-fn the_bytes_of_outcomes_never_change() {
+fn bytes_of_outcomes_never_change() {
     assert_bytes(
         &outcomes(),
         &[
@@ -255,7 +257,7 @@ fn the_bytes_of_outcomes_never_change() {
 }
 
 #[test]
-fn the_bytes_of_refusals_never_change() {
+fn bytes_of_refusals_never_change() {
     let golden = [
         "00", "0106", "02010200", "03", "04", "05", "06", "07", "08", "09", "0a", "0b0406", "0c",
     ];
@@ -263,7 +265,7 @@ fn the_bytes_of_refusals_never_change() {
 }
 
 #[test]
-fn outcomes_are_stored_as_they_always_were() {
+fn json_of_outcomes_never_changes() {
     let stored: Vec<_> = outcomes()
         .iter()
         .map(|outcome| serde_json::to_string(outcome).unwrap())

@@ -1,9 +1,8 @@
-//! News: what a worker tells every ingress, after a commit and a few times a second.
+//! News: messages of a worker to every ingress, after each commit and a few times a second.
 //!
-//! After a commit: how far a partition has come, and the newest state of each product that changed. In between, one
-//! heartbeat for all partitions of the worker: nothing has changed since. Like replies, both are hints. They may be lost,
-//! and grant nothing. But who hears them can tell whether some were lost, since the news of each owner of a partition is
-//! numbered.
+//! After a commit, news contains the partition's position in the log and the new state of each changed product. Between
+//! commits, one heartbeat for all partitions of the worker confirms that nothing has changed. Like replies, both are hints:
+//! they may be lost, and grant nothing. The news of each owner of a partition is numbered, so a receiver detects a loss.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,33 +12,30 @@ use crate::time::Timestamp;
 
 const VERSION: u8 = 2;
 
-/// What a worker says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Message {
-    /// Something happened in a partition.
+pub enum NewsMessage {
+    /// A batch of a partition was committed.
     News(News),
-    /// Nothing has happened that was not told.
+    /// No batch was committed since the last news.
     Heartbeat(Heartbeat),
 }
 
-/// A partition, as its owner knows it.
+/// The state of a partition, as its owner reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pulse {
-    /// The partition's number.
     pub partition: u16,
-    /// Which owner of the partition says so. Of two, the higher one is the younger.
+    /// The epoch of the partition's owner. A later owner has a higher epoch.
     pub epoch: i64,
-    /// How much news of the partition this owner has sent, counted from 1 and without gaps. News counts itself; a
-    /// heartbeat names the last.
+    /// The number of the owner's last news about this partition, counted from 1 without gaps. A heartbeat repeats the last
+    /// number.
     pub number: u64,
-    /// No hold or order of the partition falls due before this, by Postgres's clock. `None` when that is not known.
+    /// No hold or order of the partition is due before this time of Postgres's clock; `None` when the time is unknown.
     pub clear_until: Option<Timestamp>,
 }
 
-/// What happened in a partition.
+/// The changes of a committed batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct News {
-    /// The partition.
     pub pulse: Pulse,
     /// When the log's stream was created: sequences of different streams can't be compared.
     pub stream_created: Timestamp,
@@ -49,26 +45,21 @@ pub struct News {
     pub products: Vec<ProductAsOf>,
 }
 
-/// A sign of life.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
-    /// What Postgres's clock has passed by now.
+    /// A time that Postgres's clock has passed.
     pub now: Timestamp,
-    /// The partitions of the worker.
     pub partitions: Vec<Pulse>,
 }
 
-/// Writes a message.
 #[must_use]
-pub fn encode(message: &Message) -> Vec<u8> {
+pub fn encode(message: &NewsMessage) -> Vec<u8> {
     wire::encode(message, VERSION)
 }
 
-/// Reads a message.
-///
 /// # Errors
 /// When its version is unknown or it is damaged.
-pub fn decode(message: &[u8]) -> Result<Message, DecodeError> {
+pub fn decode(message: &[u8]) -> Result<NewsMessage, DecodeError> {
     wire::decode(message, VERSION)
 }
 
@@ -78,14 +69,14 @@ mod tests {
     use crate::domain::{Product, Stock};
     use crate::id::ProductId;
 
-    fn assert_bytes(message: &Message, golden: &str) {
+    fn assert_bytes(message: &NewsMessage, golden: &str) {
         let bytes = encode(message);
         assert_eq!(hex::encode(&bytes), golden);
         assert_eq!(decode(&bytes).as_ref(), Ok(message));
     }
 
     #[test]
-    fn the_bytes_of_news_never_change() {
+    fn bytes_of_news_never_change() {
         let product = Product {
             id: ProductId(1),
             name: "Lamp".to_owned(),
@@ -114,13 +105,13 @@ mod tests {
             }],
         };
         assert_bytes(
-            &Message::News(news),
+            &NewsMessage::News(news),
             "0200ac020a010010c8010102044c616d709e1f0345555214060a0408010200010e0c1280897a",
         );
     }
 
     #[test]
-    fn the_bytes_of_a_heartbeat_never_change() {
+    fn bytes_of_a_heartbeat_never_change() {
         let pulses = [
             Pulse {
                 partition: 0,
@@ -140,7 +131,7 @@ mod tests {
             partitions: pulses.to_vec(),
         };
         assert_bytes(
-            &Message::Heartbeat(heartbeat),
+            &NewsMessage::Heartbeat(heartbeat),
             "020180897a0200020201060f080500",
         );
     }

@@ -1,7 +1,7 @@
-//! Replies: the outcomes of a batch, on their way to the ingress that asked.
+//! Replies: the outcomes of a batch, sent to the ingress that published the commands.
 //!
-//! A reply is a hint sent after the commit; what counts is the row. So it may be lost, and must never be sent before.
-//! A message is a version byte and the replies one behind the other until its end.
+//! A worker sends a reply after the commit, never before. A reply may be lost: the ingress then reads the row, which counts.
+//! A message is a version byte and the replies one after another to the end.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,25 +10,23 @@ use crate::messages::wire::{self, DecodeError};
 use crate::outcome::Outcome;
 
 const VERSION: u8 = 1;
-/// No more replies are added to a message that is this long, so that it stays well below NATS's limit of 1 MiB.
+/// A message of this size gets no more replies, and so stays well below the 1 MiB limit of NATS.
 const REPLIES_BYTES_MAX: usize = 512 * 1024;
 
-/// Names one running ingress; drawn at random at its start.
+/// A running ingress process; random, drawn at its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct IngressId(pub u64);
 
-/// What became of one command.
+/// The outcome of one command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply {
-    /// The command.
     pub request_id: RequestId,
     /// Whether the outcome is that of an earlier command with the same idempotency key.
     pub replayed: bool,
-    /// What became of it.
     pub outcome: Outcome,
 }
 
-/// Writes replies, in as few messages as their size allows.
+/// Writes replies into as few messages as their size allows.
 #[must_use]
 pub fn encode<'a>(replies: impl IntoIterator<Item = &'a Reply>) -> Vec<Vec<u8>> {
     let mut messages: Vec<Vec<u8>> = Vec::new();
@@ -48,7 +46,7 @@ pub fn encode<'a>(replies: impl IntoIterator<Item = &'a Reply>) -> Vec<Vec<u8>> 
 /// Reads a message of replies.
 ///
 /// # Errors
-/// When its version is unknown or it is damaged.
+/// When the version is unknown or the message is damaged.
 pub fn decode(message: &[u8]) -> Result<Vec<Reply>, DecodeError> {
     let mut rest = wire::body(message, VERSION)?;
     let mut replies = Vec::new();
@@ -67,7 +65,7 @@ mod tests {
     use crate::outcome::Refusal;
 
     #[test]
-    fn many_replies_are_split_into_messages_and_keep_their_order() {
+    fn many_replies_are_split_and_keep_their_order() {
         let slot = ProductId(1).slot();
         let outcome = Outcome::Refused(Refusal::InsufficientStock { available_stock: 3 });
         let reply = |number| Reply {
@@ -86,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_of_a_reply_never_change() {
+    fn bytes_of_a_reply_never_change() {
         let outcome = Outcome::Refused(Refusal::InsufficientStock { available_stock: 3 });
         let request_id = RequestId::new(ProductId(1).slot(), 0x0123_4567_89ab, 42);
         let messages = encode(&[Reply {

@@ -1,4 +1,4 @@
-//! Names in NATS, all under one prefix, so that several deployments can share a server.
+//! The names of subjects and streams in NATS. All have the deployment's prefix, so that several deployments can share a server.
 
 use std::str::FromStr;
 
@@ -14,7 +14,6 @@ pub struct Subjects {
     prefix: String,
 }
 
-/// Says why a text can't be the prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("NATS_PREFIX must be 1 to {PREFIX_CHARS_MAX} letters, digits, '-' or '_'")]
 pub struct InvalidPrefix;
@@ -41,13 +40,13 @@ impl Subjects {
         format!("{}-commands", self.prefix)
     }
 
-    /// Every partition's subject in the log.
+    /// The commands of all partitions.
     #[must_use]
     pub fn all_commands(&self) -> String {
         format!("{}.cmd.*", self.prefix)
     }
 
-    /// One partition's subject in the log.
+    /// The commands of one partition.
     #[must_use]
     pub fn commands(&self, partition: Partition) -> String {
         format!("{}.cmd.{partition}", self.prefix)
@@ -59,13 +58,13 @@ impl Subjects {
         format!("{}-expiry", self.prefix)
     }
 
-    /// Every partition's subject of tickets.
+    /// The tickets of all partitions.
     #[must_use]
     pub fn all_tickets(&self) -> String {
         format!("{}.due.*", self.prefix)
     }
 
-    /// One partition's subject of tickets.
+    /// The tickets of one partition.
     #[must_use]
     pub fn tickets(&self, partition: Partition) -> String {
         format!("{}.due.{partition}", self.prefix)
@@ -77,67 +76,67 @@ impl Subjects {
         format!("{}-events", self.prefix)
     }
 
-    /// Every partition's subject of events.
+    /// The events of all partitions.
     #[must_use]
     pub fn all_events(&self) -> String {
         format!("{}.events.*", self.prefix)
     }
 
-    /// One partition's subject of events.
+    /// The events of one partition.
     #[must_use]
     pub fn events(&self, partition: Partition) -> String {
         format!("{}.events.{partition}", self.prefix)
     }
 
-    /// What calls a deployment its own in events.
+    /// The `source` of the deployment's events.
     #[must_use]
     pub fn source(&self) -> String {
         format!("/holdfast/{}", self.prefix)
     }
 
-    /// Where one ingress hears its replies.
+    /// Workers' replies to one ingress.
     #[must_use]
     pub fn replies(&self, ingress: IngressId) -> String {
         format!("{}.out.{:016x}", self.prefix, ingress.0)
     }
 
-    /// Where every ingress hears the news.
+    /// Workers' news to every ingress.
     #[must_use]
     pub fn news(&self) -> String {
         format!("{}.news", self.prefix)
     }
 
-    /// Where every ingress hears how workers' work goes.
+    /// Workers' statistics to every ingress.
     #[must_use]
-    pub fn work(&self) -> String {
+    pub fn worker_stats(&self) -> String {
         format!("{}.work", self.prefix)
     }
 
-    /// Where every ingress hears what is asked of the products that it has in memory.
+    /// Operators' requests to the product cache of every ingress.
     #[must_use]
-    pub fn cache(&self) -> String {
+    pub fn cache_requests(&self) -> String {
         format!("{}.cache", self.prefix)
     }
 
-    /// Where every ingress hears that somebody wants to know what it has answered.
+    /// Requests to every ingress for its counts of hold responses.
     #[must_use]
-    pub fn answers(&self) -> String {
+    pub fn hold_responses(&self) -> String {
         format!("{}.answers", self.prefix)
     }
 
-    /// Where one of the workers hears what is asked for dead events.
+    /// Operators' requests for event dead letters. One worker takes each request.
     #[must_use]
-    pub fn dead_events(&self) -> String {
+    pub fn event_dead_letters(&self) -> String {
         format!("{}.dead-events", self.prefix)
     }
 
-    /// Where a worker says that it has given a partition back.
+    /// Notices of a worker that it has given a partition back.
     #[must_use]
     pub fn given_back(&self) -> String {
         format!("{}.given-back", self.prefix)
     }
 
-    /// The bucket that remembers which request a key that is still queued was first given.
+    /// The key-value bucket with the first request of each idempotency key whose request is still queued.
     #[must_use]
     pub fn queued_keys_bucket(&self) -> String {
         format!("{}-queued-keys", self.prefix)
@@ -149,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_prefix_can_not_reach_into_other_subjects() {
+    fn prefix_with_subject_syntax_is_refused() {
         assert!("holdfast".parse::<Subjects>().is_ok());
         for prefix in ["", "a.b", "a*", ">", "a b", "$SYS"] {
             assert_eq!(prefix.parse::<Subjects>(), Err(InvalidPrefix), "{prefix}");

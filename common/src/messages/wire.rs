@@ -1,6 +1,6 @@
-//! How messages are written: a version byte, then postcard.
+//! The encoding of messages: a version byte, then postcard.
 //!
-//! postcard names neither fields nor variants, so what stands in a message may only grow at its end, and anything else
+//! postcard writes no names of fields or variants. So a type may only get new variants or fields at its end; any other change
 //! needs a new version. Golden tests beside each message pin its bytes.
 
 use serde::Serialize;
@@ -8,51 +8,42 @@ use serde::de::DeserializeOwned;
 
 use crate::encryption::SealError;
 
-/// Says why bytes are not a message of ours.
+/// The reason why bytes can't be read as a message.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// The message is empty.
     #[error("the message is empty")]
     Empty,
-    /// A newer or unknown program wrote it.
-    #[error("message version {found} is unknown, this program reads {known}: upgrade it")]
-    UnknownVersion {
-        /// The version byte that was found.
-        found: u8,
-        /// The version this program writes.
-        known: u8,
-    },
-    /// The bytes after the version make no message.
+    /// A newer or unknown program wrote the message.
+    #[error(
+        "message version {found} is unknown: this program reads version {known}. Upgrade the older program"
+    )]
+    UnknownVersion { found: u8, known: u8 },
     #[error("the message is damaged: {0}")]
     Damaged(#[from] postcard::Error),
-    /// It is sealed, and no key opens it.
     #[error("the message can't be opened: {0}")]
     Sealed(#[from] SealError),
 }
 
-/// A message that is one value behind its version byte.
+/// A message that is a version byte and one value.
 pub trait Message: Serialize + DeserializeOwned {
     /// The version that this program writes and reads.
     const VERSION: u8;
 
-    /// The message's bytes.
     fn encode(&self) -> Vec<u8> {
         encode(self, Self::VERSION)
     }
 
-    /// Reads a message.
-    ///
     /// # Errors
-    /// When its version is unknown or it is damaged.
+    /// When the version is unknown or the message is damaged.
     fn decode(message: &[u8]) -> Result<Self, DecodeError> {
         decode(message, Self::VERSION)
     }
 }
 
-/// Splits the version byte from the rest and checks it.
+/// Checks the version byte, and returns the bytes after it.
 ///
 /// # Errors
-/// When there is none, or it is not `known`.
+/// When the message is empty, or its version is not `known`.
 pub fn body(message: &[u8], known: u8) -> Result<&[u8], DecodeError> {
     match message.split_first() {
         None => Err(DecodeError::Empty),
@@ -61,22 +52,21 @@ pub fn body(message: &[u8], known: u8) -> Result<&[u8], DecodeError> {
     }
 }
 
-/// Writes one value behind its version byte.
+/// Writes a version byte and one value.
 pub fn encode<T: Serialize>(value: &T, version: u8) -> Vec<u8> {
     append(vec![version], value)
 }
 
-/// Appends one value to what is written already.
 pub fn append<T: Serialize>(written: Vec<u8>, value: &T) -> Vec<u8> {
-    // A `Vec` never runs out of room, and our types have no sequence of unknown length: postcard can't fail.
+    // postcard fails when the buffer is full, which a `Vec` never is, or for a sequence of unknown length, which no message has.
     #[expect(clippy::expect_used)]
     postcard::to_extend(value, written).expect("writing to memory can't fail")
 }
 
-/// Reads one value behind its version byte; nothing may follow it.
+/// Reads a version byte and one value. No bytes may follow.
 ///
 /// # Errors
-/// When the version is unknown or the bytes are not such a value.
+/// When the version is unknown or the message is damaged.
 pub fn decode<T: DeserializeOwned>(message: &[u8], version: u8) -> Result<T, DecodeError> {
     let (value, rest) = postcard::take_from_bytes(body(message, version)?)?;
     if rest.is_empty() {

@@ -1,4 +1,4 @@
-//! Work: what each worker tells every ingress once a second of how its work goes, for operators to see.
+//! WorkerStatsMessage: what each worker tells every ingress once a second of how its work goes, for operators to see.
 //!
 //! Counts run from the worker's beginning, so a message that is lost loses nothing. Like news, all of it is a hint: nothing
 //! is decided by it. It has a subject of its own, so that an ingress of another version is not disturbed.
@@ -9,48 +9,43 @@ use crate::messages::wire::{self, DecodeError};
 
 const VERSION: u8 = 1;
 
-/// How one worker's work goes.
+/// One worker's statistics.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Work {
-    /// The worker, as the partitions that it has name their owner.
+pub struct WorkerStatsMessage {
+    /// The worker, as in the column `owner` of its partitions.
     pub owner: String,
-    /// Its partitions.
-    pub backlogs: Vec<Backlog>,
-    /// Batches that it has applied.
+    pub backlogs: Vec<PartitionBacklog>,
+    /// Batches applied.
     pub batches: u64,
-    /// The commands in them.
+    /// Commands in these batches.
     pub commands: u64,
-    /// Payments that were not what their orders cost.
+    /// Payments whose amount or currency differed from the order's.
     pub mismatches: u64,
-    /// Holds and orders that it has ended for their time, by how late: for each of
-    /// [`SECONDS`](crate::metrics::SECONDS) those within it and above the one before, and at last those above all.
+    /// Holds and orders that were ended because they were due, by delay. One count for each bucket of
+    /// [`SECONDS`](crate::metrics::SECONDS), and a last one for longer delays.
     pub expired: Vec<u64>,
-    /// How late all of them were together, in microseconds.
+    /// The sum of these delays, in microseconds.
     pub expired_late_micros: u64,
-    /// Its connections to Postgres that are in use.
+    /// Connections to Postgres in use.
     pub connections_used: u32,
-    /// Those that are idle.
+    /// Idle connections to Postgres.
     pub connections_idle: u32,
 }
 
-/// What waits in one partition.
+/// The log entries of one partition that are not applied yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Backlog {
-    /// The partition's number.
+pub struct PartitionBacklog {
     pub partition: u16,
-    /// Envelopes that are not applied, as the worker saw when it read the log last.
+    /// Envelopes that were not applied when the worker last read the log.
     pub envelopes: u64,
 }
 
-impl Work {
-    /// The message.
+impl WorkerStatsMessage {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         wire::encode(self, VERSION)
     }
 
-    /// Reads a message.
-    ///
     /// # Errors
     /// When its version is unknown or it is damaged.
     pub fn decode(message: &[u8]) -> Result<Self, DecodeError> {
@@ -63,15 +58,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bytes_of_work_never_change() {
-        let work = Work {
+    fn bytes_of_worker_stats_never_change() {
+        let stats = WorkerStatsMessage {
             owner: "a:1:b".to_owned(),
             backlogs: vec![
-                Backlog {
+                PartitionBacklog {
                     partition: 300,
                     envelopes: 2,
                 },
-                Backlog {
+                PartitionBacklog {
                     partition: 3,
                     envelopes: 0,
                 },
@@ -84,11 +79,11 @@ mod tests {
             connections_used: 2,
             connections_idle: 6,
         };
-        let bytes = work.encode();
+        let bytes = stats.encode();
         assert_eq!(
             hex::encode(&bytes),
             "0105613a313a6202ac0202030004f4030103000607c0843d0206"
         );
-        assert_eq!(Work::decode(&bytes), Ok(work));
+        assert_eq!(WorkerStatsMessage::decode(&bytes), Ok(stats));
     }
 }

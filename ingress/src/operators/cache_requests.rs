@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use holdfast_common::messages::cache_request::{Done, Request};
+use holdfast_common::messages::cache_request::{CacheReply, CacheRequest};
 use holdfast_common::messages::subjects::Subjects;
 use holdfast_common::messages::wire::Message as _;
 use tokio::task::JoinHandle;
@@ -22,18 +22,21 @@ pub async fn start(
     subjects: &Subjects,
     products: Arc<ProductCache>,
 ) -> anyhow::Result<JoinHandle<()>> {
-    let mut requests = connections.nats.subscribe(subjects.cache()).await?;
+    let mut requests = connections
+        .nats
+        .subscribe(subjects.cache_requests())
+        .await?;
     let (nats, ingress) = (connections.nats.clone(), connections.ingress);
     Ok(tokio::spawn(async move {
         while let Some(message) = requests.next().await {
-            let request = match Request::decode(&message.payload) {
+            let request = match CacheRequest::decode(&message.payload) {
                 Ok(request) => request,
                 Err(error) => {
                     tracing::warn!(%error, "decoding a request about the product cache failed; it is ignored");
                     continue;
                 }
             };
-            let done = Done {
+            let done = CacheReply {
                 ingress,
                 products: execute(&products, request).await,
             };
@@ -46,11 +49,11 @@ pub async fn start(
 }
 
 /// The number of products that were removed or read; `None` after an error.
-async fn execute(products: &ProductCache, request: Request) -> Option<u64> {
+async fn execute(products: &ProductCache, request: CacheRequest) -> Option<u64> {
     tracing::info!(?request, "an operator's request about the product cache");
     match request {
-        Request::Clear => Some(products.clear()),
-        Request::Warm(product) => match products.warm(product).await {
+        CacheRequest::Clear => Some(products.clear()),
+        CacheRequest::Warm(product) => match products.warm(product).await {
             Ok(count) => Some(count),
             Err(error) => {
                 tracing::warn!(%error, "filling the product cache failed");

@@ -1,7 +1,7 @@
 //! Sends `holdfast sale watch` how many holds were created and refused, by status.
 
 use futures_util::StreamExt;
-use holdfast_common::messages::answer_counts::Answers;
+use holdfast_common::messages::hold_responses::HoldResponseCounts;
 use holdfast_common::messages::subjects::Subjects;
 use holdfast_common::messages::wire::Message as _;
 use tokio::task::JoinHandle;
@@ -17,12 +17,15 @@ pub async fn start(
     connections: &Connections,
     subjects: &Subjects,
 ) -> anyhow::Result<JoinHandle<()>> {
-    let mut requests = connections.nats.subscribe(subjects.answers()).await?;
+    let mut requests = connections
+        .nats
+        .subscribe(subjects.hold_responses())
+        .await?;
     let (nats, ingress) = (connections.nats.clone(), connections.ingress);
     Ok(tokio::spawn(async move {
         while let Some(message) = requests.next().await {
             let Some(reply) = message.reply else { continue };
-            let counts = Answers {
+            let counts = HoldResponseCounts {
                 ingress,
                 holds: METRICS.hold_responses.by_status(),
             };

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use holdfast_common::messages::subjects::Subjects;
-use holdfast_common::messages::worker_stats::Work;
+use holdfast_common::messages::worker_stats::WorkerStatsMessage;
 use holdfast_common::metrics::SECONDS;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -27,7 +27,7 @@ pub struct WorkerStatsView(Mutex<ReceivedStats>);
 
 #[derive(Debug, Default)]
 struct ReceivedStats {
-    workers: BTreeMap<String, (Instant, Work)>,
+    workers: BTreeMap<String, (Instant, WorkerStatsMessage)>,
     totals: WorkerTotals,
 }
 
@@ -40,14 +40,14 @@ pub struct WorkerTotals {
     pub commands: u64,
     /// Payments whose amount or currency was not that of the order.
     pub mismatches: u64,
-    /// Expired holds and orders, by delay, as [`Work::expired`].
+    /// Expired holds and orders, by delay, as [`WorkerStatsMessage::expired`].
     pub expired: [u64; SECONDS.len() + 1],
     /// The sum of their delays, in microseconds.
     pub expired_late_micros: u64,
 }
 
 impl WorkerTotals {
-    fn add_rise(&mut self, now: &Work, before: &Work) {
+    fn add_rise(&mut self, now: &WorkerStatsMessage, before: &WorkerStatsMessage) {
         let rise = |now: u64, before: u64| now.saturating_sub(before);
         self.batches += rise(now.batches, before.batches);
         self.commands += rise(now.commands, before.commands);
@@ -64,7 +64,7 @@ impl WorkerTotals {
 }
 
 impl WorkerStatsView {
-    fn record(&self, work: Work) {
+    fn record(&self, work: WorkerStatsMessage) {
         let mut received = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         received.remove_gone();
         let ReceivedStats { workers, totals } = &mut *received;
@@ -78,7 +78,7 @@ impl WorkerStatsView {
 
     /// The last statistics of each live worker, and the totals of all workers.
     #[must_use]
-    pub fn current(&self) -> (Vec<Work>, WorkerTotals) {
+    pub fn current(&self) -> (Vec<WorkerStatsMessage>, WorkerTotals) {
         let mut received = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         received.remove_gone();
         (
@@ -107,10 +107,10 @@ pub async fn start(
     subjects: &Subjects,
     view: Arc<WorkerStatsView>,
 ) -> anyhow::Result<JoinHandle<()>> {
-    let mut messages = connections.nats.subscribe(subjects.work()).await?;
+    let mut messages = connections.nats.subscribe(subjects.worker_stats()).await?;
     Ok(tokio::spawn(async move {
         while let Some(message) = messages.next().await {
-            match Work::decode(&message.payload) {
+            match WorkerStatsMessage::decode(&message.payload) {
                 Ok(work) => view.record(work),
                 Err(error) => {
                     tracing::debug!(%error, "decoding a worker's statistics failed; they are ignored")
@@ -126,11 +126,11 @@ mod tests {
 
     fn record(view: &WorkerStatsView, owner: &str, batches: u64, expired: u64) {
         let expired = vec![expired; SECONDS.len() + 1];
-        view.record(Work {
+        view.record(WorkerStatsMessage {
             owner: owner.to_owned(),
             batches,
             expired,
-            ..Work::default()
+            ..WorkerStatsMessage::default()
         });
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::{FutureExt, StreamExt};
 use holdfast_common::domain::Decision;
-use holdfast_common::messages::news::{self, Message};
+use holdfast_common::messages::news::{self, NewsMessage};
 use holdfast_common::messages::reply::{self, Reply};
 use holdfast_common::messages::subjects::Subjects;
 use holdfast_common::partition::Partition;
@@ -86,7 +86,7 @@ impl Listener {
 
     async fn receive_news(&self, message: &[u8]) {
         match news::decode(message) {
-            Ok(Message::News(news)) => {
+            Ok(NewsMessage::News(news)) => {
                 let partition = Partition(news.pulse.partition);
                 let gaps = self.products.freshness.gaps(partition);
                 self.positions.record_news(&news);
@@ -95,7 +95,7 @@ impl Listener {
                     self.lost_replies.add(partition);
                 }
             }
-            Ok(Message::Heartbeat(heartbeat)) => {
+            Ok(NewsMessage::Heartbeat(heartbeat)) => {
                 self.products.freshness.record_heartbeat(&heartbeat);
             }
             Err(error) => tracing::error!(

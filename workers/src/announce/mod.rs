@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_nats::{Client, Subject, Subscriber};
 use holdfast_common::domain::{Changes, Product};
-use holdfast_common::messages::news::{self, Message, News};
+use holdfast_common::messages::news::{self, News, NewsMessage};
 use holdfast_common::messages::reply::{self, IngressId, Reply};
 use holdfast_common::outcome::ProductAsOf;
 use holdfast_common::partition::Partition;
@@ -100,7 +100,7 @@ impl Announcer {
         loop {
             let rest = products.split_off(products.len().min(NEWS_PRODUCTS_MAX));
             let pulse = self.heartbeats.next_pulse(lease, progress.next_due);
-            let news = Message::News(News {
+            let news = NewsMessage::News(News {
                 pulse,
                 stream_created: lease.stream_created.into(),
                 applied_seq: lease.applied_seq,
@@ -122,7 +122,7 @@ impl Announcer {
         turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while stop.run_until_cancelled(turn.tick()).await.is_some() {
             if let Some(heartbeat) = self.heartbeats.current(self.lease) {
-                let message = news::encode(&Message::Heartbeat(heartbeat));
+                let message = news::encode(&NewsMessage::Heartbeat(heartbeat));
                 self.publish(self.layout.subjects.news().into(), message)
                     .await;
             }

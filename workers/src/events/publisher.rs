@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use async_nats::header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID};
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use async_nats::{Client, HeaderMap};
-use holdfast_common::log::atomic::{self, MESSAGES_MAX, Message};
+use holdfast_common::log::atomic::{self, BatchMessage, MESSAGES_MAX};
 use holdfast_common::messages::subjects::Subjects;
 use holdfast_common::partition::Partition;
 use sqlx::PgPool;
@@ -138,7 +138,7 @@ impl EventPublisher {
             if number == 0 {
                 headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, last.to_string());
             }
-            Message {
+            BatchMessage {
                 subject: subject.as_str().into(),
                 id: position.to_string(),
                 headers,

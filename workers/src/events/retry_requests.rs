@@ -4,7 +4,7 @@
 
 use async_nats::{Client, Subscriber};
 use futures_util::StreamExt;
-use holdfast_common::messages::event_dead_letters::{Done, Request};
+use holdfast_common::messages::event_dead_letters::{EventDeadLetterReply, EventDeadLetterRequest};
 use holdfast_common::messages::subjects::Subjects;
 use holdfast_common::messages::wire::Message as _;
 use sqlx::PgPool;
@@ -30,7 +30,7 @@ impl EventRetryRequests {
         pool: PgPool,
     ) -> Result<Self, async_nats::SubscribeError> {
         let requests = nats
-            .queue_subscribe(subjects.dead_events(), QUEUE_GROUP.to_owned())
+            .queue_subscribe(subjects.event_dead_letters(), QUEUE_GROUP.to_owned())
             .await?;
         Ok(Self {
             nats,
@@ -42,14 +42,14 @@ impl EventRetryRequests {
     /// Serves requests until the process stops, one at a time.
     pub async fn run(mut self, stop: CancellationToken) {
         while let Some(Some(message)) = stop.run_until_cancelled(self.requests.next()).await {
-            let request = match Request::decode(&message.payload) {
+            let request = match EventDeadLetterRequest::decode(&message.payload) {
                 Ok(request) => request,
                 Err(error) => {
                     tracing::warn!(%error, "a request for event dead letters can't be read; it is ignored");
                     continue;
                 }
             };
-            let done = Done {
+            let done = EventDeadLetterReply {
                 events: self.handle(&request).await,
             };
             let Some(reply) = message.reply else { continue };
@@ -60,11 +60,11 @@ impl EventRetryRequests {
     }
 
     /// The number of events that the request concerned; `None` when Postgres failed.
-    async fn handle(&self, request: &Request) -> Option<u64> {
+    async fn handle(&self, request: &EventDeadLetterRequest) -> Option<u64> {
         // The id is not logged: it is unchecked text of the request.
         let (operation, event_id) = match request {
-            Request::Retry(event_id) => ("retry", event_id),
-            Request::Drop(event_id) => ("drop", event_id),
+            EventDeadLetterRequest::Retry(event_id) => ("retry", event_id),
+            EventDeadLetterRequest::Drop(event_id) => ("drop", event_id),
         };
         tracing::info!(
             operation,
@@ -72,10 +72,12 @@ impl EventRetryRequests {
             "an operator's request for event dead letters is carried out"
         );
         let done = match request {
-            Request::Retry(id) => {
+            EventDeadLetterRequest::Retry(id) => {
                 event_dead_letters::request_retry(&self.pool, id.as_deref()).await
             }
-            Request::Drop(id) => event_dead_letters::remove(&self.pool, id.as_deref()).await,
+            EventDeadLetterRequest::Drop(id) => {
+                event_dead_letters::remove(&self.pool, id.as_deref()).await
+            }
         };
         done.inspect_err(|error| {
             tracing::warn!(%error, operation, "an operator's request for event dead letters failed; nothing was changed");

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::{Client, Subject};
-use holdfast_common::messages::worker_stats::{Backlog, Work};
+use holdfast_common::messages::worker_stats::{PartitionBacklog, WorkerStatsMessage};
 use holdfast_common::metrics::SECONDS;
 use holdfast_common::partition::Partition;
 use sqlx::PgPool;
@@ -86,14 +86,14 @@ impl WorkerStats {
         }
     }
 
-    fn message(&self, owner: &str, pool: &PgPool) -> Work {
+    fn message(&self, owner: &str, pool: &PgPool) -> WorkerStatsMessage {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let backlog = |(partition, envelopes): (&u16, &EnvelopeCount)| Backlog {
+        let backlog = |(partition, envelopes): (&u16, &EnvelopeCount)| PartitionBacklog {
             partition: *partition,
             envelopes: read(envelopes),
         };
         let idle = pool.num_idle() as u32;
-        Work {
+        WorkerStatsMessage {
             owner: owner.to_owned(),
             backlogs: self.backlogs().iter().map(backlog).collect(),
             batches: read(&self.batches),

@@ -13,7 +13,7 @@ use async_nats::jetstream;
 use async_nats::jetstream::message::PublishMessage;
 use bytes::Bytes;
 use futures_util::future::join_all;
-use holdfast_common::log::atomic::{self, MESSAGES_MAX, Message};
+use holdfast_common::log::atomic::{self, BatchMessage, MESSAGES_MAX};
 use holdfast_common::traces::TraceLinks;
 use moka::sync::Cache;
 use tokio::sync::{mpsc, oneshot};
@@ -167,7 +167,7 @@ impl BatchTask {
 
     /// Publishes one atomic batch: JetStream stores all of it or nothing.
     async fn store_together(&self, webhooks: &[QueuedWebhook]) -> Result<(), async_nats::Error> {
-        let message = |webhook: &QueuedWebhook| Message {
+        let message = |webhook: &QueuedWebhook| BatchMessage {
             subject: webhook.subject.clone(),
             id: webhook.message_id.clone(),
             headers: webhook.links.headers(),

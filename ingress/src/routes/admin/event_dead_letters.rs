@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use chrono::{DateTime, SecondsFormat};
-use holdfast_common::messages::event_dead_letters::Request;
+use holdfast_common::messages::event_dead_letters::EventDeadLetterRequest;
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -79,7 +79,7 @@ pub(in crate::routes) async fn retry(
     State(app): State<Arc<App>>,
     id: Path,
 ) -> Result<Response, Problem> {
-    settle(&app, id, Request::Retry).await
+    settle(&app, id, EventDeadLetterRequest::Retry).await
 }
 
 /// Drop an event
@@ -94,20 +94,20 @@ pub(in crate::routes) async fn drop_event(
     State(app): State<Arc<App>>,
     id: Path,
 ) -> Result<Response, Problem> {
-    settle(&app, id, Request::Drop).await
+    settle(&app, id, EventDeadLetterRequest::Drop).await
 }
 
 async fn settle(
     app: &App,
     Path(id): Path,
-    what: fn(Option<String>) -> Request,
+    what: fn(Option<String>) -> EventDeadLetterRequest,
 ) -> Result<Response, Problem> {
     if id.is_empty() || id.len() > EVENT_ID_CHARS_MAX || id.chars().any(char::is_control) {
         return Err(Problem::new(&codes::EVENT_DEAD_LETTER_NOT_FOUND));
     }
     let wait = app.settings.request_wait();
     let asked = what(Some(id.clone()))
-        .ask(&app.connections.nats, &app.settings.nats.subjects, wait)
+        .send(&app.connections.nats, &app.settings.nats.subjects, wait)
         .await;
     match asked {
         Ok(0) => Err(Problem::new(&codes::EVENT_DEAD_LETTER_NOT_FOUND)),

@@ -138,7 +138,7 @@ async fn advance(
 async fn publish_and_wait(app: &App, order_id: HoldId, action: Action) -> Result<bool, Problem> {
     let (layout, slot) = (&app.settings.nats.layout, order_id.slot());
     let partition = layout.partitions.of(slot);
-    let published = internal::say(
+    let published = internal::publish_internal(
         &app.connections.jetstream,
         layout,
         app.keys(),

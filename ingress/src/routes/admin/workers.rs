@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use holdfast_common::messages::worker_stats::{Backlog, Work};
+use holdfast_common::messages::worker_stats::{PartitionBacklog, WorkerStatsMessage};
 use holdfast_common::metrics::SECONDS;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -65,9 +65,9 @@ struct WithinView {
     count: u64,
 }
 
-impl From<Work> for WorkerView {
-    fn from(work: Work) -> Self {
-        let backlog = |backlog: Backlog| BacklogView {
+impl From<WorkerStatsMessage> for WorkerView {
+    fn from(work: WorkerStatsMessage) -> Self {
+        let backlog = |backlog: PartitionBacklog| BacklogView {
             partition: backlog.partition,
             backlog: backlog.envelopes,
         };
