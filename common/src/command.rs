@@ -1,8 +1,8 @@
-//! Commands: what ingresses ask for and workers apply.
+//! Commands: ingresses publish them, and workers apply them.
 //!
-//! A command is one wish, valid in form, about one product's slot. It is written to the log as it is here, so variants
-//! and fields are only ever added at the end. Next: [`crate::messages::envelope`] for the way into the log,
-//! [`crate::domain`] for what becomes of it.
+//! A command is valid in form, and belongs to the slot of one product. The log stores commands in postcard, so new variants
+//! and fields go to the end only. Next: [`crate::messages::envelope`] takes commands into the log, and [`crate::domain`]
+//! decides them.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -12,23 +12,21 @@ use crate::id::{HoldId, ProductId, RequestId, Slot};
 use crate::money::Currency;
 use crate::time::Timestamp;
 
-/// The most units one hold can ask for.
+/// The most units of one hold.
 pub const QUANTITY_MAX: u32 = 10_000;
-/// The most units a product can have.
+/// The most units of one product.
 pub const STOCK_MAX: i64 = 1_000_000_000;
 /// The longest product name, in characters.
 pub const NAME_CHARS_MAX: usize = 200;
 /// The longest customer id, in characters.
 pub const CUSTOMER_CHARS_MAX: usize = 255;
 
-/// One command of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command {
-    /// Names the command: it has one effect and one outcome, however often it is read.
+    /// A command with this id has one effect and one outcome, however often workers read it.
     pub request_id: RequestId,
-    /// The client's idempotency key, when one was sent.
+    /// The client's idempotency key, when the client sent one.
     pub key: Option<IdempotencyKey>,
-    /// What is wished for.
     pub action: Action,
 }
 
@@ -40,131 +38,107 @@ impl Command {
     }
 }
 
-/// What a command wishes for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
-    /// Put a new product on sale.
     CreateProduct(NewProduct),
-    /// Add units to a product, or take back unsold ones when negative.
     Restock {
-        /// The product.
         product_id: ProductId,
-        /// Units to add, never 0.
+        /// Units to add, or to remove from the available ones when negative; never 0.
         quantity: i64,
     },
-    /// Set units aside for a buyer for a limited time.
     CreateHold {
-        /// The product.
         product_id: ProductId,
         /// Units, `1..=10_000`.
         quantity: u32,
-        /// Who buys, when the shop says so.
+        /// The customer, when the shop sent one.
         customer_id: Option<String>,
     },
-    /// Put a hold's units back on sale.
     ReleaseHold {
-        /// The hold.
         hold_id: HoldId,
     },
-    /// Change what a product is sold as; stock aside. `None` leaves a field as it is.
+    /// Change a product's fields, except for its stock.
     ChangeProduct {
-        /// The product.
         product_id: ProductId,
-        /// The new values.
         change: ProductChange,
     },
-    /// Turn a hold into an order.
+    /// Create the order of a hold.
     CreateOrder {
-        /// The hold.
         hold_id: HoldId,
     },
-    /// Settle an order by what a payment provider says.
+    /// Apply a payment provider's notice.
     SettlePayment(PaymentNotice),
-    /// End what is due in the partition of the command's slot. Holdfast says it to itself; there is no outcome.
+    /// End the holds and orders that are due in the partition of the command's slot. Internal.
     ExpireDue,
-    /// Note how far the refund of a payment has come. There is no outcome.
+    /// Record the progress of a payment's refund. Internal.
     AdvanceRefund {
-        /// The order.
         order_id: HoldId,
-        /// The payment, as its provider names it.
+        /// The provider's id of the payment.
         payment_id: String,
-        /// How far it has come.
         to: RefundStatus,
     },
-    /// Try a dead letter's command again, or drop it.
     SettleDeadLetter {
-        /// The dead letter's number.
+        /// The number of the dead letter.
         id: i64,
-        /// Whether to try it again.
+        /// Whether to apply the command again; otherwise the dead letter is dropped.
         is_retry: bool,
     },
-    /// Set a product's counts to what its holds and orders come to.
+    /// Set a product's counts to the sums over its holds and orders.
     RepairStock {
-        /// The product.
         product_id: ProductId,
     },
-    /// Take the customer off a hold that has ended, and off its order. There is no outcome.
+    /// Remove the customer from an ended hold and its order. Internal.
     ForgetCustomer {
-        /// The hold.
         hold_id: HoldId,
     },
 }
 
-/// What a payment provider says about a payment.
+/// A payment provider's notice about a payment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentNotice {
-    /// The order; it has the id of its hold.
+    /// The id of the order, which is the id of its hold.
     pub order_id: HoldId,
-    /// The payment, as its provider names it.
+    /// The provider's id of the payment.
     pub payment_id: String,
     /// Whether the payment succeeded; otherwise it failed.
     pub succeeded: bool,
-    /// The amount that was paid, in minor units, when the provider says so.
+    /// The amount in minor units, when the provider sent it.
     pub amount_minor: Option<i64>,
-    /// The currency that was paid in, when the provider says so.
+    /// The currency, when the provider sent it.
     pub currency: Option<Currency>,
 }
 
-/// A product as it is created.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewProduct {
-    /// The product's number, given out by the ingress.
+    /// The ingress draws the number from a sequence in Postgres.
     pub product_id: ProductId,
-    /// Its name.
     pub name: String,
     /// The price of one unit, in minor units of the currency.
     pub price_minor: i64,
-    /// The price's currency.
     pub currency: Currency,
-    /// Units on sale at first.
+    /// Units at the start.
     pub total_stock: i64,
-    /// The most units that one customer may have held or ordered.
+    /// The most units that one customer may have in active holds and in orders that are not cancelled.
     pub max_per_customer: Option<u32>,
-    /// Holds are refused before this.
+    /// Holds are refused before this time.
     pub sale_starts_at: Option<Timestamp>,
-    /// Holds are refused from this on.
+    /// Holds are refused from this time on.
     pub sale_ends_at: Option<Timestamp>,
 }
 
-/// What of a product is to change. For what can also be removed, the outer option says whether it is touched.
+/// New values of a product's fields; `None` leaves a field as it is. For a field that can be removed, `Some(None)` removes
+/// it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProductChange {
-    /// A new name.
     pub name: Option<String>,
-    /// A new price, in minor units; holds made before keep theirs.
+    /// The price in minor units. Existing holds keep their price.
     pub price_minor: Option<i64>,
-    /// A new currency.
     pub currency: Option<Currency>,
-    /// A new limit for each customer, or none.
     pub max_per_customer: Option<Option<u32>>,
-    /// A new start of the sale, or none.
     pub sale_starts_at: Option<Option<Timestamp>>,
-    /// A new end of the sale, or none.
     pub sale_ends_at: Option<Option<Timestamp>>,
 }
 
-/// Where an idempotency key was sent to: keys of different endpoints have nothing to do with each other. Stored by
-/// number.
+/// The endpoint of an idempotency key. The same key at two endpoints is two keys. Stored by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(i16)]
 pub enum Endpoint {
@@ -181,7 +155,7 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// The endpoint that is stored as a number.
+    /// Reads a stored number.
     #[must_use]
     pub fn from_number(number: i16) -> Option<Self> {
         let all = [
@@ -196,7 +170,7 @@ impl Endpoint {
 }
 
 impl Action {
-    /// The endpoint that accepts this action with an idempotency key, if one does.
+    /// The endpoint that accepts this action with an idempotency key.
     #[must_use]
     pub fn endpoint(&self) -> Option<Endpoint> {
         match self {
@@ -215,7 +189,7 @@ impl Action {
         }
     }
 
-    /// Whether Holdfast says this to itself, so that nobody waits for an outcome.
+    /// Whether Holdfast publishes this action for itself. Nobody waits for its outcome.
     #[must_use]
     pub fn is_internal(&self) -> bool {
         matches!(
@@ -243,7 +217,7 @@ impl Action {
         }
     }
 
-    /// The product that this action names itself.
+    /// The product that this action names.
     #[must_use]
     pub fn named_product(&self) -> Option<ProductId> {
         match self {
@@ -262,7 +236,7 @@ impl Action {
         }
     }
 
-    /// What it is called in lists and logs.
+    /// The name in lists, logs and metrics.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -282,24 +256,24 @@ impl Action {
     }
 }
 
-/// A client's idempotency key, as a hash: what the client wrote in it is nobody's business.
+/// A client's idempotency key, as a hash, because its text may be personal data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdempotencyKey {
     /// The first half of the SHA-256 of the key's text.
     pub hash: [u8; 16],
-    /// The first half of the SHA-256 of the parsed request: two requests with one key must have the same.
+    /// The first half of the SHA-256 of the parsed request. Two requests with one key must have the same fingerprint.
     pub fingerprint: [u8; 16],
 }
 
 impl IdempotencyKey {
-    /// Takes the text of an `Idempotency-Key` header and the action it came with: requests are compared as parsed values.
+    /// From the text of an `Idempotency-Key` header and the action of the request: requests are compared as parsed values.
     #[must_use]
     pub fn new(text: &str, action: &Action) -> Self {
-        // Serialising an action to JSON fails for no value that it can have: all keys are strings.
+        // This can't fail: JSON only refuses maps whose keys are not strings, and no action has one.
         Self::with_body(text, &serde_json::to_vec(action).unwrap_or_default())
     }
 
-    /// Takes a key and the raw body it came with: webhooks are compared byte for byte.
+    /// From a key and the raw body of the request: webhooks are compared byte for byte.
     #[must_use]
     pub fn with_body(text: &str, body: &[u8]) -> Self {
         Self {

@@ -1,8 +1,8 @@
-//! Ids that know where they belong.
+//! Ids that contain the slot of their product.
 //!
-//! A request id and a hold id are UUIDs of version 8 (RFC 9562, section 5.8): 48 bits of Unix milliseconds, the 12-bit
-//! slot of their product, 62 random bits. Whoever reads one finds its partition without a look-up. The hash behind
-//! the slot must never change: rows are stored under it. Next: [`crate::partition`].
+//! A request id and a hold id are UUIDs of version 8 (RFC 9562, section 5.8): 48 bits of Unix milliseconds, the 12-bit slot
+//! of their product, 62 random bits. So the id alone gives the partition. The hash behind the slot must never change, because
+//! rows are stored under the slot. Next: [`crate::partition`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,18 +10,18 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// How many slots there are, for ever.
+/// The number of slots. It never changes.
 pub const SLOTS: u16 = 4096;
 
 const RANDOM_BITS: u32 = 62;
 
-/// A product's number, from 1.
+/// The number of a product, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ProductId(pub i64);
 
 impl ProductId {
-    /// The slot under which everything about this product is stored: SplitMix64's finaliser (Steele, Lea and Flood,
-    /// 2014) over the number, modulo [`SLOTS`]. Pinned by golden tests.
+    /// The slot of this product's rows and commands: SplitMix64's finaliser (Steele, Lea and Flood, 2014) over the number,
+    /// modulo [`SLOTS`]. Golden tests pin the result.
     #[must_use]
     pub fn slot(self) -> Slot {
         let mut hash = self.0.cast_unsigned().wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -43,26 +43,24 @@ impl fmt::Display for ProductId {
 pub struct Slot(u16);
 
 impl Slot {
-    /// The slot as it is stored in Postgres (`smallint`).
+    /// The slot as stored in Postgres (`smallint`).
     #[must_use]
     pub fn as_i16(self) -> i16 {
-        // Below 4096, so it fits.
+        // A slot is below 4096, so it fits.
         self.0 as i16
     }
 
-    /// The slot of a number, or the last one.
+    /// The slot of this number, or the last slot when the number is too high.
     pub(crate) fn clamped(number: u16) -> Self {
         Self(number.min(SLOTS - 1))
     }
 
-    /// The slot's number, `0..4096`.
     #[must_use]
     pub fn get(self) -> u16 {
         self.0
     }
 }
 
-/// Says why a text is not an id of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a UUID of version 8")]
 pub struct InvalidId;
@@ -93,16 +91,14 @@ macro_rules! slotted_id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// Makes an id in a slot from a Unix time in milliseconds and 62 random bits (higher bits are ignored).
+            /// An id in a slot, from a Unix time in milliseconds and 62 random bits (higher bits are ignored).
             #[must_use]
             pub fn new(slot: Slot, unix_millis: u64, random: u64) -> Self {
                 Self(compose(slot, unix_millis, random))
             }
 
-            /// Takes a UUID that was stored or sent as an id.
-            ///
             /// # Errors
-            /// When it is not of version 8.
+            /// When the UUID is not of version 8.
             pub fn from_uuid(uuid: Uuid) -> Result<Self, InvalidId> {
                 check(uuid).map(Self)
             }
@@ -113,13 +109,13 @@ macro_rules! slotted_id {
                 slot_in(self.0)
             }
 
-            /// When the id was made, in Unix milliseconds by the clock of the host that made it.
+            /// The time in the id, in Unix milliseconds, by the clock of the host that created the id.
             #[must_use]
             pub fn unix_millis(self) -> u64 {
                 (self.0.as_u128() >> 80) as u64
             }
 
-            /// The id as a plain UUID, as it is stored.
+            /// The id as stored.
             #[must_use]
             pub fn uuid(self) -> Uuid {
                 self.0
@@ -130,7 +126,7 @@ macro_rules! slotted_id {
             type Err = InvalidId;
 
             fn from_str(text: &str) -> Result<Self, InvalidId> {
-                // Only the hyphenated form of RFC 9562: one id has one spelling (but for the case of its letters).
+                // Only the hyphenated form of RFC 9562, so that an id has one spelling (except for the case of its letters).
                 if text.len() != uuid::fmt::Hyphenated::LENGTH {
                     return Err(InvalidId);
                 }
@@ -148,17 +144,20 @@ macro_rules! slotted_id {
     };
 }
 
-slotted_id!(RequestId, "Names one command and its outcome.");
-slotted_id!(HoldId, "Names a hold, and the order that consumes it.");
+slotted_id!(RequestId, "The id of a command and its outcome.");
+slotted_id!(
+    HoldId,
+    "The id of a hold, and of the order that consumes it."
+);
 
 impl HoldId {
-    /// A hold has the UUID of the command that made it.
+    /// A hold has the UUID of the command that created it.
     #[must_use]
     pub fn of_request(request: RequestId) -> Self {
         Self(request.0)
     }
 
-    /// The command that made this hold.
+    /// The command that created this hold.
     #[must_use]
     pub fn request(self) -> RequestId {
         RequestId(self.0)
@@ -211,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slots_of_products_never_change() {
+    fn slot_of_a_product_never_changes() {
         let golden = [
             (1, 3265),
             (2, 1742),
@@ -226,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn the_layout_of_ids_never_changes() {
+    fn layout_of_ids_never_changes() {
         let id = RequestId::new(ProductId(1).slot(), 0x0123_4567_89ab, 0x3fed_cba9_8765_4321);
         assert_eq!(id.to_string(), "01234567-89ab-8cc1-bfed-cba987654321");
         assert_eq!(id.slot(), ProductId(1).slot());
@@ -251,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn only_version_8_in_hyphenated_form_is_an_id() {
+    fn id_must_be_version_8_in_hyphenated_form() {
         assert!(
             "01234567-89ab-84c1-bfed-cba987654321"
                 .parse::<HoldId>()

@@ -1,7 +1,7 @@
-//! Outcomes: what became of a command.
+//! Outcomes: the results of commands.
 //!
-//! A refusal by the business is an outcome like any other. Outcomes are stored as JSON and sent as bytes, so variants
-//! and fields are only ever added at the end. Next: [`crate::messages::reply`] for the way back to the ingress that asked.
+//! A refusal by the business (sold out) is an outcome like any other. Outcomes are stored as JSON and sent in postcard, so new
+//! variants and fields go to the end only. Next: [`crate::messages::reply`] returns outcomes to the ingress.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,125 +11,104 @@ use crate::domain::product::{Product, StockRepair};
 use crate::id::HoldId;
 use crate::time::Timestamp;
 
-/// What became of a command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
-    /// The product is on sale.
     ProductCreated(Box<ProductAsOf>),
-    /// The product was restocked or changed.
+    /// The product was changed or restocked.
     ProductChanged(Box<ProductAsOf>),
-    /// The units are set aside.
     HoldCreated(Hold),
-    /// The units are back on sale; also when they already were.
+    /// The hold is released, by this command or before.
     HoldReleased(Hold),
-    /// The business said no; nothing changed.
+    /// The command broke a rule of the business. Nothing changed.
     Refused(Refusal),
-    /// The hold became an order; a payment that came before it may have settled it already.
+    /// The order of a hold. A payment that came before may have paid or cancelled it already.
     OrderCreated(Box<Order>),
-    /// What a payment did.
     PaymentSettled(Settlement),
-    /// It could not be applied, and was set aside as a dead letter. Not final: an operator may have it tried again.
+    /// The command could not be applied and is a dead letter. Not final: an operator may retry it.
     Failed,
-    /// A dead letter was tried again with success, or dropped.
     DeadLetterSettled(DeadLetterSettled),
-    /// A product's counts are what its holds and orders come to; also when they already were.
+    /// A product's counts agree with its holds and orders, by this command or before.
     StockRepaired(Box<StockRepair>),
     /// An internal command was applied. Nobody waits for this outcome: it is neither stored nor sent.
     Internal,
 }
 
-/// What became of a dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetterSettled {
-    /// Its number.
+    /// The number of the dead letter.
     pub id: i64,
-    /// Whether its command was applied; otherwise it was dropped.
+    /// Whether the command was applied; otherwise the dead letter was dropped.
     pub is_applied: bool,
 }
 
-/// What a payment did, and how its order stands then.
+/// The effect of a payment notice, and the order after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settlement {
-    /// What it did.
     pub result: SettlementResult,
-    /// The order, when there is one.
     pub order: Option<(HoldId, OrderStatus)>,
 }
 
-/// What a payment did.
+/// The effect of a payment notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SettlementResult {
-    /// The order is paid or cancelled by it.
+    /// The payment paid or cancelled the order.
     Processed,
-    /// There is no order yet: it waits for one.
+    /// The payment waits for its order.
     Parked,
-    /// It came too late to change anything.
+    /// The notice came too late to change anything.
     Ignored,
-    /// The order was cancelled, and got stock again.
+    /// The order was cancelled. It got stock again, and is paid.
     Reallocated,
-    /// Nothing can be given for it: its refund is due.
+    /// The payment can't buy units: its refund is due.
     RefundDue,
-    /// It is not what the order costs: its refund is due.
+    /// The amount or currency differs from the order's: the refund is due.
     Mismatch,
-    /// It was told before.
+    /// An earlier notice had the same payment id and status.
     Duplicate,
 }
 
-/// A product at a time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProductAsOf {
-    /// The product.
     pub product: Product,
-    /// When it was so, by Postgres's clock.
+    /// The time of this state, by Postgres's clock.
     pub as_of: Timestamp,
 }
 
-/// Why the business said no.
+/// The rule that a command broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refusal {
-    /// There is no such product.
     ProductNotFound,
-    /// Fewer units than asked for are on sale.
     InsufficientStock {
-        /// Units on sale.
+        /// Units that are available now.
         available_stock: i64,
     },
-    /// The sale has not begun, or has ended.
+    /// The sale has not started, or has ended.
     SaleNotOpen {
-        /// When it begins.
         starts_at: Option<Timestamp>,
-        /// When it ends.
         ends_at: Option<Timestamp>,
     },
-    /// There is no such hold.
     HoldNotFound,
-    /// The hold became an order.
     HoldConsumed,
-    /// The hold's time had run out.
     HoldExpired,
-    /// The key was used before with another request.
+    /// The key was used with another request.
     IdempotencyKeyReused,
-    /// A product with this number exists already.
     ProductExists,
-    /// The product would have more units than one can have.
+    /// The product would have more than [`STOCK_MAX`](crate::command::STOCK_MAX) units.
     StockLimitExceeded,
-    /// The sale would end before it begins.
+    /// The sale would end before it starts.
     SaleWindowInvalid,
-    /// The hold was given back.
     HoldReleased,
-    /// The customer would have more units than one may.
     PurchaseLimitReached {
-        /// The most that one customer may have.
         max_per_customer: u32,
-        /// What this one has.
+        /// Units of this customer now.
         units: i64,
     },
-    /// There is no such dead letter, or somebody has settled it.
+    /// The dead letter does not exist, or is settled.
     DeadLetterNotFound,
 }
 
 impl Outcome {
-    /// What it is called in logs and metrics; a refusal by its code.
+    /// The name in logs and metrics. A refusal has its code.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -148,7 +127,7 @@ impl Outcome {
 }
 
 impl SettlementResult {
-    /// Its name in answers, logs and metrics.
+    /// The name in responses, logs and metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -164,7 +143,7 @@ impl SettlementResult {
 }
 
 impl Refusal {
-    /// Its code in problem documents.
+    /// The code in problem documents.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {

@@ -1,6 +1,7 @@
-//! Points in time as Postgres keeps them.
+//! Points in time, as Postgres stores them.
 //!
-//! A timestamp is what Postgres's clock said, in microseconds. Hosts' clocks decide nothing, so nothing here reads one.
+//! A timestamp comes from Postgres's clock, in microseconds. No decision depends on the clock of a host, so no code here reads
+//! one.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,13 +14,11 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// This time, and so many seconds more.
     #[must_use]
     pub fn plus_seconds(self, seconds: u32) -> Self {
         Self(self.0.saturating_add(i64::from(seconds) * 1_000_000))
     }
 
-    /// So much before this time.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
         Self(
@@ -28,7 +27,6 @@ impl Timestamp {
         )
     }
 
-    /// This time, and so much more.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self(

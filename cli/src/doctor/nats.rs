@@ -28,7 +28,7 @@ pub(super) async fn check(options: &Options) -> Vec<Finding> {
         how.name("holdfast-doctor")
             .connect(&servers[..])
             .await
-            .map_err(access::failed)
+            .map_err(access::connect_error)
     };
     let client = match timeout(CONNECT_WAIT, connecting).await {
         Ok(Ok(client)) => client,

@@ -1,7 +1,7 @@
-//! How we get into NATS: which servers, by TLS or not, and as whom.
+//! Access to NATS: the servers, TLS, and the user.
 //!
-//! async-nats takes one address where settings list several, uses no user that stands in one, and writes addresses to its
-//! log. So they are taken apart here, and it is handed addresses without secrets.
+//! `NATS_URL` may list several addresses, with a user in them. async-nats takes one address in a text, ignores the user in it,
+//! and logs addresses. So the list is parsed here, and async-nats gets addresses without secrets.
 
 use std::path::Path;
 
@@ -19,34 +19,34 @@ const TLS: TlsSettings = TlsSettings {
     client_certificate: "NATS_CERT_FILE and NATS_KEY_FILE",
 };
 
-/// Where to connect, and how.
+/// The servers and the options of a connection.
 ///
 /// # Errors
-/// When `NATS_URL` makes no sense, or a file that is named can't be read.
+/// When `NATS_URL` is not valid, or a file that a setting names can't be read.
 pub async fn options(
     settings: &NatsSettings,
 ) -> Result<(Vec<ServerAddr>, ConnectOptions), LogError> {
     let access = &settings.access;
     let (servers, user) = addresses(settings.nats_url.expose())?;
     let mut options = ConnectOptions::new();
-    // Servers that a cluster tells of have no scheme: they are to be no less safe than those that are listed.
+    // A cluster announces further servers without a scheme. They must be as safe as the listed ones.
     let by_tls = servers.iter().any(ServerAddr::tls_required);
     options = options
         .require_tls(by_tls || access.nats_ca_file.is_some() || access.nats_cert_file.is_some());
     if let Some(file) = &access.nats_ca_file {
-        readable("NATS_CA_FILE", file, "BEGIN CERTIFICATE").await?;
+        read_checked("NATS_CA_FILE", file, "BEGIN CERTIFICATE").await?;
         options = options.add_root_certificates(file.clone());
     }
     if let (Some(certificate), Some(key)) = (&access.nats_cert_file, &access.nats_key_file) {
-        readable("NATS_CERT_FILE", certificate, "BEGIN CERTIFICATE").await?;
-        readable("NATS_KEY_FILE", key, "PRIVATE KEY").await?;
+        read_checked("NATS_CERT_FILE", certificate, "BEGIN CERTIFICATE").await?;
+        read_checked("NATS_KEY_FILE", key, "PRIVATE KEY").await?;
         options = options.add_client_certificate(certificate.clone(), key.clone());
     }
     options = match (&access.nats_credentials_file, user) {
         (Some(file), _) => {
-            let text = readable("NATS_CREDENTIALS_FILE", file, "NATS USER JWT").await?;
+            let text = read_checked("NATS_CREDENTIALS_FILE", file, "NATS USER JWT").await?;
             let unreadable = |_| {
-                no_file(
+                file_error(
                     "NATS_CREDENTIALS_FILE",
                     file,
                     "its JWT or its seed is damaged",
@@ -73,30 +73,30 @@ pub async fn options(
     Ok((servers, options))
 }
 
-/// Whether trying again may help: nobody was there, or no answer came.
+/// Whether another attempt may succeed: the server was not reachable, or did not respond.
 #[must_use]
-pub fn may_pass(error: &ConnectError) -> bool {
+pub fn is_transient(error: &ConnectError) -> bool {
     error.kind() != ConnectErrorKind::AuthorizationViolation && tls::advice(error, &TLS).is_none()
 }
 
-/// What to tell an operator of a connection that could not be made.
+/// The error for the operator, after the last attempt to connect.
 #[must_use]
-pub fn failed(error: ConnectError) -> LogError {
+pub fn connect_error(error: ConnectError) -> LogError {
     match tls::advice(&error, &TLS) {
         Some(advice) => LogError::Tls(advice),
-        None if error.kind() == ConnectErrorKind::AuthorizationViolation => LogError::NotLetIn,
+        None if error.kind() == ConnectErrorKind::AuthorizationViolation => LogError::AccessDenied,
         None => LogError::Unreachable(error),
     }
 }
 
-/// Who stands before the `@` of an address: a user with a password, or a token.
+/// The text before the `@` of an address: a user with a password, or a token.
 #[derive(PartialEq, Eq)]
 struct User {
     name: String,
     password: Option<String>,
 }
 
-/// The addresses of a list, without the user that stands in them.
+/// Parses a list of addresses. Returns the addresses without the user, and the user.
 fn addresses(list: &str) -> Result<(Vec<ServerAddr>, Option<User>), LogError> {
     let (mut servers, mut user) = (Vec::new(), None);
     for text in list
@@ -104,7 +104,7 @@ fn addresses(list: &str) -> Result<(Vec<ServerAddr>, Option<User>), LogError> {
         .map(str::trim)
         .filter(|text| !text.is_empty())
     {
-        // The error would repeat the text, and with it the password.
+        // The parser's error would repeat the text, with the password in it.
         let address: ServerAddr = text.parse().map_err(|_| LogError::InvalidUrl)?;
         if !matches!(address.scheme(), "nats" | "tls") || address.host().is_empty() {
             return Err(LogError::InvalidUrl);
@@ -131,27 +131,27 @@ fn addresses(list: &str) -> Result<(Vec<ServerAddr>, Option<User>), LogError> {
     }
 }
 
-/// The text of a file that must have certain words in it.
-async fn readable(setting: &'static str, file: &Path, words: &str) -> Result<String, LogError> {
+/// Reads a file that must contain certain words.
+async fn read_checked(setting: &'static str, file: &Path, words: &str) -> Result<String, LogError> {
     let text = tokio::fs::read_to_string(file)
         .await
-        .map_err(|error| no_file(setting, file, &error.to_string()))?;
+        .map_err(|error| file_error(setting, file, &error.to_string()))?;
     if text.contains(words) {
         Ok(text)
     } else {
-        Err(no_file(
+        Err(file_error(
             setting,
             file,
-            &format!("there is no {words:?} in it"),
+            &format!("the file does not contain {words:?}"),
         ))
     }
 }
 
-fn no_file(setting: &'static str, file: &Path, why: &str) -> LogError {
-    LogError::NoFile {
+fn file_error(setting: &'static str, file: &Path, problem: &str) -> LogError {
+    LogError::InvalidFile {
         setting,
         file: file.display().to_string(),
-        why: why.to_owned(),
+        problem: problem.to_owned(),
     }
 }
 
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_is_taken_apart_and_no_address_has_a_secret() {
+    fn parsed_addresses_contain_no_secret() {
         let (servers, user) = addresses("nats://u%40x:p%2Fw@a:4223, tls://b,127.0.0.1:4").unwrap();
         let shown: Vec<_> = servers.iter().map(ServerAddr::as_url_str).collect();
         assert_eq!(shown, ["nats://a:4223", "tls://b", "nats://127.0.0.1:4"]);
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused_without_being_repeated() {
+    fn invalid_address_is_refused_without_repeating_it() {
         for wrong in [
             "",
             ",",

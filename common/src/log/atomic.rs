@@ -1,4 +1,4 @@
-//! Atomic batches (ADR-50): several messages that JetStream stores together, in one sync, or not at all.
+//! Atomic batches (NATS ADR-50): JetStream stores several messages together, in one sync, or none of them.
 
 use std::time::Duration;
 
@@ -13,29 +13,27 @@ use bytes::Bytes;
 /// The most messages of one batch; JetStream allows 1,000.
 pub const MESSAGES_MAX: usize = 512;
 
-/// A message of a batch.
 #[derive(Clone, Debug)]
 pub struct BatchMessage {
-    /// Where it goes.
     pub subject: Subject,
-    /// Its `Nats-Msg-Id`. JetStream refuses a whole batch for one that it knows.
+    /// The `Nats-Msg-Id`. JetStream refuses the whole batch when it has seen the id of one message.
     pub id: String,
-    /// Further headers.
+    /// Headers beside those of the batch.
     pub headers: HeaderMap,
-    /// Its body.
     pub payload: Bytes,
 }
 
-/// Publishes a batch of at most [`MESSAGES_MAX`], and tells the last message's place. `None` when there are no messages.
+/// Publishes a batch of at most [`MESSAGES_MAX`], and returns the acknowledgement of its last message; `None` for an empty
+/// batch.
 ///
 /// # Errors
-/// When JetStream refuses the batch, or does not answer within `wait`: it may then be stored all the same.
+/// When JetStream refuses the batch, or does not acknowledge it within `wait`. In the latter case it may be stored.
 pub async fn publish(
     client: &Client,
     messages: Vec<BatchMessage>,
     wait: Duration,
 ) -> Result<Option<PublishAck>, async_nats::Error> {
-    // As unlike any other as an inbox has to be.
+    // The batch id must be unique, as the name of an inbox is.
     let batch_id = client.new_inbox();
     let last = messages.len();
     for (message, number) in messages.into_iter().zip(1..) {
@@ -59,8 +57,8 @@ pub async fn publish(
             .headers(headers)
             .payload(payload)
             .timeout(Some(wait));
-        let answer = client.send_request(subject, request).await?;
-        return match serde_json::from_slice(&answer.payload)? {
+        let ack = client.send_request(subject, request).await?;
+        return match serde_json::from_slice(&ack.payload)? {
             Response::Ok(ack) => Ok(Some(ack)),
             Response::Err { error } => Err(error.into()),
         };

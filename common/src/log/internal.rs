@@ -1,4 +1,4 @@
-//! What Holdfast says to itself: commands that nobody waits for, in the log like all others.
+//! Internal commands: Holdfast publishes them for itself. They go through the log like all others, and nobody waits for them.
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::message::PublishMessage;
@@ -10,10 +10,10 @@ use crate::messages::envelope::{EnvelopeBuilder, encode_command};
 use crate::messages::reply::IngressId;
 use crate::settings::LogLayout;
 
-/// Nobody.
-const NOBODY: IngressId = IngressId(0);
+/// No ingress has this id, so no ingress gets a reply.
+const NO_INGRESS: IngressId = IngressId(0);
 
-/// A command that has no outcome. Nothing is told of it, so its id need not be its own.
+/// An internal command. Its outcome is not stored, so its id need not be unique.
 #[must_use]
 pub fn command(slot: Slot, action: Action) -> Command {
     Command {
@@ -23,11 +23,11 @@ pub fn command(slot: Slot, action: Action) -> Command {
     }
 }
 
-/// Puts a command in the log of its partition, and tells its sequence there. With a message id, saying it twice is
-/// saying it once.
+/// Publishes a command to the log of its partition, and returns its sequence there. JetStream stores only one of several
+/// messages with the same `message_id`.
 ///
 /// # Errors
-/// When the log does not take it.
+/// When JetStream does not store the command.
 pub async fn publish_internal(
     jetstream: &Context,
     layout: &LogLayout,
@@ -35,7 +35,7 @@ pub async fn publish_internal(
     command: &Command,
     message_id: Option<String>,
 ) -> Result<u64, async_nats::Error> {
-    let mut envelope = EnvelopeBuilder::new(NOBODY);
+    let mut envelope = EnvelopeBuilder::new(NO_INGRESS);
     envelope.push(&encode_command(command));
     let message = PublishMessage::build().payload(envelope.finish(keys).into());
     let message = match message_id {

@@ -1,8 +1,8 @@
 //! The command log: the connection to NATS, and the stream that keeps commands in order.
 //!
-//! Everybody who writes or reads the log comes through here, so that each checks the same things at its start:
-//! a server that is new enough, that syncs before it acknowledges ([`server`]), and a stream with just the settings
-//! that were asked for ([`stream`]). Next: publishers are in the ingress, readers in the workers.
+//! Every program connects to the log here, and so checks the same things at its start: the server is new enough and syncs
+//! before it acknowledges ([`server`]), and the stream has the required settings ([`stream`]). Next: the publisher is in the
+//! ingress, the reader in the workers.
 
 pub mod access;
 pub mod atomic;
@@ -17,96 +17,73 @@ use backon::{ExponentialBuilder, Retryable};
 
 use crate::settings::NatsSettings;
 
-/// How often an idle connection is probed: a hung server is noticed after two of these.
+/// The interval of pings on an idle connection. A hung server is detected after two of them.
 const PING_INTERVAL: Duration = Duration::from_secs(2);
-/// How long one attempt to connect may take.
+/// The longest time of one attempt to connect.
 const CONNECT_WAIT: Duration = Duration::from_secs(2);
-/// How often the start tries to connect, with growing pauses of at most [`CONNECT_PAUSE_MAX`]: half a minute in all.
+/// The most attempts to connect at the start. Pauses grow up to [`CONNECT_PAUSE_MAX`], so this takes about half a minute.
 const CONNECT_TRIES_MAX: usize = 16;
 const CONNECT_PAUSE_MAX: Duration = Duration::from_secs(2);
 
-/// What can go wrong with NATS at the start. All of it is for an operator to mend.
+/// A problem with NATS at the start. The operator must solve each of them.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// Nobody answers.
-    #[error("NATS does not answer at NATS_URL: {0}. Start nats-server, or correct NATS_URL")]
+    #[error("NATS does not respond at NATS_URL: {0}. Start nats-server, or correct NATS_URL")]
     Unreachable(#[source] async_nats::ConnectError),
-    /// What says where NATS is makes no sense.
-    #[error("NATS_URL is no list of nats:// or tls:// URLs with commas between them")]
+    #[error("NATS_URL is not valid: it must be nats:// or tls:// URLs, separated by commas")]
     InvalidUrl,
-    /// More than one user stands in the URLs.
-    #[error("NATS_URL names several users or tokens: one has to do for all servers")]
+    #[error("NATS_URL names several users or tokens: use one for all servers")]
     SeveralUsers,
-    /// A file that a setting names won't do.
-    #[error("{setting} names {file}, which won't do: {why}. Correct the file or the setting")]
-    NoFile {
-        /// The setting.
-        setting: &'static str,
-        /// The file.
-        file: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The server knows us not.
     #[error(
-        "NATS knows no such user, or not with this password, token or credentials: correct the user in NATS_URL, or NATS_CREDENTIALS_FILE"
+        "{setting} names the file {file}, which can't be used: {problem}. Correct the file or the setting"
     )]
-    NotLetIn,
-    /// TLS failed.
+    InvalidFile {
+        setting: &'static str,
+        file: String,
+        problem: String,
+    },
+    #[error(
+        "NATS refuses the user, password, token or credentials: correct the user in NATS_URL, or NATS_CREDENTIALS_FILE"
+    )]
+    AccessDenied,
     #[error("NATS at NATS_URL can't be used: {0}")]
     Tls(String),
-    /// The server is too old.
-    #[error("nats-server {found} is too old: Holdfast needs {least} or newer, since older ones sync each message of a batch by itself. Upgrade nats-server", least = server::LEAST_VERSION)]
-    TooOld {
-        /// The version it says it has.
-        found: String,
-    },
-    /// The server acknowledges before it syncs.
+    #[error("nats-server {found} is too old: Holdfast needs {least} or newer, because older ones sync each message of a batch separately. Upgrade nats-server", least = server::LEAST_VERSION)]
+    TooOld { found: String },
     #[error(
         "nats-server {server} does not sync before it acknowledges, so a power cut would lose accepted commands: set `jetstream {{ sync_interval: always }}` (see nats.conf) and restart it"
     )]
-    NotDurable {
-        /// The server's name.
-        server: String,
-    },
-    /// JetStream did not do what was asked.
-    #[error("JetStream refused to {what}: {why}")]
+    NotDurable { server: String },
+    #[error("JetStream refused to {operation}: {error}")]
     Refused {
-        /// What was asked.
-        what: &'static str,
-        /// What it said.
-        why: String,
+        /// A verb and its object, such as "create the log's stream".
+        operation: &'static str,
+        error: String,
     },
-    /// The log was made for another number of partitions.
     #[error(
-        "the log was made for {recorded} partitions and PARTITIONS is {asked}: set PARTITIONS={recorded}, since commands are already filed by it"
+        "the log was created for {recorded} partitions, and PARTITIONS is {required}: set PARTITIONS={recorded}. The number can't change, because the log's commands depend on it"
     )]
     OtherPartitions {
         /// The number that is recorded with the stream.
         recorded: String,
-        /// The number this process was started with.
-        asked: u16,
+        /// The number in this process's settings.
+        required: u16,
     },
-    /// JetStream kept a setting other than what was asked.
     #[error(
-        "stream {stream} has {setting} = {found}, asked was {asked}: another program changed it, or the server does not know the setting"
+        "stream {stream} has {setting} = {found}, but Holdfast requires {required}: another program changed it, or the server does not know the setting. Correct the stream, or upgrade nats-server"
     )]
     OtherSetting {
-        /// The stream.
         stream: String,
-        /// The setting's name.
         setting: &'static str,
-        /// The value it has.
         found: String,
-        /// The value that was asked for.
-        asked: String,
+        required: String,
     },
 }
 
-/// Connects, and checks the server. `on_event` hears of lost connections and slow consumers.
+/// Connects, and checks the server. `on_event` is called for lost connections and slow consumers, for example.
 ///
 /// # Errors
-/// When the server can't be reached in about half a minute, does not let us in, is too old, or does not sync before it acknowledges.
+/// When the server can't be reached in about half a minute, refuses access, is too old, or acknowledges before it syncs.
 pub async fn connect<F>(
     settings: &NatsSettings,
     name: &str,
@@ -122,7 +99,7 @@ where
         .connection_timeout(CONNECT_WAIT);
     let options = options.event_callback(move |event| {
         on_event(&event);
-        async move { tracing::info!(%event, "NATS connection") }
+        async move { tracing::info!(%event, "the connection to NATS changed") }
     });
     let attempt = || options.clone().connect(&servers[..]);
     let pauses = ExponentialBuilder::default()
@@ -130,10 +107,10 @@ where
         .with_max_delay(CONNECT_PAUSE_MAX);
     let client = attempt
         .retry(pauses.with_max_times(CONNECT_TRIES_MAX))
-        .when(access::may_pass)
-        .notify(|error, _| tracing::warn!(%error, "NATS does not answer yet"))
+        .when(access::is_transient)
+        .notify(|error, _| tracing::warn!(%error, "connecting to NATS failed; trying again"))
         .await
-        .map_err(access::failed)?;
+        .map_err(access::connect_error)?;
     server::check(&client).await?;
     Ok(client)
 }

@@ -1,7 +1,7 @@
-//! What the log needs of nats-server, checked at every start.
+//! The requirements of the log on nats-server, checked at every start.
 //!
-//! A server before 2.15.1 syncs each message by itself; one with the default `sync_interval` loses up to two minutes of
-//! what it acknowledged when the power fails. Neither says so by itself, so it is asked.
+//! A server before 2.15.1 syncs each message of a batch separately. A server with the default `sync_interval` loses up to two
+//! minutes of acknowledged messages in a power cut. Neither reports this, so the settings are requested here.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use serde::Deserialize;
 
 use crate::log::LogError;
 
-/// The oldest nats-server that will do.
+/// The oldest supported nats-server.
 pub const LEAST_VERSION: Version = Version::new(2, 15, 1);
 
-/// Where `nats.conf` lets Holdfast's account ask for JetStream's settings.
+/// On this subject, `nats.conf` lets Holdfast's account request JetStream's settings.
 const SETTINGS_SUBJECT: &str = "holdfast.server.jetstream";
-/// How long servers may take to answer; each of a cluster answers for itself.
-const ANSWER_WAIT: Duration = Duration::from_secs(2);
-/// How long to go on listening for more servers after one has answered.
-const MORE_ANSWERS_WAIT: Duration = Duration::from_millis(100);
+/// The longest wait for the first reply. In a cluster, each server replies.
+const REPLY_WAIT: Duration = Duration::from_secs(2);
+/// The longest wait for another server's reply.
+const MORE_REPLIES_WAIT: Duration = Duration::from_millis(100);
 
 #[derive(Deserialize)]
 struct ServerReply {
@@ -46,35 +46,34 @@ struct Settings {
     sync_always: bool,
 }
 
-/// Whether what is acknowledged survives a power cut.
+/// Whether acknowledged messages survive a power cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// Every server that answered syncs before it acknowledges.
+    /// Every server that replied syncs before it acknowledges.
     Synced,
-    /// None says.
+    /// No server replied.
     Unknown,
 }
 
-/// Checks the version of the server we are connected to, and the durability of all that answer.
+/// Checks the version of the connected server, and the durability of all servers that reply.
 ///
 /// # Errors
 /// When a server is too old or does not sync before it acknowledges.
 pub async fn check(client: &Client) -> Result<Durability, LogError> {
     check_version(&client.server_info().version)?;
-    let answers = request_settings(client).await;
-    let durability = if answers.is_empty() {
+    let replies = request_settings(client).await;
+    let durability = if replies.is_empty() {
         Durability::Unknown
     } else {
         Durability::Synced
     };
-    if answers.is_empty() {
+    if replies.is_empty() {
         tracing::warn!(
-            "nats-server does not say whether it syncs before it acknowledges. Unless it is set to \
-             `jetstream {{ sync_interval: always }}`, a power cut loses accepted commands; the accounts in Holdfast's \
-             nats.conf let it be checked"
+            "nats-server did not report whether it syncs before it acknowledges. Set `jetstream {{ sync_interval: always }}`, \
+             or a power cut loses accepted commands. With the accounts of Holdfast's nats.conf, the setting can be checked"
         );
     }
-    for ServerReply { server, data } in answers {
+    for ServerReply { server, data } in replies {
         check_version(&server.version)?;
         if data.config.is_some_and(|settings| !settings.sync_always) {
             return Err(LogError::NotDurable {
@@ -92,31 +91,31 @@ fn check_version(found: &str) -> Result<(), LogError> {
     })
 }
 
-/// Asks every server for JetStream's settings. None answers when the account was not given that right.
+/// Requests JetStream's settings from every server. Without the right to do this, there is no reply.
 async fn request_settings(client: &Client) -> Vec<ServerReply> {
     let inbox = client.new_inbox();
-    let Ok(mut answers) = client.subscribe(inbox.clone()).await else {
+    let Ok(mut replies) = client.subscribe(inbox.clone()).await else {
         return Vec::new();
     };
-    let question = br#"{"config":true}"#.as_slice().into();
+    let request = br#"{"config":true}"#.as_slice().into();
     if client
-        .publish_with_reply(SETTINGS_SUBJECT, inbox, question)
+        .publish_with_reply(SETTINGS_SUBJECT, inbox, request)
         .await
         .is_err()
     {
         return Vec::new();
     }
-    let mut heard = Vec::new();
-    let mut wait = ANSWER_WAIT;
-    while let Ok(Some(message)) = tokio::time::timeout(wait, answers.next()).await {
+    let mut received = Vec::new();
+    let mut wait = REPLY_WAIT;
+    while let Ok(Some(message)) = tokio::time::timeout(wait, replies.next()).await {
         // "No responders" is a message without a body.
-        let Ok(answer) = serde_json::from_slice(&message.payload) else {
+        let Ok(reply) = serde_json::from_slice(&message.payload) else {
             break;
         };
-        heard.push(answer);
-        wait = MORE_ANSWERS_WAIT;
+        received.push(reply);
+        wait = MORE_REPLIES_WAIT;
     }
-    heard
+    received
 }
 
 #[cfg(test)]
@@ -124,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn servers_before_2_15_1_are_too_old() {
+    fn server_before_2_15_1_is_too_old() {
         assert!(check_version("2.15.1").is_ok());
         assert!(check_version("2.16.0").is_ok());
         assert!(check_version("3.0.0").is_ok());

@@ -1,7 +1,7 @@
-//! WorkerStatsMessage: what each worker tells every ingress once a second of how its work goes, for operators to see.
+//! Worker statistics: each worker sends them to every ingress once a second, for operators to see.
 //!
-//! Counts run from the worker's beginning, so a message that is lost loses nothing. Like news, all of it is a hint: nothing
-//! is decided by it. It has a subject of its own, so that an ingress of another version is not disturbed.
+//! Counts start with the worker process and only rise, so the next message makes up for a lost one. Like news, statistics are
+//! a hint: no decision depends on them. They have a subject of their own, so that an ingress of another version ignores them.
 
 use serde::{Deserialize, Serialize};
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::security::certificates::nats_with;
 
 /// What a wrong user is told.
-const REFUSED: &str = "NATS knows no such user";
+const REFUSED: &str = "NATS refuses the user, password, token or credentials";
 
 struct Place {
     stack: Stack,

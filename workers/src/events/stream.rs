@@ -24,8 +24,8 @@ impl EventStream {
     /// When JetStream refuses.
     pub async fn open(&self) -> Result<Stream, LogError> {
         let refused = |error: String| LogError::Refused {
-            what: "create the stream of events",
-            why: error,
+            operation: "create the stream of events",
+            error,
         };
         let stream = self
             .jetstream

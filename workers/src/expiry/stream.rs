@@ -25,8 +25,8 @@ impl TicketStream {
     /// When JetStream refuses.
     pub async fn open(&self) -> Result<Stream, LogError> {
         let refused = |error: String| LogError::Refused {
-            what: "create the expiry stream",
-            why: error,
+            operation: "create the expiry stream",
+            error,
         };
         let stream = self
             .jetstream
