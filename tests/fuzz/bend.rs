@@ -1,14 +1,14 @@
-//! Bending: small damage to bytes, drawn at random.
+//! Random small damage to bytes.
 
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
 const BENDS_MAX: usize = 4;
-/// The longest bent input, in bytes.
+/// The longest damaged input, in bytes.
 const BYTES_MAX: usize = 16 * 1024;
 
-/// What parsers stumble over.
+/// Bytes on which parsers often fail.
 const TOKENS: [&[u8]; 24] = [
     b"\"",
     b"{",
@@ -36,7 +36,7 @@ const TOKENS: [&[u8]; 24] = [
     b" ",
 ];
 
-/// An input with a few changes; `pieces` are inputs that parts may be taken from.
+/// An input with a few random changes. Some of them insert parts of `pieces`.
 pub(crate) fn bend(input: &[u8], pieces: &[&[u8]], rng: &mut StdRng) -> Vec<u8> {
     let mut bytes = input.to_vec();
     for _ in 0..rng.random_range(1..=BENDS_MAX) {

@@ -1,7 +1,7 @@
-//! Everything that reads what strangers send, fed with the files of `tests/fuzz/corpus` as they are and bent at random.
+//! The fuzz test: every parser of untrusted input reads the files of `tests/fuzz/corpus`, unchanged and with random damage.
 //!
-//! Each folder of the corpus belongs to one parser; what may be said of its result whatever it reads is in [`targets`]. An
-//! input on which that fails is printed: saved as a file of the corpus it is tried first from then on.
+//! Each folder of the corpus belongs to one parser. [`targets`] has the properties that must hold for every input. A failing
+//! input is printed. Save it as a file in the corpus, so that later runs try it first.
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
@@ -17,10 +17,10 @@ use rand::rngs::StdRng;
 use crate::bend::bend;
 use crate::targets::Target;
 
-/// How often each file of the corpus is bent.
+/// Damaged versions of each file.
 const TIMES: usize = 1500;
 
-/// The files of a folder of the corpus, in an order that is the same everywhere.
+/// The files of a folder of the corpus, sorted by name.
 fn corpus(folder: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("fuzz/corpus")
@@ -40,7 +40,7 @@ fn try_input(target: &Target, input: &[u8], from: &Path) {
     let held = catch_unwind(AssertUnwindSafe(|| (target.check)(input)));
     assert!(
         held.is_ok(),
-        "{} of {}, bent from {}",
+        "{} of {}, made from {}",
         input.escape_ascii(),
         target.folder,
         from.display()
@@ -64,7 +64,7 @@ fn run(target: &Target) {
             try_input(target, &bend(input, &pieces, &mut rng), file);
         }
     }
-    // A corpus that nothing reads would test nothing.
+    // If the parser accepts too few files, the properties are not tested.
     assert!(
         read_well * 3 >= corpus.len(),
         "only {read_well} of {} files of {} are read",
@@ -74,31 +74,31 @@ fn run(target: &Target) {
 }
 
 #[test]
-fn signatures_hold_only_for_the_body_that_was_signed() {
+fn signature_verifies_only_the_signed_body() {
     run(&targets::SIGNATURE);
 }
 
 #[test]
-fn an_id_has_one_spelling() {
+fn id_has_one_spelling() {
     run(&targets::ID);
 }
 
 #[test]
-fn a_body_is_read_or_refused() {
+fn body_is_read_or_refused() {
     run(&targets::BODY);
 }
 
 #[test]
-fn preferences_never_lengthen_a_wait_and_are_told_as_they_were_read() {
+fn preference_never_lengthens_a_wait() {
     run(&targets::PREFER);
 }
 
 #[test]
-fn nobody_but_a_trusted_proxy_says_who_a_client_is() {
+fn only_a_trusted_proxy_sets_the_client_address() {
     run(&targets::FORWARDED);
 }
 
 #[test]
-fn an_envelope_that_is_read_is_written_again_as_it_was_meant() {
+fn envelope_keeps_its_commands_when_written_again() {
     run(&targets::ENVELOPE);
 }

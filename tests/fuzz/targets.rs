@@ -1,4 +1,4 @@
-//! The parsers, and what holds of each whatever it reads.
+//! The parsers, and the properties that hold for every input.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -15,17 +15,16 @@ use holdfast_ingress::http::signature::{WebhookSecrets, verify};
 use holdfast_ingress::server::client_address::client_address;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-/// A parser.
 pub(crate) struct Target {
-    /// Its folder of the corpus.
+    /// The parser's folder in the corpus.
     pub(crate) folder: &'static str,
-    /// Panics when something that holds of its results does not hold of this one.
+    /// Panics when a property does not hold for this input.
     pub(crate) check: fn(&[u8]),
-    /// Whether it makes anything of an input.
+    /// Whether the parser accepts an input.
     pub(crate) is_read: fn(&[u8]) -> bool,
 }
 
-/// Headers, one a line, an empty line, and a body. Lines that no HTTP message could have are passed over.
+/// Splits an input into headers, one a line, and a body after an empty line. Lines that are no valid headers are ignored.
 fn message(input: &[u8]) -> (HeaderMap, &[u8]) {
     let end = input.windows(2).position(|pair| pair == b"\n\n");
     let (head, body) = end.map_or((input, &[][..]), |end| (&input[..end], &input[end + 2..]));
@@ -49,9 +48,9 @@ pub(crate) const SIGNATURE: Target = Target {
     is_read: is_signed,
 };
 
-/// The body that every signature of the corpus is for.
+/// The body that every signature of the corpus signs.
 const SIGNED: &[u8] = br#"{"order_id":"01234567-89ab-8cc1-bfed-cba987654321","payment_id":"pay_1","status":"succeeded","timestamp":"2023-11-14T22:13:20Z"}"#;
-/// When it was signed, in seconds.
+/// The time of the signatures, in Unix seconds.
 const SIGNED_AT: i64 = 1_700_000_000;
 const SECRETS: &str = "corpus-secret,whsec_Y29ycHVzLWtleS1vZi0yNC1ieXRlcyEh";
 
@@ -112,7 +111,10 @@ fn check_body(input: &[u8]) {
     let is_object =
         serde_json::from_slice::<serde_json::Value>(input).is_ok_and(|value| value.is_object());
     let read = Fields::parse(input);
-    assert!(is_object || read.is_err(), "no JSON object, and read");
+    assert!(
+        is_object || read.is_err(),
+        "accepted a body that is not a JSON object"
+    );
     let Ok(mut fields) = read else { return };
     let quantity = fields.required("quantity", integer(1, 10_000));
     let name = fields.required("name", text(200));
@@ -144,12 +146,12 @@ fn check_prefer(input: &[u8]) {
     let Some(applied) = preference.applied() else {
         return;
     };
-    let mut told = HeaderMap::new();
-    told.insert("prefer", applied);
+    let mut headers = HeaderMap::new();
+    headers.insert("prefer", applied);
     assert_eq!(
-        Preference::of(&told),
+        Preference::of(&headers),
         preference,
-        "told otherwise than it was read"
+        "`Preference-Applied` differs from the preference"
     );
 }
 
@@ -187,7 +189,7 @@ fn check_envelope(input: &[u8]) {
     for command in &read.commands {
         assert!(
             written.push(&envelope::encode_command(command)),
-            "a command too many"
+            "the commands do not fit into one envelope"
         );
     }
     assert_eq!(

@@ -1,6 +1,6 @@
-//! The invariants, checked on rows and answers alone: they hold whatever the model thinks.
+//! The invariants of ARCHITECTURE.md, checked on rows and outcomes.
 //!
-//! Numbers are those of ARCHITECTURE.md. Must not ask the model anything: a rule that both got wrong is caught here.
+//! This module must not use the model: it finds a mistake that Holdfast and the model share.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ fn ensure(is_true: bool, broken: impl FnOnce() -> String) -> Checked {
     if is_true { Ok(()) } else { Err(broken()) }
 }
 
-/// Versions only rise.
+/// A product's version rises with every change.
 pub(crate) fn product_may_become(old: Option<&Product>, new: &Product) -> Checked {
     let is_newer = old.is_some_and(|old| old.version < new.version);
     ensure(is_newer, || {
@@ -40,33 +40,33 @@ pub(crate) fn hold_may_become(old: Option<&Hold>, new: &Hold) -> Checked {
     ensure(is_right, || format!("I2: {old:?} -> {new:?}"))
 }
 
-/// I3: an order is settled once, but for a late payment that gets stock.
+/// I3: an order is settled once, except for a late payment that gets stock.
 pub(crate) fn order_may_become(old: Option<&Order>, new: &Order) -> Checked {
     use OrderState::{Cancelled, Paid, PendingPayment};
     let is_right = old.is_some_and(|old| match (&old.state, &new.state) {
         (PendingPayment, Paid { .. } | Cancelled { .. }) | (Cancelled { .. }, Paid { .. }) => true,
-        // The status of refunds has changed.
+        // Only the refund status has changed.
         (old, new) => old == new,
     });
     ensure(is_right, || format!("I3: {old:?} -> {new:?}"))
 }
 
-/// What was answered so far, and which payments were told to have succeeded.
+/// The decisions so far, and the payments whose success was decided.
 #[derive(Default)]
 pub(crate) struct Auditor {
-    answers: BTreeMap<RequestId, Decision>,
+    decisions: BTreeMap<RequestId, Decision>,
     succeeded: BTreeSet<(HoldId, String)>,
 }
 
 impl Auditor {
-    /// I4: one request, one answer.
-    pub(crate) fn heard(&mut self, command: &Command, decision: &Decision) -> Checked {
+    /// Records a decision. I4: a request has one decision.
+    pub(crate) fn record(&mut self, command: &Command, decision: &Decision) -> Checked {
         let first = self
-            .answers
+            .decisions
             .entry(command.request_id)
             .or_insert_with(|| decision.clone());
         ensure(first == decision, || {
-            format!("I4: answered {decision:?} after {first:?}")
+            format!("I4: decided {decision:?} after {first:?}")
         })?;
         if let Action::SettlePayment(PaymentNotice {
             order_id,
@@ -81,7 +81,7 @@ impl Auditor {
         Ok(())
     }
 
-    /// What must be true of the tables after every batch.
+    /// Checks the tables after a batch.
     pub(crate) fn check(&self, tables: &Tables) -> Checked {
         tables
             .products
@@ -94,8 +94,8 @@ impl Auditor {
         self.payments(tables)
     }
 
-    /// I8: a payment that succeeded has a row, and the row accounts for the money: it paid the order, it waits, it is
-    /// listed, or it goes back. What was applied is what the order says paid it.
+    /// I8: a payment that succeeded has a row, and the row accounts for the money: the payment paid the order, is parked, is
+    /// unmatched, or is refunded. An order names the payment that was applied.
     fn payments(&self, tables: &Tables) -> Checked {
         for key in &self.succeeded {
             let row = tables.payments.get(key);
@@ -123,7 +123,7 @@ impl Auditor {
     }
 }
 
-/// I1, and that the counts are those of the holds and orders that there are.
+/// I1, and the counts agree with the holds and orders.
 fn conservation(tables: &Tables, product: &Product) -> Checked {
     let stock = product.stock;
     let holds = || {
@@ -143,16 +143,16 @@ fn conservation(tables: &Tables, product: &Product) -> Checked {
             .map(|order| i64::from(order.quantity))
             .sum::<i64>()
     };
-    let promised: i64 = active().map(|hold| i64::from(hold.quantity)).sum();
+    let held: i64 = active().map(|hold| i64::from(hold.quantity)).sum();
     let is_right = stock.available() >= 0
         && stock.total() == stock.available() + stock.held() + stock.sold()
-        && stock.held() == promised + orders(|state| *state == OrderState::PendingPayment)
+        && stock.held() == held + orders(|state| *state == OrderState::PendingPayment)
         && stock.sold() == orders(|state| matches!(state, OrderState::Paid { .. }))
         && product.holds_count == active().count() as i64;
     ensure(is_right, || format!("I1: {product:?}"))
 }
 
-/// I6: the sequences of a product's holds are 1, 2, 3, in the order in which they were made.
+/// I6: the sequences of a product's holds are 1, 2, 3 and so on, in the order of their creation.
 fn sequences(tables: &Tables, product: &Product) -> Checked {
     let mut holds: Vec<&Hold> = tables
         .holds

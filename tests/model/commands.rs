@@ -1,6 +1,6 @@
-//! What steps mean: the commands that they send.
+//! Translates steps into commands.
 //!
-//! Looks at the model only to name a right amount. Knows no rule.
+//! It reads the model only for the right amount of a payment. It contains no rule.
 
 use holdfast_common::command::{Action, PaymentNotice, ProductChange};
 use holdfast_common::id::{HoldId, ProductId, RequestId, Slot};
@@ -11,27 +11,26 @@ use crate::steps::{Amount, Change, Step, UNKNOWN_PRODUCT};
 /// The product that shares its slot with product 1.
 const SAME_SLOT: ProductId = ProductId(1258);
 
-/// The customer of a number.
 pub(crate) fn customer(number: u8) -> String {
     format!("c-{number}")
 }
 
 /// A hold that a step asks for.
-pub(crate) struct Wanted {
+pub(crate) struct RequestedHold {
     pub(crate) id: HoldId,
     product: u8,
     quantity: u32,
 }
 
 impl Sale<'_> {
-    /// The hold that a step makes or tries to.
-    pub(crate) fn wanted(&self, number: usize, step: &Step) -> Option<Wanted> {
+    /// The hold that a step asks for.
+    pub(crate) fn requested_hold(&self, number: usize, step: &Step) -> Option<RequestedHold> {
         match step.command() {
             Step::Hold {
                 product, quantity, ..
             } => {
                 let request = RequestId::new(self.product(*product).slot(), 0, number as u64);
-                Some(Wanted {
+                Some(RequestedHold {
                     id: HoldId::of_request(request),
                     product: *product,
                     quantity: *quantity,
@@ -49,10 +48,10 @@ impl Sale<'_> {
         }
     }
 
-    /// What a step wishes for, and in which slot. A script without holds speaks of one that never was.
+    /// The slot and the action of a step. In a script without holds, steps name a hold that does not exist.
     pub(crate) fn action(&self, step: &Step) -> (Slot, Action) {
         let of_product = |number: &u8| (self.product(*number), self.product(*number).slot());
-        let nothing = Wanted {
+        let nothing = RequestedHold {
             id: HoldId::new(ProductId(1).slot(), 0, 0),
             product: UNKNOWN_PRODUCT,
             quantity: 1,
@@ -140,14 +139,20 @@ impl Sale<'_> {
             | Step::Repeat { .. }
             | Step::Batch
             | Step::Wait { .. } => {
-                unreachable!("{step:?} wishes for nothing of its own")
+                unreachable!("{step:?} has no action of its own")
             }
         }
     }
 
-    fn notice(&self, hold: &Wanted, payment: u8, succeeded: bool, amount: Amount) -> PaymentNotice {
-        // The hold's price, or what it would be if it were made now.
-        let made = self
+    fn notice(
+        &self,
+        hold: &RequestedHold,
+        payment: u8,
+        succeeded: bool,
+        amount: Amount,
+    ) -> PaymentNotice {
+        // The hold's price, or the product's present price.
+        let held = self
             .model
             .hold(hold.id)
             .map(|hold| (hold.price_minor, hold.currency));
@@ -159,7 +164,7 @@ impl Sale<'_> {
                 .find(|product| product.product_id == self.product(hold.product));
             product.map(|product| (product.price_minor, product.currency))
         };
-        let (price, right) = made
+        let (price, right) = held
             .or_else(offered)
             .unwrap_or_else(|| (100, "USD".parse().unwrap()));
         let due = price * i64::from(hold.quantity);
@@ -167,7 +172,7 @@ impl Sale<'_> {
             Amount::Right => (Some(due), Some(right)),
             Amount::Less => (Some(due - 1), Some(right)),
             Amount::OtherCurrency => (Some(due), Some("JPY".parse().unwrap())),
-            Amount::Unsaid => (None, None),
+            Amount::Missing => (None, None),
         };
         PaymentNotice {
             order_id: hold.id,

@@ -1,4 +1,4 @@
-//! What becomes of holds and orders without payments, and the counts of units, all made anew from the lists.
+//! The rules of holds and orders without payments, and the counts of units, computed from the lists each time.
 //!
 //! Like [`crate::model`], it must not call the domain's methods. Next: [`crate::payments`].
 
@@ -89,7 +89,7 @@ impl Model {
             payment_due_at: self.now.plus_seconds(self.policy.order_payment_seconds),
             created_at: self.now,
         });
-        self.settle_what_waited(id);
+        self.settle_parked(id);
         Ok(Outcome::OrderCreated(Box::new(
             self.order_shown(id).unwrap(),
         )))
@@ -97,7 +97,7 @@ impl Model {
 
     pub(crate) fn end_hold(&mut self, id: HoldId, state: HoldState) {
         self.set_hold(id, state);
-        self.refund_what_waited(id);
+        self.refund_parked(id);
     }
 
     fn set_hold(&mut self, id: HoldId, state: HoldState) {
@@ -109,7 +109,7 @@ impl Model {
     }
 }
 
-/// Counts, all made anew.
+/// Counts.
 impl Model {
     fn active_holds(&self, id: ProductId) -> impl Iterator<Item = &Hold> {
         self.holds
@@ -125,7 +125,7 @@ impl Model {
             .filter(is_live)
     }
 
-    /// What is neither promised nor paid for.
+    /// Units that are neither held nor sold.
     pub(crate) fn available(&self, id: ProductId) -> i64 {
         let total: i64 = self
             .products
@@ -152,7 +152,7 @@ impl Model {
             .sum()
     }
 
-    /// The product as its document shows it. The model knows no versions: they are 0.
+    /// The product in outcomes and rows, with version 0: the model has no versions.
     pub(crate) fn product_shown(&self, product: &NewProduct) -> Product {
         let id = product.product_id;
         let is_sold = |order: &&Order| matches!(order.state, OrderState::Paid { .. });

@@ -1,9 +1,9 @@
-//! The business rules, said twice: random sales are decided by Holdfast and by a naive model of the contract, and the
-//! answers and the rows are compared after every step.
+//! The model test: Holdfast and a simple model of the contract decide the same random sales. The outcomes and the rows are
+//! compared after every step.
 //!
-//! No process, no database, no clock: only `holdfast_common::domain` and tables in memory. Every run prints its seed,
-//! and `HOLDFAST_SEED` repeats it. Nothing in here may call a method of the domain to find out what is right; its types
-//! are only a way to write answers and rows down.
+//! There is no process, database or clock: only `holdfast_common::domain` and tables in memory. Every run prints its seed,
+//! and `HOLDFAST_SEED` repeats the run. The model must not call methods of the domain. It shares only the types of outcomes
+//! and rows with it.
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
@@ -27,11 +27,11 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 use crate::seen::Seen;
 use crate::steps::Script;
 
-/// How many random sales one run tries.
+/// Random sales of one run.
 const CASES: u32 = 10_000;
 
 #[test]
-fn every_answer_and_every_row_is_what_the_rules_say() {
+fn outcomes_and_rows_agree_with_the_model() {
     let seed = seed();
     // Not `println!`, which is only shown for tests that fail.
     writeln!(io::stderr(), "HOLDFAST_SEED={seed} ({CASES} sales)").unwrap();
@@ -64,15 +64,15 @@ fn seed() -> u64 {
     }
 }
 
-/// ChaCha takes 32 bytes; eight of them are the seed.
+/// ChaCha takes 32 bytes. The first eight are the seed.
 fn seed_bytes(seed: u64) -> [u8; 32] {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     bytes
 }
 
-/// Leaves out whatever a script fails without. Proptest does it once, and then makes steps simpler, after which more can
-/// often go.
+/// Removes every step without which the script still fails. Proptest removes steps once and then simplifies them, after
+/// which more steps can often go.
 fn shortest(mut script: Script) -> (Script, String) {
     let mut reason = sale::run(&script, &Seen::default())
         .err()

@@ -1,8 +1,8 @@
-//! The rules of a sale as the contract states them, as plainly as they can be computed.
+//! The rules of a sale, as the contract states them, in their simplest form.
 //!
-//! Lists are searched from end to end and every count is made anew from the holds and orders, so that nothing can be
-//! forgotten to be counted. It must not call the domain's methods: it shares with the domain only the types in which
-//! answers and rows are written down. Next: [`crate::holds`] and [`crate::payments`] for what becomes of those.
+//! It searches whole lists, and computes every count anew from the holds and orders, so that no count can be wrong. It must
+//! not call methods of the domain: it shares only the types of outcomes and rows. Next: [`crate::holds`] and
+//! [`crate::payments`].
 
 use holdfast_common::command::{Action, Command, NewProduct, ProductChange};
 use holdfast_common::domain::{
@@ -15,22 +15,21 @@ use holdfast_common::time::Timestamp;
 /// The most units a product can have.
 const UNITS_MAX: i64 = 1_000_000_000;
 
-/// Everything that has happened, and when it is.
 pub(crate) struct Model {
     pub(crate) policy: Policy,
     pub(crate) now: Timestamp,
-    /// As they are sold now; `total_stock` is what there is in all.
+    /// Products with their present fields; `total_stock` includes restocks.
     pub(crate) products: Vec<NewProduct>,
     pub(crate) holds: Vec<Hold>,
-    /// Their `refund_status` is made out when they are shown.
+    /// `refund_status` is computed by `order_shown`.
     pub(crate) orders: Vec<Order>,
-    /// In the order of their arrival.
+    /// By arrival.
     pub(crate) payments: Vec<Payment>,
-    answers: Vec<(RequestId, Decision)>,
+    decisions: Vec<(RequestId, Decision)>,
     keys: Vec<KeyUse>,
 }
 
-/// Where a key counts (slot, endpoint, hash, product), and its first use.
+/// The scope of a key (slot, endpoint, hash, product), and its first use.
 struct KeyUse {
     scope: (u16, &'static str, [u8; 16], i64),
     at: Timestamp,
@@ -48,12 +47,12 @@ impl Model {
             holds,
             orders,
             payments,
-            answers: Vec::new(),
+            decisions: Vec::new(),
             keys: Vec::new(),
         }
     }
 
-    /// What is due at the beginning of a batch ends before anything else happens.
+    /// Ends what is due, before the first command of a batch.
     pub(crate) fn begin_batch(&mut self, now: Timestamp) {
         self.now = now;
         let due = self
@@ -71,36 +70,40 @@ impl Model {
                 };
             }
         }
-        self.give_up_waiting();
+        self.unmatch_parked();
     }
 
-    /// The answer to a command; nobody is answered by what Holdfast says to itself.
-    pub(crate) fn apply(&mut self, command: &Command) -> Option<Decision> {
+    /// Applies a command. An internal command is not recorded.
+    pub(crate) fn apply(&mut self, command: &Command) -> Decision {
+        let internal = Decision {
+            replayed: false,
+            outcome: Outcome::Internal,
+        };
         match &command.action {
-            Action::ExpireDue => return None,
+            Action::ExpireDue => return internal,
             Action::AdvanceRefund {
                 order_id,
                 payment_id,
                 to,
             } => {
                 self.advance_refund(*order_id, payment_id, *to);
-                return None;
+                return internal;
             }
             _ => {}
         }
-        if let Some((_, answer)) = self
-            .answers
+        if let Some((_, decision)) = self
+            .decisions
             .iter()
             .find(|(id, _)| *id == command.request_id)
         {
-            return Some(answer.clone());
+            return decision.clone();
         }
-        let answer = self.answer(command);
-        self.answers.push((command.request_id, answer.clone()));
-        Some(answer)
+        let decision = self.decide(command);
+        self.decisions.push((command.request_id, decision.clone()));
+        decision
     }
 
-    fn answer(&mut self, command: &Command) -> Decision {
+    fn decide(&mut self, command: &Command) -> Decision {
         let Some(scope) = self.key_scope(command) else {
             return Decision {
                 replayed: false,
@@ -114,14 +117,14 @@ impl Model {
             .find(|key| key.scope == scope && self.now < key.at.plus_seconds(ttl));
         match first {
             Some(first) if first.action == command.action => {
-                let (_, answer) = self
-                    .answers
+                let (_, decision) = self
+                    .decisions
                     .iter()
                     .find(|(id, _)| *id == first.request_id)
                     .unwrap();
                 Decision {
                     replayed: true,
-                    outcome: answer.outcome.clone(),
+                    outcome: decision.outcome.clone(),
                 }
             }
             Some(_) => Decision {
@@ -164,7 +167,7 @@ impl Model {
     }
 
     fn act(&mut self, command: &Command) -> Outcome {
-        let answer = match &command.action {
+        let result = match &command.action {
             Action::CreateProduct(new) => self.create_product(new),
             Action::ChangeProduct { product_id, change } => {
                 self.change_product(*product_id, change)
@@ -186,12 +189,12 @@ impl Model {
             Action::SettlePayment(notice) => {
                 Ok(Outcome::PaymentSettled(self.settle_payment(notice)))
             }
-            Action::ExpireDue | Action::AdvanceRefund { .. } => unreachable!("answered by nothing"),
+            Action::ExpireDue | Action::AdvanceRefund { .. } => unreachable!("internal"),
             Action::SettleDeadLetter { .. } => unreachable!("no command fails here"),
-            Action::RepairStock { .. } => unreachable!("no count is ever off here"),
-            Action::ForgetCustomer { .. } => unreachable!("nobody is forgotten here"),
+            Action::RepairStock { .. } => unreachable!("counts never drift here"),
+            Action::ForgetCustomer { .. } => unreachable!("no customer is forgotten here"),
         };
-        answer.unwrap_or_else(Outcome::Refused)
+        result.unwrap_or_else(Outcome::Refused)
     }
 
     fn create_product(&mut self, new: &NewProduct) -> Result<Outcome, Refusal> {

@@ -1,4 +1,4 @@
-//! What payments do to orders, as the contract's table of webhooks states it, and how refunds come along.
+//! The rules of payments and refunds, as the contract's table of webhooks states them.
 //!
 //! Like [`crate::model`], it must not call the domain's methods.
 
@@ -16,7 +16,7 @@ const DAY_SECONDS: u32 = 86_400;
 
 impl Model {
     pub(crate) fn settle_payment(&mut self, notice: &PaymentNotice) -> Settlement {
-        let result = self.take_notice(notice);
+        let result = self.apply_notice(notice);
         let order = self.order_shown(notice.order_id);
         let status = |order: Order| match order.state {
             OrderState::PendingPayment => OrderStatus::PendingPayment,
@@ -29,7 +29,7 @@ impl Model {
         }
     }
 
-    fn take_notice(&mut self, notice: &PaymentNotice) -> SettlementResult {
+    fn apply_notice(&mut self, notice: &PaymentNotice) -> SettlementResult {
         let PaymentNotice {
             order_id,
             payment_id,
@@ -39,7 +39,7 @@ impl Model {
         } = notice.clone();
         match self.payment(order_id, &payment_id) {
             Some(known) if known.succeeded == succeeded => return SettlementResult::Duplicate,
-            // What succeeded has not failed, whatever comes late.
+            // A success stays a success.
             Some(known) if known.succeeded => return SettlementResult::Ignored,
             Some(known) => {
                 (known.succeeded, known.amount_minor, known.currency) =
@@ -68,13 +68,13 @@ impl Model {
         self.settle(order_id, &notice.payment_id)
     }
 
-    /// Everything that came before the order, in the order of its arrival.
-    pub(crate) fn settle_what_waited(&mut self, order_id: HoldId) {
-        let waiting = self
+    /// Settles the payments that came before the order, by arrival.
+    pub(crate) fn settle_parked(&mut self, order_id: HoldId) {
+        let parked = self
             .payments
             .iter()
-            .filter(|payment| payment.order_id == order_id && waits(payment));
-        for payment_id in waiting
+            .filter(|payment| payment.order_id == order_id && is_parked(payment));
+        for payment_id in parked
             .map(|payment| payment.payment_id.clone())
             .collect::<Vec<_>>()
         {
@@ -153,15 +153,15 @@ impl Model {
         (result, applied)
     }
 
-    /// A hold has ended without an order: what was paid for it goes back, also when that was listed as unmatched before
-    /// there was the hold.
-    pub(crate) fn refund_what_waited(&mut self, hold_id: HoldId) {
+    /// Refunds the payments of a hold that has ended without an order, also those that became unmatched before the hold was
+    /// created.
+    pub(crate) fn refund_parked(&mut self, hold_id: HoldId) {
         for payment in self
             .payments
             .iter_mut()
             .filter(|payment| payment.order_id == hold_id)
         {
-            if waits(payment) {
+            if is_parked(payment) {
                 payment.state = if payment.succeeded {
                     due(RefundReason::HoldEnded)
                 } else {
@@ -171,8 +171,8 @@ impl Model {
         }
     }
 
-    /// What nothing has matched for a day is listed as such.
-    pub(crate) fn give_up_waiting(&mut self) {
+    /// Makes payments unmatched that were parked for a day.
+    pub(crate) fn unmatch_parked(&mut self) {
         for payment in &mut self.payments {
             if payment.state == PaymentState::Parked
                 && payment.received_at.plus_seconds(DAY_SECONDS) <= self.now
@@ -190,7 +190,7 @@ impl Model {
             PaymentState::Refund { status, .. } if *status != RefundStatus::Refunded => {
                 *status = to
             }
-            // Paid back by hand, and never asked for; a failure is only taken off the list.
+            // An operator has paid a success back by hand. A failure has no money to pay back.
             PaymentState::Unmatched if to == RefundStatus::Refunded => {
                 let back = PaymentState::Refund {
                     status: to,
@@ -206,7 +206,7 @@ impl Model {
         }
     }
 
-    /// The order as its document shows it: the refund that is furthest behind counts.
+    /// The order in outcomes and rows. Its refund status is that of the refund furthest from its end.
     pub(crate) fn order_shown(&self, id: HoldId) -> Option<Order> {
         let mut order = self.orders.iter().find(|order| order.id == id)?.clone();
         let owed = |status| {
@@ -240,7 +240,7 @@ fn due(reason: RefundReason) -> PaymentState {
     }
 }
 
-fn waits(payment: &Payment) -> bool {
+fn is_parked(payment: &Payment) -> bool {
     matches!(
         payment.state,
         PaymentState::Parked | PaymentState::Unmatched

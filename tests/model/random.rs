@@ -1,6 +1,6 @@
-//! Random sales: few units, few buyers, few holds, and times that fall on, just before and just after what is due.
+//! Random sales: few units, few customers, few holds, and times just before, at and just after due times.
 //!
-//! What is simplest comes first in every choice, since failing scripts shrink towards it.
+//! The simplest value comes first in every choice, because proptest shrinks failing scripts towards it.
 
 use holdfast_common::domain::{Policy, RefundStatus};
 use proptest::collection::vec;
@@ -14,11 +14,11 @@ use crate::steps::{Amount, Change, Script, Step, UNKNOWN_PRODUCT};
 /// The most steps of one script.
 const STEPS_MAX: usize = 40;
 
-/// Sales that differ in their terms and in what happens.
+/// Sales with different policies, products and steps.
 pub(crate) fn scripts() -> impl Strategy<Value = Script> {
     let units = || prop_oneof![4 => 3..=8_i64, 1 => 0..=2_i64];
     let product = || (units(), option::weighted(0.3, 1..=4_u32));
-    // Most sales begin with a hold, since most steps are about one.
+    // Most sales begin with a hold, because most steps name one.
     let steps = (option::weighted(0.8, hold()), vec(step(), 1..STEPS_MAX));
     let steps = steps.prop_map(|(first, others)| first.into_iter().chain(others).collect());
     (policies(), any::<bool>(), [product(), product()], steps).prop_map(
@@ -65,7 +65,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Around the times of [`policies`], and of unmatched payments.
+/// Times near those of [`policies`], and near the time after which payments are unmatched.
 fn wait() -> impl Strategy<Value = u32> {
     prop_oneof![
         4 => select(vec![1, 29, 30, 31, 59, 60, 61, 99, 100, 101, 119, 120, 121]),
@@ -96,7 +96,7 @@ fn hold() -> impl Strategy<Value = Step> {
     })
 }
 
-/// Mostly the first ones, so that much happens to one hold.
+/// Mostly the first holds, so that many steps name the same hold.
 fn some_hold() -> impl Strategy<Value = usize> {
     prop_oneof![3 => 0..2_usize, 1 => 2..6_usize]
 }
@@ -104,7 +104,7 @@ fn some_hold() -> impl Strategy<Value = usize> {
 fn pay() -> impl Strategy<Value = Step> {
     let amount = prop_oneof![
         3 => Just(Amount::Right),
-        2 => Just(Amount::Unsaid),
+        2 => Just(Amount::Missing),
         1 => Just(Amount::Less),
         1 => Just(Amount::OtherCurrency),
     ];

@@ -1,6 +1,6 @@
-//! One random sale: has the commands of its steps decided in batches as a worker does, and compares every answer
-//! and every row with the model's. The tables are written and loaded anew after each batch, so nothing but rows survives
-//! one. Next: [`crate::commands`] for what steps mean, [`crate::model`] for what is right.
+//! One random sale: decides the commands of its steps in batches, as a worker does, and compares each outcome and each row
+//! with the model's. After each batch the tables are written and loaded again, so only rows survive a batch. Next:
+//! [`crate::commands`] translates steps, [`crate::model`] has the rules.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -12,19 +12,19 @@ use holdfast_common::outcome::Outcome;
 use holdfast_common::time::Timestamp;
 
 use crate::audit::Auditor;
-use crate::commands::Wanted;
+use crate::commands::RequestedHold;
 use crate::model::Model;
 use crate::seen::Seen;
 use crate::steps::{Script, Step};
 use crate::tables::Tables;
 use crate::trail::Trail;
 
-/// When scripts begin.
+/// The start of every script.
 pub(crate) const BEGINNING: Timestamp = Timestamp(1_000_000_000);
-/// Holds are named by the step that makes them, so a step's number is its request's; others count on from here.
+/// A step's number is the number of its request. The requests that create products have numbers from here on.
 const PRODUCTS_FROM: u64 = 1_000_000;
 
-/// Runs a script; the error says where Holdfast and the rules part.
+/// Runs a script. The error is the first difference between Holdfast and the model.
 pub(crate) fn run(script: &Script, seen: &Seen) -> Result<(), String> {
     let mut sale = Sale::open(script, seen)?;
     for (number, step) in script.steps.iter().enumerate() {
@@ -35,7 +35,7 @@ pub(crate) fn run(script: &Script, seen: &Seen) -> Result<(), String> {
         .map_err(|error| format!("at the end: {error}"))
 }
 
-/// A script that is being run.
+/// A running script.
 pub(crate) struct Sale<'a> {
     pub(crate) script: &'a Script,
     seen: &'a Seen,
@@ -44,16 +44,16 @@ pub(crate) struct Sale<'a> {
     tables: Tables,
     auditor: Auditor,
     trail: Trail,
-    /// The batch that is being decided.
+    /// The state of the present batch.
     state: State,
     /// All commands so far.
     sent: Vec<Command>,
-    /// The holds that the script makes or tries to, also those to come: a payment may be there first.
-    pub(crate) holds: Vec<Wanted>,
+    /// All holds that the script asks for, also those of later steps: a payment may come first.
+    pub(crate) holds: Vec<RequestedHold>,
 }
 
 impl<'a> Sale<'a> {
-    /// Puts the products on sale, in a batch of their own.
+    /// Creates the products, in a batch of their own.
     fn open(script: &'a Script, seen: &'a Seen) -> Result<Self, String> {
         let mut sale = Self {
             script,
@@ -71,7 +71,7 @@ impl<'a> Sale<'a> {
             .steps
             .iter()
             .enumerate()
-            .filter_map(|(number, step)| sale.wanted(number, step))
+            .filter_map(|(number, step)| sale.requested_hold(number, step))
             .collect();
         for (number, (total_stock, max_per_customer)) in script.products.into_iter().enumerate() {
             let new = NewProduct {
@@ -131,22 +131,27 @@ impl<'a> Sale<'a> {
         self.sent[step % self.sent.len()].clone()
     }
 
-    /// Has a command decided, and compares the answer.
+    /// Decides a command, and compares the decision.
     fn send(&mut self, command: Command) -> Result<(), String> {
         let decision = decide(&mut self.state, &command, self.now, &self.script.policy);
-        if let Some(expected) = self.model.apply(&command) {
-            same("the answer", &without_version(decision.clone()), &expected)?;
-            self.auditor.heard(&command, &decision)?;
-            self.seen.note(&decision);
+        let expected = self.model.apply(&command);
+        same(
+            "the decision",
+            &without_version(decision.clone()),
+            &expected,
+        )?;
+        if !command.action.is_internal() {
+            self.auditor.record(&command, &decision)?;
+            self.seen.record(&decision);
         }
         self.sent.push(command);
         Ok(())
     }
 
-    /// Writes what the batch changed, compares the tables, and begins the next batch.
+    /// Writes the changes of the batch, compares the tables, and begins the next batch.
     fn end_batch(&mut self) -> Result<(), String> {
         let changes = Changes::from(std::mem::take(&mut self.state));
-        self.trail.follow(&changes, &self.tables)?;
+        self.trail.apply(&changes, &self.tables)?;
         self.tables.write(changes)?;
         self.trail.compare(&self.tables)?;
         self.compare()?;
@@ -190,7 +195,7 @@ impl<'a> Sale<'a> {
     }
 }
 
-/// The model knows no versions; that they rise is checked in the tables.
+/// The model has no versions. `audit` checks that versions rise.
 fn without_version(mut decision: Decision) -> Decision {
     if let Outcome::ProductCreated(shown) | Outcome::ProductChanged(shown) = &mut decision.outcome {
         shown.product.version = 0;

@@ -1,4 +1,4 @@
-//! Which answers the random sales met: a comparison that never comes to a rule proves nothing about it.
+//! Counts of the outcomes in the random sales. A rule that no sale reaches is not tested, so each outcome must occur.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use holdfast_common::domain::Decision;
 use holdfast_common::outcome::{Outcome, Refusal, SettlementResult};
 
-/// Every answer there is, as [`name`] calls it.
+/// All outcomes, by [`name`].
 const ALL: [&str; 24] = [
     "product created",
     "product changed",
@@ -33,15 +33,15 @@ const ALL: [&str; 24] = [
     "sale window invalid",
     "purchase limit reached",
 ];
-/// How often a run has to meet each; the rarest comes far more often.
+/// The least count of each outcome in one run. The rarest outcome has far more.
 const ENOUGH: u32 = 20;
 
-/// How often each answer was given anew, and replayed.
+/// Counts by outcome, and by whether the outcome was replayed.
 #[derive(Default)]
 pub(crate) struct Seen(RefCell<BTreeMap<(&'static str, bool), u32>>);
 
 impl Seen {
-    pub(crate) fn note(&self, decision: &Decision) {
+    pub(crate) fn record(&self, decision: &Decision) {
         *self
             .0
             .borrow_mut()
@@ -49,25 +49,22 @@ impl Seen {
             .or_default() += 1;
     }
 
-    /// Fails when a run hardly met an answer.
+    /// Fails when an outcome was too rare.
     pub(crate) fn check(&self) {
         let seen = self.0.borrow();
-        let count = |answer| seen.get(&(answer, false)).copied().unwrap_or(0);
+        let count = |name| seen.get(&(name, false)).copied().unwrap_or(0);
         let rare: Vec<_> = ALL
             .iter()
-            .map(|answer| (*answer, count(*answer)))
+            .map(|name| (*name, count(*name)))
             .filter(|(_, n)| *n < ENOUGH)
             .collect();
-        assert!(rare.is_empty(), "the random sales hardly met {rare:?}");
+        assert!(rare.is_empty(), "these outcomes were too rare: {rare:?}");
         let replayed: u32 = seen
             .iter()
             .filter(|((_, replayed), _)| *replayed)
             .map(|(_, count)| count)
             .sum();
-        assert!(
-            replayed >= ENOUGH,
-            "the random sales replayed {replayed} answers"
-        );
+        assert!(replayed >= ENOUGH, "only {replayed} outcomes were replayed");
     }
 }
 
@@ -100,10 +97,10 @@ fn name(outcome: &Outcome) -> &'static str {
             Refusal::StockLimitExceeded => "stock limit exceeded",
             Refusal::SaleWindowInvalid => "sale window invalid",
             Refusal::PurchaseLimitReached { .. } => "purchase limit reached",
-            Refusal::DeadLetterNotFound => unreachable!("nobody asks for one"),
+            Refusal::DeadLetterNotFound => unreachable!("no step settles dead letters"),
         },
         Outcome::Failed | Outcome::DeadLetterSettled(_) => unreachable!("no command fails here"),
         Outcome::StockRepaired(_) => unreachable!("counts never drift here"),
-        Outcome::Internal => "internal",
+        Outcome::Internal => unreachable!("internal commands are not recorded"),
     }
 }

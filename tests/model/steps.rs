@@ -1,32 +1,31 @@
-//! What happens in a random sale: its terms, and steps that stay valid whatever is left out of them.
+//! The script of a random sale: its policy, its products and its steps.
 //!
-//! Steps name holds and earlier commands by number, modulo how many there are, so that a failing script can be shrunk
-//! step by step. Nothing in here knows a rule. Next: [`crate::random`], which makes them, and [`crate::commands`].
+//! Steps name holds and earlier commands by number, modulo their count. So a script stays valid when a step is removed, and a
+//! failing script can be shrunk. This module contains no rule. Next: [`crate::random`] draws scripts, [`crate::commands`]
+//! translates steps.
 
 use std::fmt;
 
 use holdfast_common::domain::{Policy, RefundStatus};
 
-/// How many products are put on sale before the first step, by a command each.
+/// Products that are created before the first step, by one command each.
 const PRODUCTS: usize = 2;
-/// The number of a product that is never put on sale, after those that are.
+/// The number of a product that is never created.
 pub(crate) const UNKNOWN_PRODUCT: u8 = 2;
 
 /// A random sale.
 #[derive(Clone)]
 pub(crate) struct Script {
-    /// What an operator has chosen.
     pub(crate) policy: Policy,
-    /// Whether both products live in one slot.
+    /// Whether both products have the same slot.
     pub(crate) same_slot: bool,
     /// Units and purchase limit of each product.
     pub(crate) products: [(i64, Option<u32>); PRODUCTS],
-    /// What happens.
     pub(crate) steps: Vec<Step>,
 }
 
 /// One step. All but [`Step::Wait`] and [`Step::Batch`] send a command. Earlier commands are numbered from 0, and the
-/// first two put the products on sale.
+/// first two create the products.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     Hold {
@@ -62,32 +61,32 @@ pub(crate) enum Step {
     ExpireDue,
     /// The step's command, with an idempotency key.
     Keyed(u8, Box<Step>),
-    /// An earlier command is read from the log once more.
+    /// A worker reads an earlier command from the log again.
     Again {
         step: usize,
     },
-    /// A client asks once more for what it asked for: same key, same body, another request id.
+    /// A client repeats an earlier request: same key and body, another request id.
     Repeat {
         step: usize,
     },
     /// The batch ends here.
     Batch,
-    /// The batch ends here, and the next one comes so much later.
+    /// The batch ends here, and the next one begins after this time.
     Wait {
         seconds: u32,
     },
 }
 
-/// What a provider says was paid.
+/// The amount and currency in a payment notice.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Amount {
     Right,
     Less,
     OtherCurrency,
-    Unsaid,
+    Missing,
 }
 
-/// A change of a product. Times are in seconds from the beginning of the script.
+/// A change of a product. Times are in seconds from the start of the script.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Change {
     Price(i64),
@@ -97,25 +96,26 @@ pub(crate) enum Change {
 }
 
 impl Script {
-    /// The same script with one step less. Steps that name a hold or a command go on naming it, when it is not the one
-    /// that is gone.
+    /// The script without one step. The other steps name the same holds and commands as before, except for those of the
+    /// removed step.
     pub(crate) fn without(&self, place: usize) -> Self {
         let count = |steps: &[Step], wanted: fn(&Step) -> bool| {
             steps.iter().filter(|step| wanted(step)).count()
         };
-        let (before, gone) = (&self.steps[..place], &self.steps[place]);
+        let (before, removed) = (&self.steps[..place], &self.steps[place]);
         let holds = count(&self.steps, Step::is_hold).max(1);
         let mut shorter = self.clone();
         for (number, step) in shorter.steps.iter_mut().enumerate() {
             let sent = PRODUCTS + count(&self.steps[..number], Step::is_sent);
             if let Some(hold) = step.hold_mut() {
                 *hold %= holds;
-                *hold -= usize::from(gone.is_hold() && count(before, Step::is_hold) < *hold);
+                *hold -= usize::from(removed.is_hold() && count(before, Step::is_hold) < *hold);
             }
             if let Step::Again { step } | Step::Repeat { step } = step {
                 *step %= sent;
-                *step -=
-                    usize::from(gone.is_sent() && PRODUCTS + count(before, Step::is_sent) < *step);
+                *step -= usize::from(
+                    removed.is_sent() && PRODUCTS + count(before, Step::is_sent) < *step,
+                );
             }
         }
         shorter.steps.remove(place);
@@ -151,7 +151,7 @@ impl Step {
     }
 }
 
-/// One step a line: what a person reads when a script fails.
+/// One step a line, for the person who reads a failing script.
 impl fmt::Debug for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

@@ -1,6 +1,6 @@
-//! The tables, in memory: written from the changes of each batch and loaded for the next, as a worker does.
+//! The tables in memory: written from the changes of each batch, and loaded for the next batch, as a worker does.
 //!
-//! A row is inserted once and updated only when it is there. What a row may become is checked by [`crate::audit`].
+//! A row is inserted once, and updated only when it exists. [`crate::audit`] checks the transitions of rows.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
@@ -25,7 +25,7 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    /// What a batch knows at its beginning.
+    /// The state at the beginning of a batch.
     pub(crate) fn load(&self) -> State {
         let mut state = State::default();
         self.products
@@ -51,7 +51,7 @@ impl Tables {
         self.keys
             .iter()
             .for_each(|(scope, first)| state.load_key(*scope, *first));
-        // Not only for products whose purchases are limited now: the batch itself may set a limit.
+        // For products without a limit, too: a command of the batch may set one.
         for (product, customer) in self
             .products
             .keys()
@@ -63,7 +63,7 @@ impl Tables {
         state
     }
 
-    /// Counted as the worker's query counts them.
+    /// The same sum as in the worker's query.
     fn units(&self, product_id: ProductId, customer: &str) -> i64 {
         let is_kept = |order: &Order| !matches!(order.state, OrderState::Cancelled { .. });
         let has = |hold: &&Hold| {
@@ -79,7 +79,6 @@ impl Tables {
         holds.map(|hold| i64::from(hold.quantity)).sum()
     }
 
-    /// Writes what a batch changed.
     pub(crate) fn write(&mut self, changes: Changes) -> Result<(), String> {
         for product in changes.changed_products.iter() {
             audit::product_may_become(self.products.get(&product.id), product)?;
@@ -109,7 +108,7 @@ impl Tables {
                 return Err(format!("I4: request {id} was decided twice"));
             }
         }
-        // A key whose time is over is used anew.
+        // A key whose time is over can be used again, and its row is replaced.
         self.keys.extend(changes.keys);
         Ok(())
     }
@@ -138,7 +137,7 @@ fn update<K: Ord, T: Debug>(
     for row in rows {
         match table.get_mut(&key(&row)) {
             Some(place) => *place = row,
-            None => return Err(format!("updated, and not there: {row:?}")),
+            None => return Err(format!("updated a missing row: {row:?}")),
         }
     }
     Ok(())

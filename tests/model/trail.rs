@@ -1,6 +1,6 @@
-//! The audit, replayed: whoever has nothing but its entries comes to the same stock, holds and orders as the tables.
+//! The replay of the audit: from the entries alone, the stock, holds and orders must be as in the tables.
 //!
-//! What an entry does to the counts is said here once more, by its kind and quantity alone.
+//! The effect of an entry on the counts is computed from its kind and quantity only, independently of the domain.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use holdfast_common::id::{HoldId, ProductId};
 
 use crate::tables::Tables;
 
-/// What the entries so far come to.
+/// The state after the entries so far.
 #[derive(Default)]
 pub(crate) struct Trail {
     stock: BTreeMap<ProductId, [i64; 3]>,
@@ -20,8 +20,8 @@ pub(crate) struct Trail {
 }
 
 impl Trail {
-    /// Follows the entries of a batch; the tables are those before it.
-    pub(crate) fn follow(&mut self, changes: &Changes, tables: &Tables) -> Result<(), String> {
+    /// Applies the entries of a batch. The tables are those before the batch.
+    pub(crate) fn apply(&mut self, changes: &Changes, tables: &Tables) -> Result<(), String> {
         for group in &changes.audit {
             let product_id = group.entries[0].product_id;
             let before = product_id
@@ -46,16 +46,16 @@ impl Trail {
                 .get(&key)
                 .is_none_or(|before| before.state != payment.state)
         };
-        let told: Vec<_> = changes
+        let entries: Vec<_> = changes
             .audit
             .iter()
             .flat_map(|group| &group.entries)
             .collect();
         for payment in settled.filter(has_changed) {
-            let is_told = told.iter().any(|entry| {
+            let has_entry = entries.iter().any(|entry| {
                 entry.subject == Some(payment.order_id) && (entry.kind as i16) / 10 >= 2
             });
-            ensure(is_told, || format!("no entry tells of {payment:?}"))?;
+            ensure(has_entry, || format!("no entry for {payment:?}"))?;
         }
         Ok(())
     }
@@ -111,7 +111,7 @@ impl Trail {
         })
     }
 
-    /// What the entries come to is what the tables say.
+    /// Compares the replayed state with the tables.
     pub(crate) fn compare(&self, tables: &Tables) -> Result<(), String> {
         let stock = tables
             .products
@@ -131,7 +131,7 @@ impl Trail {
         let is_same = self.stock == stock && self.holds == holds && self.orders == orders;
         ensure(is_same, || {
             format!(
-                "the audit says {:?}, {:?}, {:?}",
+                "replayed: {:?}, {:?}, {:?}",
                 self.stock, self.holds, self.orders
             )
         })

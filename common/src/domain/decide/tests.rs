@@ -74,7 +74,7 @@ fn available(state: &State) -> i64 {
 }
 
 #[test]
-fn holds_are_granted_in_order_until_the_stock_is_gone() {
+fn holds_are_created_in_order_until_the_stock_is_gone() {
     let mut state = with_stock(3);
     let sequences: Vec<_> = (1..=4)
         .map(
@@ -89,7 +89,7 @@ fn holds_are_granted_in_order_until_the_stock_is_gone() {
 }
 
 #[test]
-fn a_smaller_wish_gets_what_a_larger_one_could_not() {
+fn smaller_hold_succeeds_after_a_larger_one_was_refused() {
     let mut state = with_stock(5);
     let too_much = Outcome::Refused(Refusal::InsufficientStock { available_stock: 5 });
     assert_eq!(apply(&mut state, &plain(1, hold_of(6))), too_much);
@@ -100,7 +100,7 @@ fn a_smaller_wish_gets_what_a_larger_one_could_not() {
 }
 
 #[test]
-fn a_command_that_is_read_twice_has_one_effect_and_one_outcome() {
+fn command_read_twice_has_one_effect_and_one_outcome() {
     let mut state = with_stock(1);
     let command = plain(1, hold_of(1));
     let first = apply(&mut state, &command);
@@ -120,13 +120,13 @@ fn a_command_that_is_read_twice_has_one_effect_and_one_outcome() {
     assert_eq!(
         apply(&mut state, &refused),
         first,
-        "a refusal stays, though there is stock again"
+        "the refusal is repeated although stock is available again"
     );
     assert_eq!(available(&state), 5);
 }
 
 #[test]
-fn a_key_replays_its_first_outcome_and_every_request_can_be_polled() {
+fn key_replays_its_first_outcome_under_a_request_of_its_own() {
     let mut state = with_stock(10);
     let first = decide(&mut state, &keyed(1, "k", hold_of(2)), NOW, &POLICY);
     let second = decide(&mut state, &keyed(2, "k", hold_of(2)), NOW, &POLICY);
@@ -150,7 +150,7 @@ fn a_key_replays_its_first_outcome_and_every_request_can_be_polled() {
 }
 
 #[test]
-fn a_replayed_hold_is_shown_as_it_was_made() {
+fn replayed_hold_is_shown_as_it_was_created() {
     let mut state = with_stock(10);
     let first = apply(&mut state, &keyed(1, "k", hold_of(2)));
     apply(
@@ -166,7 +166,7 @@ fn a_replayed_hold_is_shown_as_it_was_made() {
 }
 
 #[test]
-fn a_key_with_another_body_is_refused() {
+fn key_with_another_body_is_refused() {
     let mut state = with_stock(10);
     apply(&mut state, &keyed(1, "k", hold_of(2)));
     let reused = Outcome::Refused(Refusal::IdempotencyKeyReused);
@@ -175,7 +175,7 @@ fn a_key_with_another_body_is_refused() {
 }
 
 #[test]
-fn a_key_is_its_endpoints_and_products_own() {
+fn key_is_unique_within_its_endpoint_and_product() {
     let mut state = with_stock(10);
     apply(&mut state, &keyed(1, "k", hold_of(2)));
     let release = keyed(
@@ -201,7 +201,7 @@ fn a_key_is_its_endpoints_and_products_own() {
 }
 
 #[test]
-fn a_key_is_forgotten_after_its_time() {
+fn key_is_forgotten_after_its_ttl() {
     let mut state = with_stock(10);
     apply(&mut state, &keyed(1, "k", hold_of(2)));
     let later = NOW.plus_seconds(POLICY.idempotency_key_ttl_seconds);
@@ -210,7 +210,7 @@ fn a_key_is_forgotten_after_its_time() {
 }
 
 #[test]
-fn a_release_puts_units_back_once() {
+fn release_returns_units_once() {
     let mut state = with_stock(10);
     apply(&mut state, &plain(1, hold_of(4)));
     for number in [2, 3] {
@@ -230,7 +230,7 @@ fn a_release_puts_units_back_once() {
 }
 
 #[test]
-fn a_release_from_the_first_instant_of_expiry_on_is_refused_and_returns_the_units() {
+fn release_is_refused_from_the_instant_of_expiry_on() {
     let mut state = with_stock(10);
     apply(&mut state, &plain(1, hold_of(4)));
     let due = NOW.plus_seconds(POLICY.hold_expiry_seconds);
@@ -251,7 +251,7 @@ fn a_release_from_the_first_instant_of_expiry_on_is_refused_and_returns_the_unit
 }
 
 #[test]
-fn nothing_is_held_outside_the_sale() {
+fn hold_is_refused_outside_the_sale_window() {
     let mut state = with_stock(10);
     let window = (Some(NOW.plus_seconds(10)), Some(NOW.plus_seconds(20)));
     state.change_product(PRODUCT, |product| {
@@ -266,7 +266,7 @@ fn nothing_is_held_outside_the_sale() {
 }
 
 #[test]
-fn stock_that_is_promised_can_not_be_taken_back() {
+fn negative_restock_takes_only_available_units() {
     let mut state = with_stock(10);
     apply(&mut state, &plain(1, hold_of(4)));
     let take = |quantity| Action::Restock {
@@ -283,15 +283,15 @@ fn stock_that_is_promised_can_not_be_taken_back() {
 }
 
 #[test]
-fn a_batch_writes_only_what_it_changed() {
+fn batch_writes_only_its_changes() {
     let mut state = with_stock(0);
     apply(&mut state, &plain(1, hold_of(1)));
     let changes = Changes::from(state);
     assert!(changes.changed_products.is_empty() && changes.new_holds.is_empty());
-    assert_eq!(changes.decisions.len(), 1, "the refusal is kept");
+    assert_eq!(changes.decisions.len(), 1, "the refusal is stored");
 }
 
-/// A product as a hand in its table left it, and what its holds and orders come to.
+/// A state with a product whose counts differ from the sums over its holds and orders.
 fn drifted(stored: [i64; 4], counted: Recount) -> State {
     let mut state = with_stock(0);
     let mut product = state.product(PRODUCT).unwrap().clone();
@@ -319,7 +319,7 @@ fn repaired(state: &mut State, number: u64) -> StockRepair {
 }
 
 #[test]
-fn counts_are_set_to_what_holds_and_orders_come_to_whatever_the_batch_did_before() {
+fn repair_corrects_drift_after_other_commands_of_the_batch() {
     let mut state = drifted(
         [20, 8, 5, 7],
         Recount {
@@ -356,12 +356,12 @@ fn counts_are_set_to_what_holds_and_orders_come_to_whatever_the_batch_did_before
     assert_eq!(
         state.product(PRODUCT).unwrap().version,
         version,
-        "nothing to mend is no change"
+        "without drift, the product does not change"
     );
 }
 
 #[test]
-fn what_was_promised_is_kept_and_a_sequence_is_never_given_again() {
+fn repair_keeps_promises_and_never_lowers_the_sequence() {
     let mut state = drifted(
         [10, 1, 2, 7],
         Recount {
@@ -383,12 +383,12 @@ fn what_was_promised_is_kept_and_a_sequence_is_never_given_again() {
     );
     assert_eq!(
         after.hold_sequence, 5,
-        "the holds above 3 have ended and are gone"
+        "holds with a sequence above 3 have ended and were removed"
     );
 }
 
 #[test]
-fn no_counts_are_mended_of_a_product_that_is_not_there() {
+fn repair_of_an_unknown_product_is_refused() {
     let elsewhere = Action::RepairStock {
         product_id: ProductId(99),
     };
@@ -398,7 +398,7 @@ fn no_counts_are_mended_of_a_product_that_is_not_there() {
     );
 }
 
-/// What is written after a batch that asked to forget the customer of a hold, and how often the audit tells of that.
+/// The changes of a batch that forgets the customer of hold 1 twice, and the number of audit entries about it.
 fn forgotten(mut state: State, now: Timestamp) -> (Changes, usize) {
     let asked = plain(
         90,
@@ -411,14 +411,14 @@ fn forgotten(mut state: State, now: Timestamp) -> (Changes, usize) {
         decide(&mut state, &asked, now, &POLICY);
     }
     let changes = Changes::from(state);
-    let told = changes.audit.iter().flat_map(|group| &group.entries);
-    let told = told
+    let entries = changes.audit.iter().flat_map(|group| &group.entries);
+    let entries = entries
         .filter(|entry| entry.kind == AuditKind::CustomerForgotten)
         .count();
-    (changes, told)
+    (changes, entries)
 }
 
-/// A sale in which a customer has hold 1, as the tables have it afterwards.
+/// The state after a batch in which a customer got hold 1.
 fn with_customer(more: &[Command]) -> State {
     let mut state = with_stock(10);
     let customer_id = Some("c-1".to_owned());
@@ -453,20 +453,24 @@ fn with_customer(more: &[Command]) -> State {
 }
 
 #[test]
-fn a_customer_is_forgotten_once_the_hold_has_ended() {
-    let (active, told) = forgotten(with_customer(&[]), NOW);
-    assert!(active.forgotten_holds.is_empty() && active.changed_holds.is_empty() && told == 0);
+fn customer_is_forgotten_after_the_hold_has_ended() {
+    let (active, entries) = forgotten(with_customer(&[]), NOW);
+    assert!(active.forgotten_holds.is_empty() && active.changed_holds.is_empty() && entries == 0);
     let released = plain(
         2,
         Action::ReleaseHold {
             hold_id: hold_id(1),
         },
     );
-    let (ended, told) = forgotten(with_customer(&[released]), NOW);
+    let (ended, entries) = forgotten(with_customer(&[released]), NOW);
     assert_eq!(
-        (ended.forgotten_holds.len(), ended.changed_holds.len(), told),
+        (
+            ended.forgotten_holds.len(),
+            ended.changed_holds.len(),
+            entries
+        ),
         (1, 0, 1),
-        "once is enough"
+        "the second command changes nothing"
     );
     assert_eq!(ended.forgotten_holds[0].customer_id, None);
     let mut at_once = with_customer(&[]);
@@ -479,48 +483,50 @@ fn a_customer_is_forgotten_once_the_hold_has_ended() {
             },
         ),
     );
-    let (at_once, told) = forgotten(at_once, NOW);
+    let (at_once, entries) = forgotten(at_once, NOW);
     assert_eq!(
         (
             at_once.forgotten_holds.len(),
             at_once.changed_holds.len(),
-            told
+            entries
         ),
         (0, 1, 0),
-        "in a batch of its own"
+        "a hold that this batch released waits for a later batch"
     );
     assert!(at_once.good_until().is_some() && ended.good_until().is_none());
-    let (expired, told) = forgotten(with_customer(&[]), NOW.plus_seconds(120));
+    let (expired, entries) = forgotten(with_customer(&[]), NOW.plus_seconds(120));
     assert!(
         matches!(expired.forgotten_holds[0].state, HoldState::Expired { .. }),
-        "both in one batch"
+        "expiry and removal in one batch"
     );
     assert_eq!(
         (
             expired.forgotten_holds.len(),
             expired.changed_holds.len(),
-            told
+            entries
         ),
         (1, 0, 1)
     );
 }
 
 #[test]
-fn a_customer_is_forgotten_once_the_order_is_paid_or_cancelled() {
+fn customer_is_forgotten_after_the_order_has_ended() {
     let order = plain(
         2,
         Action::CreateOrder {
             hold_id: hold_id(1),
         },
     );
-    let (unpaid, told) = forgotten(with_customer(std::slice::from_ref(&order)), NOW);
-    assert!(unpaid.forgotten_holds.is_empty() && unpaid.forgotten_orders.is_empty() && told == 0);
-    let (cancelled, told) = forgotten(with_customer(&[order]), NOW.plus_seconds(600));
+    let (unpaid, entries) = forgotten(with_customer(std::slice::from_ref(&order)), NOW);
+    assert!(
+        unpaid.forgotten_holds.is_empty() && unpaid.forgotten_orders.is_empty() && entries == 0
+    );
+    let (cancelled, entries) = forgotten(with_customer(&[order]), NOW.plus_seconds(600));
     assert_eq!(
         (
             cancelled.forgotten_holds.len(),
             cancelled.forgotten_orders.len(),
-            told
+            entries
         ),
         (1, 1, 1)
     );
@@ -529,7 +535,7 @@ fn a_customer_is_forgotten_once_the_order_is_paid_or_cancelled() {
     assert!(order.customer_id.is_none() && matches!(order.state, OrderState::Cancelled { .. }));
 }
 
-/// A day after a payment came for an order that nobody has made.
+/// The state 24 hours after a payment without an order.
 fn a_day_after(succeeded: bool) -> State {
     let mut state = with_stock(1);
     let payment_id = "pay_1".to_owned();
@@ -557,13 +563,13 @@ fn payment_after(state: &mut State, to: RefundStatus) -> PaymentState {
 }
 
 #[test]
-fn a_payment_that_nothing_matched_ends_when_its_money_is_back() {
+fn unmatched_payment_ends_when_it_is_refunded() {
     let mut state = a_day_after(true);
     for early in [RefundStatus::Due, RefundStatus::Requested] {
         assert_eq!(
             payment_after(&mut state, early),
             PaymentState::Unmatched,
-            "nobody is asked for it"
+            "no refund is requested"
         );
     }
     let back = PaymentState::Refund {
@@ -594,16 +600,17 @@ fn a_payment_that_nothing_matched_ends_when_its_money_is_back() {
         (&OrderState::PendingPayment, RefundStatus::Refunded)
     );
     let changes = Changes::from(state);
-    let told = changes.audit.iter().flat_map(|group| &group.entries);
+    let entries = changes.audit.iter().flat_map(|group| &group.entries);
     assert_eq!(
-        told.filter(|entry| entry.kind == AuditKind::Refunded)
+        entries
+            .filter(|entry| entry.kind == AuditKind::Refunded)
             .count(),
         1
     );
 }
 
 #[test]
-fn a_failure_that_nothing_matched_is_ignored_once_somebody_has_looked() {
+fn unmatched_failure_is_ignored_after_an_operator_settles_it() {
     let mut state = a_day_after(false);
     assert_eq!(
         payment_after(&mut state, RefundStatus::Due),
