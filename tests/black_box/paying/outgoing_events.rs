@@ -361,7 +361,7 @@ async fn undeliverable_event_is_a_dead_letter_until_reposted() {
     let _listening = Listening::start(address, Arc::clone(&receiver)).await;
     let (ended_well, printed) = sale.holdfast(&["events", "retry", "--all"]).await;
     assert!(
-        ended_well && printed.contains("2 to be posted"),
+        ended_well && printed.contains("2 events will be posted again"),
         "{printed}"
     );
     until("both to be taken", async || {

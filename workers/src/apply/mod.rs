@@ -1,6 +1,6 @@
 //! The path of commands from the log to Postgres.
 //!
-//! [`partition`] runs one partition and keeps its [`progress`]. [`reader`] fetches envelopes, [`group_commit`] gathers the
+//! [`partition`] runs one partition and keeps the progress of it. [`reader`] fetches envelopes, [`group_commit`] gathers the
 //! batches of several partitions, and [`batch`] is the cycle load, decide, write, commit, reply. [`poison`] handles a batch
 //! that fails because of its content. Nothing outside this folder writes business state.
 
