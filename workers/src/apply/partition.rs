@@ -1,7 +1,8 @@
 //! One partition, from the moment at which this worker takes it until it gives it back or loses it.
 //!
 //! Reads the log from the applied position on, and applies one batch at a time. A failure is retried on the same batch
-//! with growing pauses, since a later command must never be applied before an earlier one (I6). Only a fence or the end of the process ends the task.
+//! with growing pauses, since a later command must never be applied before an earlier one (I6). Only a fence or the end of
+//! the process ends the task.
 
 use std::convert::Infallible;
 use std::sync::Arc;

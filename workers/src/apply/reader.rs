@@ -2,7 +2,8 @@
 //!
 //! The position is in Postgres, so NATS stores none. Each reader is an ephemeral consumer that begins after the applied
 //! position. There are no acknowledgements and no redelivery, since a redelivered message would arrive out of order. A
-//! reader that has missed a message is dropped, and a new one begins after the applied position. Next: [`crate::apply::batch`].
+//! reader that has missed a message is dropped, and a new one begins after the applied position.
+//! Next: [`crate::apply::batch`].
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! The workers' HTTP port: `/metrics` for Prometheus, and `/healthz` for the supervisor of the process.
 //!
 //! Off unless `METRICS_PORT` is set. Both responses come from memory. `/healthz` does not check Postgres or NATS; the
-//! metrics show their failures. No handler waits for anything, so at most one request for each core is in progress. Connections are not
-//! counted: open the port only to the operator's network.
+//! metrics show their failures. No handler waits for anything, so at most one request for each core is in progress.
+//! Connections have no limit of number or time: open the port only to the operator's network.
 
 use std::net::SocketAddr;
 

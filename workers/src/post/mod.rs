@@ -17,7 +17,7 @@ use holdfast_common::settings::Secret;
 
 use self::signer::Signer;
 
-/// The time limit of a request, until its whole response is there.
+/// The time limit of a request, until the head of its response arrives.
 const RESPONSE_WAIT: Duration = Duration::from_secs(10);
 /// The first and the longest pause between two tries of a message.
 const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(600));
