@@ -24,7 +24,7 @@ pub async fn submit(
     tracing::debug!(
         request_id = %command.request_id, action = command.action.name(),
         product_id = command.action.named_product().map(|id| id.0),
-        hold_id = command.action.named_hold().map(tracing::field::display), "submitting a command"
+        hold_id = command.action.named_hold().map(tracing::field::display), "command submitted"
     );
     let wait = preference.wait(submitter.request_wait);
     let submitted = submitter.submit(command, wait).await?;
