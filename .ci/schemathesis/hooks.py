@@ -1,4 +1,4 @@
-"""What a schema can't say of requests: a key is used once, and a webhook is signed."""
+"""Changes requests in ways that a schema can't express: each key is used once, and webhooks are signed."""
 
 import hashlib
 import hmac
@@ -13,13 +13,13 @@ COUNT = itertools.count()
 
 
 def is_key(text):
-    """Whether it is a key that the schema allows; what is none is sent as it is, to be refused."""
+    """Whether the schema allows this key. Other keys are sent unchanged, and must be rejected."""
     is_short = isinstance(text, str) and 0 < len(text) <= KEY_CHARS_MAX
     return is_short and text.isascii() and text.isprintable() and text == text.strip()
 
 
 def sign(request):
-    """Signs a webhook as it is sent."""
+    """Signs the final body of a webhook."""
     body = request.body or b""
     body = body.encode() if isinstance(body, str) else body
     request.headers.setdefault("X-Idempotency-Key", f"webhook-{next(COUNT)}")
@@ -35,6 +35,6 @@ def before_call(context, case, kwargs):
             end = f"{next(COUNT):06}"
             case.headers[name] = key[: KEY_CHARS_MAX - len(end)] + end
     is_webhook = case.operation.path == "/api/payments/webhook"
-    # Negative tests are of the form, too: that is looked at behind the signature.
+    # Negative tests of the body need a signature, too, because the service checks the signature first.
     if is_webhook and not any("signature" in name.lower() for name in case.headers or {}):
         kwargs["auth"] = sign

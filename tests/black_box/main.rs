@@ -1,4 +1,4 @@
-//! Holdfast from outside: real processes, real Postgres and NATS, over HTTP and in the tables.
+//! Black-box tests of Holdfast: real processes with a real Postgres and NATS, observed over HTTP and in the tables.
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
@@ -9,3 +9,4 @@ mod failures;
 mod operating;
 mod paying;
 mod security;
+mod source_tree;

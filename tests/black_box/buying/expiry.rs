@@ -1,4 +1,4 @@
-//! Time: what is not paid for goes back on sale by itself.
+//! Tests of expiry: the units of expired holds and unpaid orders become available again.
 
 use holdfast_tests::{Answer, Client, Sale, SaleBuilder, metric_sum, until, until_metric};
 use reqwest::StatusCode;
@@ -26,7 +26,7 @@ async fn holds_expire_and_return_their_stock() {
             StatusCode::CREATED
         );
     }
-    until("the stock to be back", async || {
+    until("the stock to be available again", async || {
         (available(&sale, product).await == 10).then_some(())
     })
     .await;
@@ -52,7 +52,7 @@ async fn holds_expire_and_return_their_stock() {
         5
     );
     let worker = sale.worker_client().await;
-    // It is counted behind the commit.
+    // The worker counts after the commit.
     until_metric(&worker, "holdfast_expiry_lag_seconds_count", &[], |ended| {
         ended == 5.0
     })
@@ -71,7 +71,7 @@ async fn holds_due_without_a_worker_expire_when_one_starts() {
     let path = hold.header("location").to_owned();
     sale.workers.remove(0).crash().await;
     until(
-        "the hold to be shown as expired, though nobody has processed it",
+        "the hold to be shown as expired without a worker",
         async || (sale.client().get(&path).await.body["status"] == "expired").then_some(()),
     )
     .await;
@@ -88,7 +88,7 @@ async fn holds_due_without_a_worker_expire_when_one_starts() {
         );
     }
     sale.start_worker().await;
-    until("the stock to be back", async || {
+    until("the stock to be available again", async || {
         (available(&sale, product).await == 10).then_some(())
     })
     .await;
@@ -117,7 +117,7 @@ async fn due_units_return_before_a_buyer_is_refused() {
     );
 }
 
-/// A hold that is shown as expired before what ends it otherwise is committed.
+/// Delays the commit of `ending` until the hold is shown as expired, and checks that the hold stays expired.
 async fn assert_stays_expired(ending: impl AsyncFn(&Client, &Answer) -> Answer) {
     let settings = SaleBuilder::default()
         .setting("HOLD_EXPIRY_SECONDS", "3")
@@ -126,10 +126,10 @@ async fn assert_stays_expired(ending: impl AsyncFn(&Client, &Answer) -> Answer) 
     let product = sale.product(10).await;
     let hold = sale.client().hold(product, 1, &[]).await;
     let path = hold.header("location").to_owned();
-    // It is decided in time, but its commit is held up.
-    let mut held_up = sale.pool.begin().await.unwrap();
+    // A lock on the partition delays the commit of a command that was decided in time.
+    let mut lock = sale.pool.begin().await.unwrap();
     sqlx::query("UPDATE partitions SET owner = owner")
-        .execute(&mut *held_up)
+        .execute(&mut *lock)
         .await
         .unwrap();
     let expiring = async {
@@ -143,7 +143,7 @@ async fn assert_stays_expired(ending: impl AsyncFn(&Client, &Answer) -> Answer) 
             (sale.client().get(&path).await.body["status"] == "expired").then_some(())
         })
         .await;
-        held_up.commit().await.unwrap();
+        lock.commit().await.unwrap();
     };
     let (answer, ()) = futures_util::join!(ending(sale.client(), &hold), expiring);
     assert_eq!(
@@ -151,7 +151,7 @@ async fn assert_stays_expired(ending: impl AsyncFn(&Client, &Answer) -> Answer) 
         (StatusCode::GONE, "hold_expired")
     );
     assert_eq!(sale.client().get(&path).await.body["status"], "expired");
-    until("the stock to be back", async || {
+    until("the stock to be available again", async || {
         (available(&sale, product).await == 10).then_some(())
     })
     .await;

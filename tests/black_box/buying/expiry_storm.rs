@@ -1,22 +1,22 @@
-//! Many holds that fall due within the same seconds, while NATS and the worker are restarted.
+//! Test of many holds that expire within the same seconds, while NATS and the worker restart.
 
 use futures_util::{StreamExt, stream};
 use holdfast_tests::{Sale, SaleBuilder, assert_invariants, start_stack, until};
 use reqwest::StatusCode;
 
-/// As many as a debug build makes within the seconds that holds last; `HOLDFAST_STORM_HOLDS` asks for another number.
+/// A debug build can make this number of holds before the first expires. `HOLDFAST_STORM_HOLDS` sets another number.
 const HOLDS: usize = 5000;
-const AT_ONCE: usize = 256;
+const CONCURRENT: usize = 256;
 const HOLD_EXPIRY_SECONDS: &str = "20";
 
 async fn make_holds(sale: &Sale, product: i64, holds: usize) {
     let answers =
         stream::iter(0..holds).map(async |_| sale.client().hold(product, 1, &[]).await.status);
-    let answers: Vec<_> = answers.buffer_unordered(AT_ONCE).collect().await;
+    let answers: Vec<_> = answers.buffer_unordered(CONCURRENT).collect().await;
     assert!(answers.iter().all(|status| *status == StatusCode::CREATED));
 }
 
-/// How many tickets were ever stored.
+/// The number of tickets that were ever stored.
 async fn tickets(sale: &Sale, nats_url: &str) -> i64 {
     let jetstream = async_nats::jetstream::new(async_nats::connect(nats_url).await.unwrap());
     let stream = jetstream
@@ -54,7 +54,7 @@ async fn holds_due_together_expire_despite_restarts() {
         "{stored} tickets for {seconds} seconds of one partition"
     );
 
-    until("the first holds to be back", async || {
+    until("the first holds to expire", async || {
         (expired(&sale, product).await > 0).then_some(())
     })
     .await;
@@ -63,7 +63,7 @@ async fn holds_due_together_expire_despite_restarts() {
     nats.start().await.unwrap();
     sale.workers.remove(0).crash().await;
     sale.start_worker().await;
-    until("every hold to be back", async || {
+    until("every hold to expire", async || {
         (expired(&sale, product).await == holds as i64).then_some(())
     })
     .await;
@@ -79,12 +79,12 @@ async fn holds_due_together_expire_despite_restarts() {
     assert_eq!(
         tickets(&sale, stack.nats_url()).await,
         stored,
-        "the restarts made no more tickets"
+        "the restarts stored more tickets"
     );
     let late = "SELECT (extract(epoch FROM max(ended_at) - max(expires_at)) * 1000)::bigint FROM holds WHERE product_id = $1";
     let due_over = "SELECT (extract(epoch FROM max(expires_at) - min(expires_at)) * 1000)::bigint FROM holds WHERE product_id = $1";
     println!(
-        "{holds} holds due within {} ms, {stored} tickets, the last unit back {} ms after the last was due",
+        "{holds} holds due within {} ms, {stored} tickets; the last hold expired {} ms after it was due",
         sale.count(due_over, product).await,
         sale.count(late, product).await
     );

@@ -1,4 +1,4 @@
-//! A hold's life: made, seen, given back.
+//! Tests of holds: create, read, release and expiry.
 
 use holdfast_tests::{Sale, SaleBuilder, until};
 use reqwest::StatusCode;

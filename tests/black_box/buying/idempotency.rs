@@ -1,4 +1,4 @@
-//! I4: one idempotency key, one effect and one answer.
+//! Tests of I4: one idempotency key has one effect and one outcome.
 
 use futures_util::future::join_all;
 use holdfast_tests::{Sale, SaleBuilder};

@@ -1,4 +1,4 @@
-//! The most units that one customer may have.
+//! Tests of `max_per_customer`: the most units that one customer may have.
 
 use holdfast_tests::{ADMIN_TOKEN, Answer, Sale, Webhook};
 use reqwest::{Method, StatusCode};
@@ -30,7 +30,7 @@ async fn customer_limit_counts_holds_and_orders() {
     assert_eq!(
         hold("c-2", 4).await.status,
         StatusCode::CREATED,
-        "others have their own"
+        "the limit counts another customer's holds"
     );
     sale.client()
         .post("/api/orders", &[], &json!({"hold_id": first}))
@@ -57,7 +57,7 @@ async fn customer_limit_counts_holds_and_orders() {
     assert_eq!(
         hold("c-1", 2).await.status,
         StatusCode::CREATED,
-        "a cancelled order no longer counts"
+        "a cancelled order still counts"
     );
 }
 
@@ -84,7 +84,7 @@ async fn customer_limit_applies_to_concurrent_requests() {
 async fn changed_limit_applies_to_the_next_command() {
     let mut sale = Sale::start().await;
     let product = sale.product(10).await;
-    // Without a worker the three gather, and are applied in one batch.
+    // Without a worker the three commands wait in the log. The worker then applies them in one batch.
     sale.workers.remove(0).crash().await;
     let (path, authorization) = (
         format!("/api/admin/products/{product}"),

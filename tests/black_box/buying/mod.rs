@@ -1,4 +1,4 @@
-//! Products, holds, orders and their time.
+//! Tests of products, holds, orders and expiry.
 
 mod events;
 mod expiry;

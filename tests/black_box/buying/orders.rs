@@ -1,4 +1,4 @@
-//! Orders: a hold becomes one, once.
+//! Tests of orders: a hold becomes at most one order.
 
 use holdfast_tests::{Sale, SaleBuilder, until};
 use reqwest::StatusCode;

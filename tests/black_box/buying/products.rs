@@ -1,4 +1,4 @@
-//! Products: created, listed, seen, restocked, changed.
+//! Tests of products: create, read, list, restock and change.
 
 use holdfast_tests::{ADMIN_TOKEN, Client, Sale, SaleBuilder, until};
 use reqwest::{Method, StatusCode};
@@ -16,7 +16,7 @@ async fn product_has_the_fields_of_the_contract() {
     let product = created.body["id"].as_i64().unwrap();
     assert_eq!(path, format!("/api/products/{product}"));
     sale.client().hold(product, 3, &[]).await;
-    // The other ingress hears of it from the worker, at most a second later.
+    // The other ingress gets the change from the worker's news, at most a second later.
     let shown = until("the other ingress to show the hold", async || {
         Some(sale.clients[1].get(&path).await).filter(|shown| shown.body["held_stock"] == 3)
     })

@@ -1,10 +1,10 @@
-//! 202 and polling: whoever does not wait is told a place in line, and later the outcome.
+//! Tests of 202 and polling: an accepted request shows its position in the queue, and later its outcome.
 
 use holdfast_tests::{Client, Sale, SaleBuilder, until};
 use reqwest::StatusCode;
 use serde_json::Value;
 
-/// Polls until a request is done; its place in line must only fall.
+/// Polls until a request is done, and checks that its position only falls.
 pub(crate) async fn done(client: &Client, status_url: &str) -> Value {
     let mut last_position = u64::MAX;
     until("the request to be done", async || {
@@ -93,7 +93,7 @@ async fn unknown_request_ids_are_not_found() {
     let url = accepted.header("location");
     done(sale.client(), url).await;
     let (_, seq) = url.split_once('?').unwrap();
-    // The last digit of the id, changed: never accepted, though its place has been.
+    // The same id with another last digit was never accepted.
     let id = accepted.body["request_id"].as_str().unwrap();
     let other = format!("{}{}", &id[..35], if id.ends_with('0') { '1' } else { '0' });
     for path in [
@@ -142,7 +142,7 @@ async fn holds_without_a_worker_get_202_and_end_when_one_starts() {
         assert_eq!(
             status.body["position"],
             (urls.len() - 1) as u64,
-            "one entry for each request before"
+            "the position is not the number of requests before"
         );
     }
     sale.start_worker().await;

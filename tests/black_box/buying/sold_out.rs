@@ -1,14 +1,14 @@
-//! Sold out: refused by the ingress itself, without a command, and never once it is told that units are back.
+//! Tests of sold-out products: the ingress refuses holds without a command, until it receives that units are available.
 
 use async_nats::jetstream;
 use holdfast_tests::{Answer, Sale, SaleBuilder, SharedStack, metric_sum, until};
 use reqwest::StatusCode;
 use serde_json::json;
 
-/// How many requests are refused in a row to show that none of them became a command.
+/// Number of refused requests in a row that shows that none became a command.
 const REQUESTS: usize = 20;
 
-/// How many messages were ever put in the log.
+/// The number of messages that were ever stored in the log.
 async fn log_end(sale: &Sale) -> u64 {
     let nats = async_nats::connect(SharedStack::get().await.nats_url())
         .await
@@ -24,7 +24,7 @@ fn is_refused(answer: &Answer) -> bool {
     answer.status == StatusCode::CONFLICT && answer.problem() == "insufficient_stock"
 }
 
-/// Waits until requests are refused and the log does not move; says how the last one was answered.
+/// Waits until requests are refused and the log does not grow; returns the last reply.
 async fn refused_from_memory(
     sale: &Sale,
     product: i64,
@@ -60,7 +60,7 @@ async fn sold_out_refusal_needs_no_command_and_has_the_same_text() {
     assert_eq!(
         metric_sum(sale.client(), "holdfast_sold_out_total", &[]).await,
         0.0,
-        "a worker refused it"
+        "the refusal came from a worker"
     );
     let refused = refused_from_memory(&sale, product, 4, &[]).await;
     assert!(metric_sum(sale.client(), "holdfast_sold_out_total", &[]).await >= REQUESTS as f64);
@@ -74,15 +74,15 @@ async fn sold_out_refusal_needs_no_command_and_has_the_same_text() {
     assert_eq!(
         outcomes(&sale).await,
         stored,
-        "what never became a command is not stored"
+        "a request refused from memory has stored an outcome"
     );
     assert_eq!(
         sale.client().hold(product, 3, &[]).await.status,
         StatusCode::CREATED,
-        "what there is can be had"
+        "the available units could not be held"
     );
     refused_from_memory(&sale, product, 1, &[]).await;
-    // Who does not wait is promised a place in line.
+    // `respond-async` always gives 202.
     let queued = sale
         .client()
         .hold(product, 4, &[("prefer", "respond-async")])

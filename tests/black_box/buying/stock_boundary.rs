@@ -1,4 +1,4 @@
-//! Where stock ends: exactly the units there are get held, by those who came first.
+//! Tests of the end of the stock: all units are held, none twice, in the order of the log.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use holdfast_tests::{Answer, Sale, SaleBuilder};
 use reqwest::StatusCode;
 
-/// What was granted and refused of a product.
+/// The accepted and refused holds of a product.
 #[derive(Default)]
 struct Tally {
     units: i64,
@@ -58,7 +58,7 @@ async fn mixed_quantities_on_two_ingresses_are_not_oversold() {
     }
     for product in products {
         let tally = tallies.get_mut(&product).unwrap();
-        // Wishes for 1 unit come often enough that none is left over.
+        // There are enough requests for 1 unit to use up the stock.
         assert_eq!(tally.units, 100);
         assert_tables_agree(&sale, product, 100, tally).await;
     }
@@ -72,7 +72,7 @@ async fn equal_quantities_are_won_in_log_order() {
         .start_without_workers()
         .await;
     let mut sale = sale;
-    // Nobody applies yet, so the log's order is known from the places that requests are given.
+    // Without a worker, the positions of the requests show the order of the log.
     let product = 1;
     let mut queued = Vec::new();
     for number in 0..60 {
@@ -84,7 +84,10 @@ async fn equal_quantities_are_won_in_log_order() {
         let seq: u64 = url.rsplit_once('=').unwrap().1.parse().unwrap();
         queued.push((seq, url));
     }
-    assert!(queued.is_sorted(), "places follow the order of acceptance");
+    assert!(
+        queued.is_sorted(),
+        "positions follow the order of acceptance"
+    );
     insert_product(&sale, product, 25).await;
     sale.start_worker().await;
     let mut sequences = Vec::new();
@@ -93,14 +96,14 @@ async fn equal_quantities_are_won_in_log_order() {
         assert_eq!(
             response["status"] == 201,
             place < 25,
-            "place {place}: {response}"
+            "position {place}: {response}"
         );
         sequences.extend(response["body"]["sequence"].as_i64());
     }
     assert_eq!(sequences, (1..=25).collect::<Vec<_>>());
 }
 
-/// A product that is there before any worker: a command could not make it.
+/// Creates a product by SQL, because without a worker no command can create it.
 async fn insert_product(sale: &Sale, product: i64, stock: i64) {
     let slot = holdfast_common::id::ProductId(product).slot();
     sqlx::query(
@@ -116,14 +119,14 @@ async fn insert_product(sale: &Sale, product: i64, stock: i64) {
     .unwrap();
 }
 
-/// The product's row, the sum of its holds and what clients were told say the same.
+/// Checks that the product's row, the sum of its holds and the clients' replies agree.
 async fn assert_tables_agree(sale: &Sale, product: i64, total: i64, tally: &mut Tally) {
     tally.sequences.sort_unstable();
     let granted = tally.sequences.len() as i64;
     assert_eq!(
         tally.sequences,
         (1..=granted).collect::<Vec<_>>(),
-        "sequences rise without gaps or repeats"
+        "sequences have gaps or repeats"
     );
     let count = async |query| sale.count(query, product).await;
     assert_eq!(

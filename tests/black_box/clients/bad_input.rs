@@ -1,4 +1,4 @@
-//! Whatever strangers send: each mistake has a clear problem document, and nothing is written.
+//! Tests of bad input: each mistake gets its problem document, and nothing is written.
 
 use holdfast_tests::{ADMIN_TOKEN, Sale};
 use reqwest::{Method, StatusCode};

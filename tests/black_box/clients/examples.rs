@@ -6,14 +6,14 @@ use std::process::Stdio;
 use holdfast_tests::{DEADLINE, Sale, WEBHOOK_SECRET};
 use tokio::process::Command;
 
-/// Ends well in a Node that runs TypeScript as it is.
+/// Exits with 0 if this version of Node runs TypeScript.
 const STRIPS_TYPES: &str = "process.exit(process.features.typescript ? 0 : 1)";
 
 fn docs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs")
 }
 
-/// Runs a program to its end; says what it printed when it ended well.
+/// Runs a program to its end; returns its output when it succeeded.
 async fn output(command: &mut Command) -> Result<String, String> {
     let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
     let output = tokio::time::timeout(DEADLINE, output)
@@ -26,12 +26,12 @@ async fn output(command: &mut Command) -> Result<String, String> {
     Err(String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-/// Whether a program is here and runs.
-async fn is_here(program: &str, arguments: &[&str]) -> bool {
+/// Whether a program is installed and runs.
+async fn is_installed(program: &str, arguments: &[&str]) -> bool {
     output(Command::new(program).args(arguments)).await.is_ok()
 }
 
-/// What runs the examples of a language, by their file's ending; why not, when nothing does.
+/// The command that runs the examples with this file extension, or the reason why this machine can't run them.
 async fn runner(ending: &str, scratch: &Path) -> Result<Box<dyn Fn(&str) -> Command>, String> {
     let file = move |stem: &str, ending: &str| docs().join(format!("examples/{stem}.{ending}"));
     let interpreted =
@@ -43,31 +43,31 @@ async fn runner(ending: &str, scratch: &Path) -> Result<Box<dyn Fn(&str) -> Comm
             })
         };
     match ending {
-        "sh" if is_here("bash", &["-c", "command -v curl && command -v openssl"]).await => {
+        "sh" if is_installed("bash", &["-c", "command -v curl && command -v openssl"]).await => {
             Ok(interpreted("bash", "sh"))
         }
-        "sh" => Err("bash, curl or openssl is not here".to_owned()),
-        "py" if is_here("python3", &["--version"]).await => Ok(interpreted("python3", "py")),
-        "py" => Err("python3 is not here".to_owned()),
-        "php" if is_here("php", &["-r", "hash_hmac('sha256', json_encode([]), '');"]).await => {
+        "sh" => Err("bash, curl or openssl is not installed".to_owned()),
+        "py" if is_installed("python3", &["--version"]).await => Ok(interpreted("python3", "py")),
+        "py" => Err("python3 is not installed".to_owned()),
+        "php"
+            if is_installed("php", &["-r", "hash_hmac('sha256', json_encode([]), '');"]).await =>
+        {
             Ok(interpreted("php", "php"))
         }
-        "php" => Err("php with json and hash is not here".to_owned()),
-        "ts" if is_here("node", &["-e", STRIPS_TYPES]).await => Ok(interpreted("node", "ts")),
+        "php" => Err("php with json and hash is not installed".to_owned()),
+        "ts" if is_installed("node", &["-e", STRIPS_TYPES]).await => Ok(interpreted("node", "ts")),
         "ts" => compiled(scratch).await,
-        _ => Err(format!("no test knows how to run .{ending}")),
+        _ => Err(format!("this test can't run .{ending} files")),
     }
 }
 
-/// Node before 22.18 doesn't run TypeScript: `tsc` takes the types away.
+/// Node before 22.18 does not run TypeScript, so `tsc` compiles it to JavaScript first.
 async fn compiled(scratch: &Path) -> Result<Box<dyn Fn(&str) -> Command>, String> {
-    if !is_here("node", &["-e", "fetch"]).await {
-        return Err("node 18 or newer is not here".to_owned());
+    if !is_installed("node", &["-e", "fetch"]).await {
+        return Err("node 18 or newer is not installed".to_owned());
     }
-    if !is_here("tsc", &["--version"]).await {
-        return Err(
-            "node is older than 22.18, and tsc, which would take its place, is not here".to_owned(),
-        );
+    if !is_installed("tsc", &["--version"]).await {
+        return Err("node is older than 22.18, and tsc is not installed".to_owned());
     }
     for stem in ["buy", "webhook"] {
         let mut tsc = Command::new("tsc");
@@ -95,7 +95,7 @@ async fn the_examples_work(ending: &str) {
     let example = match runner(ending, scratch.path()).await {
         Ok(example) => example,
         Err(reason) => {
-            println!("skipped: the .{ending} examples did not run, since {reason}");
+            println!("skipped the .{ending} examples: {reason}");
             return;
         }
     };
@@ -123,7 +123,7 @@ async fn the_examples_work(ending: &str) {
     assert_eq!(
         sale.count(held, product).await,
         2,
-        "a repeat with the same key holds nothing more"
+        "the repeat with the same key made another hold"
     );
 
     let mut webhook = example("webhook");

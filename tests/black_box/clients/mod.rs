@@ -1,4 +1,4 @@
-//! Odd, slow and greedy clients, and the published description.
+//! Tests of bad input, slow clients, rate limits, overload, the published description and the examples.
 
 mod bad_input;
 mod examples;

@@ -1,4 +1,4 @@
-//! The description that is served is that of the service, and its page depends on nobody else.
+//! Tests of the OpenAPI description: it matches the service, and its page loads nothing from other hosts.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ const METHODS: [Method; 6] = [
     Method::OPTIONS,
 ];
 
-/// A path with something in each of its places.
+/// The path with a value for each parameter.
 fn filled(path: &str) -> String {
     path.replace("{id}", "1")
 }
@@ -100,7 +100,7 @@ async fn example_bodies_of_the_description_are_accepted() {
     assert_names(&product, &example("Product"));
 }
 
-/// An answer has the fields of the example, and no others.
+/// Checks that a response has exactly the fields of the example.
 #[track_caller]
 fn assert_names(answer: &Answer, example: &Value) {
     let names = |value: &Value| {
@@ -193,7 +193,7 @@ async fn api_page_loads_nothing_from_other_hosts() {
     );
     assert!(
         !page.text.contains("//"),
-        "nothing of others: {}",
+        "the page refers to another host: {}",
         page.text
     );
     let files: Vec<_> = page

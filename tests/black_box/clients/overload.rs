@@ -1,4 +1,4 @@
-//! 503 `overloaded`: shoppers' commands are refused before everything stands still.
+//! Tests of overload: shoppers' commands get 503 `overloaded`, and all other requests are still served.
 
 use futures_util::future::join_all;
 use holdfast_tests::{ADMIN_TOKEN, Answer, Client, Sale, SaleBuilder, Webhook, metric_sum, until};
@@ -17,7 +17,7 @@ async fn overload_refuses_holds_and_serves_everything_else() {
     let product = sale.product(1000).await;
     sale.workers.remove(0).crash().await;
     let client = sale.client().clone();
-    // Seven eighths of 32.
+    // Shoppers' commands may use seven eighths of 32 places.
     let waiting = join_all((0..28).map(|_| held_at_last(&client, product)));
     let meanwhile = async {
         check_overload(&sale, product).await;
@@ -58,7 +58,7 @@ async fn overload_refuses_holds_and_serves_everything_else() {
     );
 }
 
-/// A shopper who comes again: another may have had the place for a moment.
+/// Repeats a request, because another request may have used the place for a moment.
 async fn held_at_last(client: &Client, product: i64) -> Answer {
     until("a place", async || {
         let answer = client.hold(product, 1, &[]).await;

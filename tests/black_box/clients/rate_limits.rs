@@ -1,11 +1,11 @@
-//! 429: how often one client may ask.
+//! Tests of rate limits: clients over the limit get 429.
 
 use futures_util::future::join_all;
 use holdfast_tests::{Answer, Sale, SaleBuilder, Webhook, metric_sum, until};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-/// So few that a test's burst is far more, however slow the machine.
+/// A limit that a test exceeds even on a slow machine.
 fn limited(setting: &str) -> SaleBuilder {
     SaleBuilder::default().worker_http().setting(setting, "1")
 }
@@ -37,10 +37,10 @@ fn check_refusal(answer: &Answer, policy: &str) {
     );
 }
 
-/// Asks as often as it takes until it is refused.
+/// Repeats a request until it is refused.
 async fn until_refused(what: &str, ask: impl AsyncFn() -> Answer) -> Answer {
     until(what, async || {
-        // Several at once: a slow machine must not be slower than the limit.
+        // Several requests at once, so that a slow machine exceeds the limit, too.
         let answers = join_all((0..10).map(|_| ask())).await;
         answers
             .into_iter()
@@ -155,7 +155,7 @@ async fn customer_over_the_limit_gets_429_and_others_do_not() {
         assert_eq!(
             (answer.status, answer.header("ratelimit")),
             (StatusCode::CREATED, ""),
-            "nobody's is not limited"
+            "holds without a customer are not limited"
         );
     }
     let answered = [("endpoint", "create_hold"), ("status", "429")];
@@ -229,18 +229,14 @@ async fn client_address_is_accepted_only_from_trusted_proxies() {
                 )
                 .await
         };
-        // The left one is each client's own word.
+        // The client itself chooses the left address.
         let answers =
             join_all((0..50).map(|number| ask(format!("192.0.2.1, 198.51.100.{number}")))).await;
         let refused = answers
             .iter()
             .filter(|answer| answer.status == StatusCode::TOO_MANY_REQUESTS)
             .count();
-        assert_eq!(
-            refused == 0,
-            is_trusted,
-            "{refused} of 50 clients were refused"
-        );
+        assert_eq!(refused == 0, is_trusted, "{refused} of 50 clients got 429");
         let one_client = async || ask("198.51.100.200".to_owned()).await;
         check_refusal(
             &until_refused("one client to be refused", one_client).await,

@@ -1,11 +1,11 @@
-//! Clients that are slow, or gone: they lose their connection, and nobody else notices.
+//! Tests of slow clients: the server closes their connections.
 
 use holdfast_tests::{DEADLINE, SaleBuilder};
 use reqwest::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Sends bytes, goes silent, and says what came until the server ended the connection.
+/// Sends bytes and nothing more; returns the response that arrives until the server closes the connection.
 async fn sent_and_silent(address: &str, bytes: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(bytes.as_bytes()).await.unwrap();

@@ -1,5 +1,5 @@
-//! What strangers may send: requests bent at random from a corpus of good ones. None is answered by a failure of ours,
-//! and none leaves anything behind that a good request would not.
+//! Test of randomly damaged requests, made from a corpus of valid ones. None gets a server error, and none leaves rows that
+//! a valid request would not leave.
 
 use futures_util::{StreamExt, stream};
 use holdfast_tests::{ADMIN_TOKEN, Answer, Sale, WEBHOOK_SECRET, Webhook, assert_invariants};
@@ -13,7 +13,7 @@ const REQUESTS: usize = 3000;
 const CONNECTIONS: usize = 16;
 const BENDS_MAX: usize = 3;
 
-/// Pieces that parsers stumble over.
+/// Pieces of text that parsers often handle wrongly.
 const TOKENS: &[&str] = &[
     "\"",
     "{",
@@ -58,7 +58,6 @@ const TOKENS: &[&str] = &[
     " ",
 ];
 
-/// A request.
 #[derive(Clone, Debug)]
 struct Bent {
     method: Method,
@@ -208,7 +207,7 @@ fn bend(request: &mut Bent, rng: &mut StdRng) {
     }
 }
 
-/// Sends it, unless it is nothing that can be sent over HTTP.
+/// Sends the request; returns `None` when it can't be sent over HTTP.
 async fn send(sale: &Sale, request: &Bent) -> Option<Answer> {
     let headers: Vec<(&str, String)> = request
         .headers
@@ -228,7 +227,7 @@ async fn send(sale: &Sale, request: &Bent) -> Option<Answer> {
     {
         Ok(answer) => Some(answer),
         Err(error) if error.is_builder() => None,
-        Err(error) => panic!("no answer to {request:?}: {error:?}"),
+        Err(error) => panic!("no response to {request:?}: {error:?}"),
     }
 }
 
@@ -264,7 +263,10 @@ async fn broken_requests_never_get_a_server_error() {
             let _ = answer.problem();
         }
     }
-    assert!(answered > REQUESTS / 2, "only {answered} could be sent");
+    assert!(
+        answered > REQUESTS / 2,
+        "only {answered} requests could be sent"
+    );
     assert_eq!(
         sale.client().hold(product, 1, &[]).await.status,
         StatusCode::CREATED

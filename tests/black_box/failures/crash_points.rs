@@ -1,4 +1,4 @@
-//! A worker that dies at each step of the batch cycle: whatever clients were told is true, and nothing happens twice.
+//! Tests of a worker that crashes at each step of the batch cycle: all replies stay true, and no command has two effects.
 
 use futures_util::future::join_all;
 use holdfast_tests::{Answer, Sale, SaleBuilder, Webhook, assert_invariants, metric_sum, until};
@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use crate::buying::requests::done;
 
 const POINTS: [&str; 6] = ["fetch", "load", "write", "ticket", "commit", "reply"];
-/// The worker dies when it passes the point for this time: it has looked for what is due in each partition by then, and
-/// is in the middle of what buyers ask for.
+/// The worker crashes when it passes the point for this time. By then it has handled the due holds of each partition, and is
+/// in the middle of the buyers' commands.
 const TIME: u32 = 6;
 const BUYERS: usize = 12;
 
-/// What a request came to in the end, however it was answered at first.
+/// The outcome of a request; polls after a 202.
 async fn ended(sale: &Sale, answer: Answer) -> (u64, Value) {
     if answer.status == StatusCode::ACCEPTED && answer.body["status"] == "queued" {
         let response = done(sale.client(), answer.header("location")).await;
@@ -25,7 +25,7 @@ async fn ended(sale: &Sale, answer: Answer) -> (u64, Value) {
     (answer.status.as_u16().into(), answer.body)
 }
 
-/// Buys a unit: a hold, its order, and its payment, repeated until it is taken.
+/// Buys a unit: a hold, its order, and its payment. The webhook is repeated until it is accepted.
 async fn buy(sale: &Sale, product: i64, buyer: usize) -> String {
     let key = format!("buyer-{buyer}");
     let (status, hold) = ended(
@@ -46,7 +46,7 @@ async fn buy(sale: &Sale, product: i64, buyer: usize) -> String {
     .await;
     assert_eq!(status, 201, "{order}");
     let paid = Webhook::new(&id, &id, &id, "succeeded");
-    let answer = until("the payment to be taken", async || {
+    let answer = until("the payment to be accepted", async || {
         Some(paid.send(sale.client()).await)
             .filter(|answer| answer.status != StatusCode::SERVICE_UNAVAILABLE)
     })
@@ -99,7 +99,7 @@ async fn worker_killed_at_any_step_of_a_batch_loses_nothing() {
     assert_eq!(
         sale.count(due, product).await,
         0,
-        "no key had a second hold"
+        "a key made a second hold"
     );
 }
 
@@ -108,18 +108,18 @@ async fn lost_replies_are_sent_by_the_next_owner() {
     let sale = SaleBuilder::default()
         .setting("REQUEST_WAIT_MS", "30000")
         .setting("PARTITION_LEASE_MS", "800")
-        // So that nothing else is committed first.
+        // Without due holds, no other batch is committed first.
         .setting("PARTITIONS", "1")
         .start_without_workers()
         .await;
     let first = sale.worker_with(&[]);
     let product = sale.product(10).await;
     first.crash().await;
-    // It dies behind its first commit: what waits in the log when it starts.
+    // The worker crashes after its first commit, which applies the waiting request.
     let holding = sale.client().hold(product, 1, &[]);
     let crashing = async {
         let waiting = async || metric_sum(sale.client(), "holdfast_requests_waiting", &[]).await;
-        until("the request to wait", async || {
+        until("the request to be in the log", async || {
             (waiting().await > 0.0).then_some(())
         })
         .await;
@@ -129,6 +129,6 @@ async fn lost_replies_are_sent_by_the_next_owner() {
     };
     let (held, successor) = futures_util::join!(holding, crashing);
     assert_eq!(held.status, StatusCode::CREATED, "{held:?}");
-    let told = metric_sum(sale.client(), "holdfast_missed_replies_total", &[]).await;
-    assert_eq!(told, 1.0, "{}", successor.output());
+    let sent_again = metric_sum(sale.client(), "holdfast_missed_replies_total", &[]).await;
+    assert_eq!(sent_again, 1.0, "{}", successor.output());
 }

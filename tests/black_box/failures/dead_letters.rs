@@ -1,4 +1,5 @@
-//! A command that can't be applied: it is set aside and answered, and everybody else is served.
+//! Tests of commands that can't be applied: they become dead letters, their clients get a reply, and other commands are
+//! applied.
 
 use futures_util::future::join_all;
 use holdfast_common::partition_of_slot;
@@ -16,7 +17,8 @@ async fn run(sale: &Sale, statement: String) {
         .unwrap();
 }
 
-/// Has Postgres fail with these codes, one after the other, when a hold is stored. A sequence is not rolled back.
+/// Makes Postgres fail with these error codes, one for each attempt to store a hold. A sequence counts the attempts, because
+/// it is not rolled back.
 pub(crate) async fn fail_holds(sale: &Sale, codes: &[&str]) {
     let codes = codes.join(",");
     run(sale, "CREATE SEQUENCE failures".to_owned()).await;
@@ -39,7 +41,7 @@ pub(crate) async fn fail_holds(sale: &Sale, codes: &[&str]) {
 
 #[tokio::test]
 async fn command_is_retried_not_set_aside_while_postgres_fails() {
-    // More often than a command that can't be applied is tried.
+    // More failures than the number of tries before a command becomes a dead letter.
     const CODES: [&str; 8] = [
         "40001", "40P01", "40001", "40P01", "53100", "57014", "40001", "40P01",
     ];
@@ -84,7 +86,7 @@ async fn command_is_retried_not_set_aside_while_postgres_fails() {
     assert_invariants(&sale.pool).await;
 }
 
-/// Two products of one partition, so that a batch has commands of both.
+/// Creates two products of one partition, so that one batch has commands for both.
 async fn two_products_of_a_partition(sale: &Sale) -> (i64, i64) {
     let mut products = Vec::new();
     for _ in 0..9 {
@@ -101,7 +103,7 @@ async fn two_products_of_a_partition(sale: &Sale) -> (i64, i64) {
             return (products[0], *other);
         }
     }
-    panic!("none of {products:?} shares the first one's partition")
+    panic!("no two of {products:?} share the first product's partition")
 }
 
 fn letters(answer: &Answer) -> Vec<Value> {
@@ -115,13 +117,13 @@ fn letters(answer: &Answer) -> Vec<Value> {
 async fn poison_command_is_set_aside_and_the_others_apply() {
     let mut sale = SaleBuilder::default().worker_http().start().await;
     let (good, bad) = two_products_of_a_partition(&sale).await;
-    // A row that makes no sense, as a bug or a hand in the table would leave it.
+    // An inconsistent row, as a bug or a manual change would leave it.
     run(
         &sale,
         format!("UPDATE products SET currency = '???' WHERE product_id = {bad}"),
     )
     .await;
-    // Without a worker they gather, so that all are in one batch.
+    // Without a worker the commands wait in the log, so that all are in one batch.
     sale.workers.remove(0).crash().await;
     let later = [("prefer", "respond-async")];
     let requests = (0..40).map(|n| {
@@ -148,7 +150,7 @@ async fn poison_command_is_set_aside_and_the_others_apply() {
     assert_eq!(
         sale.client().hold(good, 1, &[]).await.status,
         StatusCode::CREATED,
-        "the partition goes on"
+        "the partition does not apply other commands"
     );
     let waits = sale.client().hold(bad, 1, &[]).await;
     assert_eq!(
@@ -186,7 +188,7 @@ async fn poison_command_is_set_aside_and_the_others_apply() {
     assert_eq!(
         (again.status.as_u16(), again.problem()),
         (500, "command_failed"),
-        "the row is still bad"
+        "the retry succeeded although the row is inconsistent"
     );
     run(
         &sale,
@@ -203,7 +205,7 @@ async fn poison_command_is_set_aside_and_the_others_apply() {
     assert_eq!(
         sale.client().get(&path).await.body["response"]["status"],
         201,
-        "it is a hold now"
+        "the retry did not make a hold"
     );
     assert_eq!(
         settle(first, "retry").await.problem(),
@@ -229,7 +231,7 @@ async fn panic_in_the_decision_fails_one_command_only() {
     let product = sale.product(10).await;
     let hold = sale.client().hold(product, 1, &[]).await;
     let path = hold.header("location").to_owned();
-    // More than the product holds: to give it back would break I1, which the decision asserts.
+    // More units than the product has held. A release would break I1, so the decision panics.
     run(
         &sale,
         format!("UPDATE holds SET quantity = 7 WHERE product_id = {product}"),

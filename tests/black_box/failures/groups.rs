@@ -1,4 +1,4 @@
-//! Batches of several partitions that share a transaction: what is wrong with one of them is its own matter.
+//! Tests of batches of several partitions in one transaction (group commit): a failure of one batch fails no other.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::buying::requests::done;
 
 const LATER: &[(&str, &str)] = &[("prefer", "respond-async")];
 
-/// A product of each partition.
+/// Creates one product in each partition.
 async fn products(sale: &Sale) -> Vec<i64> {
     let mut products = BTreeMap::new();
     while products.len() < usize::from(PARTITIONS) {
@@ -27,7 +27,7 @@ async fn products(sale: &Sale) -> Vec<i64> {
     products.into_values().collect()
 }
 
-/// Transactions that are held up: whatever partitions have ready meanwhile gathers behind them.
+/// Delayed transactions. The batches of other partitions wait behind them and form a group.
 struct HeldUp<'s> {
     sale: &'s Sale,
     worker: Client,
@@ -35,7 +35,7 @@ struct HeldUp<'s> {
 }
 
 impl<'s> HeldUp<'s> {
-    /// Holds the first two partitions' commits up, each with a hold of its product.
+    /// Delays the commits of the first two partitions, each with a hold of its product.
     async fn begin(sale: &'s Sale, worker: Client, products: &[i64]) -> Self {
         let mut lock = sale.pool.begin().await.unwrap();
         sqlx::query("SELECT FROM partitions WHERE partition < 2 FOR UPDATE")
@@ -57,11 +57,11 @@ impl<'s> HeldUp<'s> {
         Self { sale, worker, lock }
     }
 
-    /// Asks for a hold, and waits until its partition's worker has it in its hands. Says where to ask for its outcome.
+    /// Requests a hold, and waits until the worker has fetched it; returns its status URL.
     async fn hold(&self, partition: &str, product: i64) -> String {
         let queued = self.sale.client().hold(product, 1, LATER).await;
         assert_eq!(queued.status, StatusCode::ACCEPTED, "{queued:?}");
-        until("the worker to have it", async || {
+        until("the worker to fetch the hold", async || {
             let backlog = metric_sum(
                 &self.worker,
                 "holdfast_backlog_envelopes",
@@ -120,7 +120,7 @@ async fn lost_partition_does_not_block_its_group() {
     );
     let position = "SELECT applied_seq FROM partitions WHERE partition = $1";
     let before = sale.count(position, 3).await;
-    // Another has it for as long as this test looks.
+    // Another worker owns the partition for the rest of this test.
     sqlx::query(
         "UPDATE partitions SET epoch = epoch + 1, owner = 'another', lease_until = 'infinity' WHERE partition = 3",
     )
@@ -131,9 +131,9 @@ async fn lost_partition_does_not_block_its_group() {
     assert_eq!(
         done(sale.client(), &kept).await["status"],
         201,
-        "it moves without the other"
+        "the partition was not applied"
     );
-    until("the worker to let go of the lost one", async || {
+    until("the worker to give up the lost partition", async || {
         sale.workers[0]
             .output()
             .contains("another worker has the partition")
@@ -143,7 +143,7 @@ async fn lost_partition_does_not_block_its_group() {
     assert_eq!(
         sale.count(position, 3).await,
         before,
-        "what is another's is not moved"
+        "the worker moved a partition that it does not own"
     );
     assert_eq!(
         sale.count(
@@ -162,7 +162,7 @@ async fn lost_partition_does_not_block_its_group() {
     assert_eq!(
         done(sale.client(), &lost).await["status"],
         201,
-        "it is applied by whoever has the partition next"
+        "the next owner did not apply the command"
     );
     assert_invariants(&sale.pool).await;
 }

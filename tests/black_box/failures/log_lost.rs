@@ -1,4 +1,4 @@
-//! NATS that loses its store: places in the new log are not taken for places in the old one.
+//! Tests of a NATS that loses its store: positions in the new log are not mistaken for positions in the old log.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use reqwest::StatusCode;
 
 use crate::buying::requests::done;
 
-/// Makes the log's stream anew, as a worker would.
+/// Creates the stream of the log, as a worker does.
 async fn make_the_log(nats_url: &str, sale: &Sale) {
     let layout = LogLayout {
         subjects: sale.name.parse().unwrap(),
@@ -34,7 +34,7 @@ async fn make_the_log(nats_url: &str, sale: &Sale) {
         .unwrap();
 }
 
-/// Kills NATS, removes what it stored, starts it, and makes the log's stream anew.
+/// Kills NATS, removes its store, starts it, and creates the stream of the log.
 async fn lose_the_log(stack: &mut Stack, directory: &std::path::Path, sale: &Sale) {
     let nats = stack.nats_mut().unwrap();
     nats.kill().await.unwrap();
@@ -45,7 +45,7 @@ async fn lose_the_log(stack: &mut Stack, directory: &std::path::Path, sale: &Sal
 
 async fn queue(sale: &Sale, product: i64, headers: &[(&str, &str)]) -> Answer {
     let headers = [&[("prefer", "respond-async")], headers].concat();
-    until("a place in the log", async || {
+    until("a position in the log", async || {
         let answer = sale.client().hold(product, 1, &headers).await;
         (answer.status == StatusCode::ACCEPTED).then_some(answer)
     })
@@ -78,7 +78,7 @@ async fn requests_of_a_lost_log_are_gone_and_new_ones_queue() {
     assert_eq!(
         paid.send(sale.client()).await.status,
         StatusCode::SERVICE_UNAVAILABLE,
-        "in the log, and not applied"
+        "the webhook was applied without a worker"
     );
     assert_eq!(sale.client().get(&lost).await.body["status"], "queued");
     lose_the_log(&mut stack, directory.path(), &sale).await;
@@ -88,16 +88,16 @@ async fn requests_of_a_lost_log_are_gone_and_new_ones_queue() {
     assert_eq!(
         (shown.status, &shown.body["status"]),
         (StatusCode::OK, &"queued".into()),
-        "the position is the old log's"
+        "the request is not queued in the new log"
     );
     assert!(
         shown.body["position"].as_u64() <= kept.body["position"].as_u64(),
-        "places only fall"
+        "the position rose"
     );
     let repeated = queue(&sale, product, &[("idempotency-key", "k")]).await;
     assert_eq!(
         repeated.body["request_id"], kept.body["request_id"],
-        "also after NATS has forgotten the keys"
+        "the key is unknown after NATS has lost the keys"
     );
     let gone = sale.client().get(&lost).await;
     assert_eq!(
@@ -109,10 +109,9 @@ async fn requests_of_a_lost_log_are_gone_and_new_ones_queue() {
         done(sale.client(), kept.header("location")).await["status"],
         201
     );
-    until(
-        "the payment to be taken, as often as its provider comes",
-        async || (paid.send(sale.client()).await.body["result"] == "parked").then_some(()),
-    )
+    until("the repeated webhook to be accepted", async || {
+        (paid.send(sale.client()).await.body["result"] == "parked").then_some(())
+    })
     .await;
     drop(sale);
     tokio::time::timeout(Duration::from_secs(30), stack.stop())

@@ -1,4 +1,4 @@
-//! Workers that die, batches that fail, and a log that is lost.
+//! Tests of crashed workers, failed batches, and a lost log.
 
 mod crash_points;
 pub(crate) mod dead_letters;

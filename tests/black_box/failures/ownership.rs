@@ -1,4 +1,4 @@
-//! Several workers share the partitions, and take over from each other.
+//! Tests of ownership: several workers share the partitions, and take over from each other.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use holdfast_tests::{Sale, SaleBuilder, assert_invariants, until};
 use nix::sys::signal::Signal;
 use reqwest::StatusCode;
 
-/// How many partitions each live worker has, the most first; those without one are left out.
+/// The number of partitions of each live owner, in descending order.
 async fn shares(sale: &Sale) -> Vec<i64> {
     let owned = "SELECT owner, count(*) FROM partitions WHERE owner IS NOT NULL AND lease_until > now() GROUP BY owner";
     let owned: Vec<(String, i64)> = sqlx::query_as(owned).fetch_all(&sale.pool).await.unwrap();
@@ -23,7 +23,7 @@ async fn are_shared(sale: &Sale, expected: &[i64]) {
     .await;
 }
 
-/// Buys one unit of each of some products, which lie in different partitions.
+/// Buys one unit of each product. The products are in different partitions.
 async fn buy(sale: &Sale, products: &[i64]) {
     for product in products {
         let hold = sale.client().hold(*product, 1, &[]).await;
@@ -48,7 +48,7 @@ async fn partitions_are_shared_evenly_as_workers_come_and_go() {
     let (ended_well, listed) = sale.holdfast(&["partitions", "--json"]).await;
     assert!(ended_well && listed.lines().count() == 4, "{listed}");
 
-    // One goes as it should, one crashes, and one hangs until it is replaced.
+    // One worker stops, one crashes, and one freezes until it is replaced.
     let mut first = sale.workers.remove(0);
     first.signal(Signal::SIGTERM);
     assert!(first.ended().await, "{}", first.output());
@@ -68,7 +68,7 @@ async fn partitions_are_shared_evenly_as_workers_come_and_go() {
     for worker in sale.workers.drain(..) {
         worker.crash().await;
     }
-    until("the leases to run out", async || {
+    until("the leases to expire", async || {
         shares(&sale).await.is_empty().then_some(())
     })
     .await;
@@ -83,7 +83,7 @@ async fn partitions_are_shared_evenly_as_workers_come_and_go() {
 async fn partition_that_was_not_released_is_taken_again() {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
-    // As if each had lost its task, and Postgres had been away when it was to be given back.
+    // As if each partition had lost its task, and Postgres had been down when the worker released it.
     let orphaned =
         "UPDATE partitions SET epoch = epoch + 1, lease_until = now() + interval '1 hour'";
     sqlx::query(orphaned).execute(&sale.pool).await.unwrap();
@@ -93,7 +93,7 @@ async fn partition_that_was_not_released_is_taken_again() {
     .await;
 }
 
-/// Holds up the first batch that looks for orders that are due, until the test lets it go on.
+/// Delays the first batch that reads due orders, until the test releases it.
 const HOLD_UP: &str = "
     CREATE SEQUENCE looks;
     CREATE FUNCTION may_be_seen() RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$ BEGIN
@@ -127,13 +127,13 @@ async fn replaced_worker_does_not_decide_on_stale_reads() {
         .await
         .unwrap();
 
-    // The hold is given back in the very batch that finds the order due. A worker has read that the hold is there when it
-    // stops; when it reads what belongs to the order, another has done both.
+    // One batch releases the hold and cancels the due order. The first worker freezes after it has read the hold; before it
+    // reads the order, another worker has committed both.
     let replacing = async {
         let mut slow = sale.worker_with(&[]);
         let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
                      AND wait_event = 'advisory' AND $1 > 0";
-        until("a worker to be held up", async || {
+        until("a worker to be delayed", async || {
             assert_eq!(slow.has_ended(), None, "{}", slow.output());
             (sale.count(waits, product).await > 0).then_some(())
         })

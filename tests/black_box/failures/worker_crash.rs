@@ -1,4 +1,4 @@
-//! A worker that dies in the middle of a sale: whatever clients were told is true, and every request ends.
+//! Test of a worker that is killed in the middle of a sale: all replies stay true, and every request ends.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -74,7 +74,12 @@ async fn assert_every_hold_is_a_row(sale: &Sale, product: i64, mut held: Vec<Str
     let mut rows: Vec<String> = rows.fetch_all(&sale.pool).await.unwrap();
     held.sort_unstable();
     rows.sort_unstable();
-    assert!(held == rows, "{} answered, {} rows", held.len(), rows.len());
+    assert!(
+        held == rows,
+        "{} holds accepted, {} rows",
+        held.len(),
+        rows.len()
+    );
     assert_eq!(
         sale.count(
             "SELECT held_stock FROM products WHERE product_id = $1",

@@ -1,10 +1,10 @@
-//! The audit: who changed what, over HTTP and in psql.
+//! Tests of the audit: the actor and the change of each entry, over HTTP and in SQL.
 
 use holdfast_common::domain::AuditKind;
 use holdfast_tests::{Sale, SaleBuilder, Webhook, until};
 use serde_json::{Value, json};
 
-/// All entries, by pages of a size.
+/// All entries, read in pages of this size.
 async fn entries(sale: &Sale, filter: &str, limit: usize) -> Vec<Value> {
     let (mut all, mut after) = (Vec::new(), String::new());
     loop {
@@ -24,8 +24,8 @@ async fn entries(sale: &Sale, filter: &str, limit: usize) -> Vec<Value> {
     }
 }
 
-/// What happened, by whom.
-fn told(entries: &[Value]) -> Vec<(&str, &str)> {
+/// The action and the actor of each entry.
+fn actions_and_actors(entries: &[Value]) -> Vec<(&str, &str)> {
     entries
         .iter()
         .map(|entry| {
@@ -81,7 +81,7 @@ async fn audit_entries_have_actor_action_before_and_after() {
     assert_eq!(
         all,
         entries(&sale, &filter, 50).await,
-        "whatever the size of its pages"
+        "the page size changes the entries"
     );
     let expected = [
         ("product.created", "operator"),
@@ -98,8 +98,8 @@ async fn audit_entries_have_actor_action_before_and_after() {
         ("hold.created", "customer"),
         ("hold.expired", "holdfast"),
     ];
-    assert_eq!(told(&all), expected);
-    // Each begins where the one before ended, and the last is what is shown.
+    assert_eq!(actions_and_actors(&all), expected);
+    // Each entry begins with the counts of the entry before; the last has the counts of the product.
     assert_eq!(all[0]["before"]["stock"]["total_stock"], 0);
     for (before, after) in all.iter().zip(&all[1..]) {
         assert_eq!(
@@ -148,13 +148,13 @@ async fn audit_entries_have_actor_action_before_and_after() {
     let of_order = entries(&sale, &format!("order_id=order_{order}"), 50).await;
     assert_eq!(of_order, all[1..7]);
     assert_eq!(
-        told(&entries(&sale, &format!("hold_id={expired}"), 1).await),
+        actions_and_actors(&entries(&sale, &format!("hold_id={expired}"), 1).await),
         expected[11..]
     );
     let text = format!("{all:?}");
     assert!(
         !text.contains("pay_1") && !text.contains("pay_2"),
-        "a payment's id is in the audit"
+        "the audit contains a payment id"
     );
 }
 

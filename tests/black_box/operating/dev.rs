@@ -1,4 +1,4 @@
-//! `holdfast dev`: one command to a sale, and nothing left behind.
+//! Tests of `holdfast dev`: it starts a sale with one command, and leaves no process behind.
 
 use std::path::Path;
 
@@ -52,12 +52,12 @@ impl Dev {
             .collect()
     }
 
-    /// Ends it, and waits until nothing of it runs.
+    /// Stops `dev`, and waits until none of its processes runs.
     async fn end(mut self, signal: Signal) {
         let pids = self.pids();
         assert!(
             pids.iter().all(|pid| kill(*pid, None).is_ok()),
-            "all of it runs"
+            "a process does not run"
         );
         self.process.signal(signal);
         let ended_well = self.process.ended().await;
@@ -67,7 +67,7 @@ impl Dev {
             "{}",
             self.process.output()
         );
-        until("nothing to run any more", async || {
+        until("all processes to end", async || {
             pids.iter()
                 .all(|pid| kill(*pid, None).is_err())
                 .then_some(())
@@ -77,7 +77,7 @@ impl Dev {
 }
 
 fn scratch() -> tempfile::TempDir {
-    // Postgres's account must be able to get there.
+    // The account of Postgres must be able to enter the directory.
     tempfile::Builder::new()
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
         .tempdir()
@@ -107,7 +107,10 @@ async fn restart_keeps_the_data_and_fresh_removes_it() {
     assert_eq!(restocked.status, StatusCode::OK);
     let metrics = dev.client.get("/metrics").await.text;
     for of_both in ["holdfast_http_connections", "holdfast_batch_commands_count"] {
-        assert!(metrics.contains(of_both), "{of_both} in one process");
+        assert!(
+            metrics.contains(of_both),
+            "{of_both} is missing: both programs run in one process"
+        );
     }
     dev.end(Signal::SIGTERM).await;
 

@@ -1,4 +1,4 @@
-//! JSON logs at `debug`: a client's `X-Request-Id` leads to its command, and that to what became of it.
+//! Tests of JSON logs at `debug`: the `X-Request-Id` of a client leads to its command, and the command to its outcome.
 
 use holdfast_tests::{SaleBuilder, WEBHOOK_SECRET, Webhook};
 use reqwest::StatusCode;
@@ -8,7 +8,7 @@ use crate::failures::dead_letters::fail_holds;
 
 const EACH_COMMAND: &str = "info,async_nats=warn,sqlx=warn,holdfast=debug";
 
-/// A program's log. Each line of it is a JSON object.
+/// The log of a program. Each line is a JSON object.
 fn lines(output: &str) -> Vec<Value> {
     output
         .lines()
@@ -16,7 +16,7 @@ fn lines(output: &str) -> Vec<Value> {
         .collect()
 }
 
-/// The only line with this message for which a field has this value.
+/// The only line with this message and this value of a field.
 fn line<'l>(log: &'l [Value], message: &str, field: &str, value: &Value) -> &'l Value {
     let mut found = log
         .iter()
@@ -28,7 +28,7 @@ fn line<'l>(log: &'l [Value], message: &str, field: &str, value: &Value) -> &'l 
     first
 }
 
-/// Follows a request through both logs: how it was answered, its command as it was submitted, and as it was applied.
+/// Follows a request through both logs: its response, its submitted command, and its applied command.
 fn follow<'l>(ingress: &'l [Value], worker: &'l [Value], x_request_id: &str) -> [&'l Value; 3] {
     let id = json!(x_request_id);
     let answered = line(ingress, "answered", "/x_request_id", &id);

@@ -1,4 +1,4 @@
-//! The commands, metrics, logs and starts that an operator sees.
+//! Tests for operators: commands, metrics, logs, and the start of programs.
 
 mod audit;
 mod dev;

@@ -1,10 +1,10 @@
-//! What an operator is shown and can do: payments that need somebody, refunds, and what is removed in the end.
+//! Tests of operators' commands: unmatched payments, refunds, lists, retention and health.
 
 use holdfast_tests::{Sale, Webhook, assert_invariants, until};
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
-/// An order that was paid twice: one payment's money goes back.
+/// Makes an order that is paid twice, so that the second payment is refunded.
 async fn paid_twice(sale: &Sale, product: i64, name: &str) -> String {
     let order = sale.order(product, 1).await;
     for payment in ["first", "second"] {
@@ -26,7 +26,7 @@ fn ids(document: &Value, list: &str) -> Vec<String> {
         .collect()
 }
 
-/// Moves everything of a table into the past.
+/// Moves all rows of a table into the past.
 async fn age(sale: &Sale, table: &str, column: &str, hours: u32) {
     let update = format!("UPDATE {table} SET {column} = {column} - interval '{hours} hours'");
     sqlx::query(AssertSqlSafe(update))
@@ -186,7 +186,7 @@ async fn unmatched_payment_leaves_the_list_when_resolved() {
     }
     age(&sale, "payments", "received_at", 25).await;
     let unmatched = async |expected: i64| {
-        until("so many to be unmatched", async || {
+        until("this number of unmatched payments", async || {
             let overview = sale.admin_get("/api/admin/overview").await.body;
             (overview["payments_unmatched"] == expected).then_some(())
         })
@@ -201,7 +201,7 @@ async fn unmatched_payment_leaves_the_list_when_resolved() {
         .await;
     assert_eq!(
         failed.body["state"], "ignored",
-        "no money of it has to go back: {failed:?}"
+        "a failed payment needs no refund: {failed:?}"
     );
     unmatched(2).await;
 
@@ -210,7 +210,7 @@ async fn unmatched_payment_leaves_the_list_when_resolved() {
     assert_eq!(
         retried.problem(),
         "no_refund_owed",
-        "nobody is asked for it"
+        "the refund was requested"
     );
     for _ in 0..2 {
         let resolved = sale
@@ -234,8 +234,8 @@ async fn unmatched_payment_leaves_the_list_when_resolved() {
         .body;
     assert_eq!(ids(&refunded, "refunds").len(), 2);
     assert_eq!(refunded["refunds"][0]["refund_reason"], "unmatched");
-    let told = "SELECT count(*) FROM audit_trail WHERE kind = 'payment.refunded' AND actor = 'operator' AND slot >= $1";
-    assert_eq!(sale.count(told, 0).await, 2);
+    let resolved = "SELECT count(*) FROM audit_trail WHERE kind = 'payment.refunded' AND actor = 'operator' AND slot >= $1";
+    assert_eq!(sale.count(resolved, 0).await, 2);
     let again = Webhook::new("again", unknown, "by-http", "succeeded")
         .send(sale.client())
         .await;
@@ -298,14 +298,14 @@ async fn retention_removes_old_rows_and_never_payments() {
         [&pruned["keys"], &pruned["outcomes"], &pruned["holds"]]
             .map(|count| count.as_i64().unwrap())
     };
-    assert_eq!(prune().await, [0, 0, 0], "nothing is old");
-    // Past the time of keys, but not of what has ended.
+    assert_eq!(prune().await, [0, 0, 0], "recent rows were removed");
+    // Older than the retention of keys, but not of ended holds and orders.
     age(&sale, "idempotency_keys", "used_at", 8 * 24).await;
     let [keys, outcomes, holds] = prune().await;
     assert_eq!(
         (keys, outcomes, holds),
         (4, 0, 0),
-        "one of a hold, three of webhooks"
+        "the removed keys are not one of a hold and three of webhooks"
     );
     let outcomes = sale
         .count("SELECT count(*) FROM outcomes WHERE slot >= $1", 0)
@@ -340,9 +340,9 @@ async fn health_command_detects_an_unhealthy_program() {
         (url("/nowhere"), 1, json!(404)),
         ("http://127.0.0.1:1/healthz".to_owned(), 1, Value::Null),
     ] {
-        let (exit, said) = sale.operator(&["health", "--json", &url]).await;
+        let (exit, printed) = sale.operator(&["health", "--json", &url]).await;
         assert_eq!(
-            (exit, &said[..]),
+            (exit, &printed[..]),
             (code, &[json!({"ok": code == 0, "status": status})][..]),
             "{url}"
         );

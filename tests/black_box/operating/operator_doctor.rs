@@ -1,4 +1,4 @@
-//! `holdfast doctor`: it finds nothing where all is well, and each thing that is not, with what to do about it.
+//! Tests of `holdfast doctor`: it reports each problem with advice, and nothing in a healthy deployment.
 
 use async_nats::jetstream::consumer::{FromConsumer, pull};
 use async_nats::jetstream::{self, stream};
@@ -10,7 +10,7 @@ use sqlx::AssertSqlSafe;
 
 use crate::security::certificates::nats_with;
 
-/// The doctor's exit code and findings, with some settings of its own.
+/// Runs the doctor with additional settings; returns its exit code and findings.
 async fn examine(sale: &Sale, more: &[(&str, &str)]) -> (i32, Vec<Value>) {
     let mut doctor = sale.holdfast_with(&["doctor", "--json"], more);
     let code = doctor.exit_status().await.code().unwrap();
@@ -24,7 +24,7 @@ async fn examine(sale: &Sale, more: &[(&str, &str)]) -> (i32, Vec<Value>) {
     )
 }
 
-/// The checks that are problems; each says what to do.
+/// The checks with problems. Each problem must have advice.
 fn problems(findings: &[Value]) -> Vec<&str> {
     let found = findings
         .iter()
@@ -125,10 +125,10 @@ async fn doctor_reports_problems_and_nothing_else() {
     );
 }
 
-/// Where nobody listens.
+/// A URL on which no program listens.
 const RECEIVER: &str = "http://127.0.0.1:1/events?s3cret";
 
-/// A sale's streams, for the test to alter.
+/// The streams of a sale, which a test can change.
 struct Streams {
     jetstream: jetstream::Context,
     name: String,
@@ -156,7 +156,7 @@ impl Streams {
         self.jetstream.update_stream(config).await.unwrap();
     }
 
-    /// Alters the stream's only consumer.
+    /// Changes the only consumer of the stream.
     async fn alter_consumer(&self, stream: &str, change: impl FnOnce(&mut pull::Config)) {
         let stream = self
             .jetstream
@@ -192,7 +192,7 @@ async fn doctor_finds_altered_streams_and_consumers() {
     assert_eq!(
         (code, problems(&findings)),
         (1, vec!["event stream"]),
-        "it has no consumer: {findings:?}"
+        "the missing consumer was not found: {findings:?}"
     );
 
     streams
@@ -204,17 +204,17 @@ async fn doctor_finds_altered_streams_and_consumers() {
         (1, vec!["event stream"]),
         "{findings:?}"
     );
-    // As it is told to do.
+    // The advice of the doctor.
     let mut worker = sale.workers.remove(0);
     worker.signal(Signal::SIGTERM);
     worker.ended().await;
     sale.start_worker().await;
-    until("the worker to set it right", async || {
+    until("the worker to repair it", async || {
         (examine(&sale, &[]).await.0 == 0).then_some(())
     })
     .await;
 
-    // An event would be posted once only, and a ticket come back once only.
+    // With these consumers, an event would be posted only once, and a ticket delivered only once.
     streams
         .alter_consumer("events", |config| config.max_deliver = 1)
         .await;
@@ -282,13 +282,13 @@ async fn nats_without_sync_is_found_and_blocks_the_start() {
     .await;
     assert_eq!(level(&sale).await, "problem");
     let refused = async |mut process: Process| {
-        assert!(!process.ended().await, "it should not start");
-        let said = "set `jetstream { sync_interval: always }`";
-        assert!(process.output().contains(said), "{}", process.output());
+        assert!(!process.ended().await, "the program started");
+        let advice = "set `jetstream { sync_interval: always }`";
+        assert!(process.output().contains(advice), "{}", process.output());
     };
     refused(sale.ingress_with(&[])).await;
     refused(sale.worker_with(&[])).await;
-    // Where the account may not ask, it can't be said, and is not refused.
+    // When the account may not read the setting, the doctor can't judge it, and programs start.
     nats_with(&mut stack, &data, |text| {
         text.replace("to: \"holdfast.server.jetstream\"", "to: \"elsewhere\"")
     })

@@ -1,4 +1,4 @@
-//! `holdfast holds` and `holdfast cache`: what an operator does for one buyer, and with what ingresses remember.
+//! Tests of `holdfast holds` and `holdfast cache`: single holds, and the product cache of the ingresses.
 
 use holdfast_tests::{Sale, SaleBuilder, assert_invariants, until};
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ async fn holds_are_listed_without_buyers_and_can_be_released() {
         assert_eq!(
             (code, &ended[0]["status"]),
             (0, &json!("released")),
-            "to end it again changes nothing"
+            "the second release changed something"
         );
     }
     let shown = sale
@@ -92,7 +92,7 @@ async fn holds_are_listed_without_buyers_and_can_be_released() {
     for id in [&*order, "01a205c9-8f56-8cc1-9b7d-29b3ac88daff", "x"] {
         assert_eq!(sale.operator(&["holds", "expire", id]).await.0, 2, "{id}");
     }
-    let everything = until("all changes to be settled", async || {
+    let everything = until("all changes to be applied", async || {
         let (_, changes) = sale
             .operator(&["audit", "tail", "--all", "--for", "0", "--json"])
             .await;
@@ -105,7 +105,7 @@ async fn holds_are_listed_without_buyers_and_can_be_released() {
             .await
             .1
             .is_empty(),
-        "nothing is new"
+        "there is a new entry"
     );
     assert_invariants(&sale.pool).await;
 }
@@ -127,7 +127,7 @@ async fn ingresses_clear_and_reload_products_on_request() {
         ];
         names.map(|answer| answer.body["name"].as_str().unwrap().to_owned())
     };
-    // Behind everybody's back, so that only who reads the table knows.
+    // A change by SQL, which no program announces. Only a read of the table shows it.
     let rename = async |sale: &Sale, name: &str| {
         sqlx::query("UPDATE products SET name = $1")
             .bind(name)
@@ -160,7 +160,7 @@ async fn ingresses_clear_and_reload_products_on_request() {
     assert_eq!(
         names(&sale).await,
         ["Chair", "Chair"],
-        "they were read before anybody asked"
+        "the ingress did not reload the products at once"
     );
     let (code, lines) = sale
         .operator(&["cache", "warm", "--json", "--product", "99"])
@@ -177,6 +177,6 @@ async fn ingresses_clear_and_reload_products_on_request() {
     assert_eq!(
         sale.operator(&["cache", "clear"]).await.0,
         2,
-        "nobody hears"
+        "no ingress responds"
     );
 }

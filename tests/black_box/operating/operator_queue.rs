@@ -1,4 +1,4 @@
-//! `holdfast queue status` and `holdfast sale watch`: what waits, who is at it, and how a sale goes.
+//! Tests of `holdfast queue status` and `holdfast sale watch`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -56,7 +56,7 @@ async fn queue_shows_owners_waiting_commands_and_rates() {
             .await;
         assert_eq!(queued.status, StatusCode::ACCEPTED);
     }
-    let lines = until("the lease of who crashed to lapse", async || {
+    let lines = until("the lease of the crashed worker to expire", async || {
         let (code, lines) = sale.operator(&["queue", "status", "--json"]).await;
         let is_lapsed = lines.iter().all(|line| line["owner"] == Value::Null);
         is_lapsed
@@ -79,7 +79,7 @@ async fn queue_shows_owners_waiting_commands_and_rates() {
     );
 
     sale.start_worker().await;
-    until("what waited to be applied", async || {
+    until("the waiting commands to be applied", async || {
         let (code, lines) = sale.operator(&["queue", "status", "--json"]).await;
         (code == 0 && sum(&lines, "backlog") == 0.0).then_some(())
     })
@@ -88,7 +88,7 @@ async fn queue_shows_owners_waiting_commands_and_rates() {
 
 #[tokio::test]
 async fn queue_with_a_large_backlog_ends_with_exit_code_1() {
-    // A worker that has every partition and can't apply: Postgres keeps its rows from it.
+    // The worker owns every partition and can't apply commands, because their rows are locked.
     let sale = Sale::start().await;
     let product = sale.product(1000).await;
     let mut locked = sale.pool.begin().await.unwrap();
@@ -108,7 +108,7 @@ async fn queue_with_a_large_backlog_ends_with_exit_code_1() {
         .await;
     assert_eq!((code, sum(&lines, "backlog")), (1, 4.0), "{lines:?}");
     locked.rollback().await.unwrap();
-    until("what waited to be applied", async || {
+    until("the waiting commands to be applied", async || {
         let (code, _) = sale
             .operator(&["queue", "status", "--json", "--backlog-max", "0"])
             .await;
@@ -127,10 +127,11 @@ async fn watch_shows_refusals_of_every_program() {
     );
     let mut watching = sale.holdfast_with(&["sale", "watch", "--json"], &[]);
     watching.line("\"refused\"").await;
-    // With a key a worker refuses it; without, an ingress from memory; and what has no form never becomes a command.
+    // A worker refuses the request with a key, and the ingress refuses the one without from memory. The malformed request
+    // never becomes a command.
     let refused =
         |document: &Value, status: &str| document["refused"][status].as_u64().unwrap_or(0);
-    until("refusals of both ingresses to be seen", async || {
+    until("refusals of both ingresses to be shown", async || {
         for client in &sale.clients {
             for headers in [&[][..], &[("idempotency-key", "k")]] {
                 assert_eq!(

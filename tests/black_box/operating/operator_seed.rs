@@ -1,4 +1,4 @@
-//! `holdfast seed`: products to try a sale with, on sale at once.
+//! Tests of `holdfast seed`, which creates demo products.
 
 use std::collections::BTreeSet;
 
@@ -54,9 +54,9 @@ async fn seed_adds_products_and_keeps_the_existing_ones() {
         sale.client().hold(*last, 7, &[]).await.status,
         StatusCode::CREATED
     );
-    let told =
+    let audited =
         "SELECT count(*) FROM audit_trail WHERE product_id = $1 AND kind = 'product.created'";
-    assert_eq!(sale.count(told, *last).await, 1);
+    assert_eq!(sale.count(audited, *last).await, 1);
 
     let (ended_well, table) = sale
         .holdfast(&["seed", "--products", "1", "--stock", "3"])
@@ -66,7 +66,7 @@ async fn seed_adds_products_and_keeps_the_existing_ones() {
         "{table}"
     );
     let next = sale.product(10).await;
-    assert!(next > *last, "numbers are not given out again");
+    assert!(next > *last, "an id was used again");
     assert_invariants(&sale.pool).await;
 }
 

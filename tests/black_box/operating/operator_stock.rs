@@ -1,4 +1,4 @@
-//! `holdfast stock`: counts that a hand in the tables has put wrong are found and mended while the sale runs.
+//! Tests of `holdfast stock`: it finds drift and repairs it while the sale runs.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
-/// Wrong counts that the table's constraints let pass, and which fields they are told by.
+/// Changes that cause drift without breaking a constraint, each with the fields that show it.
 const PLANTED: [(&str, &[&str]); 5] = [
     (
         "available_stock = available_stock - 3, held_stock = held_stock + 3",
@@ -35,7 +35,7 @@ async fn plant(sale: &Sale, product: i64, assignments: &str) {
     assert_eq!(planted.rows_affected(), 1);
 }
 
-/// Holds, one of them ordered and one paid for.
+/// Makes holds, of which one is ordered and one paid.
 async fn buyers(sale: &Sale, product: i64) {
     join_all((0..8).map(|_| sale.client().hold(product, 1, &[]))).await;
     sale.order(product, 2).await;
@@ -46,13 +46,13 @@ async fn buyers(sale: &Sale, product: i64) {
     assert_eq!(webhook.body["order_status"], "paid", "{webhook:?}");
 }
 
-/// The one document that a command printed.
+/// The only document in the output of a command.
 fn only(documents: Vec<Value>) -> Value {
     assert_eq!(documents.len(), 1, "{documents:?}");
     documents.into_iter().next().unwrap()
 }
 
-/// The fields that are off, by product.
+/// The fields with drift, by product.
 fn off(document: &Value, list: &str) -> Vec<(i64, Vec<String>)> {
     let products = document[list]
         .as_array()
@@ -71,11 +71,11 @@ fn off(document: &Value, list: &str) -> Vec<(i64, Vec<String>)> {
         .collect()
 }
 
-/// Clients that hold and order until they are told to stop.
+/// Clients that hold and order until they are stopped.
 struct Clients {
     stop: AtomicBool,
-    /// A hold made while the sequence is off would get one that was given before, which nobody can mend: told to a client
-    /// it stays.
+    /// While the sequence has drift, a new hold would get a sequence that another hold has. No repair is possible after a
+    /// client has received it.
     is_mended: AtomicBool,
     answered: AtomicUsize,
 }
@@ -208,7 +208,7 @@ async fn drift_is_found_and_repaired_during_a_sale() {
             );
         }
         clients.is_mended.store(true, Ordering::Relaxed);
-        clients.more("clients to buy with the counts mended").await;
+        clients.more("clients to buy with repaired counts").await;
         let (code, documents) = sale.operator(&["stock", "verify", "--json"]).await;
         assert_eq!(code, 0, "{documents:?}");
         clients.stop.store(true, Ordering::Relaxed);
@@ -225,7 +225,7 @@ async fn drift_is_found_and_repaired_during_a_sale() {
         assert_eq!(
             sale.count(repairs, product).await,
             1,
-            "the audit says so once"
+            "the audit does not have exactly one entry"
         );
     }
     assert_invariants(&sale.pool).await;
@@ -327,7 +327,11 @@ async fn stock_is_verified_and_recalculated_over_http() {
     let behind = sale
         .admin_get(&format!("{everything}?after={}", slot + 1))
         .await;
-    assert_eq!(behind.body["drift"], json!([]), "it lies before");
+    assert_eq!(
+        behind.body["drift"],
+        json!([]),
+        "the page has a product of an earlier slot"
+    );
 
     let repaired = sale
         .admin_post(

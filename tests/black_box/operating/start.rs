@@ -1,4 +1,4 @@
-//! What programs check before they begin, and how they say what is wrong.
+//! Tests of the checks at the start of the programs, and of their error messages.
 
 use holdfast_tests::{Process, SharedStack, program};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -33,15 +33,15 @@ async fn start_and_fail(
         &settings(database_url, nats_url, more),
         log,
     );
-    assert!(!process.ended().await, "{name} should not start");
+    assert!(!process.ended().await, "{name} started");
     assert!(
         process.output().contains(words),
-        "{name} should say {words:?}:\n{}",
+        "{name} did not log {words:?}:\n{}",
         process.output()
     );
 }
 
-/// A server that greets as nats-server of a version does.
+/// A server that claims to be nats-server of this version.
 async fn greet_as(version: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("nats://{}", listener.local_addr().unwrap());
@@ -158,7 +158,7 @@ async fn changed_number_of_partitions_is_refused() {
     }
 }
 
-/// What is refused, by which program, and what accepts it.
+/// The rejected settings, the programs that reject them, and the settings that accept them.
 const UNSAFE: [(&str, &str, &str, &str); 11] = [
     ("holdfast-ingress", "ADMIN_TOKEN", "dev-admin-token", ""),
     (
@@ -251,7 +251,7 @@ async fn unsafe_settings_are_rejected_without_echoing_values() {
         let mut refused = run(name, setting, value, others);
         assert!(
             !refused.ended().await,
-            "{name} should not start with {setting}={value}"
+            "{name} started with {setting}={value}"
         );
         let output = refused.output();
         assert!(
@@ -266,7 +266,7 @@ async fn unsafe_settings_are_rejected_without_echoing_values() {
             output.contains(&format!("ALLOW_UNSAFE={risk}")),
             "{setting}={value}: {output}"
         );
-        // Then it goes on, and waits for the Postgres that is not there.
+        // The program continues, and tries to connect to Postgres, which does not run.
         let mut accepted = run(name, setting, value, risk.to_owned());
         let warning = accepted.line("accepted by ALLOW_UNSAFE").await;
         assert!(warning.contains(setting), "{warning}");

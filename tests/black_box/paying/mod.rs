@@ -1,4 +1,4 @@
-//! Payment webhooks, refunds and outgoing events.
+//! Tests of payment webhooks, refunds and outgoing events.
 
 mod outgoing_events;
 mod payment_storm;

@@ -1,4 +1,4 @@
-//! Outgoing events: each once on the stream and in order, and posted until they are taken.
+//! Tests of outgoing events: each is published once and in order, and posted until the receiver accepts it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ const SECRETS: [&str; 2] = [
     "whsec_YW5vdGhlci1zZWNyZXQtZm9yLWV2ZW50cy0xMjM=",
 ];
 
-/// All events on a sale's stream, in its order, each with its `Nats-Msg-Id`.
+/// The events of a sale's stream in order, each with its `Nats-Msg-Id`.
 async fn stream(sale: &Sale) -> Vec<(String, Value)> {
     let nats = async_nats::connect(SharedStack::get().await.nats_url())
         .await
@@ -142,7 +142,7 @@ async fn events_of_a_product_are_published_in_order() {
     );
     assert!(
         !format!("{events:?}").contains("pay_"),
-        "a payment's id is in an event"
+        "an event contains a payment id"
     );
 }
 
@@ -163,7 +163,7 @@ async fn event_stream_is_absent_unless_enabled() {
     );
 }
 
-/// What the audit says of holds that were made: its row, the place in it, and the product.
+/// The created holds in the audit: the entry, the index in the entry, and the product.
 async fn holds_created(sale: &Sale) -> Vec<(i64, i32, i64)> {
     let changes = "SELECT audit_id, entry, product_id FROM audit_trail WHERE kind = 'hold.created' ORDER BY audit_id, entry";
     sqlx::query_as(changes).fetch_all(&sale.pool).await.unwrap()
@@ -189,7 +189,7 @@ async fn each_change_is_one_event_despite_killed_workers() {
                 }))
                 .await
             });
-        // In the middle of what buyers ask for and of what is published of it.
+        // The worker crashes in the middle of the buyers' commands and of publishing their events.
         let held = sale
             .count("SELECT count(*) FROM holds WHERE sequence > $1", 0)
             .await;
@@ -205,7 +205,7 @@ async fn each_change_is_one_event_despite_killed_workers() {
         sale.add_worker();
         buying.await.unwrap();
     }
-    // A command whose worker was killed may be applied late: only what has not changed meanwhile is compared.
+    // A command of a killed worker may be applied late, so the audit is compared only when it has not changed during the read.
     let (changes, events) = until("every change as an event", async || {
         let changes = holds_created(&sale).await;
         let events = stream(&sale).await;
@@ -225,12 +225,15 @@ async fn each_change_is_one_event_despite_killed_workers() {
         let (ids, sequences): (Vec<_>, Vec<_>) = of_product
             .map(|(id, event)| (id.clone(), event["data"]["sequence"].as_i64().unwrap()))
             .unzip();
-        assert_eq!(ids, expected, "each once, in order");
+        assert_eq!(
+            ids, expected,
+            "events are missing, repeated or out of order"
+        );
         assert_eq!(sequences, (1..=ids.len() as i64).collect::<Vec<_>>());
     }
 }
 
-/// What the receiver accepted, by the events' ids.
+/// The accepted events by id.
 fn accepted(receiver: &std::sync::Mutex<Receiver>) -> HashMap<String, usize> {
     receiver.lock().unwrap().accepted.clone()
 }
@@ -258,13 +261,13 @@ async fn unreliable_receiver_gets_every_event_signed() {
         (receiver.lock().unwrap().hung == 1).then_some(())
     })
     .await;
-    // Both sides are restarted in the middle; the receiver keeps what it has accepted.
+    // The worker and the receiver restart; the receiver keeps the accepted events.
     let address = listening.address;
     drop(listening);
     sale.workers.remove(0).crash().await;
     let _listening = Listening::start(address, Arc::clone(&receiver)).await;
     sale.start_worker().await;
-    until("every event to be taken", async || {
+    until("every event to be accepted", async || {
         (accepted(&receiver).len() == 6).then_some(())
     })
     .await;
@@ -318,7 +321,7 @@ async fn undeliverable_event_is_a_dead_letter_until_reposted() {
     );
     assert!(
         !format!("{listed:?}").contains("/receiver"),
-        "the URL is told"
+        "the output contains the path of the URL"
     );
     let first = sale
         .admin_get("/api/admin/event-dead-letters?limit=1")
@@ -332,9 +335,9 @@ async fn undeliverable_event_is_a_dead_letter_until_reposted() {
         sale.admin_get(&after).await.body["event_dead_letters"],
         json!([listed[1]])
     );
-    // While the receiver is away it is listed again, with one try more.
+    // While the receiver is down, the event is listed again with one more try.
     let id = listed[0]["event_id"].as_str().unwrap();
-    let asked = async |id: &str, what: &str| {
+    let settle_again = async |id: &str, what: &str| {
         let answer = sale
             .admin_post(
                 &format!("/api/admin/event-dead-letters/{id}/{what}"),
@@ -347,7 +350,7 @@ async fn undeliverable_event_is_a_dead_letter_until_reposted() {
             answer.body["code"].clone(),
         )
     };
-    assert_eq!(asked(id, "retry").await, (200, json!(1), Value::Null));
+    assert_eq!(settle_again(id, "retry").await, (200, json!(1), Value::Null));
     until("the try to fail", async || {
         let tries = |events: &[Value]| {
             events
@@ -364,7 +367,7 @@ async fn undeliverable_event_is_a_dead_letter_until_reposted() {
         ended_well && printed.contains("2 events will be posted again"),
         "{printed}"
     );
-    until("both to be taken", async || {
+    until("both events to be accepted", async || {
         dead().await.is_empty().then_some(())
     })
     .await;
@@ -372,7 +375,7 @@ async fn undeliverable_event_is_a_dead_letter_until_reposted() {
     assert_eq!(
         sale.operator(&["events", "retry", id]).await.0,
         2,
-        "it is no longer there"
+        "an accepted event could be retried"
     );
     for (id, what) in [
         (id, "retry"),
@@ -381,7 +384,7 @@ async fn undeliverable_event_is_a_dead_letter_until_reposted() {
         (&"1".repeat(65), "drop"),
     ] {
         assert_eq!(
-            asked(id, what).await,
+            settle_again(id, what).await,
             (404, Value::Null, json!("event_dead_letter_not_found")),
             "{id} {what}"
         );
@@ -389,7 +392,7 @@ async fn undeliverable_event_is_a_dead_letter_until_reposted() {
 }
 
 #[tokio::test]
-async fn discarded_event_is_not_posted_again() {
+async fn dropped_event_is_removed_and_drop_needs_a_worker() {
     let receiver = Receiver::new([]);
     let listening = Listening::start(any_port(), receiver).await;
     let url = listening.url();
@@ -431,9 +434,9 @@ async fn discarded_event_is_not_posted_again() {
     );
     assert_eq!(sale.operator(&["events", "drop", "--all"]).await.0, 2);
     sale.add_worker();
-    let dropped = until("a worker to answer", async || {
-        let (code, said) = sale.operator(&["events", "drop", "--all", "--json"]).await;
-        (code == 0).then_some(said)
+    let dropped = until("a worker to drop the event", async || {
+        let (code, printed) = sale.operator(&["events", "drop", "--all", "--json"]).await;
+        (code == 0).then_some(printed)
     });
     assert_eq!(dropped.await, [json!({"dropped": 1})]);
     assert!(dead(&sale).await.is_empty());

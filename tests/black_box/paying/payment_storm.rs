@@ -1,5 +1,5 @@
-//! 1,000 orders and their webhooks: repeated, shuffled, early, late, contradicting each other, from 32 connections to two
-//! ingresses. How each order ends follows from the set of messages alone, whatever their order.
+//! Test of 1,000 orders and their webhooks, sent to two ingresses on 32 connections: repeated, shuffled, early, late and
+//! contradictory. The final state of each order depends on the set of its messages, not on their order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,10 +16,10 @@ use crate::security::encryption::plain;
 const ORDERS: usize = 1000;
 const CONNECTIONS: usize = 32;
 const REPEATS_MAX: usize = 5;
-/// A sale's price of one unit.
+/// The price of one unit.
 const PRICE_MINOR: i64 = 9999;
 
-/// What a provider says of one payment.
+/// The webhooks of one payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Message {
     payment: u8,
@@ -27,14 +27,14 @@ struct Message {
     is_right_amount: bool,
 }
 
-/// What a provider says of one order, and whether it says so only after the order was cancelled.
+/// The webhooks of one order, and whether they are sent only after its cancellation.
 #[derive(Clone, Debug)]
 struct Script {
     messages: Vec<Message>,
     is_late: bool,
 }
 
-/// How an order has to end.
+/// The expected final state of an order.
 #[derive(Debug, PartialEq, Eq)]
 struct End {
     status: &'static str,
@@ -43,7 +43,7 @@ struct End {
     payments: BTreeMap<String, bool>,
 }
 
-/// The model: sets, no order.
+/// The model: it uses the set of messages, not their order.
 fn end_of(script: &Script) -> End {
     let succeeded = |right: bool| {
         let messages = script
@@ -106,7 +106,7 @@ fn draw(rng: &mut StdRng) -> Script {
     }
 }
 
-/// One thing that is sent.
+/// A request to send.
 #[derive(Clone)]
 enum Action {
     Order(String),
@@ -140,11 +140,11 @@ fn webhooks(order: &str, script: &Script, rng: &mut StdRng) -> Vec<Action> {
     actions
 }
 
-/// Sends everything, and again what was answered 503, as a provider does; says what each webhook's key was answered.
+/// Sends all requests, and repeats those with a 503; returns the replies for each webhook's key.
 async fn send_all(sale: &Sale, actions: Vec<Action>) -> BTreeMap<String, Vec<Answer>> {
     let sent = stream::iter(actions.into_iter().enumerate()).map(async |(number, action)| {
         let client = &sale.clients[number % sale.clients.len()];
-        until("an answer other than 503", async || {
+        until("a reply other than 503", async || {
             let (key, answer) = match &action {
                 Action::Order(hold) => (
                     None,
@@ -168,7 +168,7 @@ async fn send_all(sale: &Sale, actions: Vec<Action>) -> BTreeMap<String, Vec<Ans
     answers
 }
 
-/// Every webhook of one key was told the same, and at most one of them that it was the first.
+/// Checks that all webhooks of one key got the same body, and that at most one reply is not a replay.
 fn assert_same_answers(answers: BTreeMap<String, Vec<Answer>>) {
     for (key, answers) in answers {
         let first = &answers[0];
@@ -187,10 +187,7 @@ fn assert_same_answers(answers: BTreeMap<String, Vec<Answer>>) {
             .iter()
             .filter(|answer| answer.header("idempotent-replayed") != "true")
             .count();
-        assert!(
-            firsts <= 1,
-            "{key}: {firsts} were told that they were the first"
-        );
+        assert!(firsts <= 1, "{key}: {firsts} replies are not replays");
     }
 }
 
@@ -223,7 +220,7 @@ async fn found_end(sale: &Sale, order: &str) -> End {
             .collect::<BTreeSet<_>>()
             .len(),
         rows.len(),
-        "one row a payment"
+        "there is not one row for each payment"
     );
     let payments = rows
         .into_iter()
@@ -266,10 +263,10 @@ async fn storm_of_1000_orders_ends_as_their_messages_require() {
         .unwrap_or_else(rand::random);
     println!("HOLDFAST_SEED={seed}");
     let mut rng = StdRng::seed_from_u64(seed);
-    // The tables are asked for payments by their names.
+    // The test looks up payments by their plain ids.
     let builder = plain(SaleBuilder::default()).ingresses(2);
     let sale = builder.setting("ORDER_PAYMENT_SECONDS", "10").start().await;
-    // Enough for every late payment to get units again.
+    // Enough stock for every late payment.
     let product = sale.product(ORDERS as i64).await;
     let orders = hold_all(&sale, product).await;
     let scripts: BTreeMap<&String, Script> =

@@ -1,4 +1,4 @@
-//! Every row of the contract's table of webhooks.
+//! Tests of every row of the contract's table of webhooks.
 
 use futures_util::future::join_all;
 use holdfast_tests::{Answer, Sale, SaleBuilder, Webhook, until};
@@ -43,7 +43,7 @@ async fn payment_pays_a_pending_order_and_a_repeat_is_replayed() {
             answer.body,
             json!({"result": "processed", "order_id": order, "order_status": "paid"})
         );
-        assert_eq!(answer.text, answers[0].text, "byte for byte");
+        assert_eq!(answer.text, answers[0].text, "the replay differs");
     }
     assert_eq!(
         answers
@@ -268,7 +268,7 @@ async fn early_payment_is_parked_and_pays_the_new_order() {
     assert_eq!(
         (again.status, &again.body),
         (StatusCode::ACCEPTED, &json!({"result": "parked"})),
-        "byte for byte the first"
+        "the replay differs"
     );
     assert_eq!(stock_of(&sale, product).await, [8, 0, 2]);
 }
@@ -333,7 +333,7 @@ async fn webhooks_without_a_worker_get_retry_after() {
         assert_eq!(answer.header("retry-after"), "1");
     }
     sale.start_worker().await;
-    let answer = until("the payment to be told", async || {
+    let answer = until("the webhook to be accepted", async || {
         Some(paid.send(sale.client()).await)
             .filter(|answer| answer.status != StatusCode::SERVICE_UNAVAILABLE)
     })

@@ -1,4 +1,4 @@
-//! A shop's receiver of what Holdfast posts: it fails, hangs or accepts as its test says.
+//! A shop's receiver of events and refund requests. The test decides whether it fails, hangs or accepts.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// What a shop's receiver does with a request.
+/// The reaction to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Behaviour {
     Fail,
@@ -16,9 +16,9 @@ pub(crate) enum Behaviour {
     Accept,
 }
 
-/// What a shop's receiver has seen. It outlives the receiver's restarts, as its database would.
+/// The requests that the receiver got. They survive its restarts, like a database.
 pub(crate) struct Receiver {
-    /// What comes first; afterwards it accepts.
+    /// The reactions to the first requests. Later requests are accepted.
     pub(crate) behaviours: VecDeque<Behaviour>,
     pub(crate) hung: usize,
     pub(crate) accepted: HashMap<String, usize>,
@@ -37,7 +37,7 @@ impl Receiver {
     }
 }
 
-/// A receiver that listens; what it was in the middle of ends when it is dropped.
+/// A running receiver. Dropping it ends its open requests.
 pub(crate) struct Listening {
     pub(crate) address: SocketAddr,
     task: tokio::task::JoinHandle<()>,
@@ -96,7 +96,7 @@ async fn answer(mut stream: TcpStream, receiver: Arc<Mutex<Receiver>>) {
     let _ = stream.write_all(response.as_bytes()).await;
 }
 
-/// A port of the OS's choice.
+/// A free port.
 pub(crate) fn any_port() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }

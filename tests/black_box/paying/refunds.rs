@@ -1,4 +1,4 @@
-//! Refund requests: asked for until they are accepted, under one id.
+//! Tests of refund requests: each is repeated with one id until the receiver accepts it.
 
 use std::sync::Arc;
 
@@ -60,7 +60,7 @@ async fn refund_is_requested_with_one_id_until_accepted() {
     assert_eq!(
         receiver.accepted.values().collect::<Vec<_>>(),
         [&1],
-        "one id, accepted once"
+        "the refund was not accepted exactly once under one id"
     );
     let (headers, body) = receiver.last.as_ref().unwrap();
     let signed = standardwebhooks::Webhook::new(SECRET)
@@ -108,7 +108,7 @@ async fn unreliable_receiver_accepts_each_refund_once() {
         (receiver.lock().unwrap().hung == 1).then_some(())
     })
     .await;
-    // Both sides are restarted in the middle; the receiver keeps what it has accepted.
+    // The worker and the receiver restart; the receiver keeps the accepted refunds.
     let address = listening.address;
     drop(listening);
     sale.workers.remove(0).crash().await;
@@ -124,7 +124,7 @@ async fn unreliable_receiver_accepts_each_refund_once() {
     assert_eq!(
         accepted.values().collect::<Vec<_>>(),
         [&1; 3],
-        "three ids, each accepted once"
+        "not three ids, each accepted once"
     );
     assert_invariants(&sale.pool).await;
 }

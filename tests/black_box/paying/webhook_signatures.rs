@@ -1,4 +1,4 @@
-//! Webhooks that nobody with a secret has sent: refused, and nothing written.
+//! Tests of webhooks without a valid signature: they are rejected, and nothing is written.
 
 use holdfast_tests::{Answer, Sale, SaleBuilder, WEBHOOK_SECRET, Webhook};
 use reqwest::Method;
@@ -103,7 +103,7 @@ async fn bad_webhooks_are_rejected_in_the_contracts_order() {
 
 #[tokio::test]
 async fn plain_webhook_needs_a_key_and_secrets_can_rotate() {
-    // A fixed vector, made with Python's hmac and hashlib over this body.
+    // A fixed signature of this body, made with Python's hmac and hashlib.
     let body = r#"{"order_id":"01a205c9-8f56-8cc1-9b7d-29b3ac88daff","payment_id":"pay_1","status":"succeeded","timestamp":"2026-01-01T00:00:00Z"}"#;
     let signature = "470a770d3f5bd87dbc0cebc6de28180b564c2119c5a1a390c8e391184c7803fa";
     let sale = SaleBuilder::default()

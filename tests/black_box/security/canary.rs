@@ -1,27 +1,28 @@
-//! Nothing that a client or a payment provider writes, and no secret, ever reaches a log, a metric or a problem
-//! document: a string that looks like a secret is sent through every field of every endpoint, with everything logged.
+//! Tests that no input of clients or payment providers, and no secret, reaches a log, a metric or a problem document.
+//!
+//! A canary string is sent in every field of every endpoint, and is part of every secret, while everything is logged.
 
 use holdfast_tests::{Answer, Sale, SaleBuilder, Webhook};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// In every field and every secret; with lengths and characters that pass for ids, keys and names.
+/// The canary in every field and secret. It is valid in ids, keys and names.
 const CANARY: &str = "sk_live_c4n4ry51NG5";
-/// An order that there is not.
+/// The id of an order that does not exist.
 const NO_ORDER: &str = "01a20634-0c9b-8cc1-96dc-8d450eaf51d9";
-/// Everything of ours, and what is logged in production of others.
+/// All log lines of Holdfast, and those of libraries that production logs.
 const ALL_OF_OURS: &str = "info,async_nats=warn,sqlx=warn,holdfast=trace";
 
 fn canary(what: &str) -> String {
     format!("{CANARY}_{what}")
 }
 
-/// The canary in characters that are all base64's.
+/// The canary with characters of base64 only.
 fn in_base64() -> String {
     CANARY.replace('_', "/")
 }
 
-/// A secret for Standard Webhooks that has the canary in it as it is written.
+/// A secret for Standard Webhooks whose text contains the canary.
 fn webhook_secret() -> String {
     format!(
         "whsec_{}",
@@ -29,7 +30,7 @@ fn webhook_secret() -> String {
     )
 }
 
-/// A key of 32 bytes that has the canary in it as it is written.
+/// A key of 32 bytes whose text contains the canary.
 fn key(first: &str) -> String {
     format!(
         "{first}{}A=",
@@ -77,9 +78,9 @@ impl Strangers {
     }
 }
 
-/// A document in which each text is the canary, and one in which each value is.
+/// Variants of a document: with the canary for each text, and for each value.
 fn bent(good: &Value) -> Vec<Value> {
-    // Not as a name: a refusal tells a client which of its fields it does not know.
+    // The canary is not used as a field's name, because a problem document names unknown fields.
     let mut documents = vec![json!(CANARY), json!([CANARY]), json!({ "unknown": CANARY })];
     for name in good.as_object().into_iter().flatten().map(|(name, _)| name) {
         let mut document = good.clone();
@@ -315,7 +316,7 @@ async fn operators(all: &mut Strangers) -> i64 {
     product
 }
 
-/// Somebody signs in to the console, once with a wrong token. Says the cookie's value.
+/// Signs in to the console, once with a wrong token; returns the value of the cookie.
 async fn console(all: &mut Strangers) -> String {
     let form = ("content-type", "application/x-www-form-urlencoded");
     let path = "/console/session";
@@ -325,7 +326,7 @@ async fn console(all: &mut Strangers) -> String {
             .await;
         assert!(refused.status.is_client_error(), "{refused:?}");
     }
-    // A client that stays where it is: the cookie comes with the way on.
+    // The client must not follow the redirect, which has the cookie.
     let client = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .build()
@@ -359,7 +360,7 @@ async fn console(all: &mut Strangers) -> String {
     cookie.split_once('=').unwrap().1.to_owned()
 }
 
-/// Somebody watches a product, and says to have seen what is no version.
+/// Opens an event stream with a `Last-Event-ID` that is not a version.
 async fn watch(all: &Strangers, product: i64) {
     let url = format!(
         "http://{}/api/products/{product}/events",
@@ -374,7 +375,7 @@ async fn watch(all: &Strangers, product: i64) {
     assert!(events.status().is_success() && events.chunk().await.unwrap().is_some());
 }
 
-/// An event that no receiver takes is posted once more.
+/// Posts a dead letter of an event again.
 async fn dead_event(all: &mut Strangers) {
     all.sale.workers[0]
         .line("an event was not accepted in time and is now a dead letter")
@@ -388,17 +389,17 @@ async fn dead_event(all: &mut Strangers) {
         .as_str()
         .unwrap_or_else(|| panic!("{listed:?}"))
         .to_owned();
-    let asked = all
+    let retried = all
         .json(
             &format!("/api/admin/event-dead-letters/{id}/retry"),
             &admin,
             &json!({"note": CANARY}),
         )
         .await;
-    assert!(asked.status.is_success(), "{asked:?}");
+    assert!(retried.status.is_success(), "{retried:?}");
 }
 
-/// A row that makes no sense, so that its command becomes a dead letter, with an error that is logged.
+/// Makes a row inconsistent, so that a command becomes a dead letter and its error is logged.
 async fn poison(all: &mut Strangers, product: i64) {
     let broken = sqlx::query("UPDATE products SET currency = '???' WHERE product_id = $1");
     broken.bind(product).execute(&all.sale.pool).await.unwrap();
@@ -474,7 +475,7 @@ async fn send_everywhere(builder: SaleBuilder) {
     ];
     assert!(
         places[2].1.contains("\"answered\"") && places[3].1.contains("\"command applied\""),
-        "all is logged"
+        "the logs do not have the lines of level debug"
     );
     let problems = answers
         .into_iter()
@@ -486,7 +487,7 @@ async fn send_everywhere(builder: SaleBuilder) {
             let shown = text
                 .find(secret)
                 .map(|at| &text[at.saturating_sub(300)..(at + 60).min(text.len())]);
-            assert_eq!(shown, None, "{place} shows {secret}");
+            assert_eq!(shown, None, "{place} contains {secret}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A certificate authority of a test's own, and a local stack that talks TLS.
+//! A certificate authority for a test, and a local stack with TLS.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use holdfast_stack::Stack;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
-/// Whose certificates count.
+/// A certificate authority.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    /// The file of its own certificate.
+    /// The file with the certificate of the authority.
     pub(crate) file: PathBuf,
 }
 
@@ -27,7 +27,7 @@ impl Authority {
         }
     }
 
-    /// A certificate for a name or an address, and its key, as the files `<stem>.crt` and `<stem>.key`.
+    /// Creates a certificate for a name or address, and its key, as the files `<stem>.crt` and `<stem>.key`.
     pub(crate) fn issue(&self, name: &str, stem: &Path) -> (PathBuf, PathBuf) {
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new([name.to_owned()])
@@ -41,11 +41,11 @@ impl Authority {
     }
 }
 
-/// Has a stack's Postgres talk TLS, with a certificate for 127.0.0.1.
+/// Turns on TLS in Postgres, with a certificate for 127.0.0.1.
 pub(crate) async fn postgres_with_tls(stack: &mut Stack, directory: &Path, authority: &Authority) {
     let data = directory.join("postgres/data");
     let (certificate, key) = authority.issue("127.0.0.1", &data.join("server"));
-    // Postgres reads a key that is its own and nobody else's.
+    // Postgres accepts a key file only if its own account owns it and no other can read it.
     let owner = std::fs::metadata(&data).unwrap();
     for file in [certificate, key] {
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
@@ -62,7 +62,7 @@ pub(crate) async fn postgres_with_tls(stack: &mut Stack, directory: &Path, autho
     postgres.start().await.unwrap();
 }
 
-/// Starts a stack's NATS anew with other words in its configuration.
+/// Restarts NATS with a changed configuration.
 pub(crate) async fn nats_with(
     stack: &mut Stack,
     directory: &Path,

@@ -1,4 +1,4 @@
-//! What is known of a customer, all of it, and forgetting it.
+//! Tests of the export and the erasure of a customer's data.
 
 use futures_util::future::join_all;
 use holdfast_tests::{Sale, SaleBuilder, Webhook, assert_invariants};
@@ -54,7 +54,7 @@ async fn named(sale: &Sale, hold: &str) -> Value {
     sale.client().get(&format!("/api/holds/{hold}")).await.body["customer_id"].clone()
 }
 
-/// Gives a hold back, with a key so that it can be repeated.
+/// Releases a hold, with a key so that the request can be repeated.
 async fn release(sale: &Sale, hold: &str) -> Value {
     let path = format!("/api/holds/{hold}");
     sale.client()
@@ -114,12 +114,12 @@ async fn run(builder: SaleBuilder) {
     );
     assert_eq!(export(&sale, "shopper.3").await["holds"], json!([]));
 
-    let (code, told) = sale
+    let (code, report) = sale
         .operator(&["customers", "forget", "shopper.1", "--json"])
         .await;
-    assert_eq!(code, 1, "{told:?}");
-    assert_eq!(told[0]["forgotten"]["holds"], 2, "{told:?}");
-    let waiting: Vec<String> = serde_json::from_value(told[0]["waiting"]["holds"].clone()).unwrap();
+    assert_eq!(code, 1, "{report:?}");
+    assert_eq!(report[0]["forgotten"]["holds"], 2, "{report:?}");
+    let waiting: Vec<String> = serde_json::from_value(report[0]["waiting"]["holds"].clone()).unwrap();
     assert_eq!(
         sorted(&waiting.iter().collect::<Vec<_>>()),
         sorted(&[&pending, &active])
@@ -140,7 +140,7 @@ async fn run(builder: SaleBuilder) {
     assert_eq!(
         repeated["customer_id"],
         Value::Null,
-        "a repeat tells no more than the hold does: {repeated}"
+        "the repeat contains the customer id: {repeated}"
     );
     assert_eq!(order(&sale, &paid).await["order_id"], json!(paid));
     assert_eq!(
@@ -153,13 +153,13 @@ async fn run(builder: SaleBuilder) {
         .send(sale.client())
         .await;
     sale.client().delete(&format!("/api/holds/{active}")).await;
-    let (code, told) = sale
+    let (code, report) = sale
         .operator(&["customers", "forget", "shopper.1", "--json"])
         .await;
     assert_eq!(
-        (code, &told[0]["waiting"]["holds"]),
+        (code, &report[0]["waiting"]["holds"]),
         (0, &json!([])),
-        "{told:?}"
+        "{report:?}"
     );
     let known = export(&sale, "shopper.1").await;
     for list in [
@@ -193,12 +193,12 @@ async fn run(builder: SaleBuilder) {
         [other]
     );
     let audit = sale.admin_get("/api/admin/audit?limit=200").await;
-    let told = audit.body["entries"]
+    let report = audit.body["entries"]
         .as_array()
         .unwrap()
         .iter()
         .filter(|entry| entry["what"] == "customer.forgotten");
-    let told: Vec<_> = told
+    let report: Vec<_> = report
         .map(|entry| {
             (
                 entry["actor"].as_str().unwrap(),
@@ -210,9 +210,9 @@ async fn run(builder: SaleBuilder) {
         .map(|id| ("operator", id.as_str()))
         .to_vec();
     forgotten.sort_unstable();
-    let mut told = told;
-    told.sort_unstable();
-    assert_eq!(told, forgotten);
+    let mut report = report;
+    report.sort_unstable();
+    assert_eq!(report, forgotten);
     assert_invariants(&sale.pool).await;
 }
 
@@ -235,28 +235,28 @@ async fn repeats_during_an_erasure_write_no_customer_id() {
         release(&sale, hold).await;
     }
     let is_done = std::cell::Cell::new(false);
-    // Each of these is an outcome of its own, and a copy of one that names the customer.
+    // Each repeat stores an outcome, as a copy of an outcome that contains the customer id.
     let repeat = async |hold: &String| {
         while !is_done.get() {
             assert_eq!(release(&sale, hold).await["status"], "released");
         }
     };
     let forget = async {
-        let told = sale
+        let report = sale
             .operator(&["customers", "forget", "shopper.1", "--json"])
             .await;
         is_done.set(true);
-        told
+        report
     };
-    let ((code, told), _) = tokio::join!(forget, join_all(holds.iter().map(repeat)));
+    let ((code, report), _) = tokio::join!(forget, join_all(holds.iter().map(repeat)));
     assert_eq!(
-        (code, &told[0]["forgotten"]["holds"]),
+        (code, &report[0]["forgotten"]["holds"]),
         (0, &json!(10)),
-        "{told:?}"
+        "{report:?}"
     );
     assert!(
-        told[0]["forgotten"]["outcomes"].as_i64() >= Some(10),
-        "{told:?}"
+        report[0]["forgotten"]["outcomes"].as_i64() >= Some(10),
+        "{report:?}"
     );
     let known = export(&sale, "shopper.1").await;
     assert_eq!(
@@ -286,13 +286,13 @@ async fn erasure_waits_for_open_dead_letters_of_the_customer() {
         "{known}"
     );
     let id = known["dead_letters"][0]["id"].as_i64().unwrap();
-    let (code, told) = sale
+    let (code, report) = sale
         .operator(&["customers", "forget", "shopper.1", "--json"])
         .await;
     assert_eq!(
-        (code, &told[0]["waiting"]["dead_letters"]),
+        (code, &report[0]["waiting"]["dead_letters"]),
         (1, &json!([id])),
-        "{told:?}"
+        "{report:?}"
     );
     sqlx::query("UPDATE products SET currency = 'USD'")
         .execute(&sale.pool)
@@ -302,13 +302,13 @@ async fn erasure_waits_for_open_dead_letters_of_the_customer() {
         .holdfast(&["dead-letters", "drop", &id.to_string()])
         .await;
     assert!(ended_well, "{output}");
-    let (code, told) = sale
+    let (code, report) = sale
         .operator(&["customers", "forget", "shopper.1", "--json"])
         .await;
     assert_eq!(
-        (code, &told[0]["forgotten"]["dead_letters"]),
+        (code, &report[0]["forgotten"]["dead_letters"]),
         (0, &json!(1)),
-        "{told:?}"
+        "{report:?}"
     );
     assert_eq!(export(&sale, "shopper.1").await["dead_letters"], json!([]));
 }
@@ -350,7 +350,11 @@ async fn old_orders_lose_their_customer_id() {
         assert!(process.ended().await, "{}", process.output());
         serde_json::from_str::<Value>(process.output().trim()).unwrap()["customers"].clone()
     };
-    assert_eq!(prune(None).await, 0, "for ever, unless it is set");
+    assert_eq!(
+        prune(None).await,
+        0,
+        "customer ids were removed without the setting"
+    );
     assert_eq!(prune(Some("101")).await, 0);
     assert_eq!(prune(Some("99")).await, 2, "the order and its hold");
     assert_eq!(named(&sale, &settled).await, Value::Null);

@@ -1,4 +1,5 @@
-//! Customers and payments at rest: sealed wherever they lie, found again, and opened for those who may read them.
+//! Tests of encryption: the ids of customers and payments are encrypted in all stored data, can be searched, and are
+//! decrypted in authorized responses.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,7 @@ use sqlx::AssertSqlSafe;
 pub(crate) const A: &str = "a:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 const B: &str = "b:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 pub(crate) const INDEX: &str = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";
-/// In every customer and every payment of these tests, and in nothing else.
+/// A text that is part of every customer id and payment id of these tests, and of nothing else.
 const CANARY: &str = "canary_7d1f";
 
 fn customer(name: &str) -> String {
@@ -30,7 +31,7 @@ pub(crate) fn sealed(builder: SaleBuilder) -> SaleBuilder {
         .setting("ENCRYPTION_INDEX_KEY", INDEX)
 }
 
-/// Without keys, also where other sales have some.
+/// A sale without encryption keys, also when `HOLDFAST_SEALED` is set.
 pub(crate) fn plain(builder: SaleBuilder) -> SaleBuilder {
     builder
         .setting("ENCRYPTION_KEYS", "")
@@ -72,7 +73,7 @@ async fn ordered(sale: &Sale, product: i64, name: &str) -> String {
     hold_id
 }
 
-/// With a key, so that it can be repeated.
+/// Sends an idempotency key, so that the request can be repeated.
 async fn release(sale: &Sale, hold: &str) -> Answer {
     let path = format!("/api/holds/{hold}");
     sale.client()
@@ -91,7 +92,7 @@ async fn pay(sale: &Sale, order: &str, name: &str, status: &str) -> Answer {
         .await
 }
 
-/// Where a text lies in the tables: every column of every row, written out.
+/// The tables that contain a text in any column, as text.
 async fn tables_with(sale: &Sale, text: &str) -> Vec<String> {
     let tables = "SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace";
     let tables: Vec<String> = sqlx::query_scalar(tables)
@@ -113,7 +114,7 @@ async fn tables_with(sale: &Sale, text: &str) -> Vec<String> {
     found
 }
 
-/// As `bytea` is written out.
+/// The text in the hexadecimal form of `bytea`.
 fn as_hex(text: &str) -> String {
     text.bytes().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -122,7 +123,7 @@ fn as_hex(text: &str) -> String {
 fn files_with(directory: &Path, text: &str) -> Vec<PathBuf> {
     let (mut found, mut to_read) = (Vec::new(), vec![directory.to_owned()]);
     while let Some(path) = to_read.pop() {
-        // What Postgres removes meanwhile contains nothing.
+        // Files that Postgres removes during the search are skipped.
         if path.is_dir() {
             to_read.extend(
                 std::fs::read_dir(path)
@@ -141,7 +142,7 @@ fn files_with(directory: &Path, text: &str) -> Vec<PathBuf> {
     found
 }
 
-/// Everything that can become of customers and payments. Whoever may see them sees them in plain text.
+/// Runs all operations with customer ids and payment ids, and checks that authorized responses contain the plain ids.
 async fn sell(sale: &Sale) {
     let product = limited(sale, 2).await;
     let order = ordered(sale, product, "one").await;
@@ -164,7 +165,7 @@ async fn sell(sale: &Sale) {
         .await;
     assert_eq!(
         again.body["result"], "duplicate",
-        "a payment is known by its id"
+        "the repeated payment was not found by its id"
     );
     let released = held(sale, product, "one").await;
     assert_eq!(
@@ -173,11 +174,11 @@ async fn sell(sale: &Sale) {
     );
     for replayed in ["", "true"] {
         let given_back = release(sale, &released).await;
-        let told = (
+        let report = (
             given_back.header("idempotent-replayed"),
             &given_back.body["customer_id"],
         );
-        assert_eq!(told, (replayed, &json!(customer("one"))), "{given_back:?}");
+        assert_eq!(report, (replayed, &json!(customer("one"))), "{given_back:?}");
     }
     let parked = held(sale, product, "two").await;
     assert_eq!(
@@ -221,7 +222,7 @@ async fn sell(sale: &Sale) {
         [0, 1]
             .map(|at| listed["payments"][at]["payment_id"].clone())
             .to_vec(),
-        "page by page"
+        "the second page is wrong"
     );
     let resolve = ["refunds", "resolve", &order, &payment("twice")];
     let (ended_well, output) = sale.holdfast(&resolve).await;
@@ -229,7 +230,7 @@ async fn sell(sale: &Sale) {
     dead_letter(sale).await;
 }
 
-/// A command that can't be applied, set aside with its customer, and applied after all.
+/// Makes a dead letter that contains a customer id, and retries it successfully.
 async fn dead_letter(sale: &Sale) {
     let product = sale.product(10).await;
     let broken = async |currency: &str| {
@@ -282,7 +283,7 @@ async fn encryption_leaves_no_plain_text_in_tables_and_files() {
         let sale = builder.start().await;
         sell(&sale).await;
         let buried = "SELECT count(*) FROM event_dead_letters WHERE $1 = $1";
-        until("an event to be given up", async || {
+        until("an event to become a dead letter", async || {
             (sale.count(buried, 0).await > 0).then_some(())
         })
         .await;
@@ -300,7 +301,7 @@ async fn encryption_leaves_no_plain_text_in_tables_and_files() {
         if is_sealed {
             assert_eq!((tables, files), (Vec::<String>::new(), Vec::new()));
         } else {
-            // Where the search looks, it finds what is there.
+            // Without encryption, the search must find the texts. This shows that the search works.
             for table in ["holds", "orders", "payments", "outcomes", "dead_letters"] {
                 assert!(
                     tables.contains(&table.to_owned()),
@@ -309,14 +310,18 @@ async fn encryption_leaves_no_plain_text_in_tables_and_files() {
             }
             assert!(is_below("nats") && is_below("postgres"), "{files:?}");
             let sealed = "SELECT count(*) FROM holds WHERE customer_sealed IS NOT NULL AND $1 = $1";
-            assert_eq!(sale.count(sealed, 0).await, 0, "off is off");
+            assert_eq!(
+                sale.count(sealed, 0).await,
+                0,
+                "rows are encrypted without keys"
+            );
         }
         drop(sale);
         stack.stop().await.unwrap();
     }
 }
 
-/// Runs `holdfast keys rotate` with a ring of keys; says its exit code, and what it told.
+/// Runs `holdfast keys rotate` with this keyring; returns its exit code and output.
 async fn rotate(sale: &Sale, ring: &str) -> (i32, Value) {
     let settings = [("ENCRYPTION_KEYS", ring), ("ENCRYPTION_INDEX_KEY", INDEX)];
     let mut process = sale.holdfast_with(&["keys", "rotate", "--json"], &settings);
@@ -339,7 +344,7 @@ async fn restart(sale: &mut Sale, ring: &str) {
     sale.start_worker().await;
 }
 
-/// A program that must not start with these settings says why.
+/// Checks that the programs do not start with these settings, and log the reason.
 async fn refused(sale: &Sale, ring: &str, index: &str, words: &str) {
     let settings = [("ENCRYPTION_KEYS", ring), ("ENCRYPTION_INDEX_KEY", index)];
     let mut programs: Vec<Process> =
@@ -348,11 +353,14 @@ async fn refused(sale: &Sale, ring: &str, index: &str, words: &str) {
     for mut program in programs {
         assert!(
             !program.ended().await,
-            "it should not start:\n{}",
+            "the program started:\n{}",
             program.output()
         );
         let output = program.output();
-        assert!(output.contains(words), "it should say {words:?}:\n{output}");
+        assert!(
+            output.contains(words),
+            "{words:?} is not in the log:\n{output}"
+        );
         assert!(
             !output.contains("AAAA") && !output.contains("AQEB") && !output.contains("AgIC"),
             "{output}"
@@ -373,32 +381,32 @@ async fn rotated_keyring_decrypts_and_finds_all_rows() {
     release(&sale, &released).await;
     dead_letter(&sale).await;
 
-    // One ring after the other, as an operator would: known everywhere, then first, then alone.
+    // The rotation of an operator: first the new key is added, then it becomes the first key, then it is the only key.
     restart(&mut sale, &format!("{A},{B}")).await;
-    let (code, told) = rotate(&sale, &format!("{B},{A}")).await;
+    let (code, report) = rotate(&sale, &format!("{B},{A}")).await;
     assert_eq!(
-        (code, &told["still_needed"], &told["passed_over"]),
+        (code, &report["still_needed"], &report["passed_over"]),
         (1, &json!(["a"]), &json!(0)),
-        "{told}"
+        "{report}"
     );
     assert!(
-        told["texts"].as_i64() >= Some(5) && told["outcomes"].as_i64() >= Some(2),
-        "{told}"
+        report["texts"].as_i64() >= Some(5) && report["outcomes"].as_i64() >= Some(2),
+        "{report}"
     );
-    assert_eq!(told["dead_letters"], 2, "{told}");
+    assert_eq!(report["dead_letters"], 2, "{report}");
     let active = held(&sale, product, "one").await;
     refused(&sale, A, INDEX, "lacks the key `b`").await;
     restart(&mut sale, &format!("{B},{A}")).await;
-    let (code, told) = rotate(&sale, &format!("{B},{A}")).await;
-    assert_eq!((code, &told["not_needed"]), (0, &json!(["a"])), "{told}");
+    let (code, report) = rotate(&sale, &format!("{B},{A}")).await;
+    assert_eq!((code, &report["not_needed"]), (0, &json!(["a"])), "{report}");
     assert!(
-        told["texts"].as_i64() >= Some(1),
-        "what was sealed meanwhile: {told}"
+        report["texts"].as_i64() >= Some(1),
+        "rows encrypted since the first rotation: {report}"
     );
     restart(&mut sale, B).await;
-    let (code, told) = rotate(&sale, B).await;
+    let (code, report) = rotate(&sale, B).await;
     assert_eq!(
-        (code, &told["texts"], &told["outcomes"], &told["keys"]),
+        (code, &report["texts"], &report["outcomes"], &report["keys"]),
         (0, &json!(0), &json!(0), &json!(0))
     );
 
@@ -414,11 +422,11 @@ async fn rotated_keyring_decrypts_and_finds_all_rows() {
         payment("first")
     );
     let repeated = release(&sale, &released).await;
-    let told = (
+    let report = (
         repeated.header("idempotent-replayed"),
         &repeated.body["customer_id"],
     );
-    assert_eq!(told, ("true", &json!(customer("one"))));
+    assert_eq!(report, ("true", &json!(customer("one"))));
     assert_eq!(
         hold(&sale, product, "one", &[]).await.problem(),
         "purchase_limit_reached"
@@ -472,22 +480,22 @@ async fn plain_rows_must_be_encrypted_before_a_start_with_keys() {
     }
     dead_letter(&sale).await;
     refused(&sale, A, INDEX, "run `holdfast keys rotate`").await;
-    let (code, told) = rotate(&sale, A).await;
+    let (code, report) = rotate(&sale, A).await;
     assert!(
         code == 2
-            && told
+            && report
                 .as_str()
                 .unwrap()
                 .contains("runs without ENCRYPTION_KEYS"),
-        "{told}"
+        "{report}"
     );
     let begun = "INSERT INTO encryption (index_check, is_whole) VALUES ($1, false)";
     assert_eq!(
         hold(&sale, product, "two", &[]).await.status,
         StatusCode::CREATED,
-        "the sale goes on"
+        "the running sale refuses holds"
     );
-    // Should a worker start at that very moment, it finds out by itself, and writes nothing.
+    // A rotation has begun. A worker without keys that starts now detects it, and writes nothing.
     sqlx::query(begun)
         .bind(b"another".as_slice())
         .execute(&sale.pool)
@@ -502,26 +510,26 @@ async fn plain_rows_must_be_encrypted_before_a_start_with_keys() {
         sale.workers[0].output()
     );
     sale.stop().await;
-    let (code, told) = rotate(&sale, A).await;
+    let (code, report) = rotate(&sale, A).await;
     assert!(
         code == 2
-            && told
+            && report
                 .as_str()
                 .unwrap()
                 .contains("ENCRYPTION_INDEX_KEY is not the index key"),
-        "{told}"
+        "{report}"
     );
     sqlx::query("DELETE FROM encryption")
         .execute(&sale.pool)
         .await
         .unwrap();
-    // What a plain ingress still said is applied by a worker with keys.
+    // A worker with keys applies the commands of an ingress without keys.
     sale.set("ENCRYPTION_KEYS", None);
-    let (code, told) = rotate(&sale, A).await;
-    assert_eq!((code, &told["passed_over"]), (0, &json!(0)), "{told}");
+    let (code, report) = rotate(&sale, A).await;
+    assert_eq!((code, &report["passed_over"]), (0, &json!(0)), "{report}");
     assert!(
-        told["texts"].as_i64() >= Some(6) && told["keys"].as_i64() >= Some(4),
-        "{told}"
+        report["texts"].as_i64() >= Some(6) && report["keys"].as_i64() >= Some(4),
+        "{report}"
     );
     assert_eq!(tables_with(&sale, CANARY).await, Vec::<String>::new());
     restart(&mut sale, A).await;

@@ -1,4 +1,4 @@
-//! TLS, users and roles, encryption, settings, and secrets that must not leak.
+//! Tests of TLS, users, roles, encryption, settings, and secrets that must not leak.
 
 mod canary;
 pub(crate) mod certificates;

@@ -1,4 +1,4 @@
-//! Users of NATS: a password, a token, a credentials file; a wrong one is refused and not repeated.
+//! Tests of users of NATS: password, token and credentials file. Wrong credentials are rejected and not logged.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::security::certificates::nats_with;
 
-/// What a wrong user is told.
+/// The error for wrong credentials.
 const REFUSED: &str = "NATS refuses the user, password, token or credentials";
 
 struct Place {
@@ -40,7 +40,7 @@ impl Place {
         .await;
     }
 
-    /// The URL of NATS with somebody before its `@`.
+    /// The URL of NATS with this user.
     fn url(&self, user: &str) -> String {
         self.stack
             .nats_url()
@@ -57,7 +57,7 @@ impl Place {
             .iter()
             .chain(more)
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        // All that NATS's client may say of it.
+        // The level `trace` also shows what the NATS client logs about its credentials.
         let settings: Vec<_> = settings
             .chain([("RUST_LOG".to_owned(), "trace".to_owned())])
             .collect();
@@ -72,20 +72,23 @@ impl Place {
     async fn is_let_in(&self, nats_url: &str, more: &[(&str, &str)], secret: &str) {
         let mut ingress = self.ingress(nats_url, more);
         ingress.line("\"listening\"").await;
-        assert!(!ingress.output().contains(secret), "the log has the secret");
+        assert!(
+            !ingress.output().contains(secret),
+            "the log contains the secret"
+        );
     }
 
     async fn is_refused(&self, nats_url: &str, more: &[(&str, &str)], words: &str) {
         let mut ingress = self.ingress(nats_url, more);
-        assert!(!ingress.ended().await, "it should not start");
+        assert!(!ingress.ended().await, "the ingress started");
         assert!(
             ingress.output().contains(words),
-            "it should say {words:?}:\n{}",
+            "the log does not contain {words:?}:\n{}",
             ingress.output()
         );
         assert!(
             !ingress.output().contains("s3cret"),
-            "the log has the secret"
+            "the log contains the secret"
         );
     }
 }
@@ -104,7 +107,7 @@ async fn nats_url_may_have_a_user_or_token_and_is_not_echoed() {
         place.url("holdfast:s3cret@"),
     );
     place.is_let_in(&right, &[], "s3cret").await;
-    // Where one of several servers answers, that one will do.
+    // One reachable server of several is enough.
     place
         .is_let_in(&format!("nats://127.0.0.1:1,{right}"), &[], "s3cret")
         .await;
@@ -126,7 +129,7 @@ async fn nats_url_may_have_a_user_or_token_and_is_not_echoed() {
     place.stack.stop().await.unwrap();
 }
 
-/// A JWT as NATS has it, signed by its issuer.
+/// A JWT in the form of NATS, signed by its issuer.
 fn jwt(issuer: &KeyPair, subject: &KeyPair, kind: &str, mut claims: Value) -> String {
     claims["type"] = kind.into();
     claims["version"] = 2.into();

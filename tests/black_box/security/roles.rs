@@ -1,10 +1,10 @@
-//! What the roles of ingress and worker may not do in Postgres, whatever their programs would ask for.
+//! Tests of the Postgres roles of ingress and worker: statements that Postgres must reject.
 
 use holdfast_tests::Sale;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgPool};
 
-/// What Postgres answers to a statement under a role; `None` when it lets it pass.
+/// The error of Postgres for a statement under a role; `None` when the role may run it.
 async fn refusal(pool: &PgPool, role: &str, statement: &str) -> Option<String> {
     let mut transaction = pool.begin().await.unwrap();
     sqlx::query(AssertSqlSafe(format!("SET LOCAL ROLE {role}")))
@@ -15,7 +15,7 @@ async fn refusal(pool: &PgPool, role: &str, statement: &str) -> Option<String> {
         .execute(&mut *transaction)
         .await;
     let sqlx::Error::Database(error) = done.err()? else {
-        panic!("{statement}: not refused by Postgres")
+        panic!("{statement}: failed for another reason")
     };
     error.code().map(|code| code.into_owned())
 }
@@ -127,7 +127,7 @@ async fn programs_have_only_the_rights_of_their_roles() {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
     for (revoke, grant, status) in [
-        // The ingress can't draw a number; the worker can't apply the command.
+        // Without this right the ingress can't draw an id, and the worker can't apply the command.
         (
             "REVOKE USAGE ON SEQUENCE product_ids FROM holdfast_ingress",
             "GRANT USAGE ON SEQUENCE product_ids TO holdfast_ingress",
@@ -164,7 +164,7 @@ async fn audit_cannot_be_changed_and_old_entries_are_removable() {
             .to_string();
         assert!(error.contains("the audit"), "{statement}: {error}");
     }
-    // What a year makes of a row, made by somebody who may: it is added with its time.
+    // An entry that is a year old, inserted by a role with the right to do so.
     sqlx::query(
         "INSERT INTO audit (slot, product_id, partition, log_seq, at, available_before, held_before, sold_before, kind,
              actor, request_id, subject, quantity, sequence, available_after, held_after, sold_after)

@@ -1,10 +1,11 @@
 //! The table of docs/settings.md has every setting that the programs read, with its default, and no other setting.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 
 use holdfast_tests::program;
 use tokio::process::Command;
+
+use crate::source_tree::{root, rust_files};
 
 /// Files that read the environment without an option of `--help`, and the variables that they read.
 const OTHERWISE: [(&str, &[&str]); 6] = [
@@ -35,10 +36,6 @@ const OF_OTHERS: [&str; 5] = [
     "PG_VERSION",
     "XDG_CACHE_HOME",
 ];
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
 
 async fn help(name: &str, command: &[String]) -> String {
     let output = Command::new(program(name))
@@ -111,14 +108,14 @@ async fn settings_table_matches_the_programs() {
         .map(String::as_str)
         .chain(otherwise.copied())
         .collect();
-    let told: BTreeSet<&str> = documented.keys().map(String::as_str).collect();
+    let listed: BTreeSet<&str> = documented.keys().map(String::as_str).collect();
     assert_eq!(
-        read.difference(&told).collect::<Vec<_>>(),
+        read.difference(&listed).collect::<Vec<_>>(),
         Vec::<&&str>::new(),
         "read by a program, but missing in docs/settings.md"
     );
     assert_eq!(
-        told.difference(&read).collect::<Vec<_>>(),
+        listed.difference(&read).collect::<Vec<_>>(),
         Vec::<&&str>::new(),
         "in docs/settings.md, but read by no program"
     );
@@ -143,15 +140,15 @@ fn docker_compose_sets_only_known_settings() {
         .map(|(name, _)| name);
     let is_variable = |name: &&str| name.chars().all(|c| c.is_ascii_uppercase() || c == '_');
     let of_images = ["POSTGRES_", "GF_"];
-    let ours: Vec<_> = variables
+    let settings: Vec<_> = variables
         .filter(is_variable)
         .filter(|name| !of_images.iter().any(|prefix| name.starts_with(prefix)))
         .collect();
-    assert!(ours.contains(&"DATABASE_URL"), "{ours:?}");
+    assert!(settings.contains(&"DATABASE_URL"), "{settings:?}");
     let documented = documented();
     assert!(
-        ours.iter().all(|name| documented.contains_key(*name)),
-        "{ours:?}"
+        settings.iter().all(|name| documented.contains_key(*name)),
+        "{settings:?}"
     );
 }
 
@@ -163,31 +160,17 @@ fn variables(text: &str) -> BTreeSet<&str> {
     text.split('"').skip(1).step_by(2).filter(is_name).collect()
 }
 
-fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|ending| ending == "rs") {
-            found.push(path);
-        }
-    }
-}
-
 #[test]
 fn environment_is_read_only_in_listed_files() {
-    let mut files = Vec::new();
-    for room in [
+    let programs = [
         "cli/src",
         "common/src",
         "ingress/src",
         "stack/src",
         "workers/src",
-    ] {
-        sources(&root().join(room), &mut files);
-    }
+    ];
     let mut readers = BTreeSet::new();
-    for file in files {
+    for file in programs.iter().flat_map(|folder| rust_files(folder)) {
         let text = std::fs::read_to_string(&file).unwrap();
         if ["env::var", "from_default_env"]
             .iter()

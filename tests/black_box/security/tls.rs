@@ -1,4 +1,4 @@
-//! Postgres and NATS over TLS: a sale runs, and a server or a client that is not the right one is refused with what to do.
+//! Tests of TLS to Postgres and NATS: a sale runs, and a wrong server or client is rejected with advice.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::security::certificates::{Authority, nats_with, postgres_with_tls};
 
-/// Settings of programs on a stack that talks TLS.
+/// The settings of programs on a stack with TLS.
 struct Place {
     database_url: String,
     settings: Vec<(String, String)>,
@@ -16,7 +16,7 @@ struct Place {
 }
 
 impl Place {
-    /// Starts a program with these settings, of which later ones win.
+    /// Starts a program with these additional settings, which win.
     fn run(&self, name: &str, arguments: &[&str], more: &[(&str, &str)]) -> Process {
         let mut settings = self.settings.clone();
         settings.extend(
@@ -31,27 +31,23 @@ impl Place {
         Process::start(&program(name), arguments, &settings, log)
     }
 
-    /// A URL of the database with other parameters.
+    /// The URL of the database with these parameters.
     fn database(&self, parameters: &str) -> String {
         format!("{}?{parameters}", self.database_url)
     }
 
-    /// Both an ingress and the doctor must say these words, and end at once.
+    /// Checks that an ingress and the doctor log these words and end.
     async fn is_refused(&self, setting: (&str, &str), words: &str) {
         for (name, arguments) in [
             ("holdfast-ingress", [].as_slice()),
             ("holdfast", &["doctor", "--json"]),
         ] {
             let mut process = self.run(name, arguments, &[setting]);
-            assert!(
-                !process.ended().await,
-                "{name} should not do with {}",
-                setting.0
-            );
+            assert!(!process.ended().await, "{name} started with {}", setting.0);
             let output = process.output();
             assert!(
                 output.contains(words),
-                "{name} should say {words:?}:\n{output}"
+                "{name} did not log {words:?}:\n{output}"
             );
             assert!(
                 !output.contains("n0t-the-password") && !output.contains("yet"),
@@ -91,7 +87,7 @@ async fn buy_one(place: &Place, client: &Client) {
 
 #[tokio::test]
 async fn tls_rejects_a_wrong_ca_name_or_client_with_advice() {
-    // Postgres's account must be able to get there.
+    // The account of Postgres must be able to enter the directory.
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     let directory = tempfile::Builder::new()
         .permissions(open)
@@ -155,7 +151,7 @@ async fn tls_rejects_a_wrong_ca_name_or_client_with_advice() {
         .unwrap()
         .1;
     buy_one(&place, &Client::new(&format!("http://127.0.0.1:{port}"))).await;
-    until("the doctor to find nothing", async || {
+    until("the doctor to report no problem", async || {
         place
             .run("holdfast", &["doctor"], &[])
             .ended()
