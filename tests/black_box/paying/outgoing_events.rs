@@ -350,7 +350,10 @@ async fn undeliverable_event_is_a_dead_letter_until_reposted() {
             answer.body["code"].clone(),
         )
     };
-    assert_eq!(settle_again(id, "retry").await, (200, json!(1), Value::Null));
+    assert_eq!(
+        settle_again(id, "retry").await,
+        (200, json!(1), Value::Null)
+    );
     until("the try to fail", async || {
         let tries = |events: &[Value]| {
             events

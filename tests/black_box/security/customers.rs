@@ -119,7 +119,8 @@ async fn run(builder: SaleBuilder) {
         .await;
     assert_eq!(code, 1, "{report:?}");
     assert_eq!(report[0]["forgotten"]["holds"], 2, "{report:?}");
-    let waiting: Vec<String> = serde_json::from_value(report[0]["waiting"]["holds"].clone()).unwrap();
+    let waiting: Vec<String> =
+        serde_json::from_value(report[0]["waiting"]["holds"].clone()).unwrap();
     assert_eq!(
         sorted(&waiting.iter().collect::<Vec<_>>()),
         sorted(&[&pending, &active])

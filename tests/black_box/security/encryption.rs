@@ -178,7 +178,11 @@ async fn sell(sale: &Sale) {
             given_back.header("idempotent-replayed"),
             &given_back.body["customer_id"],
         );
-        assert_eq!(report, (replayed, &json!(customer("one"))), "{given_back:?}");
+        assert_eq!(
+            report,
+            (replayed, &json!(customer("one"))),
+            "{given_back:?}"
+        );
     }
     let parked = held(sale, product, "two").await;
     assert_eq!(
@@ -398,7 +402,11 @@ async fn rotated_keyring_decrypts_and_finds_all_rows() {
     refused(&sale, A, INDEX, "lacks the key `b`").await;
     restart(&mut sale, &format!("{B},{A}")).await;
     let (code, report) = rotate(&sale, &format!("{B},{A}")).await;
-    assert_eq!((code, &report["not_needed"]), (0, &json!(["a"])), "{report}");
+    assert_eq!(
+        (code, &report["not_needed"]),
+        (0, &json!(["a"])),
+        "{report}"
+    );
     assert!(
         report["texts"].as_i64() >= Some(1),
         "rows encrypted since the first rotation: {report}"

@@ -60,7 +60,7 @@ fn headers_say_the_policy_what_is_left_and_when_to_come_back() {
 }
 
 #[test]
-fn somebody_may_try_to_sign_in_ten_times_and_then_every_six_seconds() {
+fn sign_in_is_limited_to_ten_then_one_every_six_seconds() {
     let clock = FakeRelativeClock::default();
     let limit = Limit::with_clock("sign_in", Rule::SIGN_IN, 160, clock.clone()).unwrap();
     assert_eq!((burst(&limit, "a"), burst(&limit, "b")), (10, 10));
@@ -112,7 +112,7 @@ fn a_sweep_forgets_only_those_who_are_within_their_limit() {
 }
 
 #[test]
-fn beyond_the_bound_newcomers_share_buckets_and_those_who_are_known_keep_theirs() {
+fn full_limiter_shares_buckets_only_among_new_clients() {
     let clients_max = 160;
     let (limit, _clock) = limit(10, clients_max);
     let served = |client: u32| limit.check(&client).is_ok();

@@ -217,7 +217,7 @@ async fn in_a_crowd_a_connection_serves_one_request() {
 }
 
 #[tokio::test]
-async fn on_stop_idle_connections_end_at_once_and_answers_are_finished() {
+async fn stop_closes_idle_connections_and_finishes_responses() {
     let [mut fresh, mut idle, mut busy] = [(); 3].map(|()| Client::new(NEVER, NEVER, false));
     idle.is_answered().await;
     busy.send(b"GET /gate HTTP/1.1\r\nhost: x\r\n\r\n").await;
@@ -241,7 +241,7 @@ struct Inside {
 }
 
 #[tokio::test]
-async fn no_more_connections_are_served_than_there_are_places_and_the_others_wait() {
+async fn connections_over_the_limit_wait() {
     /// More than could wait to be accepted if nothing was said.
     const CLIENTS: usize = 400;
     let (inside, gate) = (Arc::new(Inside::default()), Arc::new(Semaphore::new(0)));
