@@ -8,13 +8,13 @@ use reqwest::StatusCode;
 
 /// The accepted and refused holds of a product.
 #[derive(Default)]
-struct Tally {
+struct HoldResults {
     units: i64,
     sequences: Vec<i64>,
     refusals: usize,
 }
 
-impl Tally {
+impl HoldResults {
     fn add(&mut self, answer: &Answer) {
         match answer.status {
             StatusCode::CREATED => {
@@ -37,10 +37,10 @@ async fn last_units_are_not_oversold() {
     let sale = Sale::start().await;
     let product = sale.product(10).await;
     let answers = join_all((0..20).map(|_| sale.client().hold(product, 1, &[]))).await;
-    let mut tally = Tally::default();
-    answers.iter().for_each(|answer| tally.add(answer));
-    assert_eq!((tally.units, tally.refusals), (10, 10));
-    assert_tables_agree(&sale, product, 10, &mut tally).await;
+    let mut results = HoldResults::default();
+    answers.iter().for_each(|answer| results.add(answer));
+    assert_eq!((results.units, results.refusals), (10, 10));
+    assert_tables_agree(&sale, product, 10, &mut results).await;
 }
 
 #[tokio::test]
@@ -52,15 +52,15 @@ async fn mixed_quantities_on_two_ingresses_are_not_oversold() {
         let (product, quantity) = (products[number / 2 % 2], 1 + (number / 4 % 3) as i64);
         async move { (product, client.hold(product, quantity, &[]).await) }
     });
-    let mut tallies: HashMap<i64, Tally> = HashMap::new();
+    let mut tallies: HashMap<i64, HoldResults> = HashMap::new();
     for (product, answer) in join_all(requests).await {
         tallies.entry(product).or_default().add(&answer);
     }
     for product in products {
-        let tally = tallies.get_mut(&product).unwrap();
+        let results = tallies.get_mut(&product).unwrap();
         // There are enough requests for 1 unit to use up the stock.
-        assert_eq!(tally.units, 100);
-        assert_tables_agree(&sale, product, 100, tally).await;
+        assert_eq!(results.units, 100);
+        assert_tables_agree(&sale, product, 100, results).await;
     }
 }
 
@@ -91,12 +91,12 @@ async fn equal_quantities_are_won_in_log_order() {
     insert_product(&sale, product, 25).await;
     sale.start_worker().await;
     let mut sequences = Vec::new();
-    for (place, (_, url)) in queued.iter().enumerate() {
+    for (position, (_, url)) in queued.iter().enumerate() {
         let response = crate::buying::requests::done(sale.client(), url).await;
         assert_eq!(
             response["status"] == 201,
-            place < 25,
-            "position {place}: {response}"
+            position < 25,
+            "position {position}: {response}"
         );
         sequences.extend(response["body"]["sequence"].as_i64());
     }
@@ -120,18 +120,18 @@ async fn insert_product(sale: &Sale, product: i64, stock: i64) {
 }
 
 /// Checks that the product's row, the sum of its holds and the clients' replies agree.
-async fn assert_tables_agree(sale: &Sale, product: i64, total: i64, tally: &mut Tally) {
-    tally.sequences.sort_unstable();
-    let granted = tally.sequences.len() as i64;
+async fn assert_tables_agree(sale: &Sale, product: i64, total: i64, results: &mut HoldResults) {
+    results.sequences.sort_unstable();
+    let granted = results.sequences.len() as i64;
     assert_eq!(
-        tally.sequences,
+        results.sequences,
         (1..=granted).collect::<Vec<_>>(),
         "sequences have gaps or repeats"
     );
     let count = async |query| sale.count(query, product).await;
     assert_eq!(
         count("SELECT held_stock FROM products WHERE product_id = $1").await,
-        tally.units
+        results.units
     );
     assert_eq!(
         count("SELECT held_stock + available_stock FROM products WHERE product_id = $1").await,
@@ -139,7 +139,7 @@ async fn assert_tables_agree(sale: &Sale, product: i64, total: i64, tally: &mut 
     );
     assert_eq!(
         count("SELECT sum(quantity) FROM holds WHERE product_id = $1 AND status = 'active'").await,
-        tally.units
+        results.units
     );
     assert_eq!(
         count("SELECT count(DISTINCT sequence) FROM holds WHERE product_id = $1").await,
@@ -152,7 +152,7 @@ async fn assert_tables_agree(sale: &Sale, product: i64, total: i64, tally: &mut 
         .body;
     assert_eq!(
         (&shown["held_stock"], &shown["available_stock"]),
-        (&tally.units.into(), &(total - tally.units).into())
+        (&results.units.into(), &(total - results.units).into())
     );
     assert_eq!(shown["holds_count"], granted);
 }

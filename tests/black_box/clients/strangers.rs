@@ -59,20 +59,20 @@ const TOKENS: &[&str] = &[
 ];
 
 #[derive(Clone, Debug)]
-struct Bent {
+struct DamagedRequest {
     method: Method,
     path: String,
     headers: Vec<(&'static str, Vec<u8>)>,
     body: Vec<u8>,
 }
 
-fn corpus(product: i64, hold: &str) -> Vec<Bent> {
+fn corpus(product: i64, hold: &str) -> Vec<DamagedRequest> {
     let request = |method: Method, path: &str, headers: &[(&'static str, &str)], body: &str| {
         let headers = headers
             .iter()
             .map(|(name, value)| (*name, value.as_bytes().to_vec()));
         let json = ("content-type", b"application/json".to_vec());
-        Bent {
+        DamagedRequest {
             method,
             path: path.to_owned(),
             headers: headers.chain([json]).collect(),
@@ -190,7 +190,7 @@ fn bend_bytes(bytes: &mut Vec<u8>, rng: &mut StdRng) {
     }
 }
 
-fn bend(request: &mut Bent, rng: &mut StdRng) {
+fn bend(request: &mut DamagedRequest, rng: &mut StdRng) {
     match rng.random_range(0..4) {
         0 if !request.headers.is_empty() => {
             let at = rng.random_range(0..request.headers.len());
@@ -208,7 +208,7 @@ fn bend(request: &mut Bent, rng: &mut StdRng) {
 }
 
 /// Sends the request; returns `None` when it can't be sent over HTTP.
-async fn send(sale: &Sale, request: &Bent) -> Option<Answer> {
+async fn send(sale: &Sale, request: &DamagedRequest) -> Option<Answer> {
     let headers: Vec<(&str, String)> = request
         .headers
         .iter()
@@ -246,7 +246,7 @@ async fn broken_requests_never_get_a_server_error() {
         .unwrap()
         .to_owned();
     let corpus = corpus(product, &hold);
-    let requests: Vec<Bent> = (0..REQUESTS)
+    let requests: Vec<DamagedRequest> = (0..REQUESTS)
         .map(|_| {
             let mut request = corpus.choose(&mut rng).unwrap().clone();
             (0..rng.random_range(1..=BENDS_MAX)).for_each(|_| bend(&mut request, &mut rng));

@@ -28,13 +28,13 @@ async fn products(sale: &Sale) -> Vec<i64> {
 }
 
 /// Delayed transactions. The batches of other partitions wait behind them and form a group.
-struct HeldUp<'s> {
+struct DelayedCommits<'s> {
     sale: &'s Sale,
     worker: Client,
     lock: Transaction<'static, Postgres>,
 }
 
-impl<'s> HeldUp<'s> {
+impl<'s> DelayedCommits<'s> {
     /// Delays the commits of the first two partitions, each with a hold of its product.
     async fn begin(sale: &'s Sale, worker: Client, products: &[i64]) -> Self {
         let mut lock = sale.pool.begin().await.unwrap();
@@ -85,12 +85,12 @@ async fn poison_command_fails_no_other_partition() {
         .execute(&sale.pool)
         .await
         .unwrap();
-    let held_up = HeldUp::begin(&sale, worker, &products).await;
+    let delayed = DelayedCommits::begin(&sale, worker, &products).await;
     let (good, bad) = (
-        held_up.hold("2", products[2]).await,
-        held_up.hold("3", products[3]).await,
+        delayed.hold("2", products[2]).await,
+        delayed.hold("3", products[3]).await,
     );
-    held_up.lock.commit().await.unwrap();
+    delayed.lock.commit().await.unwrap();
     let (good, bad) = join!(done(sale.client(), &good), done(sale.client(), &bad));
     assert_eq!(
         (good["status"].as_u64(), bad["status"].as_u64()),
@@ -113,10 +113,10 @@ async fn lost_partition_does_not_block_its_group() {
     let mut sale = SaleBuilder::default().worker_http().start().await;
     let worker = sale.worker_client().await;
     let products = products(&sale).await;
-    let held_up = HeldUp::begin(&sale, worker, &products).await;
+    let delayed = DelayedCommits::begin(&sale, worker, &products).await;
     let (kept, lost) = (
-        held_up.hold("2", products[2]).await,
-        held_up.hold("3", products[3]).await,
+        delayed.hold("2", products[2]).await,
+        delayed.hold("3", products[3]).await,
     );
     let position = "SELECT applied_seq FROM partitions WHERE partition = $1";
     let before = sale.count(position, 3).await;
@@ -127,7 +127,7 @@ async fn lost_partition_does_not_block_its_group() {
     .execute(&sale.pool)
     .await
     .unwrap();
-    held_up.lock.commit().await.unwrap();
+    delayed.lock.commit().await.unwrap();
     assert_eq!(
         done(sale.client(), &kept).await["status"],
         201,

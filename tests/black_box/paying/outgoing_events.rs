@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use holdfast_tests::{Sale, SaleBuilder, SharedStack, Webhook, until};
 use serde_json::{Value, json};
 
-use crate::paying::receiver::{Behaviour, Listening, Receiver, any_port};
+use crate::paying::receiver::{Behaviour, Receiver, RunningReceiver, any_port};
 
 const SECRETS: [&str; 2] = [
     "whsec_c2VjcmV0LWZvci1ldmVudHMtaW4tdGVzdHMxMjM=",
@@ -247,7 +247,7 @@ async fn unreliable_receiver_gets_every_event_signed() {
     ]
     .concat();
     let receiver = Receiver::new(behaviours);
-    let listening = Listening::start(any_port(), Arc::clone(&receiver)).await;
+    let listening = RunningReceiver::start(any_port(), Arc::clone(&receiver)).await;
     let mut sale = SaleBuilder::default()
         .setting("EVENT_URLS", &listening.url())
         .setting("EVENT_SECRETS", &SECRETS.join(","))
@@ -265,7 +265,7 @@ async fn unreliable_receiver_gets_every_event_signed() {
     let address = listening.address;
     drop(listening);
     sale.workers.remove(0).crash().await;
-    let _listening = Listening::start(address, Arc::clone(&receiver)).await;
+    let _listening = RunningReceiver::start(address, Arc::clone(&receiver)).await;
     sale.start_worker().await;
     until("every event to be accepted", async || {
         (accepted(&receiver).len() == 6).then_some(())
@@ -290,7 +290,7 @@ async fn unreliable_receiver_gets_every_event_signed() {
 #[tokio::test]
 async fn undeliverable_event_is_a_dead_letter_until_reposted() {
     let receiver = Receiver::new([]);
-    let listening = Listening::start(any_port(), Arc::clone(&receiver)).await;
+    let listening = RunningReceiver::start(any_port(), Arc::clone(&receiver)).await;
     let (address, url) = (listening.address, listening.url());
     drop(listening);
     let sale = SaleBuilder::default()
@@ -364,7 +364,7 @@ async fn undeliverable_event_is_a_dead_letter_until_reposted() {
         (tries(&dead().await) > tries(&listed)).then_some(())
     })
     .await;
-    let _listening = Listening::start(address, Arc::clone(&receiver)).await;
+    let _listening = RunningReceiver::start(address, Arc::clone(&receiver)).await;
     let (ended_well, printed) = sale.holdfast(&["events", "retry", "--all"]).await;
     assert!(
         ended_well && printed.contains("2 events will be posted again"),
@@ -397,7 +397,7 @@ async fn undeliverable_event_is_a_dead_letter_until_reposted() {
 #[tokio::test]
 async fn dropped_event_is_removed_and_drop_needs_a_worker() {
     let receiver = Receiver::new([]);
-    let listening = Listening::start(any_port(), receiver).await;
+    let listening = RunningReceiver::start(any_port(), receiver).await;
     let url = listening.url();
     drop(listening);
     let builder = SaleBuilder::default()

@@ -38,18 +38,18 @@ impl Receiver {
 }
 
 /// A running receiver. Dropping it ends its open requests.
-pub(crate) struct Listening {
+pub(crate) struct RunningReceiver {
     pub(crate) address: SocketAddr,
     task: tokio::task::JoinHandle<()>,
 }
 
-impl Drop for Listening {
+impl Drop for RunningReceiver {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Listening {
+impl RunningReceiver {
     pub(crate) async fn start(address: SocketAddr, receiver: Arc<Mutex<Receiver>>) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();

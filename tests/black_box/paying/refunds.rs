@@ -7,7 +7,7 @@ use holdfast_tests::{
 };
 use serde_json::{Value, json};
 
-use crate::paying::receiver::{Behaviour, Listening, Receiver, any_port};
+use crate::paying::receiver::{Behaviour, Receiver, RunningReceiver, any_port};
 
 const SECRET: &str = "whsec_c2VjcmV0LWZvci1yZWZ1bmRzLWluLXRlc3Rz";
 
@@ -27,7 +27,7 @@ async fn overpaid(sale: &Sale) -> String {
 #[tokio::test]
 async fn refund_is_requested_with_one_id_until_accepted() {
     let receiver = Receiver::new([Behaviour::Fail; 2]);
-    let listening = Listening::start(any_port(), Arc::clone(&receiver)).await;
+    let listening = RunningReceiver::start(any_port(), Arc::clone(&receiver)).await;
     let settings = SaleBuilder::default()
         .worker_http()
         .setting("REFUND_URL", &listening.url())
@@ -87,7 +87,7 @@ async fn unreliable_receiver_accepts_each_refund_once() {
     ]
     .concat();
     let receiver = Receiver::new(behaviours);
-    let listening = Listening::start(any_port(), Arc::clone(&receiver)).await;
+    let listening = RunningReceiver::start(any_port(), Arc::clone(&receiver)).await;
     let mut sale = SaleBuilder::default()
         .setting("REFUND_URL", &listening.url())
         .setting("REFUND_SECRET", SECRET)
@@ -112,7 +112,7 @@ async fn unreliable_receiver_accepts_each_refund_once() {
     let address = listening.address;
     drop(listening);
     sale.workers.remove(0).crash().await;
-    let _listening = Listening::start(address, Arc::clone(&receiver)).await;
+    let _listening = RunningReceiver::start(address, Arc::clone(&receiver)).await;
     sale.start_worker().await;
     let requested = "SELECT count(*) FROM payments JOIN orders USING (slot, order_id)
                      WHERE payments.state = 'refund_requested' AND product_id = $1";

@@ -38,12 +38,12 @@ fn key(first: &str) -> String {
     )
 }
 
-struct Strangers {
+struct Requests {
     sale: Sale,
     answers: Vec<Answer>,
 }
 
-impl Strangers {
+impl Requests {
     async fn send(
         &mut self,
         method: Method,
@@ -92,7 +92,7 @@ fn bent(good: &Value) -> Vec<Value> {
     documents
 }
 
-async fn shoppers(all: &mut Strangers, product: i64) -> String {
+async fn shoppers(all: &mut Requests, product: i64) -> String {
     let keyed = [
         ("idempotency-key", &*canary("key")),
         ("prefer", &*canary("prefer")),
@@ -172,7 +172,7 @@ async fn shoppers(all: &mut Strangers, product: i64) -> String {
     hold
 }
 
-async fn providers(all: &mut Strangers, order: &str) {
+async fn providers(all: &mut Requests, order: &str) {
     let signed = |id: &str, payment: &str, status: &str| {
         Webhook::new(&canary(id), order, &canary(payment), status)
     };
@@ -222,7 +222,7 @@ async fn providers(all: &mut Strangers, order: &str) {
     }
 }
 
-async fn operators(all: &mut Strangers) -> i64 {
+async fn operators(all: &mut Requests) -> i64 {
     let token = format!("Bearer {}", canary("token"));
     let admin = [("authorization", token.as_str())];
     let good = json!({"name": canary("name"), "price_minor": 999, "currency": "USD", "total_stock": 100,
@@ -317,7 +317,7 @@ async fn operators(all: &mut Strangers) -> i64 {
 }
 
 /// Signs in to the console, once with a wrong token; returns the value of the cookie.
-async fn console(all: &mut Strangers) -> String {
+async fn console(all: &mut Requests) -> String {
     let form = ("content-type", "application/x-www-form-urlencoded");
     let path = "/console/session";
     for (name, token) in [("token", canary("wrong")), (CANARY, canary("token"))] {
@@ -361,7 +361,7 @@ async fn console(all: &mut Strangers) -> String {
 }
 
 /// Opens an event stream with a `Last-Event-ID` that is not a version.
-async fn watch(all: &Strangers, product: i64) {
+async fn watch(all: &Requests, product: i64) {
     let url = format!(
         "http://{}/api/products/{product}/events",
         all.sale.client().address()
@@ -376,7 +376,7 @@ async fn watch(all: &Strangers, product: i64) {
 }
 
 /// Posts a dead letter of an event again.
-async fn dead_event(all: &mut Strangers) {
+async fn dead_event(all: &mut Requests) {
     all.sale.workers[0]
         .line("an event was not accepted in time and is now a dead letter")
         .await;
@@ -400,7 +400,7 @@ async fn dead_event(all: &mut Strangers) {
 }
 
 /// Makes a row inconsistent, so that a command becomes a dead letter and its error is logged.
-async fn poison(all: &mut Strangers, product: i64) {
+async fn poison(all: &mut Requests, product: i64) {
     let broken = sqlx::query("UPDATE products SET currency = '???' WHERE product_id = $1");
     broken.bind(product).execute(&all.sale.pool).await.unwrap();
     let hold = json!({"product_id": product, "quantity": 1, "customer_id": canary("poison")});
@@ -444,7 +444,7 @@ async fn send_everywhere(builder: SaleBuilder) {
         &format!("{},{}", webhook_secret(), canary("events")),
     );
     let sale = builder.setting("EVENT_RETRY_SECONDS", "1").start().await;
-    let mut all = Strangers {
+    let mut all = Requests {
         sale,
         answers: Vec::new(),
     };
@@ -459,7 +459,7 @@ async fn send_everywhere(builder: SaleBuilder) {
     dead_event(&mut all).await;
     poison(&mut all, product).await;
 
-    let Strangers { mut sale, answers } = all;
+    let Requests { mut sale, answers } = all;
     let worker = sale.workers[0].line("\"serving metrics\"").await;
     let worker: Value = serde_json::from_str(&worker).unwrap();
     let worker =

@@ -14,12 +14,12 @@ use crate::security::certificates::nats_with;
 /// The error for wrong credentials.
 const REFUSED: &str = "NATS refuses the user, password, token or credentials";
 
-struct Place {
+struct NatsStack {
     stack: Stack,
     directory: tempfile::TempDir,
 }
 
-impl Place {
+impl NatsStack {
     async fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let stack = start_stack(&directory.path().join("stack")).await;
@@ -95,38 +95,32 @@ impl Place {
 
 #[tokio::test]
 async fn nats_url_may_have_a_user_or_token_and_is_not_echoed() {
-    let mut place = Place::start().await;
-    place
-        .nats_with(|text| {
-            text.replace("no_auth_user: holdfast", "")
-                .replace("password: holdfast", "password: \"s3cret/1\"")
-        })
-        .await;
+    let mut nats = NatsStack::start().await;
+    nats.nats_with(|text| {
+        text.replace("no_auth_user: holdfast", "")
+            .replace("password: holdfast", "password: \"s3cret/1\"")
+    })
+    .await;
     let (right, wrong) = (
-        place.url("holdfast:s3cret%2F1@"),
-        place.url("holdfast:s3cret@"),
+        nats.url("holdfast:s3cret%2F1@"),
+        nats.url("holdfast:s3cret@"),
     );
-    place.is_let_in(&right, &[], "s3cret").await;
+    nats.is_let_in(&right, &[], "s3cret").await;
     // One reachable server of several is enough.
-    place
-        .is_let_in(&format!("nats://127.0.0.1:1,{right}"), &[], "s3cret")
+    nats.is_let_in(&format!("nats://127.0.0.1:1,{right}"), &[], "s3cret")
         .await;
-    place.is_refused(&wrong, &[], REFUSED).await;
-    place.is_refused(&place.url(""), &[], REFUSED).await;
+    nats.is_refused(&wrong, &[], REFUSED).await;
+    nats.is_refused(&nats.url(""), &[], REFUSED).await;
 
-    place
-        .nats_with(|_| {
-            "jetstream { sync_interval: always }\nauthorization { token: \"s3cret-t0ken\" }"
-                .to_owned()
-        })
+    nats.nats_with(|_| {
+        "jetstream { sync_interval: always }\nauthorization { token: \"s3cret-t0ken\" }".to_owned()
+    })
+    .await;
+    nats.is_let_in(&nats.url("s3cret-t0ken@"), &[], "s3cret")
         .await;
-    place
-        .is_let_in(&place.url("s3cret-t0ken@"), &[], "s3cret")
+    nats.is_refused(&nats.url("s3cret-other@"), &[], REFUSED)
         .await;
-    place
-        .is_refused(&place.url("s3cret-other@"), &[], REFUSED)
-        .await;
-    place.stack.stop().await.unwrap();
+    nats.stack.stop().await.unwrap();
 }
 
 /// A JWT in the form of NATS, signed by its issuer.
@@ -152,7 +146,7 @@ fn credentials(file: &Path, jwt: &str, seed: &str) {
 
 #[tokio::test]
 async fn credentials_file_must_be_of_a_known_user() {
-    let mut place = Place::start().await;
+    let mut nats = NatsStack::start().await;
     let operator = KeyPair::new_operator();
     let [system, shop, strange] = std::array::from_fn(|_| KeyPair::new_account());
     let user = KeyPair::new_user();
@@ -166,7 +160,7 @@ async fn credentials_file_must_be_of_a_known_user() {
     );
     let shop_jwt = jwt(&operator, &shop, "account", json!({"limits": no_limits}));
     let system_jwt = jwt(&operator, &system, "account", json!({}));
-    place
+    nats
         .nats_with(|_| {
             format!(
                 "jetstream {{ sync_interval: always }}\noperator: {operator_jwt}\nsystem_account: {}\nresolver: MEMORY\n\
@@ -179,7 +173,7 @@ async fn credentials_file_must_be_of_a_known_user() {
         .await;
     let seed = user.seed().unwrap();
     let [right, wrong, damaged] =
-        ["right", "wrong", "damaged"].map(|name| place.directory.path().join(name));
+        ["right", "wrong", "damaged"].map(|name| nats.directory.path().join(name));
     credentials(
         &right,
         &jwt(
@@ -202,13 +196,13 @@ async fn credentials_file_must_be_of_a_known_user() {
     );
     credentials(&damaged, "eyJ0.eyJ0.x", "s3cret");
     let file = |path: &Path| [("NATS_CREDENTIALS_FILE", path.to_str().unwrap().to_owned())];
-    let url = place.url("");
+    let url = nats.url("");
     let [(name, right)] = file(&right);
-    place.is_let_in(&url, &[(name, &right)], &seed).await;
+    nats.is_let_in(&url, &[(name, &right)], &seed).await;
     for (path, words) in [(&wrong, REFUSED), (&damaged, "NATS_CREDENTIALS_FILE names")] {
         let [(name, path)] = file(path);
-        place.is_refused(&url, &[(name, &path)], words).await;
+        nats.is_refused(&url, &[(name, &path)], words).await;
     }
-    place.is_refused(&url, &[], REFUSED).await;
-    place.stack.stop().await.unwrap();
+    nats.is_refused(&url, &[], REFUSED).await;
+    nats.stack.stop().await.unwrap();
 }

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use crate::security::certificates::{Authority, nats_with, postgres_with_tls};
 
 /// The settings of programs on a stack with TLS.
-struct Place {
+struct TlsSettings {
     database_url: String,
     settings: Vec<(String, String)>,
     directory: tempfile::TempDir,
 }
 
-impl Place {
+impl TlsSettings {
     /// Starts a program with these additional settings, which win.
     fn run(&self, name: &str, arguments: &[&str], more: &[(&str, &str)]) -> Process {
         let mut settings = self.settings.clone();
@@ -61,7 +61,7 @@ fn path(file: &Path) -> &str {
     file.to_str().unwrap()
 }
 
-async fn buy_one(place: &Place, client: &Client) {
+async fn buy_one(programs: &TlsSettings, client: &Client) {
     let authorization = format!("Bearer {ADMIN_TOKEN}");
     let product = json!({"name": "Lamp", "price_minor": 1, "currency": "USD", "total_stock": 1});
     let product = client
@@ -75,7 +75,7 @@ async fn buy_one(place: &Place, client: &Client) {
         .hold(product.body["id"].as_i64().unwrap(), 1, &[])
         .await;
     assert_eq!(hold.status, StatusCode::CREATED, "{hold:?}");
-    let pool = sqlx::PgPool::connect(&place.database_url).await.unwrap();
+    let pool = sqlx::PgPool::connect(&programs.database_url).await.unwrap();
     let in_the_clear = "SELECT count(*) FROM pg_stat_activity JOIN pg_stat_ssl USING (pid)
         WHERE application_name LIKE 'holdfast-%' AND NOT ssl";
     let in_the_clear: i64 = sqlx::query_scalar(in_the_clear)
@@ -108,7 +108,7 @@ async fn tls_rejects_a_wrong_ca_name_or_client_with_advice() {
     })
     .await;
     let (certificate, key) = ours.issue("holdfast", &directory.path().join("client"));
-    let place = Place {
+    let programs = TlsSettings {
         database_url: stack.database_url().to_owned(),
         settings: Vec::new(),
         directory,
@@ -119,7 +119,7 @@ async fn tls_rejects_a_wrong_ca_name_or_client_with_advice() {
     let settings = [
         (
             "DATABASE_URL",
-            place.database(&format!(
+            programs.database(&format!(
                 "sslmode=verify-full&sslrootcert={}",
                 path(&ours.file)
             )),
@@ -132,17 +132,17 @@ async fn tls_rejects_a_wrong_ca_name_or_client_with_advice() {
         ("PORT", "0".to_owned()),
         ("PARTITIONS", "1".to_owned()),
     ];
-    let place = Place {
+    let programs = TlsSettings {
         settings: settings
             .map(|(name, value)| (name.to_owned(), value))
             .to_vec(),
-        ..place
+        ..programs
     };
 
-    let mut migrate = place.run("holdfast", &["migrate"], &[]);
+    let mut migrate = programs.run("holdfast", &["migrate"], &[]);
     assert!(migrate.ended().await, "{}", migrate.output());
-    let _workers = place.run("holdfast-workers", &[], &[]);
-    let mut ingress = place.run("holdfast-ingress", &[], &[]);
+    let _workers = programs.run("holdfast-workers", &[], &[]);
+    let mut ingress = programs.run("holdfast-ingress", &[], &[]);
     let line: Value = serde_json::from_str(&ingress.line("\"listening\"").await).unwrap();
     let port = line["address"]
         .as_str()
@@ -150,9 +150,9 @@ async fn tls_rejects_a_wrong_ca_name_or_client_with_advice() {
         .rsplit_once(':')
         .unwrap()
         .1;
-    buy_one(&place, &Client::new(&format!("http://127.0.0.1:{port}"))).await;
+    buy_one(&programs, &Client::new(&format!("http://127.0.0.1:{port}"))).await;
     until("the doctor to report no problem", async || {
-        place
+        programs
             .run("holdfast", &["doctor"], &[])
             .ended()
             .await
@@ -160,41 +160,41 @@ async fn tls_rejects_a_wrong_ca_name_or_client_with_advice() {
     })
     .await;
 
-    let other_ca = place.database(&format!(
+    let other_ca = programs.database(&format!(
         "sslmode=verify-full&sslrootcert={}",
         path(&other.file)
     ));
-    place
+    programs
         .is_refused(
             ("DATABASE_URL", &other_ca),
             "set sslrootcert in DATABASE_URL",
         )
         .await;
-    let by_name = place.settings[0].1.replace("127.0.0.1", "localhost");
-    place
+    let by_name = programs.settings[0].1.replace("127.0.0.1", "localhost");
+    programs
         .is_refused(
             ("DATABASE_URL", &by_name),
             "use the name of the certificate in DATABASE_URL",
         )
         .await;
-    place
+    programs
         .is_refused(("NATS_CA_FILE", path(&other.file)), "set NATS_CA_FILE")
         .await;
-    place
+    programs
         .is_refused(("NATS_CA_FILE", path(&key)), "NATS_CA_FILE names")
         .await;
     let by_name = nats.replace("127.0.0.1", "localhost");
-    place
+    programs
         .is_refused(
             ("NATS_URL", &by_name),
             "use the name of the certificate in NATS_URL",
         )
         .await;
     let (strange_certificate, strange_key) =
-        other.issue("holdfast", &place.directory.path().join("strange"));
+        other.issue("holdfast", &programs.directory.path().join("strange"));
     std::fs::copy(strange_certificate, &certificate).unwrap();
     std::fs::copy(strange_key, &key).unwrap();
-    place
+    programs
         .is_refused(("PORT", "0"), "set NATS_CERT_FILE and NATS_KEY_FILE")
         .await;
     stack.stop().await.unwrap();
