@@ -243,7 +243,7 @@ async fn streams_end_cleanly_when_the_ingress_stops() {
     assert_eq!(events.next().await, None, "the stream has another event");
     assert!(ingress.ended().await, "{}", ingress.output());
     assert!(
-        !ingress.output().contains("still waiting"),
+        !ingress.output().contains("requests are waiting"),
         "{}",
         ingress.output()
     );
